@@ -1,0 +1,1 @@
+"""Pairs of image and text with their labels: readers, splits and streams."""

@@ -1,0 +1,62 @@
+"""Writing files so that a reader never sees half of one, and naming content by its digest."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; what is written there takes the place of `path` on success.
+
+    The temporary file keeps the suffix of `path` (NumPy and SciPy append one otherwise). When the body
+    raises, or the process is killed, `path` is what it was before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, value: object) -> None:
+    """Writes `value` to `path` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def digest(*parts: np.ndarray | bytes | str | int | float | None) -> str:
+    """SHA-256 of the parts in order, as 64 hexadecimal digits; an array counts with its shape and dtype."""
+    state = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            header, content = f"array {part.dtype.str} {part.shape}", np.ascontiguousarray(part).data
+        elif isinstance(part, bytes):
+            header, content = f"bytes {len(part)}", part
+        else:
+            header, content = f"{type(part).__name__} {part!r}", b""
+        state.update(header.encode())
+        state.update(content)
+    return state.hexdigest()
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of the content of the file at `path`."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
