@@ -1,0 +1,74 @@
+"""Codes of a data set's items by the trained image and text network."""
+
+import dataclasses
+
+import numpy as np
+
+from gch.codes import binarize
+from gch.data.pairs import Pairs
+from gch.evaluation.ranking import RankingQuality, mean_average_precision
+from gch.methods.method import Method
+from gch.networks.inference import infer, sequential_images, slices
+
+INFERENCE_BATCH = 1024  # texts and features
+
+DIRECTIONS = {
+    "I->T": ("image", "text"),
+    "T->I": ("text", "image"),
+    "I->I": ("image", "image"),
+    "T->T": ("text", "text"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """Relaxed codes of n items, in (-1, 1).
+
+    Attributes:
+      image: float32 (n, K), by the image network.
+      text: float32 (n, K), by the text network.
+      labels: uint8 (n, C), multi-hot.
+      rows: int64 (n,), the items' rows in the data set.
+    """
+
+    image: np.ndarray
+    text: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+
+
+def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.ndarray) -> Encoded:
+    """Encodes items.
+
+    Args:
+      method: the trained networks.
+      pairs: the data set.
+      features: float32 (all rows, F) of a frozen backbone, or None, and pixels are read.
+      rows: int64 (n,), which items.
+    """
+    if features is None:
+        images = sequential_images(pairs, rows)
+    else:
+        images = (
+            features[rows[start : start + INFERENCE_BATCH]] for start in range(0, len(rows), INFERENCE_BATCH)
+        )
+    texts = slices(pairs.texts[rows], INFERENCE_BATCH, "float32")
+    return Encoded(
+        image=infer(method.networks["image"], images, "code")[0],
+        text=infer(method.networks["text"], texts, "code")[0],
+        labels=pairs.labels[rows],
+        rows=rows,
+    )
+
+
+def rank_directions(queries: Encoded, database: Encoded) -> dict[str, RankingQuality]:
+    """Tie-aware mAP of every direction: I->T ranks the database's texts for image queries, and so on."""
+    return {
+        direction: mean_average_precision(
+            binarize(getattr(queries, asked)),
+            binarize(getattr(database, answered)),
+            queries.labels,
+            database.labels,
+        )
+        for direction, (asked, answered) in DIRECTIONS.items()
+    }

@@ -1,0 +1,89 @@
+"""A panel of pictures: queries with what they retrieve, right and wrong marked."""
+
+import textwrap
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gch.codes import binarize
+from gch.data.pairs import Pairs
+from gch.evaluation.encoding import Encoded
+
+TILE = 112
+FRAME = 4
+GAP = 6
+RIGHT, WRONG, ASKED = (22, 140, 60), (205, 40, 40), (70, 70, 70)
+WORDS_SHOWN = 9
+
+
+def retrieval_panel(
+    pairs: Pairs, queries: Encoded, database: Encoded, asked: str, answered: str, count: int, top: int = 8
+) -> np.ndarray:
+    """Draws one row for each of `count` queries: the query, then the `top` nearest items of the database.
+
+    Ties in distance are shown in the order of the database. A frame is green where query and item share a
+    label, red where they share none; the number in the corner is the Hamming distance.
+
+    Args:
+      pairs: the data set.
+      queries: encoded queries; those shown are spread evenly over them.
+      database: encoded items to retrieve.
+      asked: 'image' or 'text', how the query is given.
+      answered: 'image' or 'text', what is retrieved.
+      count: number of queries.
+      top: number of retrieved items.
+
+    Returns:
+      uint8 (H, W, 3).
+    """
+    shown = np.linspace(0, len(queries.rows) - 1, min(count, len(queries.rows))).astype(int)
+    top = min(top, len(database.rows))
+    query_codes = binarize(getattr(queries, asked)[shown]).astype(np.int32)
+    database_codes = binarize(getattr(database, answered)).astype(np.int32)
+    distances = (query_codes.shape[1] - query_codes @ database_codes.T) // 2
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :top]
+    relevant = queries.labels[shown].astype(int) @ database.labels.T.astype(int) > 0
+
+    cell = TILE + 2 * FRAME + GAP
+    panel = Image.new("RGB", ((top + 1) * cell + 3 * GAP, len(shown) * cell + GAP), "white")
+    for line, (query, items) in enumerate(zip(shown, nearest, strict=True)):
+        y = GAP + line * cell
+        panel.paste(_tile(pairs, int(queries.rows[query]), asked, ASKED, None), (GAP, y))
+        for column, item in enumerate(items):
+            colour = RIGHT if relevant[line, item] else WRONG
+            tile = _tile(pairs, int(database.rows[item]), answered, colour, int(distances[line, item]))
+            panel.paste(tile, (3 * GAP + (column + 1) * cell, y))
+    return np.asarray(panel)
+
+
+def _tile(
+    pairs: Pairs, row: int, modality: str, colour: tuple[int, int, int], distance: int | None
+) -> Image.Image:
+    tile = Image.new("RGB", (TILE + 2 * FRAME, TILE + 2 * FRAME), colour)
+    if modality == "image":
+        picture = Image.fromarray(pairs.images(np.array([row]))[0]).resize(
+            (TILE, TILE), Image.Resampling.BILINEAR
+        )
+    else:
+        picture = _words(pairs, row)
+    tile.paste(picture, (FRAME, FRAME))
+    if distance is not None:
+        draw = ImageDraw.Draw(tile)
+        font = ImageFont.load_default(11)
+        box = draw.textbbox((0, 0), str(distance), font=font)
+        draw.rectangle((0, 0, box[2] + 7, box[3] + 5), fill=colour)
+        draw.text((4, 2), str(distance), fill="white", font=font)
+    return tile
+
+
+def _words(pairs: Pairs, row: int) -> Image.Image:
+    numbers = np.flatnonzero(pairs.texts[row])
+    words = [pairs.tag_names[n] if pairs.tag_names else f"#{n}" for n in numbers[:WORDS_SHOWN]]
+    if len(numbers) > WORDS_SHOWN:
+        words.append("…")
+    picture = Image.new("RGB", (TILE, TILE), (250, 249, 245))
+    text = "\n".join(textwrap.wrap(", ".join(words) or "(no words)", 17)[:6])
+    ImageDraw.Draw(picture).multiline_text(
+        (6, 18), text, fill="black", font=ImageFont.load_default(11), spacing=3
+    )
+    return picture

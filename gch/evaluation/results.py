@@ -1,0 +1,82 @@
+"""The test phase: encodes query and retrieval set, ranks, and saves codes and figures."""
+
+import dataclasses
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from gch import __version__
+from gch.codes import binarize, bit_agreement, code_statistics
+from gch.evaluation.encoding import Encoded, rank_directions
+from gch.storage import atomic_path, write_json
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py")
+
+
+def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
+    """Writes the original's <dataset>_<bit>.mat (v5), atomically.
+
+    Qi, Qt (queries, K) and Di, Dt (retrieval items, K) are int8 codes of -1 and +1 of images and texts;
+    query_L and retrieval_L are the multi-hot labels.
+    """
+    arrays = {
+        "Qi": binarize(queries.image),
+        "Qt": binarize(queries.text),
+        "Di": binarize(database.image),
+        "Dt": binarize(database.text),
+        "query_L": queries.labels,
+        "retrieval_L": database.labels,
+    }
+    with atomic_path(path) as temporary:
+        scipy.io.savemat(temporary, arrays, do_compression=True)
+
+
+def test_figures(queries: Encoded, database: Encoded) -> dict:
+    """MAP by direction and statistics of the codes of the test phase."""
+    quality = rank_directions(queries, database)
+    return {
+        "mAP": {direction: figures.mean_average_precision for direction, figures in quality.items()},
+        "mAP_policy": "tie-aware, whole retrieval set, a query without a relevant item counts 0",
+        "queries": len(queries.rows),
+        "queries_without_relevant": quality["I->T"].queries_without_relevant,
+        "retrieval": len(database.rows),
+        "codes": {
+            "image": code_statistics(queries.image),
+            "text": code_statistics(queries.text),
+            "image_text_agreement": bit_agreement(queries.image, queries.text),
+        },
+    }
+
+
+def save_results(
+    path: Path, figures: dict, settings: object, digests: dict[str, str], training: dict
+) -> None:
+    """Writes results.json: the figures, and what it takes to get them again.
+
+    Args:
+      path: results.json.
+      figures: from `test_figures`.
+      settings: the frozen settings.
+      digests: of data, split, backbone and weights.
+      training: best epoch, seconds, and the validation figures of every outer epoch.
+    """
+    versions = {"gch": __version__, "python": platform.python_version()}
+    versions |= {package: metadata.version(package) for package in PACKAGES}
+    write_json(
+        path,
+        {
+            **figures,
+            "training": training,
+            "settings": dataclasses.asdict(settings),
+            "versions": versions,
+            "digests": digests,
+        },
+    )
+
+
+def weights_digest_parts(networks: dict) -> list[np.ndarray]:
+    """The weights that codes depend on, in a fixed order."""
+    return [np.asarray(weight) for name in ("image", "text") for weight in networks[name].get_weights()]

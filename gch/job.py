@@ -1,0 +1,60 @@
+"""A whole run: data, backbone, training, test. TensorFlow is loaded once settings, data and folder are sound."""
+
+from pathlib import Path
+
+from gch.data.catalog import open_pairs
+from gch.data.pairs import Pairs, SplitSizes
+from gch.data.split import Split, load_split, make_split, resolve_sizes, save_split
+from gch.errors import SettingError
+from gch.run import RunFolder, run_name
+from gch.settings import Settings
+
+
+def run_job(settings: Settings) -> None:
+    """Does what `settings.phase` says.
+
+    Raises:
+      GCHError: something that the user can mend.
+    """
+    data_dir = Path(settings.DATA_DIR)
+    pairs = open_pairs(settings.dataset_dir, data_dir, settings.image_size, settings.seed)
+    sizes = _split_sizes(settings, pairs)
+    name = run_name(settings, pairs.name)
+    run = RunFolder(Path(settings.checkpoint_dir) / name)
+    if settings.phase == "test":
+        run.open(settings, pairs.digest)
+    else:
+        run.start(settings, pairs.digest)
+    split = _split(run, sizes, len(pairs.labels), settings.seed)
+    print(
+        f"{pairs.name}: {len(pairs.labels)} pairs, {pairs.texts.shape[1]} words, {pairs.labels.shape[1]} labels; "
+        f"{sizes.query} query, {sizes.retrieval} retrieval, {sizes.training} training, {sizes.validation} validation"
+    )
+    cache = (data_dir if data_dir.is_dir() else data_dir.parent) / "cache"
+
+    from gch.session import Session  # loads TensorFlow
+
+    session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name)
+    if settings.phase == "train":
+        session.train()
+    session.test()
+
+
+def _split_sizes(settings: Settings, pairs: Pairs) -> SplitSizes:
+    requested = SplitSizes(
+        settings.QUERY_SIZE, settings.DATABASE_SIZE, settings.TRAINING_SIZE, settings.VERIFICATION_SIZE
+    )
+    sizes = resolve_sizes(requested, pairs.default_sizes, len(pairs.labels))
+    if settings.batch_size > sizes.training:
+        raise SettingError(
+            f"batch_size is {settings.batch_size}, the training set has {sizes.training} items; "
+            "expected a batch no larger than it"
+        )
+    return sizes
+
+
+def _split(run: RunFolder, sizes: SplitSizes, total: int, seed: int) -> Split:
+    """The run's own split, drawn once."""
+    if not run.split.exists():
+        save_split(run.split, make_split(total, sizes, seed))
+    return load_split(run.split, total)

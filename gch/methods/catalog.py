@@ -1,0 +1,13 @@
+"""The methods by name."""
+
+from gch.methods.gch.method import GCH
+from gch.methods.method import Method
+from gch.networks.backbone import Backbone
+from gch.settings import Settings
+from gch.training.inputs import TrainingItems
+
+
+def build_method(settings: Settings, items: TrainingItems, backbone: Backbone) -> Method:
+    """The method that `settings.method` names, with newly started networks."""
+    methods = {"gch": GCH}
+    return methods[settings.method](settings, items, backbone)

@@ -1,0 +1,146 @@
+"""The four networks of GCH as Keras models: label (teacher), text and image (students), graph (fusion).
+
+Each returns a dictionary: `code` (B, K) in (-1, 1), `label` logits (B, C) and, but for the graph network,
+`feature` (B, E). Codes, features and logits are float32 under every precision.
+"""
+
+import keras
+
+from gch.methods.gch.layers import GraphConvolution
+
+LEAK = 0.2
+BATCH_NORM_MOMENTUM = 0.9  # a stage can be as short as a hundred steps
+
+
+def label_network(labels: int, bits: int, embedding: int, start: str) -> keras.Model:
+    """C -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; K -> C.
+
+    Args:
+      labels: number of labels C.
+      bits: length of a code K.
+      embedding: size of the features E.
+      start: 'glorot', or 'normal' for N(0, 1) weights and biases.
+    """
+    inputs = keras.Input((labels,), name="labels")
+    hidden = _block(inputs, embedding, start, "hidden")
+    feature = _float32(_block(hidden, embedding, start, "feature"), "feature")
+    code = _dense(feature, bits, start, "code", activation="tanh", dtype="float32")
+    label = _dense(code, labels, start, "label", dtype="float32")
+    return keras.Model(inputs, {"code": code, "feature": feature, "label": label}, name="label")
+
+
+def text_network(
+    words: int, labels: int, bits: int, embedding: int, start: str, dropout: float
+) -> keras.Model:
+    """D -> E -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; E -> C.
+
+    Args:
+      words: size of the vocabulary D.
+      labels: number of labels C.
+      bits: length of a code K.
+      embedding: size of the features E.
+      start: 'glorot' or 'normal'.
+      dropout: rate after each of the first two layers, in [0, 1).
+    """
+    inputs = keras.Input((words,), name="texts")
+    hidden = _dropout(_block(inputs, embedding, start, "hidden_1"), dropout, "dropout_1")
+    hidden = _dropout(_block(hidden, embedding, start, "hidden_2"), dropout, "dropout_2")
+    feature = _float32(_block(hidden, embedding, start, "feature"), "feature")
+    code = _dense(feature, bits, start, "code", activation="tanh", dtype="float32")
+    label = _dense(feature, labels, start, "label", dtype="float32")
+    return keras.Model(inputs, {"code": code, "feature": feature, "label": label}, name="text")
+
+
+def image_head(
+    features: int, labels: int, bits: int, embedding: int, start: str, dropout: float
+) -> keras.Model:
+    """F -> E with batch norm and leaky ReLU; E -> K batch norm tanh; E -> C.
+
+    Args:
+      features: size of the backbone's features F.
+      labels: number of labels C.
+      bits: length of a code K.
+      embedding: size of the features E.
+      start: 'glorot' or 'normal'.
+      dropout: rate on the backbone's features and on the embedding that the code is made of, in [0, 1).
+    """
+    inputs = keras.Input((features,), name="image_features")
+    feature = _float32(_block(_dropout(inputs, dropout, "dropout_1"), embedding, start, "feature"), "feature")
+    dropped = _dropout(feature, dropout, "dropout_2")
+    code = _dense(dropped, bits, start, "code_dense", dtype="float32")
+    code = _batch_norm(code, "code_norm", dtype="float32")
+    code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
+    label = _dense(dropped, labels, start, "label", dtype="float32")
+    return keras.Model(inputs, {"code": code, "feature": feature, "label": label}, name="image_head")
+
+
+def image_network(backbone: keras.Model, head: keras.Model) -> keras.Model:
+    """The backbone, images (B, H, W, 3) of 0..255 to features (B, F), with the head on it."""
+    inputs = keras.Input(backbone.input_shape[1:], name="images")
+    return keras.Model(inputs, head(backbone(inputs)), name="image")
+
+
+def graph_network(embedding: int, labels: int, bits: int, start: str, batch_norm: bool) -> keras.Model:
+    """E -> E ReLU -> K tanh, both graph convolutions; K -> C.
+
+    Called with [X (B, E), A_hat (B, B)].
+
+    Args:
+      embedding: size of the fused features E.
+      labels: number of labels C.
+      bits: length of a code K.
+      start: 'glorot' or 'normal'.
+      batch_norm: normalise X and the hidden layer; without it g takes nearly one value per batch.
+    """
+    fused = keras.Input((embedding,), name="fused")
+    affinity = keras.Input((None,), name="affinity")
+    hidden = _batch_norm(fused, "fused_norm") if batch_norm else fused
+    hidden = GraphConvolution(embedding, _initializer(start), name="convolution_1")([hidden, affinity])
+    if batch_norm:
+        hidden = _batch_norm(hidden, "hidden_norm")
+    hidden = keras.layers.ReLU(name="hidden")(hidden)
+    code = GraphConvolution(bits, _initializer(start), name="convolution_2", dtype="float32")(
+        [hidden, affinity]
+    )
+    code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
+    label = _dense(code, labels, start, "label", dtype="float32")
+    return keras.Model([fused, affinity], {"code": code, "label": label}, name="graph")
+
+
+def _initializer(start: str) -> keras.initializers.Initializer:
+    return (
+        keras.initializers.RandomNormal(stddev=1.0)
+        if start == "normal"
+        else keras.initializers.GlorotUniform()
+    )
+
+
+def _dense(inputs, units: int, start: str, name: str, activation=None, dtype=None):
+    bias = keras.initializers.RandomNormal(stddev=1.0) if start == "normal" else "zeros"
+    return keras.layers.Dense(
+        units,
+        activation,
+        kernel_initializer=_initializer(start),
+        bias_initializer=bias,
+        name=name,
+        dtype=dtype,
+    )(inputs)
+
+
+def _batch_norm(inputs, name: str, dtype=None):
+    return keras.layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=name, dtype=dtype
+    )(inputs)
+
+
+def _block(inputs, units: int, start: str, name: str):
+    hidden = _batch_norm(_dense(inputs, units, start, f"{name}_dense"), f"{name}_norm")
+    return keras.layers.LeakyReLU(LEAK, name=f"{name}_relu")(hidden)
+
+
+def _dropout(inputs, rate: float, name: str):
+    return keras.layers.Dropout(rate, name=name)(inputs) if rate else inputs
+
+
+def _float32(inputs, name: str):
+    return keras.layers.Activation("linear", name=name, dtype="float32")(inputs)

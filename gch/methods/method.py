@@ -1,0 +1,29 @@
+"""What a hashing method offers to training, evaluation and export."""
+
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gch.training.stage import Stage
+
+
+class Method(Protocol):
+    """Attributes:
+    networks: all networks by name. 'image' maps images (features (B, F) of a frozen backbone, else pixels
+      (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code` (B, K) in (-1, 1) and
+      `label` logits (B, C).
+    optimizers: all optimizers by name.
+    memories: variables beside networks and optimizers that a checkpoint must hold, by name.
+    stages: what an outer epoch runs, in order.
+    """
+
+    networks: dict[str, keras.Model]
+    optimizers: dict[str, keras.optimizers.Optimizer]
+    memories: dict[str, tf.Variable]
+    stages: tuple[Stage, ...]
+
+    def relaxed_codes(self) -> dict[str, np.ndarray]:
+        """Relaxed codes (N, K) of the training items by the networks that only training has."""
+        ...

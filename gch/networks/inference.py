@@ -1,0 +1,47 @@
+"""Running a network over many items without training it."""
+
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gch.data.pairs import Pairs
+from gch.data.stream import reading_errors, sequential_batches
+
+PIXEL_BATCH = 64
+
+
+def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outputs: str) -> list[np.ndarray]:
+    """Outputs of a network for all batches, with the moving statistics of its batch norms.
+
+    Args:
+      network: a model that returns a tensor or a dictionary of tensors.
+      batches: inputs, (B, ...) each; B may vary.
+      outputs: keys of the dictionary; none when the network returns one tensor.
+
+    Returns:
+      float32 (all items, ...) for each of `outputs`, or one array where none is named.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def forward(batch):
+        result = network(batch, training=False)
+        return [result[key] for key in outputs] if outputs else [result]
+
+    parts = [[part.numpy() for part in forward(tf.convert_to_tensor(batch))] for batch in batches]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.Tensor]:
+    """Consecutive parts of `array` along its first axis, `size` items each but the last."""
+    for start in range(0, len(array), size):
+        part = tf.convert_to_tensor(array[start : start + size])
+        yield part if dtype is None else tf.cast(part, dtype)
+
+
+def sequential_images(pairs: Pairs, rows: np.ndarray) -> Iterator[tf.Tensor]:
+    """The pixels of `rows` in order, uint8 (B, H, W, 3), read ahead; raises DataError."""
+    with reading_errors():
+        for _, images in sequential_batches(pairs, rows, PIXEL_BATCH):
+            yield images

@@ -1,0 +1,122 @@
+"""The folder of a run: what it holds, and whether it fits the settings it is used with.
+
+settings.json    the settings and the digest of the data it was started with
+split.npz        rows of the query, retrieval, training and validation items
+latest/, best/   checkpoints
+history.json     validation figures of every outer epoch
+<dataset>_<bit>.mat, results.json    codes and figures of the test phase
+"""
+
+import dataclasses
+import fcntl
+import json
+from pathlib import Path
+
+from gch.errors import RunError
+from gch.settings import Settings
+from gch.storage import write_json
+
+# A run may go on with other values of these: they do not change what is learned.
+FREE_SETTINGS = frozenset(
+    {
+        "phase",
+        "Epoch",
+        "DATA_DIR",
+        "MODEL_DIR",
+        "meanpath",
+        "preset",
+        "checkpoint_dir",
+        "log_dir",
+        "run_name",
+        "checkpoint_minutes",
+        "panel_queries",
+        "histograms",
+        "select_gpu",
+        "per_process_gpu_memory_fraction",
+    }
+)
+
+
+def run_name(settings: Settings, dataset: str) -> str:
+    """The name of a run: as set, or made of what tells runs apart."""
+    if settings.run_name:
+        return settings.run_name
+    backbone = Path(settings.netStr).stem.lower()
+    trained = "-trained" if settings.backbone == "trained" else ""
+    preset = f"-{settings.preset}" if settings.preset else ""
+    return f"{dataset}_{settings.method}{preset}_{backbone}{trained}_{settings.bit}_seed{settings.seed}"
+
+
+class RunFolder:
+    """One run's folder; holds a lock on it while the process lives."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.split = path / "split.npz"
+        self.results = path / "results.json"
+        self._settings = path / "settings.json"
+        self._history = path / "history.json"
+        self._lock = None
+
+    def start(self, settings: Settings, data_digest: str) -> None:
+        """Makes the folder, or checks that the run in it is the one that the settings describe.
+
+        Raises:
+          RunError: the run was started with other settings or other data, or another process is at it.
+        """
+        if self._settings.exists():
+            self.check(settings, data_digest)
+            self._take_lock()
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            write_json(self._settings, {"data_digest": data_digest, "settings": dataclasses.asdict(settings)})
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot keep a run here: {error.strerror}") from error
+
+    def open(self, settings: Settings, data_digest: str) -> None:
+        """Checks that there is a trained run that fits the settings.
+
+        Raises:
+          RunError: there is no checkpoint, or the run has other settings or data, or is in use.
+        """
+        if not self.has_checkpoint():
+            raise RunError(f"{self.path}: no checkpoint to test; train first, with the same settings")
+        self.check(settings, data_digest)
+        self._take_lock()
+
+    def check(self, settings: Settings, data_digest: str) -> None:
+        """Raises RunError unless the run in the folder has these settings and this data."""
+        try:
+            found = json.loads(self._settings.read_text(encoding="utf-8"))
+            started, digest = found["settings"], found["data_digest"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self._settings}: not the settings of a run: {error}") from error
+        for name, now in dataclasses.asdict(settings).items():
+            if name not in FREE_SETTINGS and started.get(name) != now:
+                raise RunError(
+                    f"{self.path}: this run was started with {name} = {started.get(name)!r}, the settings say "
+                    f"{now!r}; restore it, or set another run_name"
+                )
+        if digest != data_digest:
+            raise RunError(f"{self.path}: this run was started on other data; set another run_name")
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a best checkpoint."""
+        return (self.path / "best" / "checkpoint").is_file()
+
+    def read_history(self) -> list[dict]:
+        """Figures of the finished outer epochs, oldest first."""
+        return json.loads(self._history.read_text(encoding="utf-8")) if self._history.exists() else []
+
+    def write_history(self, history: list[dict]) -> None:
+        """Replaces the figures of the finished outer epochs."""
+        write_json(self._history, history)
+
+    def _take_lock(self) -> None:
+        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 held until the process ends
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{self.path}: another process is working on this run") from error

@@ -1,0 +1,144 @@
+"""Training and testing one method on one data set in one run folder."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from gch.codes import bit_agreement, code_statistics
+from gch.data.pairs import Pairs
+from gch.data.split import Split
+from gch.evaluation.encoding import DIRECTIONS, encode, rank_directions
+from gch.evaluation.panel import retrieval_panel
+from gch.evaluation.results import save_codes, save_results, test_figures, weights_digest_parts
+from gch.methods.catalog import build_method
+from gch.networks.backbone import load_backbone
+from gch.networks.features import backbone_features
+from gch.run import RunFolder
+from gch.settings import Settings
+from gch.storage import digest
+from gch.training.device import configure_device
+from gch.training.inputs import training_items
+from gch.training.summaries import Summaries
+from gch.training.train import Trainer
+
+
+class Session:
+    """One method with its data, ready to train or to test."""
+
+    def __init__(
+        self, settings: Settings, pairs: Pairs, split: Split, run: RunFolder, cache: Path, log: Path
+    ):
+        self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
+        print(f"Device: {configure_device(settings)}")
+        self._backbone = load_backbone(
+            settings.netStr,
+            image_size=settings.image_size,
+            start=settings.backbone_start,
+            weights_path=Path(settings.MODEL_DIR),
+            mean_path=settings.meanpath,
+            seed=settings.seed,
+        )
+        self._features = self._read_features(cache) if settings.backbone == "frozen" else None
+        items = training_items(pairs, split.training, self._features)
+        self._method = build_method(settings, items, self._backbone)
+        self._summaries = Summaries(log)
+        self._trainer = Trainer(settings, self._method, items, run, self._summaries, self._validate)
+
+    def train(self) -> None:
+        """Trains to the last outer epoch, and keeps the best by validation."""
+        self._summaries.settings(self._settings)
+        self._summaries.graph(self._method)
+        self._trainer.train()
+
+    def test(self) -> None:
+        """Encodes and ranks with the best weights; the only use of the query set."""
+        best = self._trainer.restore_best()
+        history = self._run.read_history()
+        queries = self._encode(self._split.query)
+        database = self._encode(self._split.retrieval)
+        figures = test_figures(queries, database)
+        codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
+        save_codes(codes, queries, database)
+        digests = {
+            "data": self._pairs.digest,
+            "split": self._split.digest,
+            "backbone": self._backbone.digest,
+            "weights": digest(*weights_digest_parts(self._method.networks)),
+        }
+        training = {
+            "best_epoch": best,
+            "seconds": sum(record["seconds"] for record in history),
+            "epochs": history,
+        }
+        save_results(self._run.results, figures, self._settings, digests, training)
+        self._summaries.scalars("mAP of the query set", figures["mAP"], best)
+        self._draw_panels(queries, database, best, "query set")
+        self._summaries.close()
+        print(f"Query set, weights of outer epoch {best}: {_words(figures['mAP'])}")
+        print(f"Codes in {codes}, figures in {self._run.results}")
+
+    def _validate(self, epoch: int) -> dict:
+        """Validation figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""
+        relaxed = self._method.relaxed_codes()
+        statistics = {name: code_statistics(codes) for name, codes in relaxed.items()}
+        agreement = {}
+        if "graph" in relaxed:
+            agreement["graph and teacher"] = bit_agreement(relaxed["graph"], relaxed["teacher"])
+        if not len(self._split.validation):
+            self._log_codes(statistics, agreement, relaxed, epoch)
+            return {"score": float(epoch), "codes": statistics}
+        queries = self._encode(self._split.validation)
+        database = self._encode(np.setdiff1d(self._split.retrieval, self._split.validation))
+        precision = {
+            direction: quality.mean_average_precision
+            for direction, quality in rank_directions(queries, database).items()
+        }
+        statistics |= {"image": code_statistics(queries.image), "text": code_statistics(queries.text)}
+        agreement["image and text"] = bit_agreement(queries.image, queries.text)
+        self._log_codes(
+            statistics, agreement, relaxed | {"image": queries.image, "text": queries.text}, epoch
+        )
+        self._summaries.scalars("mAP of the validation set", precision, epoch)
+        self._draw_panels(queries, database, epoch, "validation set")
+        print(f"  validation {_words(precision)}")
+        score = (precision["I->T"] + precision["T->I"]) / 2
+        return {"score": score, "mAP": precision, "codes": statistics, "agreement": agreement}
+
+    def _log_codes(
+        self, statistics: dict, agreement: dict, relaxed: dict[str, np.ndarray], epoch: int
+    ) -> None:
+        for name, figures in statistics.items():
+            self._summaries.scalars(f"codes of {name}", figures, epoch)
+        self._summaries.scalars("bits that agree", agreement, epoch)
+        if self._settings.histograms:
+            self._summaries.histograms(self._method, relaxed, epoch)
+
+    def _draw_panels(self, queries, database, epoch: int, name: str) -> None:
+        if not self._settings.panel_queries:
+            return
+        for direction in ("I->T", "T->I"):
+            asked, answered = DIRECTIONS[direction]
+            panel = retrieval_panel(
+                self._pairs, queries, database, asked, answered, self._settings.panel_queries
+            )
+            self._summaries.picture(f"{name}/{direction}", panel, epoch)
+
+    def _encode(self, rows: np.ndarray):
+        return encode(self._method, self._pairs, self._features, rows)
+
+    def _read_features(self, cache: Path) -> np.ndarray:
+        bar = None
+
+        def progress(done: int, total: int) -> None:
+            nonlocal bar
+            if bar is None:
+                print(f"Features of {self._backbone.name}, computed once:")
+                bar = keras.utils.Progbar(total, unit_name="image")
+            bar.update(done)
+
+        return backbone_features(self._backbone, self._pairs, cache, progress)
+
+
+def _words(precision: dict[str, float]) -> str:
+    return "mAP " + "  ".join(f"{direction} {value:.4f}" for direction, value in precision.items())

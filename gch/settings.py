@@ -1,0 +1,259 @@
+"""The settings of a run: their meaning, their rules, and the one frozen object that holds them.
+
+Values come from three layers, each over the one before: setting.py, a preset (a file like setting.py
+that names only what it changes), and the flags of the command line.
+"""
+
+import dataclasses
+import difflib
+import math
+import runpy
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from gch.errors import SettingError
+
+METHODS = ("gch",)
+
+
+def _setting(meaning: str, *, section: str = "", choices: tuple = (), minimum=None, above=None, maximum=None):
+    rules = {
+        "meaning": meaning,
+        "section": section,
+        "choices": choices,
+        "minimum": minimum,
+        "above": above,
+        "maximum": maximum,
+    }
+    return dataclasses.field(metadata=rules)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One run's settings; the metadata of a field holds its meaning and its rules."""
+
+    phase: str = _setting(
+        "train (and then test), or test the best checkpoint of the run",
+        section="The job",
+        choices=("train", "test"),
+    )
+    method: str = _setting("hashing method", choices=METHODS)
+    preset: str = _setting("named group of settings laid over setting.py, '' for none: " + "%(presets)s")
+    seed: int = _setting(
+        "seed of the split, the weights, the batches and dropout", minimum=0, maximum=2**31 - 1
+    )
+    bit: int = _setting("length K of a code in bits, a positive multiple of 8", minimum=8)
+
+    dataset_dir: str = _setting("data set: OpenMoji, FLICKR or generated", section="Data")
+    DATA_DIR: str = _setting("folder of the data files (or the .mat file itself) and of the caches")
+    image_size: int = _setting("height and width of the images in pixels", minimum=8)
+    QUERY_SIZE: int = _setting("number of query items; -1: the data set's own", minimum=-1)
+    DATABASE_SIZE: int = _setting("number of items in the retrieval set; -1: the data set's own", minimum=-1)
+    TRAINING_SIZE: int = _setting("number of retrieval items to train on; -1: the data set's own", minimum=-1)
+    VERIFICATION_SIZE: int = _setting(
+        "number of retrieval items kept from training as validation queries, on which the best epoch is "
+        "chosen; 0: none, the last epoch counts as the best; -1: the data set's own",
+        minimum=-1,
+    )
+
+    netStr: str = _setting(
+        "image backbone: efficientnet-lite0, vggf, a model of keras.applications by name, or a .keras file",
+        section="Image backbone",
+    )
+    backbone: str = _setting(
+        "train the backbone, or keep it frozen and cache its features", choices=("frozen", "trained")
+    )
+    backbone_start: str = _setting("start of the backbone", choices=("pretrained", "random"))
+    MODEL_DIR: str = _setting("file of the VGG-F weights, imagenet-vgg-f.mat")
+    meanpath: str = _setting("file of the mean image for VGG-F, Mean.h5; '': the one in the weights file")
+
+    checkpoint_dir: str = _setting("folder of the runs", section="Where a run is kept")
+    log_dir: str = _setting("folder of the TensorBoard logs")
+    run_name: str = _setting("name of the run; '': made of data set, method, backbone, bit and seed")
+    checkpoint_minutes: float = _setting("minutes between checkpoints within an outer epoch", minimum=0)
+
+    Epoch: int = _setting("number of outer epochs", section="Schedule", minimum=1)
+    batch_size: int = _setting("items in a training batch", minimum=2)
+    MAX_ITER: int = _setting("steps in a round of the label and graph stages", minimum=1)
+    k_lab: int = _setting("rounds of the label stage in an outer epoch", minimum=1)
+    k_txt: int = _setting("passes over the training items of the text network's label stage", minimum=0)
+    k_img: int = _setting("passes over the training items of the image network's label stage", minimum=0)
+    k_gph: int = _setting("rounds of the graph stage", minimum=1)
+    k_txt_g: int = _setting("passes of the text network's graph stage", minimum=0)
+    k_img_g: int = _setting("passes of the image network's graph stage", minimum=0)
+    lr_lab: float = _setting("learning rate of the label network", above=0)
+    lr_txt: float = _setting("learning rate of the text network", above=0)
+    lr_img: float = _setting("learning rate of the image network", above=0)
+    lr_gph: float = _setting("learning rate of the graph network", above=0)
+    lr_backbone: float = _setting("learning rate of a trained backbone", above=0)
+    decay: float = _setting("factor on every learning rate each decay_steps outer epochs", above=0, maximum=1)
+    decay_steps: int = _setting("outer epochs between two decays", minimum=1)
+
+    SEMANTIC_EMBED: int = _setting(
+        "size of the features that the graph network fuses", section="The method GCH", minimum=1
+    )
+    graph: bool = _setting("run the graph half of an outer epoch")
+    start: str = _setting("distribution of the initial weights", choices=("glorot", "normal"))
+    dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
+    dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
+    pair_loss: str = _setting("loss of a pair's similarity", choices=("likelihood", "squared"))
+    memory: str = _setting(
+        "what the pair loss compares a batch with: signs of the code memory, or its relaxed codes",
+        choices=("sign", "relaxed"),
+    )
+    label_loss: str = _setting("loss of the predicted labels", choices=("cross_entropy", "squared"))
+    student_pair: float = _setting(
+        "weight of the image and text network's pair loss against the code memory", minimum=0
+    )
+    graph_input: str = _setting(
+        "unit features into a batch-normalised graph network, or raw ones into a plain one",
+        choices=("normalized", "raw"),
+    )
+    unified: str = _setting(
+        "codes that the image and text network learn in the graph half: the teacher's, the graph network's, "
+        "the signs of both together, or both apart",
+        choices=("teacher", "graph", "both", "apart"),
+    )
+
+    panel_queries: int = _setting(
+        "queries on the panel of pictures; 0: no panel", section="TensorBoard", minimum=0, maximum=32
+    )
+    histograms: bool = _setting("histograms of weights and relaxed codes after every outer epoch")
+
+    select_gpu: str = _setting("number of the GPU to use, several as 0,1, '' for none", section="Device")
+    per_process_gpu_memory_fraction: float = _setting("share of a GPU's memory to take", above=0, maximum=1)
+    precision: str = _setting(
+        "precision of the networks", choices=("float32", "mixed_bfloat16", "mixed_float16")
+    )
+    jit_compile: bool = _setting("compile the training steps with XLA")
+
+
+def known_presets() -> tuple[str, ...]:
+    """Names of the presets: the files of gch/presets."""
+    files = resources.files("gch").joinpath("presets").iterdir()
+    return tuple(
+        sorted(
+            Path(file.name).stem for file in files if file.name.endswith(".py") and file.name != "__init__.py"
+        )
+    )
+
+
+def describe() -> list[tuple[str, dataclasses.Field]]:
+    """All settings in order, each with the section of --help that it belongs to."""
+    section, listed = "", []
+    for field in dataclasses.fields(Settings):
+        section = field.metadata["section"] or section
+        listed.append((section, field))
+    return listed
+
+
+def meaning(field: dataclasses.Field) -> str:
+    """What --help says of a setting."""
+    text = field.metadata["meaning"].replace("%(presets)s", ", ".join(known_presets()))
+    choices = field.metadata["choices"]
+    return f"{text}: {' | '.join(choices)}" if choices else text
+
+
+def read_assignments(path: Path) -> dict[str, object]:
+    """The values of a file of plain assignments, checked one by one.
+
+    Raises:
+      SettingError: the file is missing or not Python, or it names an unknown setting or gives a value of
+        the wrong type or out of range.
+    """
+    if not path.is_file():
+        raise SettingError(f"{path}: no such file; expected a file of settings, one assignment each")
+    try:
+        found = runpy.run_path(str(path))
+    except Exception as error:
+        line = getattr(error, "lineno", None)
+        where = f"{path}, line {line}" if line else str(path)
+        raise SettingError(f"{where}: {type(error).__name__}: {error}; expected plain assignments") from error
+    values = {name: value for name, value in found.items() if not name.startswith("_")}
+    return {name: check_value(name, value, where=str(path)) for name, value in values.items()}
+
+
+def check_value(name: str, value: object, *, where: str) -> object:
+    """Returns `value` as the type of setting `name`.
+
+    Raises:
+      SettingError: there is no such setting, or the value has the wrong type or is out of range.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    if name not in fields:
+        close = difflib.get_close_matches(name, fields, n=1)
+        hint = f"; did you mean {close[0]}?" if close else "; --help lists all settings"
+        raise SettingError(f"{where}: unknown setting {name}{hint}")
+    field = fields[name]
+    if field.type is float and type(value) is int:
+        value = float(value)
+    if type(value) is not field.type:
+        raise SettingError(
+            f"{where}: {name} is {value!r}, a {type(value).__name__}; expected a {field.type.__name__}"
+        )
+    if field.type is float and not math.isfinite(value):
+        raise SettingError(f"{where}: {name} is {value!r}; expected a finite number")
+    rules = field.metadata
+    if rules["choices"] and value not in rules["choices"]:
+        raise SettingError(
+            f"{where}: {name} is {value!r}; expected one of {', '.join(map(repr, rules['choices']))}"
+        )
+    for rule, broken, words in (
+        ("minimum", lambda bound: value < bound, "at least"),
+        ("above", lambda bound: value <= bound, "more than"),
+        ("maximum", lambda bound: value > bound, "at most"),
+    ):
+        if rules[rule] is not None and broken(rules[rule]):
+            raise SettingError(f"{where}: {name} is {value!r}; expected {words} {rules[rule]}")
+    return value
+
+
+def load_settings(path: Path, flags: Mapping[str, object]) -> Settings:
+    """Lays preset and flags over the settings file.
+
+    Args:
+      path: the settings file, setting.py.
+      flags: values of the flags that were given, by name.
+
+    Raises:
+      SettingError: a value is wrong, the file lacks a setting, or settings contradict each other.
+    """
+    values = read_assignments(path)
+    missing = [field.name for field in dataclasses.fields(Settings) if field.name not in values]
+    if missing:
+        raise SettingError(f"{path}: {missing[0]} is missing; --help tells what it means")
+    flags = {name: check_value(name, value, where="flag") for name, value in flags.items()}
+    preset = flags.get("preset", values["preset"])
+    if preset:
+        if preset not in known_presets():
+            raise SettingError(
+                f"preset is {preset!r}; expected one of {', '.join(map(repr, known_presets()))}"
+            )
+        with resources.as_file(resources.files("gch").joinpath("presets", f"{preset}.py")) as file:
+            values |= read_assignments(file)
+    settings = Settings(**(values | flags | {"preset": preset}))
+    _check_combinations(settings)
+    return settings
+
+
+def _check_combinations(settings: Settings) -> None:
+    if settings.bit % 8:
+        raise SettingError(
+            f"bit is {settings.bit}; expected a positive multiple of 8, so that codes pack into bytes"
+        )
+    if settings.QUERY_SIZE == 0 or settings.TRAINING_SIZE == 0 or settings.DATABASE_SIZE == 0:
+        raise SettingError(
+            "QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE must be positive, or -1 for the data set's own"
+        )
+    if 0 < settings.TRAINING_SIZE < settings.batch_size:
+        raise SettingError(
+            f"batch_size is {settings.batch_size}, TRAINING_SIZE {settings.TRAINING_SIZE}; "
+            "expected a batch no larger than the training set"
+        )
+    if any(separator in settings.run_name for separator in ("/", "\\")) or settings.run_name in (".", ".."):
+        raise SettingError(f"run_name is {settings.run_name!r}; expected a plain name, without a path")
+    if not all(part.isdigit() for part in settings.select_gpu.split(",")) and settings.select_gpu:
+        raise SettingError(
+            f"select_gpu is {settings.select_gpu!r}; expected numbers such as '0' or '0,1', or ''"
+        )

@@ -1,0 +1,47 @@
+"""What a method trains on: the training items, in memory but for pixels."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from gch.data.pairs import Pairs
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingItems:
+    """N training items, on the device; an item is addressed by its position 0..N-1.
+
+    Attributes:
+      texts: (N, D) in the data set's dtype; cast after gathering, as they are many.
+      labels: float32 (N, C), multi-hot.
+      features: float32 (N, F), the frozen backbone's features, or None where the backbone is trained.
+      pairs: where the pixels are read from, when there are no features.
+      rows: int64 (N,), the items' rows in `pairs`.
+    """
+
+    texts: tf.Tensor
+    labels: tf.Tensor
+    features: tf.Tensor | None
+    pairs: Pairs
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def training_items(pairs: Pairs, rows: np.ndarray, features: np.ndarray | None) -> TrainingItems:
+    """Gathers the training items of a data set.
+
+    Args:
+      pairs: the data set.
+      rows: int64 (N,), rows of the training items.
+      features: float32 (all rows, F) of a frozen backbone, or None.
+    """
+    return TrainingItems(
+        texts=tf.constant(pairs.texts[rows]),
+        labels=tf.constant(pairs.labels[rows], tf.float32),
+        features=None if features is None else tf.constant(features[rows]),
+        pairs=pairs,
+        rows=rows,
+    )

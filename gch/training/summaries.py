@@ -1,0 +1,82 @@
+"""What TensorBoard shows of a run."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from gch.methods.method import Method
+from gch.settings import Settings
+
+
+class Summaries:
+    """Writes a run's log. Losses and rates have training steps on their axis, all else outer epochs."""
+
+    def __init__(self, folder: Path):
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def settings(self, settings: Settings) -> None:
+        """The settings as a table, and as hyper-parameters to compare runs by."""
+        values = dataclasses.asdict(settings)
+        rows = "\n".join(f"| {name} | {value!r} |" for name, value in values.items())
+        with self._writer.as_default():
+            tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}", step=0)
+            hparams.hparams(values)
+
+    def graph(self, method: Method) -> None:
+        """The networks as a graph."""
+        networks = method.networks
+
+        @tf.function
+        def forward(inputs):
+            outputs = {}
+            for name, network in networks.items():
+                with tf.name_scope(f"{name}_network"):
+                    outputs[name] = network(inputs[name], training=False)
+            return outputs
+
+        inputs = {
+            name: tf.nest.map_structure(
+                lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), network.input
+            )
+            for name, network in networks.items()
+        }
+        with self._writer.as_default():
+            tf.summary.graph(forward.get_concrete_function(inputs).graph.as_graph_def())
+
+    def losses(self, stage: str, step: int, parts: dict[str, float], rate: float) -> None:
+        """Mean losses of the steps up to `step` of a stage, and its learning rate."""
+        with self._writer.as_default(step=step):
+            for part, value in parts.items():
+                tf.summary.scalar(f"loss {stage}/{part}", value)
+            tf.summary.scalar(f"learning rate/{stage}", rate)
+        self._writer.flush()
+
+    def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
+        """Figures after outer epoch `epoch`, on one page of TensorBoard."""
+        with self._writer.as_default(step=epoch):
+            for name, value in values.items():
+                tf.summary.scalar(f"{group}/{name}", value)
+        self._writer.flush()
+
+    def histograms(self, method: Method, codes: dict[str, np.ndarray], epoch: int) -> None:
+        """Distributions of weights and relaxed codes."""
+        with self._writer.as_default(step=epoch):
+            for name, network in method.networks.items():
+                for variable in network.trainable_variables:
+                    tf.summary.histogram(f"weights of {name}/{variable.path}", variable.value)
+            for name, relaxed in codes.items():
+                tf.summary.histogram(f"relaxed codes/{name}", relaxed)
+        self._writer.flush()
+
+    def picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
+        """A picture, uint8 (H, W, 3)."""
+        with self._writer.as_default(step=epoch):
+            tf.summary.image(name, picture[None])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Writes what is left."""
+        self._writer.close()

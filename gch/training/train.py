@@ -1,0 +1,154 @@
+"""The training of any method: outer epochs of stages, watched, saved, and resumed where they stopped."""
+
+import signal
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from gch.errors import TrainingError
+from gch.methods.method import Method
+from gch.run import RunFolder
+from gch.settings import Settings
+from gch.training.checkpoint import Checkpoints, Position
+from gch.training.inputs import TrainingItems
+from gch.training.optimizer import learning_rate
+from gch.training.stage import Stage, StageLoop
+from gch.training.summaries import Summaries
+
+SECONDS_BETWEEN_REPORTS = 1.0
+
+
+class Stopped(KeyboardInterrupt):
+    """The user asked to stop; everything up to here is saved."""
+
+
+class Trainer:
+    """Trains a method in a run folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        method: Method,
+        items: TrainingItems,
+        run: RunFolder,
+        summaries: Summaries,
+        validate: Callable[[int], dict[str, float]],
+    ):
+        """Arguments beside the obvious: `validate` is called after every outer epoch with its number, counted
+        from 1; it returns validation figures, of which 'score' decides what the best epoch is.
+        """
+        self._settings = settings
+        self._stages = method.stages
+        self._loops = [StageLoop(stage, items, settings.batch_size) for stage in method.stages]
+        self._run = run
+        self._summaries = summaries
+        self._validate = validate
+        self._position = Position()
+        self._checkpoints = Checkpoints(run.path, method, self._position)
+        self._saved_at = time.monotonic()
+        self._stop = False
+
+    def train(self) -> list[dict]:
+        """Trains until `Epoch` outer epochs are done, from the latest checkpoint if there is one.
+
+        Returns:
+          The figures of every outer epoch, oldest first.
+
+        Raises:
+          TrainingError: a loss is not a finite number.
+          Stopped: the user asked for it.
+        """
+        position, history = self._position, []
+        if self._checkpoints.restore_latest():
+            history = self._run.read_history()[: position.epoch]
+            print(f"Resuming {self._run.path}: outer epoch {position.epoch + 1}, {self._where()}")
+        previous = [signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
+        try:
+            while position.epoch < self._settings.Epoch:
+                history.append(self._train_epoch(position.epoch))
+        finally:
+            for number, handler in zip((signal.SIGINT, signal.SIGTERM), previous, strict=True):
+                signal.signal(number, handler)
+        return history
+
+    def restore_best(self) -> int:
+        """Puts the best weights into the networks; returns their outer epoch, counted from 1."""
+        self._checkpoints.restore_best()
+        return self._position.best_epoch
+
+    def _train_epoch(self, epoch: int) -> dict:
+        started, position = time.monotonic(), self._position
+        print(f"Outer epoch {epoch + 1}/{self._settings.Epoch}")
+        seconds = {}
+        while position.stage < len(self._stages):
+            stage = self._stages[position.stage]
+            seconds[stage.name] = self._run_stage(stage, self._loops[position.stage], epoch)
+            position.move(epoch, position.stage + 1)
+        figures = self._validate(epoch + 1)
+        record = {"epoch": epoch + 1, "seconds": time.monotonic() - started, "stages": seconds, **figures}
+        self._run.write_history([*self._run.read_history()[:epoch], record])
+        self._summaries.scalars("seconds", seconds, epoch + 1)
+        position.move(epoch + 1)
+        if figures["score"] > position.best_score:
+            position.crown(figures["score"], epoch + 1)
+            self._checkpoints.save_best()
+        self._save()
+        return record
+
+    def _run_stage(self, stage: Stage, loop: StageLoop, epoch: int) -> float:
+        """Runs the rest of a stage; returns the seconds that took."""
+        settings, position, started = self._settings, self._position, time.monotonic()
+        for optimizer, base in stage.optimizers:
+            rate = learning_rate(base, settings.decay, settings.decay_steps, epoch)
+            optimizer.learning_rate = rate
+        run = loop.open((settings.seed, epoch, stage.name), position.step)
+        bar = keras.utils.Progbar(stage.steps, stateful_metrics=stage.parts, unit_name="step")
+        print(f"  {stage.name}")
+        count = 1
+        while position.step < stage.steps:
+            count = min(count, stage.steps - position.step)
+            before = time.monotonic()
+            means = run(count)
+            position.move(epoch, position.stage, position.step + count)
+            parts = dict(zip(stage.parts, means.tolist(), strict=True))
+            self._check(stage, epoch, parts)
+            self._summaries.losses(stage.name, epoch * stage.steps + position.step, parts, rate)
+            bar.update(position.step, list(parts.items()))
+            self._between_reports()
+            # The first call compiles, so the second is short again.
+            pace = count / max(time.monotonic() - before, 1e-3)
+            count = max(1, min(2 * count, int(pace * SECONDS_BETWEEN_REPORTS)))
+        return time.monotonic() - started
+
+    def _check(self, stage: Stage, epoch: int, parts: dict[str, float]) -> None:
+        for part, value in parts.items():
+            if not np.isfinite(value):
+                raise TrainingError(
+                    f"the loss '{part}' of stage {stage.name} is {value} in outer epoch {epoch + 1}; "
+                    f"expected a finite number. The last checkpoint is kept; lower the stage's learning rate"
+                )
+
+    def _between_reports(self) -> None:
+        if self._stop:
+            self._save()
+            raise Stopped(f"stopped in outer epoch {self._position.epoch + 1}, {self._where()}")
+        if time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes:
+            self._save()
+
+    def _save(self) -> None:
+        self._checkpoints.save_latest()
+        self._saved_at = time.monotonic()
+
+    def _where(self) -> str:
+        position = self._position
+        if position.epoch >= self._settings.Epoch or position.stage >= len(self._stages):
+            return "done"
+        return f"stage {self._stages[position.stage].name}, step {position.step}"
+
+    def _ask_to_stop(self, number: int, frame: object) -> None:
+        if self._stop:  # asked twice: at once
+            raise KeyboardInterrupt
+        self._stop = True
+        print("\nStopping after these steps; once more stops at once.")

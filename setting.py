@@ -1,0 +1,82 @@
+"""What a run does. Edit it, then `python main_itpair.py`.
+
+Every name here is also a flag: `python main_itpair.py --bit=32 --seed=1` wins over this file.
+`python main_itpair.py --help` tells what each setting means and what it may be.
+
+To train on FLICKR-25K with VGG-F as the papers do, put FLICKR-25K.mat and imagenet-vgg-f.mat
+into data/ and change three lines:
+
+    dataset_dir = "FLICKR"
+    netStr = "vggf"
+    backbone = "trained"        # hours on a CPU; "frozen" takes minutes
+"""
+
+# ---------------------------------------------------------------- the job
+phase = "train"  # "train" trains, then tests; "test" tests the best checkpoint of a run
+method = "gch"
+preset = ""  # "reference": the original's losses, networks and schedule
+seed = 0  # of the split, the weights, the batches and dropout
+bit = 64  # length of a code: a multiple of 8
+
+# ---------------------------------------------------------------- data
+dataset_dir = "OpenMoji"  # "OpenMoji" (embedded), "FLICKR" (FLICKR-25K.mat) or "generated"
+DATA_DIR = "data"  # holds FLICKR-25K.mat; caches are written to its folder cache/
+image_size = 224
+QUERY_SIZE = -1  # -1: the data set's own, here and below
+DATABASE_SIZE = -1  # the retrieval set; training and validation items belong to it
+TRAINING_SIZE = -1
+VERIFICATION_SIZE = -1  # validation queries, on which the best epoch is chosen
+
+# ---------------------------------------------------------------- image backbone
+netStr = "efficientnet-lite0"  # "vggf", a name of keras.applications, or a .keras file
+backbone = "frozen"  # "frozen": its features are computed once and cached; "trained"
+backbone_start = "pretrained"  # "random": without ImageNet weights
+MODEL_DIR = "data/imagenet-vgg-f.mat"  # weights of VGG-F
+meanpath = ""  # Mean.h5 for VGG-F; "": the mean image in the weights file
+
+# ---------------------------------------------------------------- where a run is kept
+checkpoint_dir = "runs"  # a folder for each run: checkpoints, split, codes, results
+log_dir = "logs"  # for tensorboard --logdir
+run_name = ""  # "": made of data set, method, backbone, bit and seed
+checkpoint_minutes = 5.0  # also saved after every outer epoch
+
+# ---------------------------------------------------------------- schedule
+Epoch = 4  # outer epochs; each runs the stages below in turn
+batch_size = 128
+MAX_ITER = 100  # steps in a round of the label and graph stages
+k_lab = 3  # rounds of the label stage
+k_txt = 10  # passes over the training items: text network to the teacher's codes
+k_img = 10  # likewise, image network
+k_gph = 2  # rounds of the graph stage
+k_txt_g = 5  # passes: text network to the unified codes
+k_img_g = 5  # likewise, image network
+lr_lab = 1e-3
+lr_txt = 1e-3
+lr_img = 1e-3
+lr_gph = 1e-3
+lr_backbone = 1e-4  # of a trained backbone
+decay = 0.7  # of every learning rate ...
+decay_steps = 1  # ... each so many outer epochs
+
+# ---------------------------------------------------------------- the method GCH
+SEMANTIC_EMBED = 512  # size of the features that the graph network fuses
+graph = True  # False: without the graph half, for comparison
+start = "glorot"  # initial weights; "normal": N(0, 1), as the original
+dropout_txt = 0.5
+dropout_img = 0.3
+pair_loss = "likelihood"  # "squared": as the original
+memory = "sign"  # what pairs are compared with: the signs of the code memory, or "relaxed"
+label_loss = "cross_entropy"  # "squared": as the original
+student_pair = 1.0  # weight of the pair loss of the image and text network against the memory
+graph_input = "normalized"  # unit features into a batch-normalised graph network; "raw": as the original
+unified = "both"  # whose signs the students learn in the graph half: "teacher", "graph", "both" or "apart"
+
+# ---------------------------------------------------------------- TensorBoard
+panel_queries = 6  # queries on the panel of pictures; 0: no panel
+histograms = True  # of weights and relaxed codes, after every outer epoch
+
+# ---------------------------------------------------------------- device
+select_gpu = "0"  # number of the GPU, several as "0,1", "" for none
+per_process_gpu_memory_fraction = 0.9
+precision = "float32"  # "mixed_bfloat16", "mixed_float16"
+jit_compile = True  # compile the steps with XLA
