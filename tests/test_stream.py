@@ -1,0 +1,203 @@
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gch.data.array_pairs import ArrayPairs
+from gch.data.flickr25k import default_sizes
+from gch.data.generated import generate
+from gch.data.stream import epoch_order, image_batches, reading_errors, sequential_batches
+from gch.errors import DataError, SettingError
+
+ITEMS = 100
+
+
+class Watched(ArrayPairs):
+    """Remembers which rows are read together, and fails where told to."""
+
+    def images(self, rows):
+        self.reads.append(np.array(rows))
+        if np.isin(self.broken, rows).any():
+            raise DataError(f'photos.mat: images: row {self.broken} unreadable (it\'s "broken")')
+        return super().images(rows)
+
+
+def watched(items=ITEMS, block=8, broken=-1):
+    pictures = np.zeros((items, 4, 5, 3), np.uint8)
+    pictures[...] = np.arange(items, dtype=np.uint8)[:, None, None, None]
+    flat = np.ones((items, 2), np.uint8)
+    pairs = Watched("watched", flat, flat, (), (), default_sizes(items), "", pictures, block)
+    object.__setattr__(pairs, "reads", [])
+    object.__setattr__(pairs, "broken", broken)
+    return pairs
+
+
+def collect(dataset):
+    with reading_errors():
+        return [(positions.numpy(), images.numpy()) for positions, images in dataset]
+
+
+@st.composite
+def row_sets(draw):
+    return np.array(sorted(draw(st.sets(st.integers(0, 500), max_size=200))), np.int64)
+
+
+@given(row_sets(), st.integers(1, 40), st.integers(1, 64), st.integers(0, 2**31))
+def test_order_is_a_permutation_that_the_seed_determines(rows, block, window, seed):
+    order = epoch_order(rows, block, window, seed)
+    assert order.dtype == np.int64
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(rows)))
+    np.testing.assert_array_equal(order, epoch_order(rows, block, window, seed))
+
+
+@given(row_sets(), st.integers(1, 40), st.integers(1, 64), st.integers(0, 2**31))
+def test_blocks_are_cut_at_the_windows_ends_only(rows, block, window, seed):
+    blocks = rows[epoch_order(rows, block, window, seed)] // block
+    starts = range(0, len(rows), window)
+    touched = sum(len(np.unique(blocks[start : start + window])) for start in starts)
+    assert touched <= len(np.unique(rows // block)) + max(0, len(starts) - 1)
+
+
+def test_order_mixes():
+    rows = np.arange(8000)
+    order = epoch_order(rows, 16, 1024, 0)
+    batches = order[: 62 * 128].reshape(62, 128)
+    blocks_in_a_batch = np.mean([len(np.unique(batch // 16)) for batch in batches])
+    assert blocks_in_a_batch > 50  # Of the 64 blocks of a window; 8 without the window's shuffling.
+    assert abs(np.corrcoef(order, rows)[0, 1]) < 0.2
+    assert (order != epoch_order(rows, 16, 1024, (0, 1))).mean() > 0.9
+
+
+@pytest.mark.parametrize("window", [1, 7, 16, 33, 1000])
+def test_batches_hold_the_images_of_their_positions(window):
+    pairs = watched()
+    rows = np.arange(3, ITEMS, 2)
+    batches = collect(image_batches(pairs, rows, 16, seed=5, window=window))
+    assert len(batches) == len(rows) // 16
+    for positions, images in batches:
+        assert positions.dtype == np.int64
+        assert images.dtype == np.uint8
+        np.testing.assert_array_equal(images, pairs.pictures[rows[positions]])
+    seen = np.concatenate([positions for positions, _ in batches])
+    assert len(np.unique(seen)) == len(seen) == 48
+    np.testing.assert_array_equal(seen, epoch_order(rows, 8, window, (5, 0))[:48])
+
+
+@pytest.mark.parametrize("start", [1, 3, 6, 8, 13])
+def test_resumes_exactly(start):
+    rows = np.arange(ITEMS)
+    whole = collect(image_batches(watched(), rows, 16, seed=1, steps=15, window=40))
+    later = collect(image_batches(watched(), rows, 16, seed=1, start_step=start, steps=15 - start, window=40))
+    assert len(whole) == 15
+    for (positions, images), (again, images_again) in zip(whole[start:], later, strict=True):
+        np.testing.assert_array_equal(positions, again)
+        np.testing.assert_array_equal(images, images_again)
+
+
+def test_epochs_differ_and_follow_each_other():
+    rows = np.arange(ITEMS)
+    batches = collect(image_batches(watched(), rows, 25, seed=1, steps=8))
+    first, second = (np.concatenate([p for p, _ in batches[i : i + 4]]) for i in (0, 4))
+    np.testing.assert_array_equal(np.sort(first), rows)
+    np.testing.assert_array_equal(np.sort(second), rows)
+    assert (first != second).any()
+
+
+def test_stops_at_the_epochs_end_where_no_steps_are_given():
+    dataset = image_batches(watched(), np.arange(ITEMS), 10, seed=0, start_step=13)
+    assert dataset.cardinality() == 7
+    assert len(collect(dataset)) == 7
+
+
+def test_reads_window_by_window_and_nothing_beforehand():
+    pairs = watched()
+    collect(image_batches(pairs, np.arange(ITEMS), 10, seed=0, start_step=5, window=32))
+    signature, *windows = pairs.reads
+    assert len(signature) == 1
+    assert [len(rows) for rows in windows] == [14, 32, 4]
+
+
+def test_each_block_is_read_about_once():
+    pairs = watched(items=240, block=8)
+    collect(image_batches(pairs, np.arange(240), 16, seed=0, window=60))
+    blocks = np.concatenate([np.unique(rows // 8) for rows in pairs.reads[1:]])
+    assert len(np.unique(blocks)) == 30
+    assert len(blocks) <= 30 + 3
+
+
+def test_reads_no_further_ahead_than_its_buffers():
+    pairs = watched(items=240)
+    with reading_errors():
+        iterator = iter(image_batches(pairs, np.arange(240), 8, seed=0, window=16))
+        next(iterator)
+        threading.Event().wait(0.3)
+    assert sum(len(rows) for rows in pairs.reads) <= 1 + 5 * 16
+
+
+def test_runs_inside_a_function():
+    pairs = generate(items=40, image_size=16)
+    rows = np.arange(30)
+
+    @tf.function
+    def total(dataset):
+        result = tf.constant(0, tf.int64)
+        for positions, images in dataset:
+            assert images.shape == (8, 16, 16, 3)
+            result += tf.reduce_sum(tf.cast(images, tf.int64)) + tf.reduce_sum(positions)
+        return result
+
+    dataset = image_batches(pairs, rows, 8, seed=3, steps=9)
+    expected = sum(
+        int(images.sum(dtype=np.int64) + positions.sum()) for positions, images in collect(dataset)
+    )
+    with reading_errors():
+        assert total(dataset) == expected
+
+
+def test_sequential_batches_cover_all_in_order():
+    pairs = watched()
+    rows = np.array([9, 4, 77, 0, 5])
+    batches = collect(sequential_batches(pairs, rows, 2))
+    assert [len(positions) for positions, _ in batches] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate([p for p, _ in batches]), np.arange(5))
+    np.testing.assert_array_equal(np.concatenate([i for _, i in batches]), pairs.pictures[rows])
+
+
+LINE = r"^photos.mat: images: row 60 unreadable \(it's \"broken\"\)$"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda pairs: image_batches(pairs, np.arange(ITEMS), 10, seed=0, window=10),
+        lambda pairs: sequential_batches(pairs, np.arange(ITEMS), 10),
+    ],
+)
+def test_reading_error_reaches_the_loop_as_it_was(make):
+    with pytest.raises(DataError, match=LINE):
+        collect(make(watched(broken=60)))
+
+
+def test_reading_error_passes_through_a_function():
+    @tf.function
+    def consume(iterator):
+        for _ in tf.range(10):
+            next(iterator)
+
+    batches = iter(image_batches(watched(broken=60), np.arange(ITEMS), 10, seed=0, window=10))
+    with pytest.raises(DataError, match=LINE), reading_errors():
+        consume(batches)
+
+
+def test_other_errors_of_tensorflow_pass_unchanged():
+    with pytest.raises(tf.errors.InvalidArgumentError), reading_errors():
+        tf.debugging.assert_equal(1, 2)
+
+
+@pytest.mark.parametrize("batch_size", [0, ITEMS + 1])
+def test_batch_size_must_fit(batch_size):
+    with pytest.raises(SettingError, match=f"batch size {batch_size}: expected 1 to 100"):
+        image_batches(watched(), np.arange(ITEMS), batch_size, seed=0)
