@@ -126,7 +126,10 @@ class Settings:
     precision: str = _setting(
         "precision of the networks", choices=("float32", "mixed_bfloat16", "mixed_float16")
     )
-    jit_compile: bool = _setting("compile the training steps with XLA")
+    jit_compile: str = _setting(
+        "compile training steps with XLA; auto: those of a trained backbone, where it pays",
+        choices=("auto", "on", "off"),
+    )
 
 
 def known_presets() -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class GCH:
         network, labels = self.networks["label"], self._items.labels
         optimizer = self._optimizer("label", network)
 
-        @tf.function(jit_compile=self._settings.jit_compile)
+        @tf.function(jit_compile=self._settings.jit_compile == "on")
         def descend(batch):
             with tf.GradientTape() as tape:
                 output = network(batch, training=True)
@@ -144,7 +144,11 @@ class GCH:
         if settings.student_pair:
             parts.append("pair")
 
-        @tf.function(jit_compile=settings.jit_compile)
+        trains_backbone = backbone is not None and self._items.features is None
+
+        @tf.function(
+            jit_compile=settings.jit_compile == "on" or (settings.jit_compile == "auto" and trains_backbone)
+        )
         def descend(positions, inputs):
             with tf.GradientTape() as tape:
                 output = network(inputs, training=True)
@@ -184,7 +188,7 @@ class GCH:
         settings, network, labels = self._settings, self.networks["graph"], self._items.labels
         optimizer = self._optimizer("graph", network)
 
-        @tf.function(jit_compile=settings.jit_compile)
+        @tf.function(jit_compile=settings.jit_compile == "on")
         def descend(positions):
             batch = tf.gather(labels, positions)
             with tf.GradientTape() as tape:
