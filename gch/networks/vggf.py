@@ -1,0 +1,79 @@
+"""VGG-F, the image network of the papers, up to its second fully connected layer.
+
+Source: Chatfield, Simonyan, Vedaldi, Zisserman: Return of the Devil in the Details (BMVC 2014), the
+network CNN-F, in the form in which MatConvNet distributes it (imagenet-vgg-f.mat).
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+from gch.networks.lrn import LocalResponseNormalization
+from gch.networks.mean_image import SubtractMeanImage
+
+# The mean colour of ImageNet, RGB 0..255.
+MEAN_COLOR = (123.68, 116.779, 103.939)
+SMALLEST_IMAGE = 64
+
+
+def vggf(image_size: int = 224, mean_image: np.ndarray | None = None, seed: int | None = None) -> keras.Model:
+    """Builds VGG-F with He initialisation and zero biases.
+
+    Args:
+      image_size: height and width of the images in pixels, 64 or more. The published weights fit 224 only,
+        because fc6 sees the whole map.
+      mean_image: what is subtracted from the images, RGB 0..255: float (image_size, image_size, 3) or a
+        mean colour (3,). None is the mean colour of ImageNet.
+      seed: makes the initial weights reproducible; None draws them from Keras' global seed.
+
+    Returns:
+      Model 'vggf' from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the
+      activations of fc7 (B, 4096), 0 or more, in the compute dtype of the policy under which it was built.
+      Layers with weights are named conv1 ... conv5, fc6, fc7.
+
+    Raises:
+      ValueError: image_size is below 64, so that a map would vanish on the way.
+    """
+    if image_size < SMALLEST_IMAGE:
+        raise ValueError(f"image_size is {image_size}; VGG-F needs {SMALLEST_IMAGE} or more")
+    seeds = keras.random.SeedGenerator(seed) if seed is not None else None
+
+    def weighted(layer: type[layers.Layer], *args, **kwargs) -> layers.Layer:
+        return layer(
+            *args,
+            activation="relu",
+            kernel_initializer=keras.initializers.HeNormal(seeds),
+            **kwargs,
+        )
+
+    images = keras.Input((image_size, image_size, 3), name="images")
+    preprocessing = SubtractMeanImage(name="subtract_mean")
+    x = preprocessing(images)
+    x = weighted(layers.Conv2D, 64, 11, strides=4, padding="valid", name="conv1")(x)
+    x = LocalResponseNormalization(name="norm1")(x)
+    x = _pool(x, "pool1")
+    x = weighted(layers.Conv2D, 256, 5, padding="same", name="conv2")(x)
+    x = LocalResponseNormalization(name="norm2")(x)
+    x = _pool(x, "pool2")
+    x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv3")(x)
+    x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv4")(x)
+    x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv5")(x)
+    x = _pool(x, "pool5")
+    # Dense on the flattened map: the 6 x 6 and 1 x 1 convolutions that the papers write compute the same,
+    # but their backward pass is ten times slower on a CPU.
+    x = layers.Flatten(name="flatten")(x)
+    x = weighted(layers.Dense, 4096, name="fc6")(x)
+    x = weighted(layers.Dense, 4096, name="fc7")(x)
+
+    preprocessing.set_mean(MEAN_COLOR if mean_image is None else mean_image)
+    return keras.Model(images, x, name="vggf")
+
+
+def _pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Maximum over 3 x 3 with stride 2 on a map padded by one row below and one column at the right.
+
+    On a map of odd size no window reaches the padding, and on one of even size 'same' pads just there.
+    The padded value does not matter, as the maps are never negative.
+    """
+    padding = "valid" if x.shape[1] % 2 else "same"
+    return layers.MaxPooling2D(3, strides=2, padding=padding, name=name)(x)

