@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def sign(relaxed: tf.Tensor) -> tf.Tensor:
-    """Signs with sign(0) = +1.
+    """The sign of every entry, +1 for 0.
 
     Args:
       relaxed: floating tensor of any shape, usually (N, K) in [-1, 1].

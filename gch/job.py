@@ -1,11 +1,16 @@
-"""A whole run: data, backbone, training, test. TensorFlow is loaded once settings, data and folder are sound."""
+"""A whole run: data, training, test.
+
+TensorFlow is loaded only when settings, data and run folder are known to be sound.
+"""
 
 from pathlib import Path
 
 from gch.data.catalog import open_pairs
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.split import Split, load_split, make_split, resolve_sizes, save_split
-from gch.errors import SettingError
+from gch.errors import SettingError, WeightsError
+from gch.networks.matconvnet import require_weights
+from gch.networks.names import canonical_backbone
 from gch.run import RunFolder, run_name
 from gch.settings import Settings
 
@@ -16,6 +21,7 @@ def run_job(settings: Settings) -> None:
     Raises:
       GCHError: something that the user can mend.
     """
+    _require_backbone_files(settings)
     data_dir = Path(settings.DATA_DIR)
     pairs = open_pairs(settings.dataset_dir, data_dir, settings.image_size, settings.seed)
     sizes = _split_sizes(settings, pairs)
@@ -26,10 +32,9 @@ def run_job(settings: Settings) -> None:
     else:
         run.start(settings, pairs.digest)
     split = _split(run, sizes, len(pairs.labels), settings.seed)
-    print(
-        f"{pairs.name}: {len(pairs.labels)} pairs, {pairs.texts.shape[1]} words, {pairs.labels.shape[1]} labels; "
-        f"{sizes.query} query, {sizes.retrieval} retrieval, {sizes.training} training, {sizes.validation} validation"
-    )
+    words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
+    parts = ", ".join(f"{size} {part}" for part, size in sizes._asdict().items())
+    print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
     cache = (data_dir if data_dir.is_dir() else data_dir.parent) / "cache"
 
     from gch.session import Session  # loads TensorFlow
@@ -38,6 +43,14 @@ def run_job(settings: Settings) -> None:
     if settings.phase == "train":
         session.train()
     session.test()
+
+
+def _require_backbone_files(settings: Settings) -> None:
+    name = canonical_backbone(settings.netStr)
+    if name == "vggf" and settings.backbone_start == "pretrained":
+        require_weights(settings.MODEL_DIR)
+    if name.endswith(".keras") and not Path(name).is_file():
+        raise WeightsError(f"{name}: not found; netStr expects a Keras model there")
 
 
 def _split_sizes(settings: Settings, pairs: Pairs) -> SplitSizes:

@@ -96,8 +96,8 @@ class RunFolder:
         for name, now in dataclasses.asdict(settings).items():
             if name not in FREE_SETTINGS and started.get(name) != now:
                 raise RunError(
-                    f"{self.path}: this run was started with {name} = {started.get(name)!r}, the settings say "
-                    f"{now!r}; restore it, or set another run_name"
+                    f"{self.path}: this run was started with {name} = {started.get(name)!r}, "
+                    f"the settings say {now!r}; restore it, or set another run_name"
                 )
         if digest != data_digest:
             raise RunError(f"{self.path}: this run was started on other data; set another run_name")

@@ -79,7 +79,7 @@ class Session:
         print(f"Codes in {codes}, figures in {self._run.results}")
 
     def _validate(self, epoch: int) -> dict:
-        """Validation figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""
+        """Figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""
         relaxed = self._method.relaxed_codes()
         statistics = {name: code_statistics(codes) for name, codes in relaxed.items()}
         agreement = {}

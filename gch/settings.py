@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+from gch.data.names import canonical_dataset, known_datasets
 from gch.errors import SettingError
+from gch.networks.names import canonical_backbone, known_backbones
 
 METHODS = ("gch",)
 
@@ -244,6 +246,14 @@ def _check_combinations(settings: Settings) -> None:
     if settings.bit % 8:
         raise SettingError(
             f"bit is {settings.bit}; expected a positive multiple of 8, so that codes pack into bytes"
+        )
+    if canonical_dataset(settings.dataset_dir) is None:
+        known = ", ".join(known_datasets())
+        raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one of {known}")
+    if canonical_backbone(settings.netStr) is None:
+        known = ", ".join(known_backbones()[:4])
+        raise SettingError(
+            f"netStr is {settings.netStr!r}; expected {known} ... (keras.applications), or a .keras file"
         )
     if settings.QUERY_SIZE == 0 or settings.TRAINING_SIZE == 0 or settings.DATABASE_SIZE == 0:
         raise SettingError(

@@ -82,8 +82,8 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
     if training < 1 or training + validation > retrieval:
         raise SettingError(
             f"TRAINING_SIZE = {_told(requested.training)}, "
-            f"VERIFICATION_SIZE = {_told(requested.validation)}: of {retrieval} retrieved items, "
-            f"expected 1 or more to train on and {retrieval} at most together"
+            f"VERIFICATION_SIZE = {_told(requested.validation)}: QUERY_SIZE and DATABASE_SIZE leave {retrieval} "
+            f"items to retrieve; expected 1 or more to train on and {retrieval} at most together"
         )
     return SplitSizes(query, retrieval, training, validation)
 

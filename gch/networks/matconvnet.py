@@ -5,16 +5,20 @@ a struct `net` that holds both, and `layers` beside a struct `meta` that holds t
 older files a layer has the fields `filters` and `biases`, later a cell `weights` of the two.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
-import keras
 import numpy as np
 import scipy.io
 
 from gch.errors import WeightsError
+
+if TYPE_CHECKING:
+    import keras
 
 VGGF_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 SOURCE = "MatConvNet's pretrained model imagenet-vgg-f.mat (VLFeat project, page 'pretrained models')"
@@ -33,6 +37,15 @@ class MatConvNetFile(NamedTuple):
     mean_image: np.ndarray | None
 
 
+def require_weights(path: str | os.PathLike) -> None:
+    """Raises WeightsError, saying where the weights come from, unless there is a file at `path`."""
+    if not Path(path).is_file():
+        raise WeightsError(
+            f"{path or 'imagenet-vgg-f.mat'}: not found; expected {SOURCE}; MODEL_DIR points to it,"
+            " and backbone_start='random' starts without it"
+        )
+
+
 def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
     """Reads imagenet-vgg-f.mat in any of its layouts; fc8, the classifier, is left out.
 
@@ -40,11 +53,7 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
       WeightsError: the file is missing, not a MAT file of version 5, lacks a layer of VGG-F, or holds
         something else than finite numbers.
     """
-    if not Path(path).is_file():
-        raise WeightsError(
-            f"{path or 'imagenet-vgg-f.mat'}: not found; expected {SOURCE}; MODEL_DIR points to it,"
-            " and backbone_start='random' starts without it"
-        )
+    require_weights(path)
     try:
         content = scipy.io.loadmat(
             path, appendmat=False, variable_names=("net", "layers", "normalization", "meta")

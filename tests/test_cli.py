@@ -1,0 +1,84 @@
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gch.cli import main
+from gch.settings import Settings
+
+
+@pytest.fixture
+def command(repository, capsys):
+    def run(*arguments):
+        status = main(["main_itpair.py", *arguments], repository / "setting.py")
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_help_lists_every_setting_with_its_default_and_meaning(command):
+    for arguments in (["--help"], ["-h"], ["help"]):
+        status, output, _ = command(*arguments)
+        assert status == 0
+        for name in Settings.__dataclass_fields__:
+            assert f"--{name}=" in output
+        assert "--bit=64\n      length K of a code in bits" in output
+
+
+def test_help_does_not_load_tensorflow(repository):
+    started = time.monotonic()
+    code = (
+        "import sys; from pathlib import Path; from gch.cli import main;"
+        "main(['main_itpair.py', '--help'], Path('setting.py'));"
+        "sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "Usage:" in result.stdout
+    assert (
+        time.monotonic() - started < 10
+    )  # far from the seconds that TensorFlow takes even on a loaded machine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bits=16"], ["'bits'", "bit"]),
+        (["--bit=many"], ["--bit=many"]),
+        (["--bit=12"], ["multiple of 8"]),
+        (["--graph=maybe"], ["--graph=maybe"]),
+        (["tain"], ["'tain'", "train, test, help"]),
+        (["train", "test"], ["train and test"]),
+        (["--Epoch"], ["Epoch"]),
+    ],
+)
+def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
+    status, output, error = command(*arguments)
+    assert status == 2
+    assert not output
+    assert error.count("\n") == 1
+    assert error.startswith("main_itpair.py: error: ")
+    assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["test"], ["no checkpoint to test"]),
+        (["--QUERY_SIZE=400", "--TRAINING_SIZE=300"], ["QUERY_SIZE", "TRAINING_SIZE = 300", "200 items"]),
+        (["--QUERY_SIZE=601"], ["QUERY_SIZE = 601", "600 items"]),
+        (["--batch_size=501"], ["batch_size is 501", "450 items"]),
+        (["--netStr=vggf"], ["imagenet-vgg-f.mat", "MatConvNet", "backbone_start='random'"]),
+        (["--netStr=none.keras"], ["none.keras: not found"]),
+        (["--dataset_dir=FLICKR"], ["FLICKR-25K.mat: not found"]),
+    ],
+)
+def test_what_cannot_work_ends_before_tensorflow_is_needed(command, tmp_path, arguments, words):
+    places = [f"--{name}={tmp_path}" for name in ("DATA_DIR", "checkpoint_dir", "log_dir")]
+    status, _, error = command("--dataset_dir=generated", "--image_size=32", *places, *arguments)
+    assert status == 1
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from gch.codes import binarize, bit_agreement, code_statistics, sign
+
+RELAXED = arrays.arrays(
+    np.float32, st.tuples(st.integers(2, 20), st.integers(1, 12)), elements=st.floats(-1, 1, width=32)
+)
+
+
+def test_sign_of_zero_is_plus_one():
+    relaxed = np.array([[-0.5, 0.0, -0.0, 1e-30, 3.0]], np.float32)
+    assert sign(relaxed).numpy().tolist() == [[-1, 1, 1, 1, 1]]
+    assert binarize(relaxed).tolist() == [[-1, 1, 1, 1, 1]]
+
+
+@given(RELAXED)
+def test_sign_and_binarize_agree(relaxed):
+    np.testing.assert_array_equal(sign(relaxed).numpy(), binarize(relaxed))
+
+
+def test_statistics_by_hand():
+    relaxed = np.array([[0.5, 1.0], [-0.5, 1.0], [0.5, -1.0], [-0.5, 1.0]])
+    statistics = code_statistics(relaxed)
+    assert statistics["bit_balance"] == pytest.approx((0 + 0.25) / 2)
+    # Bits + - + - and + + - +: covariance -1/2, deviations 1 and sqrt(3)/2.
+    assert statistics["bit_correlation"] == pytest.approx(0.5 / (3**0.5 / 2))
+    assert statistics["quantization_error"] == pytest.approx(0.125)
+    assert statistics["distinct_codes"] == 3 / 4
+
+
+def test_collapsed_codes_show():
+    statistics = code_statistics(np.full((10, 4), 0.9))
+    assert statistics["bit_balance"] == 0.5
+    assert statistics["bit_correlation"] == 1.0
+    assert statistics["distinct_codes"] == 0.1
+
+
+@given(RELAXED)
+def test_statistics_stay_in_their_ranges(relaxed):
+    statistics = code_statistics(relaxed)
+    assert 0 <= statistics["bit_balance"] <= 0.5
+    assert 0 <= statistics["bit_correlation"] <= 1 + 1e-9
+    assert 0 <= statistics["quantization_error"] <= 1
+    assert 0 < statistics["distinct_codes"] <= 1
+
+
+def test_bit_agreement():
+    assert bit_agreement(np.array([[1, -1, 0, 2]]), np.array([[3, 1, 0.1, -2]])) == 0.5

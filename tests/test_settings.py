@@ -1,0 +1,105 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gch.errors import SettingError
+from gch.settings import Settings, describe, known_presets, load_settings, meaning, read_assignments
+
+
+@pytest.fixture(scope="module")
+def shipped(repository):
+    return repository / "setting.py"
+
+
+def test_the_shipped_file_gives_every_setting(shipped):
+    values = read_assignments(shipped)
+    assert list(values) == [field.name for field in dataclasses.fields(Settings)]
+
+
+def test_a_flag_wins_over_the_preset_and_the_preset_over_the_file(shipped):
+    assert load_settings(shipped, {}).pair_loss == "likelihood"
+    reference = load_settings(shipped, {"preset": "reference"})
+    assert (reference.pair_loss, reference.start, reference.decay) == ("squared", "normal", 0.5)
+    assert reference.bit == load_settings(shipped, {}).bit
+    assert load_settings(shipped, {"preset": "reference", "decay": 0.9}).decay == 0.9
+
+
+def test_settings_are_frozen(shipped):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_settings(shipped, {}).bit = 16
+
+
+def test_every_setting_has_a_meaning_and_a_section():
+    assert all(section and meaning(field) for section, field in describe())
+
+
+def test_presets_change_only_what_differs_between_methods(repository):
+    for preset in known_presets():
+        values = read_assignments(repository / "gch" / "presets" / f"{preset}.py")
+        assert "seed" not in values
+        assert "bit" not in values
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"bit": 12}, ["bit is 12", "multiple of 8"]),
+        ({"bit": 0}, ["bit is 0", "at least 8"]),
+        ({"bit": "16"}, ["bit is '16'", "expected a int"]),
+        ({"bits": 16}, ["unknown setting bits", "bit?"]),
+        ({"phase": "tain"}, ["'tain'", "'train', 'test'"]),
+        ({"lr_img": 0.0}, ["lr_img is 0.0", "more than 0"]),
+        ({"lr_img": float("nan")}, ["finite"]),
+        ({"decay": 1.5}, ["at most 1"]),
+        ({"graph": 1}, ["graph is 1", "bool"]),
+        ({"seed": True}, ["seed is True", "int"]),
+        ({"preset": "other"}, ["'other'", "'reference'"]),
+        ({"dataset_dir": "coco"}, ["'coco'", "OpenMoji, FLICKR, generated"]),
+        ({"netStr": "resnet"}, ["'resnet'", "efficientnet-lite0, vggf"]),
+        ({"QUERY_SIZE": 0}, ["QUERY_SIZE", "positive"]),
+        ({"TRAINING_SIZE": 10, "batch_size": 11}, ["batch_size is 11", "TRAINING_SIZE 10"]),
+        ({"run_name": "../other"}, ["run_name", "plain name"]),
+        ({"select_gpu": "first"}, ["select_gpu is 'first'"]),
+    ],
+)
+def test_wrong_values_are_named_in_one_line(shipped, flags, words):
+    with pytest.raises(SettingError) as error:
+        load_settings(shipped, flags)
+    text = str(error.value)
+    assert "\n" not in text
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("bit = 16\n", ["phase is missing"]),
+        ("bit = = 16\n", ["line 1", "SyntaxError"]),
+        ("bit = undefined\n", ["NameError"]),
+        ("bitt = 16\n", ["unknown setting bitt", "bit?"]),
+        ("bit = 'many'\n", ["bit is 'many'", "expected a int"]),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, content, words):
+    path = tmp_path / "setting.py"
+    path.write_text(content)
+    with pytest.raises(SettingError) as error:
+        load_settings(path, {})
+    assert str(path) in str(error.value)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingError, match="no such file"):
+        load_settings(tmp_path / "setting.py", {})
+
+
+@given(bit=st.integers(-100, 400))
+def test_only_positive_multiples_of_8_are_code_lengths(shipped, bit):
+    if bit > 0 and bit % 8 == 0:
+        assert load_settings(shipped, {"bit": bit}).bit == bit
+    else:
+        with pytest.raises(SettingError, match="bit is"):
+            load_settings(shipped, {"bit": bit})
