@@ -82,8 +82,9 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
     if training < 1 or training + validation > retrieval:
         raise SettingError(
             f"TRAINING_SIZE = {_told(requested.training)}, "
-            f"VERIFICATION_SIZE = {_told(requested.validation)}: QUERY_SIZE and DATABASE_SIZE leave {retrieval} "
-            f"items to retrieve; expected 1 or more to train on and {retrieval} at most together"
+            f"VERIFICATION_SIZE = {_told(requested.validation)}: "
+            f"QUERY_SIZE and DATABASE_SIZE leave {retrieval} items to retrieve; "
+            f"expected 1 or more to train on and {retrieval} at most together"
         )
     return SplitSizes(query, retrieval, training, validation)
 

@@ -1,0 +1,87 @@
+"""The compiled loop of a stage: what it draws, and that it may stop and go on anywhere."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gch.data.generated import generate
+from gch.training.inputs import TrainingItems, training_items
+from gch.training.stage import Stage, StageLoop
+
+PAIRS = generate(items=50, image_size=8)
+ROWS = np.arange(3, 49, 2)
+BATCH = 5
+
+
+def items(streamed: bool) -> TrainingItems:
+    features = None if streamed else np.repeat(np.arange(50, dtype=np.float32)[:, None], 2, axis=1)
+    return training_items(PAIRS, ROWS, features)
+
+
+def recorder(steps: int, reads_images: bool = True):
+    """A stage that writes down the positions of its batches and checks that the images are theirs."""
+    seen = tf.Variable(tf.zeros([0, BATCH], tf.int64), shape=[None, BATCH], trainable=False)
+    pixels = tf.constant(PAIRS.images(ROWS))
+
+    def update(positions, images):
+        seen.assign(tf.concat([seen, tf.cast(positions, tf.int64)[None]], axis=0))
+        if not reads_images:
+            assert images is None
+            wrong = tf.constant(0.0)
+        elif images.shape.rank == 4:
+            wrong = tf.reduce_sum(
+                tf.abs(tf.cast(images, tf.float32) - tf.cast(tf.gather(pixels, positions), tf.float32))
+            )
+        else:
+            wrong = tf.reduce_sum(tf.abs(images[:, 0] - tf.cast(tf.gather(ROWS, positions), tf.float32)))
+        return {"first": tf.cast(positions[0], tf.float32), "wrong": wrong}
+
+    stage = Stage("record", steps, update, ("first", "wrong"), (), reads_images, begin=lambda: None)
+    return stage, seen
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_each_pass_visits_every_item_at_most_once_in_its_own_order(streamed):
+    stage, seen = recorder(steps=12)
+    means = StageLoop(stage, items(streamed), BATCH).open((0, 0, "a"), 0)(12)
+    passes = seen.numpy().reshape(3, -1)  # 23 items: 4 batches of 5 a pass
+    assert all(len(set(one)) == 20 and set(one) <= set(range(23)) for one in passes)
+    assert len({tuple(one) for one in passes}) == 3
+    assert means[1] == 0
+    assert means[0] == pytest.approx(seen.numpy()[:, 0].mean())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("cut", [1, 4, 7])
+def test_a_stage_that_resumes_draws_the_same_batches(streamed, cut):
+    whole, parts = recorder(steps=12), recorder(steps=12)
+    StageLoop(whole[0], items(streamed), BATCH).open((3, 1, "a"), 0)(12)
+    StageLoop(parts[0], items(streamed), BATCH).open((3, 1, "a"), 0)(cut)
+    StageLoop(parts[0], items(streamed), BATCH).open((3, 1, "a"), cut)(12 - cut)
+    np.testing.assert_array_equal(whole[1].numpy(), parts[1].numpy())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_order_depends_on_seed_epoch_and_stage(streamed):
+    orders = []
+    for seed in ((0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b")):
+        stage, seen = recorder(steps=4)
+        StageLoop(stage, items(streamed), BATCH).open(seed, 0)(4)
+        orders.append(tuple(seen.numpy().ravel()))
+    assert len(set(orders)) == 4
+
+
+def test_a_stage_without_images_reads_none():
+    stage, seen = recorder(steps=3, reads_images=False)
+    StageLoop(stage, items(streamed=True), BATCH).open((0,), 0)(3)
+    assert len(seen.numpy()) == 3
+
+
+def test_begin_is_called_each_time_the_stage_is_opened():
+    calls = []
+    stage, _ = recorder(steps=2)
+    stage = Stage(stage.name, 2, stage.update, stage.parts, (), True, begin=lambda: calls.append(1))
+    loop = StageLoop(stage, items(streamed=False), BATCH)
+    loop.open((0,), 0)(1)
+    loop.open((0,), 1)(1)
+    assert len(calls) == 2
