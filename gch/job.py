@@ -11,6 +11,7 @@ from gch.data.split import Split, load_split, make_split, resolve_sizes, save_sp
 from gch.errors import SettingError, WeightsError
 from gch.networks.matconvnet import require_weights
 from gch.networks.names import canonical_backbone
+from gch.quiet import native_stderr_held
 from gch.run import RunFolder, run_name
 from gch.settings import Settings
 
@@ -37,7 +38,8 @@ def run_job(settings: Settings) -> None:
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
     cache = (data_dir if data_dir.is_dir() else data_dir.parent) / "cache"
 
-    from gch.session import Session  # loads TensorFlow
+    with native_stderr_held():
+        from gch.session import Session  # loads TensorFlow
 
     session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name)
     if settings.phase == "train":

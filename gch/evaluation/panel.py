@@ -9,11 +9,11 @@ from gch.codes import binarize
 from gch.data.pairs import Pairs
 from gch.evaluation.encoding import Encoded
 
-TILE = 112
+TILE = 128
 FRAME = 4
 GAP = 6
 RIGHT, WRONG, ASKED = (22, 140, 60), (205, 40, 40), (70, 70, 70)
-WORDS_SHOWN = 9
+WORDS_SHOWN = 8
 
 
 def retrieval_panel(
@@ -69,7 +69,7 @@ def _tile(
     tile.paste(picture, (FRAME, FRAME))
     if distance is not None:
         draw = ImageDraw.Draw(tile)
-        font = ImageFont.load_default(11)
+        font = ImageFont.load_default(13)
         box = draw.textbbox((0, 0), str(distance), font=font)
         draw.rectangle((0, 0, box[2] + 7, box[3] + 5), fill=colour)
         draw.text((4, 2), str(distance), fill="white", font=font)
@@ -82,8 +82,8 @@ def _words(pairs: Pairs, row: int) -> Image.Image:
     if len(numbers) > WORDS_SHOWN:
         words.append("…")
     picture = Image.new("RGB", (TILE, TILE), (250, 249, 245))
-    text = "\n".join(textwrap.wrap(", ".join(words) or "(no words)", 17)[:6])
+    text = "\n".join(textwrap.wrap(", ".join(words) or "(no words)", 16)[:6])
     ImageDraw.Draw(picture).multiline_text(
-        (6, 18), text, fill="black", font=ImageFont.load_default(11), spacing=3
+        (6, 18), text, fill="black", font=ImageFont.load_default(14), spacing=4
     )
     return picture

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from gch.errors import SettingError
+from gch.quiet import native_stderr_held
 from gch.settings import Settings
 
 
@@ -18,10 +19,12 @@ def configure_device(settings: Settings) -> str:
     Raises:
       SettingError: select_gpu names a GPU that is not there.
     """
+    tf.get_logger().setLevel("ERROR")  # it warns of retracing where shapes differ once
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     keras.mixed_precision.set_global_policy(settings.precision)
-    gpus = tf.config.list_physical_devices("GPU")
+    with native_stderr_held():
+        gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         unused = (
             "; no GPU: select_gpu and per_process_gpu_memory_fraction are unused"

@@ -187,6 +187,9 @@ class GCH:
     def _graph_stage(self, steps: int) -> Stage:
         settings, network, labels = self._settings, self.networks["graph"], self._items.labels
         optimizer = self._optimizer("graph", network)
+        # Without a share in the teacher's bits, g is free to permute them, and to collapse.
+        follows_teacher = settings.unified != "apart"
+        names = ("code", "pair", "label") if follows_teacher else ("pair", "label")
 
         @tf.function(jit_compile=settings.jit_compile == "on")
         def descend(positions):
@@ -194,11 +197,14 @@ class GCH:
             with tf.GradientTape() as tape:
                 output = network(self._graph_inputs(positions), training=True)
                 code = output["code"]
-                if settings.graph_input == "normalized":  # against the whole memory, whose bits g so shares
-                    pair = self._pair_loss(self._memory(), code, similarity(labels, batch))
+                if follows_teacher:
+                    parts = {
+                        "code": losses.squared_error(code, tf.gather(self._targets, positions)),
+                        "pair": self._pair_loss(self._memory(), code, similarity(labels, batch)),
+                    }
                 else:
-                    pair = self._pair_loss(code, code, similarity(batch, batch))
-                parts = {"pair": pair, "label": losses.label_cross_entropy(output["label"], batch)}
+                    parts = {"pair": self._pair_loss(code, code, similarity(batch, batch))}
+                parts["label"] = losses.label_cross_entropy(output["label"], batch)
                 loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
             _apply(tape, loss, optimizer, network)
             return code, parts
@@ -209,9 +215,7 @@ class GCH:
             return parts
 
         rates = ((optimizer, settings.lr_gph),)
-        return Stage(
-            "graph", steps, update, ("pair", "label"), rates, reads_images=False, begin=self._read_features
-        )
+        return Stage("graph", steps, update, names, rates, reads_images=False, begin=self._begin_graph)
 
     # ------------------------------------------------------------ what is constant during a stage
 
@@ -227,8 +231,9 @@ class GCH:
         predicted = modality == "text" and self._settings.label_loss == "squared"
         self._label_targets.assign(tf.sigmoid(logits) if predicted else self._items.labels)
 
-    def _read_features(self) -> None:
-        """The students' features of all items: they rest while the graph network learns."""
+    def _begin_graph(self) -> None:
+        """Targets as for the students, and their features of all items: they rest meanwhile."""
+        self._aim_at_teacher("graph")
         texts = slices(self._items.texts, INFERENCE_BATCH, tf.float32)
         self._text_features.assign(infer(self.networks["text"], texts, "feature")[0])
         if self._items.features is not None:

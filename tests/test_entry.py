@@ -1,0 +1,230 @@
+"""The real entry point, as a process, on real pairs: OpenMoji, small."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+SIZES = {
+    "image_size": 64,
+    "QUERY_SIZE": 100,
+    "DATABASE_SIZE": 600,
+    "TRAINING_SIZE": 400,
+    "VERIFICATION_SIZE": 80,
+}
+SCHEDULE = {"Epoch": 2, "batch_size": 50, "MAX_ITER": 20, "k_lab": 2, "k_txt": 3, "k_img": 3, "k_gph": 1}
+QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5}
+PATIENCE = 300
+
+
+class Command:
+    """Runs main_itpair.py with small settings in a folder of the test's own."""
+
+    def __init__(self, repository: Path, folder: Path, data: Path):
+        self.folder, self._repository = folder, repository
+        places = {"DATA_DIR": data, "checkpoint_dir": folder / "runs", "log_dir": folder / "logs"}
+        self._settings = SIZES | SCHEDULE | QUICK | places
+
+    def start(self, *words: str, **settings) -> subprocess.Popen:
+        flags = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
+        return subprocess.Popen(
+            [sys.executable, "main_itpair.py", *words, *flags],
+            cwd=self._repository,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+
+    def run(self, *words: str, expect: int = 0, **settings) -> tuple[str, str]:
+        process = self.start(*words, **settings)
+        output, error = process.communicate(timeout=PATIENCE)
+        assert process.returncode == expect, output + error
+        return output, error
+
+    @property
+    def run_folder(self) -> Path:
+        (folder,) = (self.folder / "runs").iterdir()
+        return folder
+
+    def codes(self) -> dict[str, np.ndarray]:
+        found = scipy.io.loadmat(self.run_folder / "openmoji_16.mat")
+        return {name: array for name, array in found.items() if not name.startswith("__")}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """The folder of the caches, shared: the drawings are made once."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def command(repository, tmp_path, data):
+    return Command(repository, tmp_path, data)
+
+
+@pytest.fixture(scope="module")
+def finished(repository, tmp_path_factory, data):
+    """A run that was never interrupted, and what it printed."""
+    command = Command(repository, tmp_path_factory.mktemp("finished"), data)
+    output, _ = command.run()
+    return command, output
+
+
+def test_training_leaves_codes_figures_and_checkpoints(finished):
+    command, output = finished
+    codes = command.codes()
+    assert {name: array.shape for name, array in codes.items()} == {
+        "Qi": (100, 16),
+        "Qt": (100, 16),
+        "Di": (600, 16),
+        "Dt": (600, 16),
+        "query_L": (100, 47),
+        "retrieval_L": (600, 47),
+    }
+    assert all(set(np.unique(codes[name])) == {-1, 1} for name in ("Qi", "Qt", "Di", "Dt"))
+    results = json.loads((command.run_folder / "results.json").read_text())
+    relevant = (codes["query_L"].astype(int) @ codes["retrieval_L"].T.astype(int) > 0).mean()
+    for direction, precision in results["mAP"].items():
+        # Two outer epochs on 400 pairs already retrieve far better than chance.
+        assert precision > 1.5 * relevant, direction
+        assert f"{direction} {precision:.4f}" in output
+    assert results["settings"]["bit"] == 16
+    assert results["versions"]["tensorflow"]
+    assert set(results["digests"]) == {"data", "split", "backbone", "weights"}
+    assert [epoch["epoch"] for epoch in results["training"]["epochs"]] == [1, 2]
+    scores = [epoch["score"] for epoch in results["training"]["epochs"]]
+    assert results["training"]["best_epoch"] == 1 + int(np.argmax(scores))
+    for ring in ("latest", "best"):
+        assert (command.run_folder / ring / "checkpoint").is_file()
+
+
+def test_the_split_is_saved_and_disjoint(finished):
+    command, _ = finished
+    split = np.load(command.run_folder / "split.npz")
+    assert {name: len(split[name]) for name in split} == {
+        "query": 100,
+        "retrieval": 600,
+        "training": 400,
+        "validation": 80,
+    }
+    assert not np.intersect1d(split["query"], split["retrieval"]).size
+
+
+def test_the_test_phase_repeats_the_figures(finished):
+    command, _ = finished
+    before, codes = json.loads((command.run_folder / "results.json").read_text()), command.codes()
+    command.run("test")
+    after = json.loads((command.run_folder / "results.json").read_text())
+    assert {key: value for key, value in after.items() if key != "settings"} == {
+        key: value for key, value in before.items() if key != "settings"
+    }
+    for name, array in command.codes().items():
+        np.testing.assert_array_equal(array, codes[name])
+
+
+def test_tensorboard_finds_everything(finished):
+    command, _ = finished
+    (log,) = (command.folder / "logs").iterdir()
+    events = EventAccumulator(str(log), size_guidance={"images": 0, "histograms": 0})
+    events.Reload()
+    tags = events.Tags()
+    names = set(tags["tensors"]) | set(tags["scalars"]) | set(tags["images"])
+    assert {
+        "loss label/pair",
+        "loss text/label/code",
+        "loss image/graph/pair",
+        "loss graph/label",
+        "learning rate/graph",
+        "mAP of the validation set/I->T",
+        "mAP of the query set/T->I",
+        "seconds/label",
+        "codes of graph/bit_balance",
+        "codes of image/quantization_error",
+        "bits that agree/graph and teacher",
+        "settings",
+        "relaxed codes/text",
+        "validation set/I->T",
+        "query set/T->I",
+        "_hparams_/session_start_info",
+    } <= names, names
+    assert tags["graph"]
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    command, _ = finished
+    codes = command.codes()
+    output, _ = command.run()
+    assert "Outer epoch" not in output
+    for name, array in command.codes().items():
+        np.testing.assert_array_equal(array, codes[name])
+
+
+def test_another_setting_does_not_touch_the_run(finished):
+    command, _ = finished
+    before = sorted(
+        (path, path.stat().st_mtime_ns) for path in command.run_folder.rglob("*") if path.is_file()
+    )
+    _, error = command.run(expect=1, lr_txt=0.5, run_name=command.run_folder.name)
+    assert "lr_txt = 0.001" in error
+    assert "0.5" in error
+    after = sorted(
+        (path, path.stat().st_mtime_ns) for path in command.run_folder.rglob("*") if path.is_file()
+    )
+    assert before == after
+
+
+def test_a_killed_run_ends_with_the_same_codes(finished, command):
+    """Killed twice by SIGKILL: within a stage of the first outer epoch, and within the second."""
+    for moment in ("graph", "Outer epoch 2/2"):
+        process = command.start(checkpoint_minutes=0)
+        for line in process.stdout:
+            if line.strip() == moment:
+                break
+        time.sleep(0.2)
+        assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    output, _ = command.run(checkpoint_minutes=0)
+    assert "Resuming" in output
+    reference, _ = finished
+    for name, array in reference.codes().items():
+        np.testing.assert_array_equal(command.codes()[name], array)
+    digests = [
+        json.loads((one.run_folder / "results.json").read_text())["digests"] for one in (reference, command)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_control_c_ends_cleanly_and_the_run_goes_on(finished, command):
+    process = command.start()
+    for line in process.stdout:
+        if line.strip() == "text/label":
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert "goes on from the last checkpoint" in error
+    output, _ = command.run()
+    assert "Resuming" in output
+    np.testing.assert_array_equal(command.codes()["Di"], finished[0].codes()["Di"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(command):
+    _, error = command.run(expect=1, lr_txt=1e38)
+    assert "stage text/label" in error
+    assert error.count("\n") == 1
+
+
+def test_reference_mode_runs(command):
+    output, _ = command.run(preset="reference", MAX_ITER=2, k_lab=1, k_gph=1, Epoch=1)
+    assert "Query set" in output
