@@ -19,7 +19,7 @@ from gch.settings import Settings
 from gch.storage import digest
 from gch.training.device import configure_device
 from gch.training.inputs import training_items
-from gch.training.summaries import Summaries
+from gch.training.summaries import QUERY_MAP, VALIDATION_MAP, Summaries
 from gch.training.train import Trainer
 
 
@@ -72,7 +72,7 @@ class Session:
             "epochs": history,
         }
         save_results(self._run.results, figures, self._settings, digests, training)
-        self._summaries.scalars("mAP of the query set", figures["mAP"], best)
+        self._summaries.scalars(QUERY_MAP, figures["mAP"], best)
         self._draw_panels(queries, database, best, "query set")
         self._summaries.close()
         print(f"Query set, weights of outer epoch {best}: {_words(figures['mAP'])}")
@@ -99,7 +99,7 @@ class Session:
         self._log_codes(
             statistics, agreement, relaxed | {"image": queries.image, "text": queries.text}, epoch
         )
-        self._summaries.scalars("mAP of the validation set", precision, epoch)
+        self._summaries.scalars(VALIDATION_MAP, precision, epoch)
         self._draw_panels(queries, database, epoch, "validation set")
         print(f"  validation {_words(precision)}")
         score = (precision["I->T"] + precision["T->I"]) / 2

@@ -7,8 +7,12 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
+from gch.evaluation.encoding import DIRECTIONS
 from gch.methods.method import Method
+from gch.run import FREE_SETTINGS
 from gch.settings import Settings
+
+QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 
 
 class Summaries:
@@ -21,9 +25,14 @@ class Summaries:
         """The settings as a table, and as hyper-parameters to compare runs by."""
         values = dataclasses.asdict(settings)
         rows = "\n".join(f"| {name} | {value!r} |" for name, value in values.items())
+        learned = {name: value for name, value in values.items() if name not in FREE_SETTINGS - {"Epoch"}}
         with self._writer.as_default():
             tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}", step=0)
-            hparams.hparams(values)
+            hparams.hparams_config(
+                hparams=[hparams.HParam(name) for name in learned],
+                metrics=[hparams.Metric(f"{QUERY_MAP}/{direction}") for direction in DIRECTIONS],
+            )
+            hparams.hparams(learned)
 
     def graph(self, method: Method) -> None:
         """The networks as a graph."""
