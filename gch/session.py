@@ -12,15 +12,17 @@ from gch.evaluation.encoding import DIRECTIONS, encode, rank_directions
 from gch.evaluation.panel import retrieval_panel
 from gch.evaluation.results import save_codes, save_results, test_figures, weights_digest_parts
 from gch.methods.catalog import build_method
+from gch.methods.items import training_items
 from gch.networks.backbone import load_backbone
 from gch.networks.features import backbone_features
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
 from gch.training.device import configure_device
-from gch.training.inputs import training_items
-from gch.training.summaries import QUERY_MAP, VALIDATION_MAP, Summaries
+from gch.training.summaries import Summaries
 from gch.training.train import Trainer
+
+QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 
 
 class Session:
@@ -47,7 +49,7 @@ class Session:
 
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
-        self._summaries.settings(self._settings)
+        self._summaries.settings(self._settings, [f"{QUERY_MAP}/{direction}" for direction in DIRECTIONS])
         self._summaries.graph(self._method)
         self._trainer.train()
 

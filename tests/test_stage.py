@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from gch.data.generated import generate
-from gch.training.inputs import TrainingItems, training_items
-from gch.training.stage import Stage, StageLoop
+from gch.methods.items import TrainingItems, training_items
+from gch.methods.stage import Stage
+from gch.training.loop import StageLoop
 
 PAIRS = generate(items=50, image_size=8)
 ROWS = np.arange(3, 49, 2)

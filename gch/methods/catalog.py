@@ -1,10 +1,10 @@
 """The methods by name."""
 
 from gch.methods.gch.method import GCH
+from gch.methods.items import TrainingItems
 from gch.methods.method import Method
 from gch.networks.backbone import Backbone
 from gch.settings import Settings
-from gch.training.inputs import TrainingItems
 
 
 def build_method(settings: Settings, items: TrainingItems, backbone: Backbone) -> Method:

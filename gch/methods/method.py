@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.training.stage import Stage
+from gch.methods.stage import Stage
 
 
 class Method(Protocol):

@@ -1,18 +1,16 @@
 """What TensorBoard shows of a run."""
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from gch.evaluation.encoding import DIRECTIONS
 from gch.methods.method import Method
 from gch.run import FREE_SETTINGS
 from gch.settings import Settings
-
-QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 
 
 class Summaries:
@@ -21,8 +19,8 @@ class Summaries:
     def __init__(self, folder: Path):
         self._writer = tf.summary.create_file_writer(str(folder))
 
-    def settings(self, settings: Settings) -> None:
-        """The settings as a table, and as hyper-parameters to compare runs by."""
+    def settings(self, settings: Settings, metrics: Iterable[str]) -> None:
+        """The settings as a table, and as hyper-parameters to compare runs by the scalars `metrics`."""
         values = dataclasses.asdict(settings)
         rows = "\n".join(f"| {name} | {value!r} |" for name, value in values.items())
         learned = {name: value for name, value in values.items() if name not in FREE_SETTINGS - {"Epoch"}}
@@ -30,7 +28,7 @@ class Summaries:
             tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}", step=0)
             hparams.hparams_config(
                 hparams=[hparams.HParam(name) for name in learned],
-                metrics=[hparams.Metric(f"{QUERY_MAP}/{direction}") for direction in DIRECTIONS],
+                metrics=[hparams.Metric(name) for name in metrics],
             )
             hparams.hparams(learned)
 

@@ -8,13 +8,14 @@ import keras
 import numpy as np
 
 from gch.errors import TrainingError
+from gch.methods.items import TrainingItems
 from gch.methods.method import Method
+from gch.methods.optimizer import learning_rate
+from gch.methods.stage import Stage
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.training.checkpoint import Checkpoints, Position
-from gch.training.inputs import TrainingItems
-from gch.training.optimizer import learning_rate
-from gch.training.stage import Stage, StageLoop
+from gch.training.loop import StageLoop
 from gch.training.summaries import Summaries
 
 SECONDS_BETWEEN_REPORTS = 1.0

@@ -17,12 +17,12 @@ from gch.methods.gch import losses
 from gch.methods.gch.affinity import normalized_affinity, similarity
 from gch.methods.gch.fusion import fuse
 from gch.methods.gch.networks import graph_network, image_head, image_network, label_network, text_network
+from gch.methods.items import TrainingItems
+from gch.methods.optimizer import RatedAdam, loss_scaled
+from gch.methods.stage import Stage
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, sequential_images, slices
 from gch.settings import Settings
-from gch.training.inputs import TrainingItems
-from gch.training.optimizer import RatedAdam, loss_scaled
-from gch.training.stage import Stage
 
 PAIR_LOSSES = {"likelihood": losses.likelihood_pair_loss, "squared": losses.squared_pair_loss}
 LABEL_LOSSES = {"cross_entropy": losses.label_cross_entropy, "squared": losses.squared_label_loss}

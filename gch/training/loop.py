@@ -1,39 +1,14 @@
-"""A stage: many steps of one kind. It runs as one compiled loop on the device; Python sees the loop only."""
+"""A stage as one compiled loop on the device: batches drawn, steps taken; Python sees the loop only."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from gch.data.stream import image_batches, reading_errors
+from gch.methods.items import TrainingItems
+from gch.methods.stage import Stage
 from gch.storage import digest
-from gch.training.inputs import TrainingItems
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """Attributes:
-    name: such as 'text/label'.
-    steps: number of steps.
-    update: one step: takes positions int64 (B,) of training items and their images (features (B, F) of a
-      frozen backbone, pixels (B, H, W, 3) uint8 of a trained one, None where `reads_images` is False),
-      returns a float scalar for every name in `parts`.
-    parts: names of the losses.
-    optimizers: each with its base learning rate.
-    reads_images: whether `update` needs images.
-    begin: sets what is constant during the stage, such as the targets. Called again when the stage resumes,
-      so it may depend only on what the stage leaves alone.
-    """
-
-    name: str
-    steps: int
-    update: Callable[[tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
-    parts: tuple[str, ...]
-    optimizers: tuple[tuple[keras.optimizers.Optimizer, float], ...]
-    reads_images: bool
-    begin: Callable[[], None]
 
 
 class StageLoop:
