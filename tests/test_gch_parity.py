@@ -263,3 +263,19 @@ def check_adam_steps(network, inputs, loss, expected, rate) -> None:
         optimizer.apply(gradients, variables)
         found.append(float(value))
     np.testing.assert_allclose(found, expected, rtol=2e-3)
+
+
+def test_adam_is_keras_own_and_slows_what_it_is_told_to():
+    random = np.random.default_rng(0)
+    ours, slowed, theirs = (
+        keras.Variable(np.ones((3, 4), np.float32), name=name) for name in ("a", "b", "c")
+    )
+    first, second = RatedAdam("rated", slowed=[slowed], factor=0.25), keras.optimizers.Adam(epsilon=1e-8)
+    first.learning_rate = second.learning_rate = 0.01
+    first.build([ours, slowed])
+    for _ in range(5):
+        gradient = tf.constant(random.normal(size=(3, 4)), tf.float32)
+        first.apply([gradient, gradient], [ours, slowed])
+        second.apply([gradient], [theirs])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    np.testing.assert_allclose(1 - np.asarray(slowed), 0.25 * (1 - np.asarray(theirs)), atol=1e-6)

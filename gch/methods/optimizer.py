@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import keras
+import tensorflow as tf
 
 
 class RatedAdam(keras.optimizers.Adam):
@@ -17,10 +18,26 @@ class RatedAdam(keras.optimizers.Adam):
         self._factor = factor
 
     def update_step(self, gradient, variable, learning_rate):
-        """One step of Adam on one variable, which the backend hands over as a tf.Variable."""
-        if variable.ref() in self._slowed:
-            learning_rate = learning_rate * self._factor
-        super().update_step(gradient, variable, learning_rate)
+        """One step of Adam on one variable, which the backend hands over as a tf.Variable.
+
+        TensorFlow's own operation makes one pass over the weights and needs no memory; Keras writes the
+        same formula as a dozen operations, each of which does.
+        """
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        rate = learning_rate * self._factor if variable.ref() in self._slowed else learning_rate
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 def loss_scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:

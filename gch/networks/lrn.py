@@ -1,25 +1,23 @@
 """Local response normalisation across channels, as VGG-F uses it."""
 
 import keras
-import numpy as np
-from keras import ops
+import tensorflow as tf
 
 
 def local_response_normalization(
-    x: keras.KerasTensor,
+    x: tf.Tensor,
     depth_radius: int = 2,
     bias: float = 2.0,
     alpha: float = 1e-4,
     beta: float = 0.75,
-) -> keras.KerasTensor:
+) -> tf.Tensor:
     """Divides every value by a power of the energy of its neighbours in channel order.
 
-        y_c = x_c * (bias + alpha * sum of x_j^2 over |j - c| <= depth_radius) ^ -beta
+        y_c = x_c * s_c^-beta,  s_c = bias + alpha * sum of x_j^2 over |j - c| <= depth_radius
 
     Source: Krizhevsky et al. 2012, section 3.3; the defaults are those of VGG-F (Chatfield et al. 2014).
-    `tf.nn.local_response_normalization` computes the same. The sum over neighbours is a product with a
-    banded (C, C) matrix of ones, for which forward and backward pass together need half the time of that
-    operation on a CPU.
+    `tf.nn.local_response_normalization` computes the same. Here value and gradient are one pass over memory
+    each, compiled with XLA whatever surrounds them: `benchmarks/vggf_step.py` shows what that is worth.
 
     Args:
       x: float tensor (..., C), C known. Computed in float32 whatever the dtype, since squares overflow
@@ -32,16 +30,37 @@ def local_response_normalization(
     Returns:
       Tensor of the shape and dtype of `x`.
     """
-    channels = x.shape[-1]
-    position = np.arange(channels)
-    band = (np.abs(position[:, None] - position) <= depth_radius).astype("float32")
 
-    values = ops.cast(x, "float32")
-    # A matrix product of rank 2: one large product instead of one for each image row.
-    energy = ops.matmul(ops.reshape(ops.square(values), (-1, channels)), alpha * band)
-    # exp(-beta log s) rather than s ** -beta: the general power, and its gradient, is twice as slow.
-    scale = ops.exp(-beta * ops.log(bias + energy))
-    return ops.cast(values * ops.reshape(scale, ops.shape(values)), x.dtype)
+    @tf.custom_gradient
+    def normalize(x):
+        y = _value(x, depth_radius, bias, alpha, beta)
+        return y, lambda dy: _gradient(x, dy, depth_radius, bias, alpha, beta)
+
+    return normalize(tf.convert_to_tensor(x))
+
+
+@tf.function(jit_compile=True)
+def _value(x, depth_radius, bias, alpha, beta):
+    values = tf.cast(x, tf.float32)
+    energy = bias + alpha * _neighbours(values * values, depth_radius)
+    return tf.cast(values * tf.exp(-beta * tf.math.log(energy)), x.dtype)
+
+
+@tf.function(jit_compile=True)
+def _gradient(x, dy, depth_radius, bias, alpha, beta):
+    """dy_c s_c^-beta - 2 alpha beta x_c sum over the neighbours j of dy_j x_j s_j^(-beta - 1)."""
+    values, gradient = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
+    energy = bias + alpha * _neighbours(values * values, depth_radius)
+    scaled = gradient * tf.exp(-beta * tf.math.log(energy))
+    shared = _neighbours(values * scaled / energy, depth_radius)
+    return tf.cast(scaled - 2 * alpha * beta * values * shared, x.dtype)
+
+
+def _neighbours(x: tf.Tensor, depth_radius: int) -> tf.Tensor:
+    """Sums over the channels up to `depth_radius` away, as shifted slices."""
+    channels = x.shape[-1]
+    padded = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[depth_radius, depth_radius]])
+    return tf.add_n([padded[..., shift : shift + channels] for shift in range(2 * depth_radius + 1)])
 
 
 @keras.saving.register_keras_serializable(package="gch")
@@ -57,9 +76,13 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.alpha = alpha
         self.beta = beta
 
-    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalises `inputs` (B, H, W, C)."""
         return local_response_normalization(inputs, self.depth_radius, self.bias, self.alpha, self.beta)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the input."""
+        return input_shape
 
     def get_config(self) -> dict:
         """The constructor's arguments."""

@@ -60,7 +60,7 @@ def vggf(image_size: int = 224, mean_image: np.ndarray | None = None, seed: int 
     x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv5")(x)
     x = _pool(x, "pool5")
     # Dense on the flattened map: the 6 x 6 and 1 x 1 convolutions that the papers write compute the same,
-    # but their backward pass is ten times slower on a CPU.
+    # but slower on a CPU (benchmarks/vggf_step.py).
     x = layers.Flatten(name="flatten")(x)
     x = weighted(layers.Dense, 4096, name="fc6")(x)
     x = weighted(layers.Dense, 4096, name="fc7")(x)

@@ -113,7 +113,7 @@ class GCH:
         network, labels = self.networks["label"], self._items.labels
         optimizer = self._optimizer("label", network)
 
-        @tf.function(jit_compile=self._settings.jit_compile == "on")
+        @tf.function(jit_compile=self._settings.jit_compile)
         def descend(batch):
             with tf.GradientTape() as tape:
                 output = network(batch, training=True)
@@ -144,11 +144,7 @@ class GCH:
         if settings.student_pair:
             parts.append("pair")
 
-        trains_backbone = backbone is not None and self._items.features is None
-
-        @tf.function(
-            jit_compile=settings.jit_compile == "on" or (settings.jit_compile == "auto" and trains_backbone)
-        )
+        @tf.function(jit_compile=settings.jit_compile)
         def descend(positions, inputs):
             with tf.GradientTape() as tape:
                 output = network(inputs, training=True)
@@ -191,7 +187,7 @@ class GCH:
         follows_teacher = settings.unified != "apart"
         names = ("code", "pair", "label") if follows_teacher else ("pair", "label")
 
-        @tf.function(jit_compile=settings.jit_compile == "on")
+        @tf.function(jit_compile=settings.jit_compile)
         def descend(positions):
             batch = tf.gather(labels, positions)
             with tf.GradientTape() as tape:

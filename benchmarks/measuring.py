@@ -1,0 +1,82 @@
+"""What the benchmarks share: settings, one training step on ready pixels, time and tables."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+
+from gch.data.pairs import Pairs
+from gch.methods.catalog import build_method
+from gch.methods.items import training_items
+from gch.networks.backbone import Backbone
+from gch.settings import Settings, load_settings
+
+SETTINGS_FILE = Path(__file__).parents[1] / "setting.py"
+
+
+class Seconds(NamedTuple):
+    """How long something took: on the clock, and in processor time summed over cores.
+
+    On a machine that others use too, the clock tells how busy they are; processor time hardly does.
+    """
+
+    wall: float
+    processor: float
+
+
+def settings(**changes: object) -> Settings:
+    """The project's settings with some changed, as flags would."""
+    return load_settings(SETTINGS_FILE, changes)
+
+
+def timed(call: Callable[[], object]) -> Seconds:
+    """Calls once."""
+    wall, processor = time.perf_counter(), time.process_time()
+    call()
+    return Seconds(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def median(times: Sequence[Seconds]) -> Seconds:
+    """The median of each kind of time by itself."""
+    return Seconds(*np.median(np.array(times), axis=0).tolist())
+
+
+def image_step(settings: Settings, pairs: Pairs, backbone: Backbone) -> Callable[[], object]:
+    """The image network's step of the stage image/label that trains the backbone.
+
+    Args:
+      settings: `batch_size` is the size of the batch, `jit_compile` whether XLA compiles the step.
+      pairs: at least `batch_size` items; the first ones are the batch.
+      backbone: random or pretrained.
+
+    Returns:
+      A function that trains once on that batch, whose pixels are in memory, and waits for the result.
+    """
+    rows = np.arange(settings.batch_size)
+    method = build_method(settings, training_items(pairs, rows, None), backbone)
+    stage = next(stage for stage in method.stages if stage.name == "image/label")
+    stage.begin()
+    positions, pixels = tf.constant(rows), tf.constant(pairs.images(rows))
+
+    def step() -> None:
+        for loss in stage.update(positions, pixels).values():
+            loss.numpy()
+
+    return step
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a plain table, the first column to the left and the others to the right."""
+    lines = [[str(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+        print("  ".join((first.ljust(widths[0]), *cells)))
+    sys.stdout.flush()
