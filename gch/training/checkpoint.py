@@ -67,11 +67,12 @@ class Checkpoints:
     def __init__(self, folder: Path, method: Method, position: Position):
         variables = {f"position/{name}": variable for name, variable in position.variables.items()}
         variables |= {f"memory/{name}": variable for name, variable in method.memories.items()}
-        for name, network in method.networks.items():
-            variables |= {f"network/{name}/{variable.path}": variable.value for variable in network.variables}
-        for name, optimizer in method.optimizers.items():
+        holders = {f"network/{name}": network for name, network in method.networks.items()}
+        holders |= {f"optimizer/{name}": optimizer for name, optimizer in method.optimizers.items()}
+        for name, holder in holders.items():
+            # By number: Keras makes up names that depend on what the process built before.
             variables |= {
-                f"optimizer/{name}/{variable.path}": variable.value for variable in optimizer.variables
+                f"{name}/{number}": variable.value for number, variable in enumerate(holder.variables)
             }
         self._checkpoint = tf.train.Checkpoint(variables=variables)
         self._latest = tf.train.CheckpointManager(self._checkpoint, str(folder / "latest"), max_to_keep=1)
@@ -99,7 +100,7 @@ class Checkpoints:
             return False
         try:
             self._checkpoint.restore(path).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             raise RunError(
                 f"{path}: not a whole checkpoint of this method and its sizes: {reason}"
