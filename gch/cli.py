@@ -54,7 +54,7 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
 
     try:
         run_job(settings)
-    except GCHError as error:
+    except (GCHError, OSError) as error:
         return _complain(program, error, EXIT_ERROR)
     except KeyboardInterrupt as stop:
         print(

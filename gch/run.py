@@ -1,6 +1,6 @@
 """The folder of a run: what it holds, and whether it fits the settings it is used with.
 
-settings.json    the settings and the digest of the data it was started with
+settings.json    the settings it was started with, and the digests of data and backbone
 split.npz        rows of the query, retrieval, training and validation items
 latest/, best/   checkpoints
 history.json     validation figures of every outer epoch
@@ -71,7 +71,9 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            write_json(self._settings, {"data_digest": data_digest, "settings": dataclasses.asdict(settings)})
+            write_json(
+                self._settings, {"digests": {"data": data_digest}, "settings": dataclasses.asdict(settings)}
+            )
         except OSError as error:
             raise RunError(f"{self.path}: cannot keep a run here: {error.strerror}") from error
 
@@ -88,19 +90,34 @@ class RunFolder:
 
     def check(self, settings: Settings, data_digest: str) -> None:
         """Raises RunError unless the run in the folder has these settings and this data."""
-        try:
-            found = json.loads(self._settings.read_text(encoding="utf-8"))
-            started, digest = found["settings"], found["data_digest"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self._settings}: not the settings of a run: {error}") from error
+        started = self._read()["settings"]
         for name, now in dataclasses.asdict(settings).items():
             if name not in FREE_SETTINGS and started.get(name) != now:
                 raise RunError(
                     f"{self.path}: this run was started with {name} = {started.get(name)!r}, "
                     f"the settings say {now!r}; restore it, or set another run_name"
                 )
-        if digest != data_digest:
-            raise RunError(f"{self.path}: this run was started on other data; set another run_name")
+        self.bind("data", data_digest)
+
+    def bind(self, name: str, digest: str) -> None:
+        """Notes the digest of what the run depends on, or checks that it is the one noted before.
+
+        Raises:
+          RunError: the run was started with another one.
+        """
+        started = self._read()
+        if started["digests"].setdefault(name, digest) != digest:
+            raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
+        write_json(self._settings, started)
+
+    def _read(self) -> dict:
+        try:
+            found = json.loads(self._settings.read_text(encoding="utf-8"))
+            if not (isinstance(found["settings"], dict) and isinstance(found["digests"], dict)):
+                raise ValueError("expected the tables settings and digests")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self._settings}: not the settings of a run: {error}") from error
+        return found
 
     def has_checkpoint(self) -> bool:
         """Whether there is a best checkpoint."""

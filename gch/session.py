@@ -41,6 +41,7 @@ class Session:
             mean_path=settings.meanpath,
             seed=settings.seed,
         )
+        run.bind("backbone", self._backbone.digest)
         self._features = self._read_features(cache) if settings.backbone == "frozen" else None
         items = training_items(pairs, split.training, self._features)
         self._method = build_method(settings, items, self._backbone)
@@ -49,8 +50,9 @@ class Session:
 
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
-        self._summaries.settings(self._settings, [f"{QUERY_MAP}/{direction}" for direction in DIRECTIONS])
-        self._summaries.graph(self._method)
+        if not self._trainer.resume():
+            self._summaries.settings(self._settings, [f"{QUERY_MAP}/{direction}" for direction in DIRECTIONS])
+            self._summaries.graph(self._method)
         self._trainer.train()
 
     def test(self) -> None:

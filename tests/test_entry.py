@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -225,6 +226,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(command):
     assert error.count("\n") == 1
 
 
-def test_reference_mode_runs(command):
-    output, _ = command.run(preset="reference", MAX_ITER=2, k_lab=1, k_gph=1, Epoch=1)
+def test_reference_mode_runs_and_no_validation_means_the_last_epoch(command):
+    output, _ = command.run(preset="reference", MAX_ITER=2, k_lab=1, k_gph=1, VERIFICATION_SIZE=0)
+    assert "Query set, weights of outer epoch 2" in output
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_too(command, precision):
+    output, _ = command.run(precision=precision, Epoch=1)
+    assert float(re.search(r"Query set.*T->I (0\.\d+)", output)[1]) > 0.3
+
+
+def test_a_trained_backbone_streams_its_pixels(command):
+    settings = {"TRAINING_SIZE": 60, "batch_size": 20, "k_img": 1, "k_img_g": 1, "DATABASE_SIZE": 150}
+    output, _ = command.run(backbone="trained", Epoch=1, **settings)
+    assert "image/graph" in output
     assert "Query set" in output

@@ -30,8 +30,17 @@ def test_a_run_goes_on_with_the_same_settings_only(settings, tmp_path):
     RunFolder(tmp_path / "run").start(settings(Epoch=50, log_dir="elsewhere"), "data")
     with pytest.raises(RunError, match=r"started with lr_img = 0\.001, the settings say 0\.5"):
         RunFolder(tmp_path / "run").start(settings(lr_img=0.5), "data")
-    with pytest.raises(RunError, match="other data"):
+    with pytest.raises(RunError, match="another data"):
         RunFolder(tmp_path / "run").start(settings(), "other data")
+
+
+def test_a_run_keeps_to_its_backbone(settings, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.start(settings(), "data")
+    run.bind("backbone", "one")
+    run.bind("backbone", "one")
+    with pytest.raises(RunError, match="another backbone"):
+        run.bind("backbone", "two")
 
 
 def test_testing_needs_a_checkpoint(settings, tmp_path):

@@ -51,35 +51,34 @@ class Trainer:
         self._saved_at = time.monotonic()
         self._stop = False
 
-    def train(self) -> list[dict]:
-        """Trains until `Epoch` outer epochs are done, from the latest checkpoint if there is one.
+    def resume(self) -> bool:
+        """Goes to the latest checkpoint, if there is one; says whether there was."""
+        found = self._checkpoints.restore_latest()
+        if found:
+            print(f"Resuming {self._run.path}: {self._where()}")
+        return found
 
-        Returns:
-          The figures of every outer epoch, oldest first.
+    def train(self) -> None:
+        """Trains from the position until `Epoch` outer epochs are done.
 
         Raises:
           TrainingError: a loss is not a finite number.
           Stopped: the user asked for it.
         """
-        position, history = self._position, []
-        if self._checkpoints.restore_latest():
-            history = self._run.read_history()[: position.epoch]
-            print(f"Resuming {self._run.path}: outer epoch {position.epoch + 1}, {self._where()}")
         previous = [signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
         try:
-            while position.epoch < self._settings.Epoch:
-                history.append(self._train_epoch(position.epoch))
+            while self._position.epoch < self._settings.Epoch:
+                self._train_epoch(self._position.epoch)
         finally:
             for number, handler in zip((signal.SIGINT, signal.SIGTERM), previous, strict=True):
                 signal.signal(number, handler)
-        return history
 
     def restore_best(self) -> int:
         """Puts the best weights into the networks; returns their outer epoch, counted from 1."""
         self._checkpoints.restore_best()
         return self._position.best_epoch
 
-    def _train_epoch(self, epoch: int) -> dict:
+    def _train_epoch(self, epoch: int) -> None:
         started, position = time.monotonic(), self._position
         print(f"Outer epoch {epoch + 1}/{self._settings.Epoch}")
         seconds = {}
@@ -96,7 +95,6 @@ class Trainer:
             position.crown(figures["score"], epoch + 1)
             self._checkpoints.save_best()
         self._save()
-        return record
 
     def _run_stage(self, stage: Stage, loop: StageLoop, epoch: int) -> float:
         """Runs the rest of a stage; returns the seconds that took."""
@@ -134,7 +132,7 @@ class Trainer:
     def _between_reports(self) -> None:
         if self._stop:
             self._save()
-            raise Stopped(f"stopped in outer epoch {self._position.epoch + 1}, {self._where()}")
+            raise Stopped(f"stopped in {self._where()}")
         if time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes:
             self._save()
 
@@ -143,10 +141,11 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _where(self) -> str:
-        position = self._position
-        if position.epoch >= self._settings.Epoch or position.stage >= len(self._stages):
-            return "done"
-        return f"stage {self._stages[position.stage].name}, step {position.step}"
+        epoch, stage = self._position.epoch, self._position.stage
+        if epoch >= self._settings.Epoch:
+            return f"all {epoch} outer epochs are done"
+        name = self._stages[stage].name if stage < len(self._stages) else "validation"
+        return f"outer epoch {epoch + 1}, stage {name}, step {self._position.step}"
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
         if self._stop:  # asked twice: at once
