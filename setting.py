@@ -41,7 +41,7 @@ run_name = ""  # "": made of data set, method, backbone, bit and seed
 checkpoint_minutes = 5.0  # also saved after every outer epoch
 
 # ---------------------------------------------------------------- schedule
-Epoch = 4  # outer epochs; each runs the stages below in turn
+Epoch = 6  # outer epochs; each runs the stages below in turn
 batch_size = 128
 MAX_ITER = 100  # steps in a round of the label and graph stages
 k_lab = 3  # rounds of the label stage
@@ -65,6 +65,7 @@ start = "glorot"  # initial weights; "normal": N(0, 1), as the original
 dropout_txt = 0.5
 dropout_img = 0.3
 pair_loss = "likelihood"  # "squared": as the original
+pair_scale = 16.0  # theta = pair_scale / bit * code . code in the likelihood; 0: the paper's 1/2
 memory = "sign"  # what pairs are compared with: the signs of the code memory, or "relaxed"
 label_loss = "cross_entropy"  # "squared": as the original
 student_pair = 1.0  # weight of the pair loss of the image and text network against the memory

@@ -100,6 +100,10 @@ class Settings:
     dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
     dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
     pair_loss: str = _setting("loss of a pair's similarity", choices=("likelihood", "squared"))
+    pair_scale: float = _setting(
+        "sharpness of the pair likelihood: theta = pair_scale / bit * code . code; 0: the paper's 1/2",
+        minimum=0,
+    )
     memory: str = _setting(
         "what the pair loss compares a batch with: signs of the code memory, or its relaxed codes",
         choices=("sign", "relaxed"),

@@ -279,3 +279,24 @@ def test_adam_is_keras_own_and_slows_what_it_is_told_to():
         second.apply([gradient], [theirs])
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
     np.testing.assert_allclose(1 - np.asarray(slowed), 0.25 * (1 - np.asarray(theirs)), atol=1e-6)
+
+
+def test_the_pair_likelihood_by_hand():
+    codes, others = (
+        tf.constant([[1.0, 1.0, -1.0, 1.0]]),
+        tf.constant([[1.0, 1.0, 1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]]),
+    )
+    similar = tf.constant([[1.0, 0.0]])
+    # Inner products 2 and -2; with the paper's 1/2, theta is 1 and -1.
+    expected = (np.log1p(np.exp(1)) - 1 + np.log1p(np.exp(-1))) / 2
+    assert float(losses.likelihood_pair_loss(codes, others, similar)) == pytest.approx(expected, rel=1e-5)
+    expected = (np.log1p(np.exp(4)) - 4 + np.log1p(np.exp(-4))) / 2
+    assert float(losses.likelihood_pair_loss(codes, others, similar, scale=8.0)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_the_original_overflows_where_ours_does_not():
+    code = tf.fill([1, 128], 1.0)
+    assert np.isfinite(losses.squared_pair_loss(code, code, tf.ones([1, 1])))
+    assert not np.isfinite(np.float32(np.exp(np.float32(128))))

@@ -17,13 +17,17 @@ def squared_pair_loss(codes: tf.Tensor, others: tf.Tensor, similar: tf.Tensor) -
     return tf.reduce_mean(tf.square(SIMILAR_WEIGHT * similar * theta - tf.nn.softplus(theta)))
 
 
-def likelihood_pair_loss(codes: tf.Tensor, others: tf.Tensor, similar: tf.Tensor) -> tf.Tensor:
-    """mean(log(1 + e^theta) - S theta), theta = 1/2 codes others^T.
+def likelihood_pair_loss(
+    codes: tf.Tensor, others: tf.Tensor, similar: tf.Tensor, scale: float = 0.0
+) -> tf.Tensor:
+    """mean(log(1 + e^theta) - S theta), the negative log-likelihood of the similarities (paper equation 1).
 
-    The negative log-likelihood of the similarities under p(S_ij = 1) = sigmoid(theta_ij) (paper equation 1).
-    Arguments as of `squared_pair_loss`.
+    p(S_ij = 1) = sigmoid(theta_ij), theta = scale / K codes others^T; with scale 0, the paper's 1/2 codes
+    others^T, under which long codes need to agree in a small share of their bits only.
+    Other arguments as of `squared_pair_loss`.
     """
-    theta = 0.5 * tf.matmul(codes, others, transpose_b=True)
+    factor = scale / codes.shape[1] if scale else 0.5
+    theta = factor * tf.matmul(codes, others, transpose_b=True)
     return tf.reduce_mean(tf.nn.softplus(theta) - similar * theta)
 
 

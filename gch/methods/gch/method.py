@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from gch.codes import sign
-from gch.methods.gch import losses
 from gch.methods.gch.affinity import normalized_affinity, similarity
 from gch.methods.gch.fusion import fuse
 from gch.methods.gch.networks import graph_network, image_head, image_network, label_network, text_network
+from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.methods.stage import Stage
@@ -24,8 +24,6 @@ from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, sequential_images, slices
 from gch.settings import Settings
 
-PAIR_LOSSES = {"likelihood": losses.likelihood_pair_loss, "squared": losses.squared_pair_loss}
-LABEL_LOSSES = {"cross_entropy": losses.label_cross_entropy, "squared": losses.squared_label_loss}
 INFERENCE_BATCH = 1024
 
 
@@ -35,12 +33,12 @@ class GCH:
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone):
         self._settings = settings
         self._items = items
-        self._pair_loss = PAIR_LOSSES[settings.pair_loss]
-        self._label_loss = LABEL_LOSSES[settings.label_loss]
-        self.networks = self._build_networks(backbone)
+        self._objectives = Objectives(settings)
+        self._backbone = backbone
+        self.networks = self._build_networks()
         self._build_memories()
         self.optimizers = {}
-        self.stages = self._build_stages(backbone)
+        self.stages = self._build_stages()
 
     def relaxed_codes(self) -> dict[str, np.ndarray]:
         """Relaxed codes (N, K) of teacher and graph network."""
@@ -51,7 +49,7 @@ class GCH:
 
     # ------------------------------------------------------------ networks and memories
 
-    def _build_networks(self, backbone: Backbone) -> dict[str, keras.Model]:
+    def _build_networks(self) -> dict[str, keras.Model]:
         settings, items = self._settings, self._items
         labels, words = items.labels.shape[1], items.texts.shape[1]
         shape = {
@@ -60,11 +58,11 @@ class GCH:
             "embedding": settings.SEMANTIC_EMBED,
             "start": settings.start,
         }
-        head = image_head(backbone.feature_size, dropout=settings.dropout_img, **shape)
+        head = image_head(self._backbone.feature_size, dropout=settings.dropout_img, **shape)
         networks = {
             "label": label_network(**shape),
             "text": text_network(words, dropout=settings.dropout_txt, **shape),
-            "image": head if items.features is not None else image_network(backbone.model, head),
+            "image": head if items.features is not None else image_network(self._backbone.model, head),
         }
         if settings.graph:
             networks["graph"] = graph_network(**shape, batch_norm=settings.graph_input == "normalized")
@@ -88,7 +86,7 @@ class GCH:
 
     # ------------------------------------------------------------ stages
 
-    def _build_stages(self, backbone: Backbone) -> tuple[Stage, ...]:
+    def _build_stages(self) -> tuple[Stage, ...]:
         settings = self._settings
         per_pass = len(self._items) // settings.batch_size
         text_passes, image_passes = settings.k_txt, settings.k_img
@@ -97,121 +95,101 @@ class GCH:
         stages = [
             self._label_stage(settings.k_lab * settings.MAX_ITER),
             self._student_stage("text", "label", text_passes * per_pass, self._aim_at_teacher),
-            self._student_stage("image", "label", image_passes * per_pass, self._aim_at_teacher, backbone),
+            self._student_stage("image", "label", image_passes * per_pass, self._aim_at_teacher),
         ]
         if settings.graph:
             stages += [
                 self._graph_stage(settings.k_gph * settings.MAX_ITER),
                 self._student_stage("text", "graph", settings.k_txt_g * per_pass, self._aim_at_unified),
-                self._student_stage(
-                    "image", "graph", settings.k_img_g * per_pass, self._aim_at_unified, backbone
-                ),
+                self._student_stage("image", "graph", settings.k_img_g * per_pass, self._aim_at_unified),
             ]
         return tuple(stage for stage in stages if stage.steps)
 
     def _label_stage(self, steps: int) -> Stage:
-        network, labels = self.networks["label"], self._items.labels
-        optimizer = self._optimizer("label", network)
+        items, optimizer = self._items, self._optimizer("label", self.networks["label"])
 
-        @tf.function(jit_compile=self._settings.jit_compile)
-        def descend(batch):
-            with tf.GradientTape() as tape:
-                output = network(batch, training=True)
-                parts = {
-                    "pair": self._pair_loss(self._memory(), output["code"], similarity(labels, batch)),
-                    "label": self._label_loss(output["label"], batch),
-                }
-                loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
-            _apply(tape, loss, optimizer, network)
-            return output["code"], parts
+        def objective(output, positions):
+            batch = tf.gather(items.labels, positions)
+            return self._objectives.teacher(output, batch, self._memory(), similarity(items.labels, batch))
+
+        descend = self._descend("label", optimizer, objective)
 
         def update(positions, _):
-            codes, parts = descend(tf.gather(labels, positions))
+            codes, parts = descend(positions, tf.gather(items.labels, positions))
             _scatter(self._teacher_codes, positions, codes)
             return parts
 
-        rates = ((optimizer, self._settings.lr_lab),)
-        return Stage("label", steps, update, ("pair", "label"), rates, reads_images=False, begin=lambda: None)
+        return self._stage("label", steps, update, ("pair", "label"), optimizer, self._settings.lr_lab)
 
-    def _student_stage(
-        self, modality: str, aim: str, steps: int, begin: Callable[[], None], backbone: Backbone | None = None
-    ) -> Stage:
+    def _student_stage(self, modality: str, aim: str, steps: int, begin: Callable[[str], None]) -> Stage:
         """A student learns the codes that `begin` puts into the targets."""
-        settings, network = self._settings, self.networks[modality]
+        settings, items = self._settings, self._items
         apart = aim == "graph" and settings.unified == "apart"
-        optimizer = self._optimizer(f"{modality}_{aim}", network, backbone)
-        parts = ["code", "graph"] if apart else ["code", "label"]
-        if settings.student_pair:
-            parts.append("pair")
+        optimizer = self._optimizer(f"{modality}_{aim}", self.networks[modality])
 
-        @tf.function(jit_compile=settings.jit_compile)
-        def descend(positions, inputs):
-            with tf.GradientTape() as tape:
-                output = network(inputs, training=True)
-                code, losses_by_part = output["code"], {}
-                losses_by_part["code"] = losses.squared_error(code, tf.gather(self._targets, positions))
-                if apart:
-                    losses_by_part["graph"] = losses.squared_error(
-                        code, tf.gather(self._graph_codes, positions)
-                    )
-                else:
-                    labels = tf.gather(self._label_targets, positions)
-                    losses_by_part["label"] = self._label_loss(output["label"], labels)
-                if settings.student_pair:
-                    similar = similarity(self._items.labels, tf.gather(self._items.labels, positions))
-                    losses_by_part["pair"] = settings.student_pair * self._pair_loss(
-                        self._targets, code, similar
-                    )
-                loss = optimizer.scale_loss(tf.add_n(list(losses_by_part.values())))
-            _apply(tape, loss, optimizer, network)
-            return losses_by_part
+        def objective(output, positions):
+            target = tf.gather(self._targets, positions)
+            similar = similarity(items.labels, tf.gather(items.labels, positions))
+            if apart:
+                graph_code = tf.gather(self._graph_codes, positions)
+                return self._objectives.student_apart(output, target, graph_code, self._targets, similar)
+            labels = tf.gather(self._label_targets, positions)
+            return self._objectives.student(output, target, labels, self._targets, similar)
 
-        def update_text(positions, _):
-            return descend(positions, tf.cast(tf.gather(self._items.texts, positions), tf.float32))
+        descend = self._descend(modality, optimizer, objective)
 
+        def update(positions, images):
+            texts = tf.cast(tf.gather(items.texts, positions), tf.float32) if modality == "text" else None
+            return descend(positions, images if texts is None else texts)[1]
+
+        parts = ("code", "graph") if apart else ("code", "label")
+        parts += ("pair",) if settings.student_pair else ()
         rate = settings.lr_txt if modality == "text" else settings.lr_img
-        return Stage(
-            name=f"{modality}/{aim}",
-            steps=steps,
-            update=update_text if modality == "text" else descend,
-            parts=tuple(parts),
-            optimizers=((optimizer, rate),),
-            reads_images=modality == "image",
-            begin=lambda: begin(modality),
+        return self._stage(
+            f"{modality}/{aim}", steps, update, parts, optimizer, rate, lambda: begin(modality)
         )
 
     def _graph_stage(self, steps: int) -> Stage:
-        settings, network, labels = self._settings, self.networks["graph"], self._items.labels
-        optimizer = self._optimizer("graph", network)
-        # Without a share in the teacher's bits, g is free to permute them, and to collapse.
-        follows_teacher = settings.unified != "apart"
-        names = ("code", "pair", "label") if follows_teacher else ("pair", "label")
+        items, optimizer = self._items, self._optimizer("graph", self.networks["graph"])
+        apart = self._settings.unified == "apart"
 
-        @tf.function(jit_compile=settings.jit_compile)
-        def descend(positions):
-            batch = tf.gather(labels, positions)
-            with tf.GradientTape() as tape:
-                output = network(self._graph_inputs(positions), training=True)
-                code = output["code"]
-                if follows_teacher:
-                    parts = {
-                        "code": losses.squared_error(code, tf.gather(self._targets, positions)),
-                        "pair": self._pair_loss(self._memory(), code, similarity(labels, batch)),
-                    }
-                else:
-                    parts = {"pair": self._pair_loss(code, code, similarity(batch, batch))}
-                parts["label"] = losses.label_cross_entropy(output["label"], batch)
-                loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
-            _apply(tape, loss, optimizer, network)
-            return code, parts
+        def objective(output, positions):
+            batch = tf.gather(items.labels, positions)
+            if apart:
+                return self._objectives.graph_apart(output, batch, similarity(batch, batch))
+            target, similar = tf.gather(self._targets, positions), similarity(items.labels, batch)
+            return self._objectives.graph(output, target, batch, self._memory(), similar)
+
+        descend = self._descend("graph", optimizer, objective)
 
         def update(positions, _):
-            codes, parts = descend(positions)
+            codes, parts = descend(positions, self._graph_inputs(positions))
             _scatter(self._graph_codes, positions, codes)
             return parts
 
-        rates = ((optimizer, settings.lr_gph),)
-        return Stage("graph", steps, update, names, rates, reads_images=False, begin=self._begin_graph)
+        parts = ("pair", "label") if apart else ("code", "pair", "label")
+        return self._stage("graph", steps, update, parts, optimizer, self._settings.lr_gph, self._begin_graph)
+
+    def _descend(self, name: str, optimizer: keras.optimizers.Optimizer, objective: Callable) -> Callable:
+        """One compiled step of a network: positions and inputs of a batch to its codes and losses."""
+        network = self.networks[name]
+
+        @tf.function(jit_compile=self._settings.jit_compile)
+        def descend(positions, inputs):
+            with tf.GradientTape() as tape:
+                output = network(inputs, training=True)
+                parts = objective(output, positions)
+                loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
+            variables = network.trainable_variables
+            gradients = tape.gradient(loss, [variable.value for variable in variables])
+            optimizer.apply(gradients, variables)
+            return output["code"], parts
+
+        return descend
+
+    def _stage(self, name, steps, update, parts, optimizer, rate, begin=lambda: None) -> Stage:
+        reads_images = name.startswith("image")
+        return Stage(name, steps, update, parts, ((optimizer, rate),), reads_images, begin)
 
     # ------------------------------------------------------------ what is constant during a stage
 
@@ -264,22 +242,14 @@ class GCH:
             image, text = tf.math.l2_normalize(image, axis=1), tf.math.l2_normalize(text, axis=1)
         return [fuse(image, text), normalized_affinity(tf.gather(self._items.labels, positions))]
 
-    def _optimizer(self, name: str, network: keras.Model, backbone: Backbone | None = None):
+    def _optimizer(self, name: str, network: keras.Model) -> keras.optimizers.Optimizer:
         settings = self._settings
-        slowed = backbone.model.trainable_variables if backbone and self._items.features is None else ()
+        slowed = self._backbone.model.trainable_variables if self._items.features is None else ()
         adam = RatedAdam(name, slowed, settings.lr_backbone / settings.lr_img)
         optimizer = loss_scaled(adam, settings.precision)
         optimizer.build(network.trainable_variables)
         self.optimizers[name] = optimizer
         return optimizer
-
-
-def _apply(
-    tape: tf.GradientTape, loss: tf.Tensor, optimizer: keras.optimizers.Optimizer, network: keras.Model
-):
-    variables = network.trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    optimizer.apply(gradients, variables)
 
 
 def _scatter(memory: tf.Variable, positions: tf.Tensor, rows: tf.Tensor) -> None:
