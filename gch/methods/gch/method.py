@@ -119,11 +119,13 @@ class GCH:
             _scatter(self._teacher_codes, positions, codes)
             return parts
 
-        return self._stage("label", steps, update, ("pair", "label"), optimizer, self._settings.lr_lab)
+        rates = ((optimizer, self._settings.lr_lab),)
+        return Stage("label", steps, update, ("pair", "label"), rates, reads_images=False, begin=lambda: None)
 
     def _student_stage(self, modality: str, aim: str, steps: int, begin: Callable[[str], None]) -> Stage:
         """A student learns the codes that `begin` puts into the targets."""
         settings, items = self._settings, self._items
+        reads_images = modality == "image"
         apart = aim == "graph" and settings.unified == "apart"
         optimizer = self._optimizer(f"{modality}_{aim}", self.networks[modality])
 
@@ -139,15 +141,13 @@ class GCH:
         descend = self._descend(modality, optimizer, objective)
 
         def update(positions, images):
-            texts = tf.cast(tf.gather(items.texts, positions), tf.float32) if modality == "text" else None
-            return descend(positions, images if texts is None else texts)[1]
+            inputs = images if reads_images else tf.cast(tf.gather(items.texts, positions), tf.float32)
+            return descend(positions, inputs)[1]
 
         parts = ("code", "graph") if apart else ("code", "label")
         parts += ("pair",) if settings.student_pair else ()
-        rate = settings.lr_txt if modality == "text" else settings.lr_img
-        return self._stage(
-            f"{modality}/{aim}", steps, update, parts, optimizer, rate, lambda: begin(modality)
-        )
+        rates = ((optimizer, settings.lr_img if reads_images else settings.lr_txt),)
+        return Stage(f"{modality}/{aim}", steps, update, parts, rates, reads_images, lambda: begin(modality))
 
     def _graph_stage(self, steps: int) -> Stage:
         items, optimizer = self._items, self._optimizer("graph", self.networks["graph"])
@@ -168,7 +168,8 @@ class GCH:
             return parts
 
         parts = ("pair", "label") if apart else ("code", "pair", "label")
-        return self._stage("graph", steps, update, parts, optimizer, self._settings.lr_gph, self._begin_graph)
+        rates = ((optimizer, self._settings.lr_gph),)
+        return Stage("graph", steps, update, parts, rates, reads_images=False, begin=self._begin_graph)
 
     def _descend(self, name: str, optimizer: keras.optimizers.Optimizer, objective: Callable) -> Callable:
         """One compiled step of a network: positions and inputs of a batch to its codes and losses."""
@@ -186,10 +187,6 @@ class GCH:
             return output["code"], parts
 
         return descend
-
-    def _stage(self, name, steps, update, parts, optimizer, rate, begin=lambda: None) -> Stage:
-        reads_images = name.startswith("image")
-        return Stage(name, steps, update, parts, ((optimizer, rate),), reads_images, begin)
 
     # ------------------------------------------------------------ what is constant during a stage
 
