@@ -49,7 +49,7 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     from gch.job import run_job
 
     try:

@@ -36,7 +36,7 @@ def run_job(settings: Settings) -> None:
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
     parts = ", ".join(f"{size} {part}" for part, size in sizes._asdict().items())
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    cache = (data_dir if data_dir.is_dir() else data_dir.parent) / "cache"
+    cache = (data_dir.parent if data_dir.is_file() else data_dir) / "cache"
 
     with native_stderr_held():
         from gch.session import Session  # loads TensorFlow

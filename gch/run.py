@@ -106,9 +106,12 @@ class RunFolder:
           RunError: the run was started with another one.
         """
         started = self._read()
-        if started["digests"].setdefault(name, digest) != digest:
+        noted = started["digests"].get(name)
+        if noted is None:
+            started["digests"][name] = digest
+            write_json(self._settings, started)
+        elif noted != digest:
             raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
-        write_json(self._settings, started)
 
     def _read(self) -> dict:
         try:

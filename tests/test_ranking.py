@@ -50,7 +50,7 @@ def test_the_closed_form_is_the_mean_over_all_orders_of_ties(database):
     assert tie_aware_average_precision(items, relevant)[0] == pytest.approx(expected, abs=1e-12)
 
 
-def test_without_ties_it_is_the_plain_average_precision(golden):
+def test_without_ties_it_is_the_plain_average_precision():
     random = np.random.default_rng(0)
     hits = random.random((5, 40)) < 0.3
     found = tie_aware_average_precision(np.ones_like(hits, int), hits.astype(int))
@@ -75,7 +75,6 @@ def test_it_lies_near_the_originals_figure_whose_order_of_ties_is_arbitrary(gold
         ordered = [average_precision(hits[key]) for key, hits in zip(keys, relevant, strict=True)]
         bounds.append(np.mean(ordered))
     assert bounds[0] <= quality.mean_average_precision <= bounds[1]
-    # The recorded mean is over the queries that have a relevant item or over all; both lie within the ties.
     assert bounds[0] - 1e-9 <= data[f"map_stable_{case}"] <= bounds[1] + 1e-9
 
 

@@ -8,9 +8,7 @@ from gch.codes import binarize
 from gch.data.pairs import Pairs
 from gch.evaluation.ranking import RankingQuality, mean_average_precision
 from gch.methods.method import Method
-from gch.networks.inference import infer, sequential_images, slices
-
-INFERENCE_BATCH = 1024  # texts and features
+from gch.networks.inference import VECTOR_BATCH, infer, sequential_images, slices
 
 DIRECTIONS = {
     "I->T": ("image", "text"),
@@ -49,10 +47,8 @@ def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.n
     if features is None:
         images = sequential_images(pairs, rows)
     else:
-        images = (
-            features[rows[start : start + INFERENCE_BATCH]] for start in range(0, len(rows), INFERENCE_BATCH)
-        )
-    texts = slices(pairs.texts[rows], INFERENCE_BATCH, "float32")
+        images = (features[rows[start : start + VECTOR_BATCH]] for start in range(0, len(rows), VECTOR_BATCH))
+    texts = slices(pairs.texts[rows], VECTOR_BATCH, "float32")
     return Encoded(
         image=infer(method.networks["image"], images, "code")[0],
         text=infer(method.networks["text"], texts, "code")[0],

@@ -35,7 +35,7 @@ def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
 
 
 def test_figures(queries: Encoded, database: Encoded) -> dict:
-    """MAP by direction and statistics of the codes of the test phase."""
+    """What the test phase reports: mAP by direction, and statistics of the codes."""
     quality = rank_directions(queries, database)
     return {
         "mAP": {direction: figures.mean_average_precision for direction, figures in quality.items()},

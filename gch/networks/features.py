@@ -28,7 +28,8 @@ def backbone_features(
     Raises:
       DataError: the images cannot be read.
     """
-    path = cache / f"features-{pairs.name}-{backbone.name}-{digest(backbone.digest, pairs.digest)[:16]}.npy"
+    key = digest(backbone.digest, pairs.digest)[:16]
+    path = cache / f"features-{pairs.name}-{Path(backbone.name).stem}-{key}.npy"
     shape = (len(pairs.labels), backbone.feature_size)
     cached = _read(path, shape)
     if cached is not None:

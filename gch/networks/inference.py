@@ -10,6 +10,7 @@ from gch.data.pairs import Pairs
 from gch.data.stream import reading_errors, sequential_batches
 
 PIXEL_BATCH = 64
+VECTOR_BATCH = 1024  # texts, labels and features
 
 
 def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outputs: str) -> list[np.ndarray]:

@@ -21,10 +21,8 @@ from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.methods.stage import Stage
 from gch.networks.backbone import Backbone
-from gch.networks.inference import infer, sequential_images, slices
+from gch.networks.inference import VECTOR_BATCH, infer, sequential_images, slices
 from gch.settings import Settings
-
-INFERENCE_BATCH = 1024
 
 
 class GCH:
@@ -195,7 +193,7 @@ class GCH:
         squared loss: the teacher's prediction of them).
         """
         codes, logits = infer(
-            self.networks["label"], slices(self._items.labels, INFERENCE_BATCH), "code", "label"
+            self.networks["label"], slices(self._items.labels, VECTOR_BATCH), "code", "label"
         )
         self._teacher_codes.assign(codes)
         self._targets.assign(sign(self._teacher_codes))
@@ -205,10 +203,10 @@ class GCH:
     def _begin_graph(self) -> None:
         """Targets as for the students, and their features of all items: they rest meanwhile."""
         self._aim_at_teacher("graph")
-        texts = slices(self._items.texts, INFERENCE_BATCH, tf.float32)
+        texts = slices(self._items.texts, VECTOR_BATCH, tf.float32)
         self._text_features.assign(infer(self.networks["text"], texts, "feature")[0])
         if self._items.features is not None:
-            images = slices(self._items.features, INFERENCE_BATCH)
+            images = slices(self._items.features, VECTOR_BATCH)
         else:
             images = sequential_images(self._items.pairs, self._items.rows)
         self._image_features.assign(infer(self.networks["image"], images, "feature")[0])
