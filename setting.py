@@ -80,4 +80,4 @@ histograms = True  # of weights and relaxed codes, after every outer epoch
 select_gpu = "0"  # number of the GPU, several as "0,1", "" for none
 per_process_gpu_memory_fraction = 0.9
 precision = "float32"  # "mixed_bfloat16", "mixed_float16"
-jit_compile = False  # XLA for the training steps: slower on the CPUs measured (benchmarks/)
+jit_compile = False  # XLA for the training steps: slower on the CPU measured (benchmarks/)

@@ -132,9 +132,7 @@ class Settings:
     precision: str = _setting(
         "precision of the networks", choices=("float32", "mixed_bfloat16", "mixed_float16")
     )
-    jit_compile: bool = _setting(
-        "compile the training steps with XLA, which was slower on every CPU measured"
-    )
+    jit_compile: bool = _setting("compile the training steps with XLA, which was slower on the CPU measured")
 
 
 def known_presets() -> tuple[str, ...]:

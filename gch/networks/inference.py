@@ -18,7 +18,7 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
 
     Args:
       network: a model that returns a tensor or a dictionary of tensors. Its prediction function is compiled
-        once and kept with it, without XLA, under which convolutions are ten times slower on a CPU.
+        once and kept with it, without XLA, under which EfficientNet-Lite0 was ten times slower on a CPU.
       batches: inputs, (B, ...) each; B may vary.
       outputs: keys of the dictionary; none when the network returns one tensor.
 
