@@ -41,36 +41,43 @@ run_name = ""  # "": made of data set, method, backbone, bit and seed
 checkpoint_minutes = 5.0  # also saved after every outer epoch
 
 # ---------------------------------------------------------------- schedule
-Epoch = 6  # outer epochs; each runs the stages below in turn
+Epoch = 4  # outer epochs; each runs the stages below in turn
 batch_size = 128
 MAX_ITER = 100  # steps in a round of the label and graph stages
-k_lab = 3  # rounds of the label stage
+k_lab = 2  # rounds of the label stage
 k_txt = 10  # passes over the training items: text network to the teacher's codes
 k_img = 10  # likewise, image network
-k_gph = 2  # rounds of the graph stage
-k_txt_g = 5  # passes: text network to the unified codes
-k_img_g = 5  # likewise, image network
-lr_lab = 1e-3
-lr_txt = 1e-3
-lr_img = 1e-3
-lr_gph = 1e-3
+k_gph = 3  # rounds of the graph stage
+k_txt_g = 9  # passes: text network to the codes of graph = "batch"; with "none", more of k_txt
+k_img_g = 9  # likewise, image network
+lr_lab = 3e-3
+lr_txt = 3e-3
+lr_img = 3e-3
+lr_gph = 2e-3
 lr_backbone = 1e-4  # of a trained backbone
-decay = 0.7  # of every learning rate ...
+decay = 0.5  # of every learning rate ...
 decay_steps = 1  # ... each so many outer epochs
 
 # ---------------------------------------------------------------- the method GCH
-SEMANTIC_EMBED = 512  # size of the features that the graph network fuses
-graph = True  # False: without the graph half, for comparison
+SEMANTIC_EMBED = 512  # size of the features that codes and labels are made of
+graph = "label"  # of items and labels; "batch": the paper's; "none": without, for comparison
+graph_neighbours = 64  # training items whose labels say something of an item
+graph_text_queries = 2.0  # weight of queries by text, which are harder; those by image weigh 1
+graph_balance = 0.08  # weight of the bits' imbalance
+graph_tie = 0.05  # weight of the distance between the image and the text code of a pair
+teacher = True  # False, with graph = "label": image and text network learn labels alone
 start = "glorot"  # initial weights; "normal": N(0, 1), as the original
 dropout_txt = 0.5
-dropout_img = 0.3
+dropout_words = 0.5  # of a text's words
+dropout_img = 0.5
 pair_loss = "likelihood"  # "squared": as the original
 pair_scale = 16.0  # theta = pair_scale / bit * code . code in the likelihood; 0: the paper's 1/2
-memory = "sign"  # what pairs are compared with: the signs of the code memory, or "relaxed"
+memory = "sign"  # what pairs are made with: signs of the code memory, "relaxed" ones, or the "batch" itself
 label_loss = "cross_entropy"  # "squared": as the original
+pair_items = 1024  # items of the memory that a batch is compared with, drawn anew for each; 0: all
 student_pair = 1.0  # weight of the pair loss of the image and text network against the memory
-graph_input = "normalized"  # unit features into a batch-normalised graph network; "raw": as the original
-unified = "both"  # whose signs the students learn in the graph half: "teacher", "graph", "both" or "apart"
+graph_input = "normalized"  # batch graph: unit features, batch-normalised; "raw": as the original
+unified = "both"  # batch graph: whose signs are learned in the end: "teacher", "graph", "both" or "apart"
 
 # ---------------------------------------------------------------- TensorBoard
 panel_queries = 6  # queries on the panel of pictures; 0: no panel

@@ -71,7 +71,7 @@ def peak_megabytes() -> float:
 def measure(path: Path, given: argparse.Namespace) -> None:
     """Measures and prints."""
     changed = settings(
-        netStr="vggf", backbone="trained", batch_size=given.batch, jit_compile=False, graph=False
+        netStr="vggf", backbone="trained", batch_size=given.batch, jit_compile=False, graph="none"
     )
     configure_device(changed)
     pairs = open_flickr25k(path)

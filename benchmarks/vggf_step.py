@@ -128,7 +128,7 @@ def main() -> None:
             backbone="trained",
             batch_size=given.batch,
             jit_compile=variant == "xla",
-            graph=False,
+            graph="none",
         )
 
     if given.determinism == "on":

@@ -61,14 +61,14 @@ class Session:
         history = self._run.read_history()
         queries = self._encode(self._split.query)
         database = self._encode(self._split.retrieval)
-        figures = test_figures(queries, database)
+        figures = test_figures(queries, database, self._split.training)
         codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
         save_codes(codes, queries, database)
         digests = {
             "data": self._pairs.digest,
             "split": self._split.digest,
             "backbone": self._backbone.digest,
-            "weights": digest(*weights_digest_parts(self._method.networks)),
+            "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
         training = {
             "best_epoch": best,

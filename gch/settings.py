@@ -82,8 +82,12 @@ class Settings:
     k_txt: int = _setting("passes over the training items of the text network's label stage", minimum=0)
     k_img: int = _setting("passes over the training items of the image network's label stage", minimum=0)
     k_gph: int = _setting("rounds of the graph stage", minimum=1)
-    k_txt_g: int = _setting("passes of the text network's graph stage", minimum=0)
-    k_img_g: int = _setting("passes of the image network's graph stage", minimum=0)
+    k_txt_g: int = _setting(
+        "passes of the text network towards the codes of a batch graph; without graph, more of its label "
+        "stage",
+        minimum=0,
+    )
+    k_img_g: int = _setting("passes of the image network, likewise", minimum=0)
     lr_lab: float = _setting("learning rate of the label network", above=0)
     lr_txt: float = _setting("learning rate of the text network", above=0)
     lr_img: float = _setting("learning rate of the image network", above=0)
@@ -95,9 +99,33 @@ class Settings:
     SEMANTIC_EMBED: int = _setting(
         "size of the features that the graph network fuses", section="The method GCH", minimum=1
     )
-    graph: bool = _setting("run the graph half of an outer epoch")
+    graph: str = _setting(
+        "graph of the graph half: of items and labels, the paper's of the items of a batch, or no graph half",
+        choices=("label", "batch", "none"),
+    )
+    graph_neighbours: int = _setting(
+        "label graph: nearest training items by which an item is tied to their labels; 0: only to the labels "
+        "that its network predicts",
+        minimum=0,
+    )
+    graph_text_queries: float = _setting(
+        "label graph: weight of the queries by text, those by image weigh 1", above=0
+    )
+    graph_balance: float = _setting(
+        "label graph: weight of the bits' imbalance; more gives bits that halve the items, and less mAP",
+        minimum=0,
+    )
+    graph_tie: float = _setting(
+        "label graph: weight of the squared distance between the image and the text code of a pair; more "
+        "gives codes that agree in more bits, and less mAP",
+        minimum=0,
+    )
+    teacher: bool = _setting(
+        "label network, whose codes image and text network learn; without it they learn labels alone"
+    )
     start: str = _setting("distribution of the initial weights", choices=("glorot", "normal"))
     dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
+    dropout_words: float = _setting("dropout rate on the words of a text", minimum=0, maximum=0.95)
     dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
     pair_loss: str = _setting("loss of a pair's similarity", choices=("likelihood", "squared"))
     pair_scale: float = _setting(
@@ -105,10 +133,15 @@ class Settings:
         minimum=0,
     )
     memory: str = _setting(
-        "what the pair loss compares a batch with: signs of the code memory, or its relaxed codes",
-        choices=("sign", "relaxed"),
+        "what the pair loss compares a batch with: signs of the code memory, its relaxed codes, or the codes "
+        "of the batch itself",
+        choices=("sign", "relaxed", "batch"),
     )
     label_loss: str = _setting("loss of the predicted labels", choices=("cross_entropy", "squared"))
+    pair_items: int = _setting(
+        "items of the code memory that the pair loss compares a batch with, drawn anew for each; 0: all",
+        minimum=0,
+    )
     student_pair: float = _setting(
         "weight of the image and text network's pair loss against the code memory", minimum=0
     )
@@ -255,6 +288,11 @@ def _check_combinations(settings: Settings) -> None:
         known = ", ".join(known_backbones()[:4])
         raise SettingError(
             f"netStr is {settings.netStr!r}; expected {known} ... (keras.applications), or a .keras file"
+        )
+    if not settings.teacher and settings.graph != "label":
+        raise SettingError(
+            f"teacher is False and graph is {settings.graph!r}; without a teacher codes come from the graph "
+            "'label' only"
         )
     if settings.QUERY_SIZE == 0 or settings.TRAINING_SIZE == 0 or settings.DATABASE_SIZE == 0:
         raise SettingError(

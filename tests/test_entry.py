@@ -14,6 +14,8 @@ import pytest
 import scipy.io
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gch.evaluation.ranking import mean_average_precision
+
 SIZES = {
     "image_size": 64,
     "QUERY_SIZE": 100,
@@ -98,6 +100,16 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
         # Two outer epochs on 400 pairs already retrieve far better than chance.
         assert precision > 1.5 * relevant, direction
         assert f"{direction} {precision:.4f}" in output
+    new = ~np.isin(
+        np.load(command.run_folder / "split.npz")["retrieval"],
+        np.load(command.run_folder / "split.npz")["training"],
+    )
+    assert results["retrieval_not_trained_on"] == 200
+    over_new = mean_average_precision(
+        codes["Qi"], codes["Dt"][new], codes["query_L"], codes["retrieval_L"][new]
+    )
+    assert results["mAP_not_trained_on"]["I->T"] == pytest.approx(over_new.mean_average_precision)
+    assert 0 < results["codes"]["retrieval"]["text"]["bit_balance"] < 0.5
     assert results["settings"]["bit"] == 16
     assert results["versions"]["tensorflow"]
     assert set(results["digests"]) == {"data", "split", "backbone", "weights"}
@@ -142,15 +154,16 @@ def test_tensorboard_finds_everything(finished):
     assert {
         "loss label/pair",
         "loss text/label/code",
-        "loss image/graph/pair",
-        "loss graph/label",
+        "loss image/label/pair",
+        "loss graph/I->T",
+        "loss graph/balance",
         "learning rate/graph",
         "mAP of the validation set/I->T",
         "mAP of the query set/T->I",
         "seconds/label",
-        "codes of graph/bit_balance",
+        "codes of teacher/bit_balance",
         "codes of image/quantization_error",
-        "bits that agree/graph and teacher",
+        "bits that agree/image and text",
         "settings",
         "relaxed codes/text",
         "validation set/I->T",
@@ -175,7 +188,7 @@ def test_another_setting_does_not_touch_the_run(finished):
         (path, path.stat().st_mtime_ns) for path in command.run_folder.rglob("*") if path.is_file()
     )
     _, error = command.run(expect=1, lr_txt=0.5, run_name=command.run_folder.name)
-    assert "lr_txt = 0.001" in error
+    assert "lr_txt = 0.003" in error
     assert "0.5" in error
     after = sorted(
         (path, path.stat().st_mtime_ns) for path in command.run_folder.rglob("*") if path.is_file()
@@ -228,6 +241,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(command):
     assert error.count("\n") == 1
 
 
+def test_a_graph_of_a_batch_runs_all_its_stages(command):
+    output, _ = command.run(graph="batch", Epoch=1)
+    results = json.loads((command.run_folder / "results.json").read_text())
+    stages = results["training"]["epochs"][0]["stages"]
+    assert list(stages) == ["label", "text/label", "image/label", "graph", "text/graph", "image/graph"]
+    assert "graph and teacher" in results["training"]["epochs"][0]["agreement"]
+    assert "Query set" in output
+
+
 def test_reference_mode_runs_and_no_validation_means_the_last_epoch(command):
     output, _ = command.run(preset="reference", MAX_ITER=2, k_lab=1, k_gph=1, VERIFICATION_SIZE=0)
     assert "Query set, weights of outer epoch 2" in output
@@ -242,5 +264,10 @@ def test_mixed_precision_learns_too(command, precision):
 def test_a_trained_backbone_streams_its_pixels(command):
     settings = {"TRAINING_SIZE": 60, "batch_size": 20, "k_img": 1, "k_img_g": 1, "DATABASE_SIZE": 150}
     output, _ = command.run(backbone="trained", Epoch=1, **settings)
-    assert "image/graph" in output
+    assert "image/label" in output
     assert "Query set" in output
+    # The neighbours are found with the trained features, which a checkpoint must hold.
+    codes = command.codes()
+    command.run("test", backbone="trained", Epoch=1, **settings)
+    for name, array in command.codes().items():
+        np.testing.assert_array_equal(array, codes[name])

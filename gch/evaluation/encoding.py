@@ -34,6 +34,10 @@ class Encoded:
     labels: np.ndarray
     rows: np.ndarray
 
+    def only(self, chosen: np.ndarray) -> "Encoded":
+        """The items where `chosen`, bool (n,), is true."""
+        return Encoded(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
 
 def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.ndarray) -> Encoded:
     """Encodes items.
@@ -50,8 +54,8 @@ def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.n
         images = (features[rows[start : start + VECTOR_BATCH]] for start in range(0, len(rows), VECTOR_BATCH))
     texts = slices(pairs.texts[rows], VECTOR_BATCH, "float32")
     return Encoded(
-        image=infer(method.networks["image"], images, "code")[0],
-        text=infer(method.networks["text"], texts, "code")[0],
+        image=infer(method.encoders["image"], images, "code")[0],
+        text=infer(method.encoders["text"], texts, "code")[0],
         labels=pairs.labels[rows],
         rows=rows,
     )

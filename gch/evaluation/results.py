@@ -11,6 +11,7 @@ import scipy.io
 from gch import __version__
 from gch.codes import binarize, bit_agreement, code_statistics
 from gch.evaluation.encoding import Encoded, rank_directions
+from gch.evaluation.ranking import RankingQuality
 from gch.storage import atomic_path, write_json
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py")
@@ -34,20 +35,38 @@ def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
         scipy.io.savemat(temporary, arrays, do_compression=True)
 
 
-def test_figures(queries: Encoded, database: Encoded) -> dict:
-    """What the test phase reports: mAP by direction, and statistics of the codes."""
+def test_figures(queries: Encoded, database: Encoded, training: np.ndarray) -> dict:
+    """What the test phase reports: mAP by direction, and statistics of the codes.
+
+    Args:
+      queries: the query set.
+      database: the retrieval set.
+      training: int64, rows of the training items. A method may know those of the retrieval set by heart, so
+        mAP is also told over the others alone (None where there are no others).
+    """
     quality = rank_directions(queries, database)
+    new = database.only(~np.isin(database.rows, training))
     return {
-        "mAP": {direction: figures.mean_average_precision for direction, figures in quality.items()},
+        "mAP": _figures(quality),
+        "mAP_not_trained_on": _figures(rank_directions(queries, new)) if len(new.rows) else None,
         "mAP_policy": "tie-aware, whole retrieval set, a query without a relevant item counts 0",
         "queries": len(queries.rows),
         "queries_without_relevant": quality["I->T"].queries_without_relevant,
         "retrieval": len(database.rows),
-        "codes": {
-            "image": code_statistics(queries.image),
-            "text": code_statistics(queries.text),
-            "image_text_agreement": bit_agreement(queries.image, queries.text),
-        },
+        "retrieval_not_trained_on": len(new.rows),
+        "codes": {"query": _code_figures(queries), "retrieval": _code_figures(database)},
+    }
+
+
+def _figures(quality: dict[str, RankingQuality]) -> dict[str, float]:
+    return {direction: figures.mean_average_precision for direction, figures in quality.items()}
+
+
+def _code_figures(items: Encoded) -> dict:
+    return {
+        "image": code_statistics(items.image),
+        "text": code_statistics(items.text),
+        "image_text_agreement": bit_agreement(items.image, items.text),
     }
 
 
@@ -77,6 +96,6 @@ def save_results(
     )
 
 
-def weights_digest_parts(networks: dict) -> list[np.ndarray]:
+def weights_digest_parts(encoders: dict) -> list[np.ndarray]:
     """The weights that codes depend on, in a fixed order."""
-    return [np.asarray(weight) for name in ("image", "text") for weight in networks[name].get_weights()]
+    return [np.asarray(weight) for name in ("image", "text") for weight in encoders[name].get_weights()]

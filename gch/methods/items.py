@@ -1,11 +1,13 @@
 """What a method trains on: the training items, in memory but for pixels."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pairs
+from gch.networks.inference import VECTOR_BATCH, sequential_images, slices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,14 @@ class TrainingItems:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def inputs(self, modality: str) -> Iterator[tf.Tensor]:
+        """What the 'image' or the 'text' network reads, of all items in order, in batches."""
+        if modality == "text":
+            return slices(self.texts, VECTOR_BATCH, tf.float32)
+        if self.features is not None:
+            return slices(self.features, VECTOR_BATCH)
+        return sequential_images(self.pairs, self.rows)
 
 
 def training_items(pairs: Pairs, rows: np.ndarray, features: np.ndarray | None) -> TrainingItems:

@@ -11,15 +11,17 @@ from gch.methods.stage import Stage
 
 class Method(Protocol):
     """Attributes:
-    networks: all networks by name. 'image' maps images (features (B, F) of a frozen backbone, else pixels
-      (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code` (B, K) in (-1, 1) and
-      `label` logits (B, C).
+    networks: all networks by name, whose weights are trained.
+    encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
+      backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
+      (B, K) in (-1, 1) and `label` logits (B, C).
     optimizers: all optimizers by name.
     memories: variables beside networks and optimizers that a checkpoint must hold, by name.
     stages: what an outer epoch runs, in order.
     """
 
     networks: dict[str, keras.Model]
+    encoders: dict[str, keras.Model]
     optimizers: dict[str, keras.optimizers.Optimizer]
     memories: dict[str, tf.Variable]
     stages: tuple[Stage, ...]

@@ -1,6 +1,6 @@
 """Running a network over many items without training it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -31,6 +31,35 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
         result = network.predict_on_batch(batch)
         parts.append([result[key] for key in outputs] if outputs else [result])
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def infer_under_dropout(
+    network: keras.Model, batches: Callable[[], Iterable[tf.Tensor]], output: str, draws: int
+) -> np.ndarray:
+    """One output of a network for all batches, several times, as in training: under dropout, and with batch
+    norm by the batch.
+
+    The network is left as it was, the states of its dropout and batch norm too.
+
+    Args:
+      network: a model that returns a dictionary of tensors.
+      batches: gives the inputs, (B, ...) each, once for every draw.
+      output: key of the dictionary.
+      draws: how often dropout is drawn.
+
+    Returns:
+      float32 (draws, all items, ...).
+    """
+    kept = [variable.numpy() for variable in network.non_trainable_variables]
+
+    @tf.function(reduce_retracing=True)
+    def run(batch):
+        return network(batch, training=True)[output]
+
+    drawn = [np.concatenate([run(batch) for batch in batches()]) for _ in range(draws)]
+    for variable, value in zip(network.non_trainable_variables, kept, strict=True):
+        variable.assign(value)
+    return np.stack(drawn)
 
 
 def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.Tensor]:

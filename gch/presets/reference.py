@@ -25,13 +25,16 @@ decay = 0.5
 decay_steps = 1
 
 SEMANTIC_EMBED = 512
-graph = True
+graph = "batch"
+teacher = True
 start = "normal"
 dropout_txt = 0.0
+dropout_words = 0.0
 dropout_img = 0.0
 pair_loss = "squared"
 memory = "relaxed"
 label_loss = "squared"
+pair_items = 0
 student_pair = 0.0
 graph_input = "raw"
 unified = "apart"

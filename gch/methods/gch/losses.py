@@ -31,6 +31,43 @@ def likelihood_pair_loss(
     return tf.reduce_mean(tf.nn.softplus(theta) - similar * theta)
 
 
+def average_precision_loss(inner: tf.Tensor, similar: tf.Tensor, counted: tf.Tensor, bins: int) -> tf.Tensor:
+    """1 - AP of the ranking of M items for each of B queries, relaxed so that it has a gradient.
+
+    The distances fall into a histogram whose neighbouring bins share an item linearly. With h, h+ the items
+    and the similar items of a bin and H, H+ their running totals, AP = 1 / N+ sum_bins h+ (H+ - h+ / 2) /
+    (H - h / 2): a tie counts as ranked in its middle (He, Cakir, Bargal and Sclaroff, CVPR 2018; the
+    relaxation: Cakir, He, Xia, Kulis and Sclaroff, CVPR 2019).
+
+    Args:
+      inner: float (B, M), inner products of relaxed codes divided by their length, in [-1, 1].
+      similar: float (B, M), 1 for similar pairs, else 0.
+      counted: float (B, M), 0 for a pair that is left out, such as an item with itself, else 1.
+      bins: number of bins, at least 2.
+
+    Returns:
+      Float scalar in [0, 1], the mean over the queries; one without a similar item counts 1.
+    """
+    distance = (1 - inner) / 2 * (bins - 1)
+    share = tf.nn.relu(1 - tf.abs(distance[:, :, None] - tf.range(bins, dtype=distance.dtype)))
+    # One product for both histograms: a third faster than two sums over (B, M, bins).
+    items, relevant = tf.unstack(tf.matmul(tf.stack([counted, counted * similar], axis=1), share), axis=1)
+    ranked = tf.cumsum(items, axis=1) - items / 2
+    found = tf.cumsum(relevant, axis=1) - relevant / 2
+    precision = tf.math.divide_no_nan(found, ranked)
+    gained = tf.reduce_sum(relevant * precision, axis=1)
+    return 1 - tf.reduce_mean(tf.math.divide_no_nan(gained, tf.reduce_sum(relevant, axis=1)))
+
+
+def imbalance(codes: tf.Tensor) -> tf.Tensor:
+    """Mean over the bits of |mean over the items|, in [0, 1]; 0 where every bit is +1 for half of the items.
+
+    Args:
+      codes: float (B, K), relaxed codes.
+    """
+    return tf.reduce_mean(tf.abs(tf.reduce_mean(codes, axis=0)))
+
+
 def squared_error(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Mean over all entries of the squared difference of two tensors of one shape."""
     return tf.reduce_mean(tf.math.squared_difference(first, second))

@@ -1,9 +1,13 @@
 """GCH: the networks, their losses and the stages of an outer epoch (Xu et al., IJCAI 2019, section 3).
 
 label       the teacher learns codes from labels; its codes fill the code memory H
-text, image the students learn the signs of H
-graph       the graph network fuses the students' features over the label graph; its codes fill M
-text, image the students learn the unified codes
+text, image the students learn the signs of H, and the labels
+graph       graph networks learn unified codes over items and labels (`gch.methods.gch.label_graph`)
+
+With the paper's graph of the items of a batch:
+label, text, image as above
+graph       the graph network fuses the students' features over the label affinity; its codes fill M
+text, image the students learn the signs of H + M
 """
 
 from collections.abc import Callable
@@ -14,14 +18,16 @@ import tensorflow as tf
 
 from gch.codes import sign
 from gch.methods.gch.affinity import normalized_affinity, similarity
+from gch.methods.gch.draws import draw_positions
 from gch.methods.gch.fusion import fuse
+from gch.methods.gch.label_graph import LabelGraph
 from gch.methods.gch.networks import graph_network, image_head, image_network, label_network, text_network
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.methods.stage import Stage
 from gch.networks.backbone import Backbone
-from gch.networks.inference import VECTOR_BATCH, infer, sequential_images, slices
+from gch.networks.inference import VECTOR_BATCH, infer, slices
 from gch.settings import Settings
 
 
@@ -34,14 +40,19 @@ class GCH:
         self._objectives = Objectives(settings)
         self._backbone = backbone
         self.networks = self._build_networks()
+        self.encoders = {modality: self.networks[modality] for modality in ("image", "text")}
+        if settings.graph == "label":
+            self._label_graph = LabelGraph(settings, items, self.encoders)
+            self.networks |= self._label_graph.networks
+            self.encoders = self._label_graph.encoders
         self._build_memories()
         self.optimizers = {}
         self.stages = self._build_stages()
 
     def relaxed_codes(self) -> dict[str, np.ndarray]:
-        """Relaxed codes (N, K) of teacher and graph network."""
-        codes = {"teacher": self._teacher_codes.numpy()}
-        if self._settings.graph:
+        """Relaxed codes (N, K) of the teacher and of the graph network of a batch."""
+        codes = {"teacher": self._teacher_codes.numpy()} if self._settings.teacher else {}
+        if self._settings.graph == "batch":
             codes["graph"] = self._graph_codes.numpy()
         return codes
 
@@ -59,10 +70,12 @@ class GCH:
         head = image_head(self._backbone.feature_size, dropout=settings.dropout_img, **shape)
         networks = {
             "label": label_network(**shape),
-            "text": text_network(words, dropout=settings.dropout_txt, **shape),
+            "text": text_network(
+                words, dropout=settings.dropout_txt, word_dropout=settings.dropout_words, **shape
+            ),
             "image": head if items.features is not None else image_network(self._backbone.model, head),
         }
-        if settings.graph:
+        if settings.graph == "batch":
             networks["graph"] = graph_network(**shape, batch_norm=settings.graph_input == "normalized")
         return networks
 
@@ -74,13 +87,14 @@ class GCH:
             return tf.Variable(tf.zeros([count, width]), trainable=False, name=name)
 
         self._teacher_codes = memory("teacher_codes", bits)
-        self._graph_codes = memory("graph_codes", bits)
-        self.memories = {"teacher_codes": self._teacher_codes, "graph_codes": self._graph_codes}
+        self.memories = {"teacher_codes": self._teacher_codes}
         # Constant during a stage and derived from the networks when it begins: not for the checkpoint.
         self._targets = memory("targets", bits)
         self._label_targets = memory("label_targets", labels)
-        self._image_features = memory("image_features", embedding)
-        self._text_features = memory("text_features", embedding)
+        if self._settings.graph == "batch":
+            self._graph_codes = self.memories["graph_codes"] = memory("graph_codes", bits)
+            self._image_features = memory("image_features", embedding)
+            self._text_features = memory("text_features", embedding)
 
     # ------------------------------------------------------------ stages
 
@@ -88,27 +102,32 @@ class GCH:
         settings = self._settings
         per_pass = len(self._items) // settings.batch_size
         text_passes, image_passes = settings.k_txt, settings.k_img
-        if not settings.graph:  # the same budget, all of it spent on the teacher's codes
+        if settings.graph == "none":  # the same budget, all of it spent on the teacher's codes
             text_passes, image_passes = text_passes + settings.k_txt_g, image_passes + settings.k_img_g
-        stages = [
-            self._label_stage(settings.k_lab * settings.MAX_ITER),
+        stages = [self._label_stage(settings.k_lab * settings.MAX_ITER)] if settings.teacher else []
+        stages += [
             self._student_stage("text", "label", text_passes * per_pass, self._aim_at_teacher),
             self._student_stage("image", "label", image_passes * per_pass, self._aim_at_teacher),
         ]
-        if settings.graph:
+        graph_steps = settings.k_gph * settings.MAX_ITER
+        if settings.graph == "label":
+            optimizer = self._optimizer("graph", self._label_graph.trainable_variables)
+            stages.append(self._label_graph.stage(graph_steps, optimizer, settings.lr_gph, self._objectives))
+        elif settings.graph == "batch":
             stages += [
-                self._graph_stage(settings.k_gph * settings.MAX_ITER),
+                self._graph_stage(graph_steps),
                 self._student_stage("text", "graph", settings.k_txt_g * per_pass, self._aim_at_unified),
                 self._student_stage("image", "graph", settings.k_img_g * per_pass, self._aim_at_unified),
             ]
         return tuple(stage for stage in stages if stage.steps)
 
     def _label_stage(self, steps: int) -> Stage:
-        items, optimizer = self._items, self._optimizer("label", self.networks["label"])
+        items = self._items
+        optimizer = self._optimizer("label", self.networks["label"].trainable_variables)
 
         def objective(output, positions):
             batch = tf.gather(items.labels, positions)
-            return self._objectives.teacher(output, batch, self._memory(), similarity(items.labels, batch))
+            return self._objectives.teacher(output, batch, *self._compared(output, self._memory(), positions))
 
         descend = self._descend("label", optimizer, objective)
 
@@ -125,16 +144,18 @@ class GCH:
         settings, items = self._settings, self._items
         reads_images = modality == "image"
         apart = aim == "graph" and settings.unified == "apart"
-        optimizer = self._optimizer(f"{modality}_{aim}", self.networks[modality])
+        optimizer = self._optimizer(f"{modality}_{aim}", self.networks[modality].trainable_variables)
 
         def objective(output, positions):
+            if not settings.teacher:
+                return self._objectives.student_of_labels(output, tf.gather(items.labels, positions))
             target = tf.gather(self._targets, positions)
-            similar = similarity(items.labels, tf.gather(items.labels, positions))
+            compared = self._compared(output, self._targets, positions)
             if apart:
                 graph_code = tf.gather(self._graph_codes, positions)
-                return self._objectives.student_apart(output, target, graph_code, self._targets, similar)
+                return self._objectives.student_apart(output, target, graph_code, *compared)
             labels = tf.gather(self._label_targets, positions)
-            return self._objectives.student(output, target, labels, self._targets, similar)
+            return self._objectives.student(output, target, labels, *compared)
 
         descend = self._descend(modality, optimizer, objective)
 
@@ -144,19 +165,22 @@ class GCH:
 
         parts = ("code", "graph") if apart else ("code", "label")
         parts += ("pair",) if settings.student_pair else ()
+        parts = parts if settings.teacher else ("label",)
         rates = ((optimizer, settings.lr_img if reads_images else settings.lr_txt),)
         return Stage(f"{modality}/{aim}", steps, update, parts, rates, reads_images, lambda: begin(modality))
 
     def _graph_stage(self, steps: int) -> Stage:
-        items, optimizer = self._items, self._optimizer("graph", self.networks["graph"])
+        items = self._items
+        optimizer = self._optimizer("graph", self.networks["graph"].trainable_variables)
         apart = self._settings.unified == "apart"
 
         def objective(output, positions):
             batch = tf.gather(items.labels, positions)
             if apart:
                 return self._objectives.graph_apart(output, batch, similarity(batch, batch))
-            target, similar = tf.gather(self._targets, positions), similarity(items.labels, batch)
-            return self._objectives.graph(output, target, batch, self._memory(), similar)
+            target = tf.gather(self._targets, positions)
+            compared = self._compared(output, self._memory(), positions)
+            return self._objectives.graph(output, target, batch, *compared)
 
         descend = self._descend("graph", optimizer, objective)
 
@@ -192,6 +216,8 @@ class GCH:
         """Targets: the signs of the teacher's codes, and the labels (for the text network, the original's
         squared loss: the teacher's prediction of them).
         """
+        if not self._settings.teacher:
+            return
         codes, logits = infer(
             self.networks["label"], slices(self._items.labels, VECTOR_BATCH), "code", "label"
         )
@@ -203,13 +229,8 @@ class GCH:
     def _begin_graph(self) -> None:
         """Targets as for the students, and their features of all items: they rest meanwhile."""
         self._aim_at_teacher("graph")
-        texts = slices(self._items.texts, VECTOR_BATCH, tf.float32)
-        self._text_features.assign(infer(self.networks["text"], texts, "feature")[0])
-        if self._items.features is not None:
-            images = slices(self._items.features, VECTOR_BATCH)
-        else:
-            images = sequential_images(self._items.pairs, self._items.rows)
-        self._image_features.assign(infer(self.networks["image"], images, "feature")[0])
+        for modality, memory in (("text", self._text_features), ("image", self._image_features)):
+            memory.assign(infer(self.networks[modality], self._items.inputs(modality), "feature")[0])
 
     def _aim_at_unified(self, modality: str) -> None:
         """Targets: the unified codes of teacher and graph network."""
@@ -224,8 +245,21 @@ class GCH:
 
     # ------------------------------------------------------------ pieces of a step
 
+    def _compared(
+        self, output: dict[str, tf.Tensor], memory: tf.Tensor, positions: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The codes (M, K) that a batch's pairs are made with, and the similarities (M, B)."""
+        labels, count = self._items.labels, self._settings.pair_items
+        batch = tf.gather(labels, positions)
+        if self._settings.memory == "batch":
+            return output["code"], similarity(batch, batch)
+        if not 0 < count < len(self._items):
+            return tf.convert_to_tensor(memory), similarity(labels, batch)
+        others = draw_positions(positions, count, len(self._items))
+        return tf.gather(memory, others), similarity(tf.gather(labels, others), batch)
+
     def _memory(self) -> tf.Tensor:
-        """What the pair loss compares a batch with, (N, K)."""
+        """The code memory as the pair loss takes it, (N, K)."""
         codes = tf.convert_to_tensor(self._teacher_codes)
         return sign(codes) if self._settings.memory == "sign" else codes
 
@@ -237,12 +271,12 @@ class GCH:
             image, text = tf.math.l2_normalize(image, axis=1), tf.math.l2_normalize(text, axis=1)
         return [fuse(image, text), normalized_affinity(tf.gather(self._items.labels, positions))]
 
-    def _optimizer(self, name: str, network: keras.Model) -> keras.optimizers.Optimizer:
+    def _optimizer(self, name: str, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
         settings = self._settings
         slowed = self._backbone.model.trainable_variables if self._items.features is None else ()
         adam = RatedAdam(name, slowed, settings.lr_backbone / settings.lr_img)
         optimizer = loss_scaled(adam, settings.precision)
-        optimizer.build(network.trainable_variables)
+        optimizer.build(variables)
         self.optimizers[name] = optimizer
         return optimizer
 

@@ -1,7 +1,8 @@
-"""The four networks of GCH as Keras models: label (teacher), text and image (students), graph (fusion).
+"""The networks of GCH as Keras models: label (teacher), text and image (students), graph (fusion).
 
-Each returns a dictionary: `code` (B, K) in (-1, 1), `label` logits (B, C) and, but for the graph network,
-`feature` (B, E). Codes, features and logits are float32 under every precision.
+Each returns a dictionary: `code` (B, K) in (-1, 1), `label` logits (B, C) and, but for the graph networks,
+`feature` (B, E); the students also return the `vector` that they read, words (B, D) or the backbone's
+features (B, F). All of these are float32 under every precision.
 """
 
 import keras
@@ -9,6 +10,8 @@ import keras
 from gch.methods.gch.layers import GraphConvolution
 
 LEAK = 0.2
+LABEL_GRAPH_WIDTH = 256
+LABEL_GRAPH_SHARPNESS = 4.0
 BATCH_NORM_MOMENTUM = 0.9  # a stage can be as short as a hundred steps
 
 
@@ -30,7 +33,13 @@ def label_network(labels: int, bits: int, embedding: int, start: str) -> keras.M
 
 
 def text_network(
-    words: int, labels: int, bits: int, embedding: int, start: str, dropout: float
+    words: int,
+    labels: int,
+    bits: int,
+    embedding: int,
+    start: str,
+    dropout: float,
+    word_dropout: float = 0.0,
 ) -> keras.Model:
     """D -> E -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; E -> C.
 
@@ -41,14 +50,17 @@ def text_network(
       embedding: size of the features E.
       start: 'glorot' or 'normal'.
       dropout: rate after each of the first two layers, in [0, 1).
+      word_dropout: rate on the words, in [0, 1).
     """
     inputs = keras.Input((words,), name="texts")
-    hidden = _dropout(_block(inputs, embedding, start, "hidden_1"), dropout, "dropout_1")
+    hidden = _dropout(inputs, word_dropout, "dropout_words")
+    hidden = _dropout(_block(hidden, embedding, start, "hidden_1"), dropout, "dropout_1")
     hidden = _dropout(_block(hidden, embedding, start, "hidden_2"), dropout, "dropout_2")
     feature = _float32(_block(hidden, embedding, start, "feature"), "feature")
     code = _dense(feature, bits, start, "code", activation="tanh", dtype="float32")
     label = _dense(feature, labels, start, "label", dtype="float32")
-    return keras.Model(inputs, {"code": code, "feature": feature, "label": label}, name="text")
+    outputs = {"code": code, "feature": feature, "label": label, "vector": _float32(inputs, "vector")}
+    return keras.Model(inputs, outputs, name="text")
 
 
 def image_head(
@@ -71,7 +83,8 @@ def image_head(
     code = _batch_norm(code, "code_norm", dtype="float32")
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
     label = _dense(dropped, labels, start, "label", dtype="float32")
-    return keras.Model(inputs, {"code": code, "feature": feature, "label": label}, name="image_head")
+    outputs = {"code": code, "feature": feature, "label": label, "vector": _float32(inputs, "vector")}
+    return keras.Model(inputs, outputs, name="image_head")
 
 
 def image_network(backbone: keras.Model, head: keras.Model) -> keras.Model:
@@ -105,6 +118,47 @@ def graph_network(embedding: int, labels: int, bits: int, start: str, batch_norm
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
     label = _dense(code, labels, start, "label", dtype="float32")
     return keras.Model([fused, affinity], {"code": code, "label": label}, name="graph")
+
+
+def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.Model:
+    """2C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
+
+    The first layer is the graph convolution [P, A L] Z: an item is tied to the labels by their probabilities
+    P (B, C), and by way of its neighbours, A (B, N), to the labels L (N, C) of those. Z (2C, 256) are the
+    features of the label nodes, one set for each kind of tie.
+
+    Args:
+      labels: number of labels C.
+      bits: length of a code K.
+      start: 'glorot' or 'normal'.
+      name: of the model.
+    """
+    probabilities = keras.Input((labels,), name="probabilities")
+    neighbours = keras.Input((labels,), name="neighbours")
+    ties = keras.layers.Concatenate(name="ties")([probabilities, neighbours])
+    hidden = _block(ties, LABEL_GRAPH_WIDTH, start, "convolution")
+    hidden = _block(hidden, LABEL_GRAPH_WIDTH, start, "hidden")
+    code = _dense(hidden, bits, start, "code_dense", dtype="float32")
+    # Scaled, so that relaxed codes are nearly signs from the start: the ranking is of signs in the end.
+    code = keras.layers.Rescaling(LABEL_GRAPH_SHARPNESS, name="sharpened", dtype="float32")(code)
+    code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
+    return keras.Model([probabilities, neighbours], {"code": code}, name=name)
+
+
+def encoder(student: keras.Model, neighbours: keras.layers.Layer, graph: keras.Model) -> keras.Model:
+    """What the student reads to the graph network's `code` (B, K), and the student's `label` logits (B, C).
+
+    Args:
+      student: the image or the text network.
+      neighbours: `NeighbourLabels` of what the student's vectors are compared with.
+      graph: a `label_graph_network`.
+    """
+    output = student(student.input)
+    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(output["label"])
+    code = graph([probabilities, neighbours(output["vector"])])["code"]
+    return keras.Model(
+        student.input, {"code": code, "label": output["label"]}, name=f"{student.name}_encoder"
+    )
 
 
 def _initializer(start: str) -> keras.initializers.Initializer:

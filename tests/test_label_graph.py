@@ -1,0 +1,155 @@
+"""The graph of items and labels, on a small method with frozen features."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gch.data.generated import generate
+from gch.methods.catalog import build_method
+from gch.methods.gch.draws import draw_numbers, draw_positions
+from gch.methods.items import training_items
+from gch.networks.backbone import Backbone
+from gch.networks.inference import infer, infer_under_dropout, slices
+from gch.settings import load_settings
+
+TRAINED, NEW = np.arange(60), np.arange(60, 80)
+PAIRS = generate(items=80, image_size=8)
+SETTINGS = {
+    "bit": 16,
+    "batch_size": 20,
+    "SEMANTIC_EMBED": 32,
+    "MAX_ITER": 10,
+    "k_gph": 1,
+    "graph_neighbours": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def features():
+    """Labels seen through a random projection, with noise."""
+    random = np.random.default_rng(0)
+    projected = PAIRS.labels @ random.normal(size=(PAIRS.labels.shape[1], 12))
+    return (projected + 0.3 * random.normal(size=projected.shape)).astype(np.float32)
+
+
+@pytest.fixture
+def build(repository, features):
+    def build(**changes):
+        keras.utils.set_random_seed(0)
+        backbone = Backbone("features", keras.Sequential([keras.Input((12,)), keras.layers.Identity()]), "")
+        settings = load_settings(repository / "setting.py", SETTINGS | changes)
+        return build_method(settings, training_items(PAIRS, TRAINED, features), backbone)
+
+    return build
+
+
+def stage(method, name):
+    return next(one for one in method.stages if one.name == name)
+
+
+def positions(step: int) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(step).permutation(60)[:20], tf.int32)
+
+
+def test_the_stages_of_a_label_graph(build):
+    assert [one.name for one in build().stages] == ["label", "text/label", "image/label", "graph"]
+    assert [one.name for one in build(teacher=False).stages] == ["text/label", "image/label", "graph"]
+    names = [one.name for one in build(graph="batch").stages]
+    assert names == ["label", "text/label", "image/label", "graph", "text/graph", "image/graph"]
+
+
+def test_without_graph_the_students_get_its_passes(build):
+    whole, without = build(k_img=2, k_img_g=5), build(k_img=2, k_img_g=5, graph="none")
+    assert stage(whole, "image/label").steps == 2 * 3
+    assert stage(without, "image/label").steps == 7 * 3
+    assert [one.name for one in without.stages] == ["label", "text/label", "image/label"]
+
+
+def test_the_graph_learns_to_rank_new_items(build, features):
+    method = build()
+    for name in ("text/label", "image/label"):
+        learn = stage(method, name)
+        for optimizer, rate in learn.optimizers:
+            optimizer.learning_rate = rate
+        learn.begin()
+        for step in range(60):
+            images = tf.gather(features[:60], positions(step)) if learn.reads_images else None
+            learn.update(positions(step), images)
+    graph = stage(method, "graph")
+    graph.begin()
+    losses = [float(graph.update(positions(step), None)["I->T"]) for step in range(120)]
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+
+    def precision(networks) -> float:
+        codes = infer(networks["image"], [features[NEW]], "code")[0]
+        others = infer(networks["text"], [PAIRS.texts[:60].astype(np.float32)], "code")[0]
+        inner = np.where(codes >= 0, 1, -1) @ np.where(others >= 0, 1, -1).T
+        similar = PAIRS.labels[NEW].astype(int) @ PAIRS.labels[:60].T > 0
+        nearest = np.argsort(-inner, axis=1, kind="stable")[:, :10]
+        return float(np.take_along_axis(similar, nearest, axis=1).mean())
+
+    chance = float((PAIRS.labels[NEW].astype(int) @ PAIRS.labels[:60].T > 0).mean())
+    assert precision(method.encoders) > chance + 0.5 * (1 - chance)
+
+
+def test_a_code_depends_on_its_item_alone(build, features):
+    method = build()
+    stage(method, "graph").begin()
+    whole = infer(method.encoders["image"], [features], "code")[0]
+    alone = infer(method.encoders["image"], slices(features, 1), "code")[0]
+    np.testing.assert_allclose(alone, whole, atol=1e-5)
+
+
+def test_begin_leaves_the_students_as_they_were_and_repeats_itself(build):
+    method = build()
+    graph = stage(method, "graph")
+    before = [variable.numpy() for name in ("text", "image") for variable in method.networks[name].variables]
+    graph.begin()
+    after = [variable.numpy() for name in ("text", "image") for variable in method.networks[name].variables]
+    for one, two in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+    resumed = build()
+    stage(resumed, "graph").begin()
+    stage(resumed, "graph").begin()
+    once, again = (stage(one, "graph").update(positions(0), None) for one in (method, resumed))
+    assert {part: float(value) for part, value in once.items()} == {
+        part: float(value) for part, value in again.items()
+    }
+
+
+def test_dropout_is_drawn_anew_for_every_draw(build, features):
+    network = build().networks["image"]
+    drawn = infer_under_dropout(network, lambda: [tf.constant(features)], "label", 3)
+    assert drawn.shape == (3, 80, PAIRS.labels.shape[1])
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
+    again = infer_under_dropout(network, lambda: [tf.constant(features)], "label", 3)
+    np.testing.assert_array_equal(drawn, again)
+
+
+def test_a_training_item_is_tied_to_its_own_labels_but_not_when_it_plays_a_new_one(build):
+    """With one neighbour: itself, or the nearest other."""
+    method = build(graph_neighbours=1)
+    stage(method, "graph").begin()
+    nodes = method._label_graph._nodes["text"]
+    ties = []
+    nodes.graph = lambda inputs, training: ties.append(inputs[1].numpy()) or {"code": None}
+    rows = tf.range(60)
+    for known in (True, False):
+        nodes.codes(
+            tf.constant(PAIRS.labels[:60], tf.float32), rows, tf.fill([60], known), tf.zeros_like(rows)
+        )
+    np.testing.assert_array_equal(ties[0], PAIRS.labels[:60])
+    assert (ties[1] != PAIRS.labels[:60]).any()
+
+
+def test_draws_depend_on_the_batch_alone():
+    batch, other = tf.constant([3, 1, 4]), tf.constant([1, 3, 4])
+    drawn = draw_positions(batch, 200, 7).numpy()
+    assert set(drawn) == set(range(7))
+    np.testing.assert_array_equal(drawn, draw_positions(batch, 200, 7))
+    assert (drawn != draw_positions(other, 200, 7).numpy()).any()
+    first, second = (draw_numbers(batch, stream, 200, below=2).numpy() for stream in (1, 2))
+    assert 0.3 < first.mean() < 0.7
+    assert 0.3 < (first == second).mean() < 0.7

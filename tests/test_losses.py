@@ -1,0 +1,77 @@
+"""The losses that the original has not; those that it has are in test_gch_parity.py."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gch.evaluation.ranking import tie_aware_average_precision
+from gch.methods.gch.losses import average_precision_loss, imbalance
+
+ALL = tf.ones((1, 4))
+
+
+def loss(inner, similar, counted=ALL, bins=5) -> float:
+    return float(average_precision_loss(tf.constant([inner]), tf.constant([similar]), counted, bins))
+
+
+def test_average_precision_by_hand():
+    # Distances 0, 1/4, 1/2, 1 of the range, each in a bin of its own. A tie counts as ranked in its middle,
+    # so the items rank at 1/2, 3/2, 5/2, 7/2, and the similar ones have 1/2, 3/2, 5/2 found by then.
+    inner = [1.0, 0.5, 0.0, -1.0]
+    assert loss(inner, [1.0, 1.0, 0.0, 0.0]) == pytest.approx(0.0, abs=1e-6)
+    assert loss(inner, [1.0, 0.0, 1.0, 0.0]) == pytest.approx(1 - (1 + 1.5 / 2.5) / 2)
+    assert loss(inner, [0.0, 0.0, 0.0, 1.0]) == pytest.approx(1 - 0.5 / 3.5)
+
+
+def test_a_tie_of_two_is_ranked_in_its_middle():
+    # One bin of two items, one of them similar: (1/2) / (2/2).
+    assert loss([1.0, 1.0, -1.0, -1.0], [1.0, 0.0, 0.0, 0.0]) == pytest.approx(0.5)
+
+
+def test_items_that_are_not_counted_do_not_matter():
+    inner, similar = [1.0, 0.5, 0.0, -1.0], [0.0, 1.0, 0.0, 0.0]
+    assert loss(inner, similar, tf.constant([[0.0, 1.0, 1.0, 1.0]])) == pytest.approx(0.0, abs=1e-6)
+    assert loss(inner, [1.0, 0.0, 0.0, 0.0], tf.constant([[0.0, 1.0, 1.0, 1.0]])) == 1.0
+
+
+def test_a_query_without_similar_items_counts_one_and_has_no_gradient():
+    inner = tf.Variable([[0.3, 0.1]])
+    with tf.GradientTape() as tape:
+        value = average_precision_loss(inner, tf.zeros((1, 2)), tf.ones((1, 2)), 5)
+    assert float(value) == 1.0
+    assert not np.any(tape.gradient(value, inner))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.sampled_from([8, 16]))
+def test_on_binary_codes_it_is_close_to_the_exact_figure(seed, bits):
+    random = np.random.default_rng(seed)
+    distances = random.integers(0, bits + 1, (3, 400))
+    similar = random.random((3, 400)) < 0.2 + 0.6 * (distances < bits / 2)
+    cells = np.arange(bits + 1)
+    items = (distances[:, :, None] == cells).sum(axis=1)
+    relevant = (similar[:, :, None] & (distances[:, :, None] == cells)).sum(axis=1)
+    exact = tie_aware_average_precision(items, relevant).mean()
+    inner = tf.constant(1 - 2 * distances / bits, tf.float32)
+    relaxed = average_precision_loss(inner, tf.cast(similar, tf.float32), tf.ones((3, 400)), bits + 1)
+    assert 1 - float(relaxed) == pytest.approx(exact, abs=0.02)
+
+
+def test_descending_it_ranks():
+    random = np.random.default_rng(0)
+    similar = tf.constant((random.random((4, 60)) < 0.3).astype(np.float32))
+    inner = tf.Variable(random.uniform(-0.5, 0.5, (4, 60)).astype(np.float32))
+    before = float(average_precision_loss(inner, similar, tf.ones_like(similar), 17))
+    for _ in range(200):
+        with tf.GradientTape() as tape:
+            value = average_precision_loss(inner, similar, tf.ones_like(similar), 17)
+        inner.assign(tf.clip_by_value(inner - 5 * tape.gradient(value, inner), -1, 1))
+    assert before > 0.5
+    assert float(value) < 0.1
+
+
+def test_imbalance_by_hand():
+    # Means of the bits: 1, 0 and -1/2.
+    assert float(imbalance(tf.constant([[1.0, 1.0, -1.0], [1.0, -1.0, 0.0]]))) == pytest.approx(0.5)
