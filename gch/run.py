@@ -43,7 +43,7 @@ def run_name(settings: Settings, dataset: str) -> str:
         return settings.run_name
     backbone = Path(settings.netStr).stem.lower()
     trained = "-trained" if settings.backbone == "trained" else ""
-    preset = f"-{settings.preset}" if settings.preset else ""
+    preset = f"-{settings.preset}" if settings.preset not in ("", dataset) else ""
     return f"{dataset}_{settings.method}{preset}_{backbone}{trained}_{settings.bit}_seed{settings.seed}"
 
 

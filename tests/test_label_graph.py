@@ -119,6 +119,15 @@ def test_begin_leaves_the_students_as_they_were_and_repeats_itself(build):
     }
 
 
+def test_xla_compiles_the_step_to_the_same_losses(build):
+    plain, compiled = (stage(build(jit_compile=jit), "graph") for jit in (False, True))
+    losses = []
+    for one in (plain, compiled):
+        one.begin()
+        losses.append({part: float(value) for part, value in one.update(positions(0), None).items()})
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_dropout_is_drawn_anew_for_every_draw(build, features):
     network = build().networks["image"]
     drawn = infer_under_dropout(network, lambda: [tf.constant(features)], "label", 3)

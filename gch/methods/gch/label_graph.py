@@ -11,6 +11,7 @@ the items that answer them every other time, as a retrieval set holds items of b
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gch.methods.gch.affinity import similarity
@@ -115,7 +116,7 @@ class _Nodes:
             return tf.Variable(tf.zeros(shape, dtype), trainable=False)
 
         self._probabilities = constant((layer.items, layer.labels))
-        self._unsure = constant((DROPOUT_DRAWS, layer.items, layer.labels))
+        self._unsure = constant((DROPOUT_DRAWS * layer.items, layer.labels))  # one draw after the other
         # Each item itself, then its nearest others.
         self._nearest = constant((layer.items, 1 + layer.count), tf.int32)
         self._cosines = constant((layer.items, 1 + layer.count))
@@ -125,7 +126,8 @@ class _Nodes:
         """Sets the students' probabilities, and the neighbours unless they are `fixed` and set."""
         logits, vectors = infer(self.student, inputs(), "label", "vector")
         self._probabilities.assign(tf.sigmoid(logits))
-        self._unsure.assign(tf.sigmoid(infer_under_dropout(self.student, inputs, "label", DROPOUT_DRAWS)))
+        unsure = infer_under_dropout(self.student, inputs, "label", DROPOUT_DRAWS)
+        self._unsure.assign(tf.sigmoid(np.concatenate(unsure)))
         if fixed and self._placed:
             return
         nearest, cosines = nearest_others(vectors, self.layer.count)
@@ -136,7 +138,7 @@ class _Nodes:
 
     def codes(self, labels: tf.Tensor, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
         """Relaxed codes (M, K) of items that are `known`, bool (M,), or play new ones with a dropout draw."""
-        unsure = tf.gather_nd(self._unsure, tf.stack([draw, positions], axis=1))
+        unsure = tf.gather(self._unsure, draw * self.layer.items + positions)
         probabilities = tf.where(known[:, None], tf.gather(self._probabilities, positions), unsure)
 
         def of_kind(table: tf.Variable) -> tf.Tensor:
