@@ -1,6 +1,6 @@
-"""Adam with a learning rate of its own for some of the variables."""
+"""Steps of gradient descent, by an Adam with a learning rate of its own for some of the variables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import tensorflow as tf
@@ -43,6 +43,37 @@ class RatedAdam(keras.optimizers.Adam):
 def loss_scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:
     """Wraps the optimizer so that float16 gradients do not underflow; other precisions need nothing."""
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
+
+
+def compiled_step(
+    forward: Callable,
+    variables: list[keras.Variable],
+    optimizer: keras.optimizers.Optimizer,
+    jit_compile: bool,
+) -> Callable:
+    """One compiled step of gradient descent.
+
+    Args:
+      forward: takes the positions of a batch and its inputs, and returns whatever is wanted of them, and the
+        parts of the loss by name, whose sum is minimised.
+      variables: what is trained.
+      optimizer: built for the variables.
+      jit_compile: with XLA.
+
+    Returns:
+      A function that takes and returns the same as `forward`.
+    """
+
+    @tf.function(jit_compile=jit_compile)
+    def step(positions, inputs):
+        with tf.GradientTape() as tape:
+            output, parts = forward(positions, inputs)
+            loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        optimizer.apply(gradients, variables)
+        return output, parts
+
+    return step
 
 
 def learning_rate(base: float, decay: float, decay_steps: int, epoch: int) -> float:

@@ -20,6 +20,7 @@ from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others
 from gch.methods.gch.networks import encoder, label_graph_network
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
+from gch.methods.optimizer import compiled_step
 from gch.methods.stage import Stage
 from gch.networks.inference import infer, infer_under_dropout
 from gch.settings import Settings
@@ -38,7 +39,7 @@ class LabelGraph:
 
     def __init__(self, settings: Settings, items: TrainingItems, students: dict[str, keras.Model]):
         count, labels = items.labels.shape
-        self._items, self._jit_compile = items, settings.jit_compile
+        self._settings, self._items = settings, items
         self._nodes = {
             modality: _Nodes(
                 student,
@@ -65,20 +66,19 @@ class LabelGraph:
         """Of all networks."""
         return [weight for network in self.networks.values() for weight in network.trainable_variables]
 
-    def stage(self, steps: int, optimizer: keras.optimizers.Optimizer, rate: float, objectives: Objectives):
+    def stage(self, steps: int, optimizer: keras.optimizers.Optimizer, objectives: Objectives) -> Stage:
         """The stage 'graph': 1 - AP of both directions, and the imbalance of the bits."""
-        variables = self.trainable_variables
+        step = compiled_step(
+            lambda positions, _: (positions, self._rank(positions, objectives)),
+            self.trainable_variables,
+            optimizer,
+            self._settings.jit_compile,
+        )
 
-        @tf.function(jit_compile=self._jit_compile)
         def update(positions, _):
-            with tf.GradientTape() as tape:
-                parts = self._rank(positions, objectives)
-                loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
-            gradients = tape.gradient(loss, [variable.value for variable in variables])
-            optimizer.apply(gradients, variables)
-            return parts
+            return step(positions, None)[1]
 
-        rates = ((optimizer, rate),)
+        rates = ((optimizer, self._settings.lr_gph),)
         return Stage("graph", steps, update, Objectives.RANKING, rates, reads_images=False, begin=self._begin)
 
     def _rank(self, queries: tf.Tensor, objectives: Objectives) -> dict[str, tf.Tensor]:

@@ -17,14 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from gch.codes import sign
-from gch.methods.gch.affinity import normalized_affinity, similarity
-from gch.methods.gch.draws import draw_positions
-from gch.methods.gch.fusion import fuse
+from gch.methods.gch.batch_graph import BatchGraph
+from gch.methods.gch.code_memory import CodeMemory
 from gch.methods.gch.label_graph import LabelGraph
-from gch.methods.gch.networks import graph_network, image_head, image_network, label_network, text_network
+from gch.methods.gch.networks import image_head, image_network, label_network, text_network
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
-from gch.methods.optimizer import RatedAdam, loss_scaled
+from gch.methods.optimizer import RatedAdam, compiled_step, loss_scaled
 from gch.methods.stage import Stage
 from gch.networks.backbone import Backbone
 from gch.networks.inference import VECTOR_BATCH, infer, slices
@@ -41,22 +40,29 @@ class GCH:
         self._backbone = backbone
         self.networks = self._build_networks()
         self.encoders = {modality: self.networks[modality] for modality in ("image", "text")}
+        self._teacher = CodeMemory(settings, items.labels, "teacher_codes")
+        self.memories = {"teacher_codes": self._teacher.codes}
+        # Constant during a stage and derived from the networks when it begins: not for the checkpoint.
+        self._targets = tf.Variable(tf.zeros_like(self._teacher.codes), trainable=False)
+        self._label_targets = tf.Variable(tf.zeros_like(items.labels), trainable=False)
+        self._label_graph = self._batch_graph = None
         if settings.graph == "label":
             self._label_graph = LabelGraph(settings, items, self.encoders)
             self.networks |= self._label_graph.networks
             self.encoders = self._label_graph.encoders
-        self._build_memories()
+        elif settings.graph == "batch":
+            self._batch_graph = BatchGraph(settings, items, self.encoders)
+            self.networks["graph"] = self._batch_graph.network
+            self.memories["graph_codes"] = self._batch_graph.memory.codes
         self.optimizers = {}
         self.stages = self._build_stages()
 
     def relaxed_codes(self) -> dict[str, np.ndarray]:
         """Relaxed codes (N, K) of the teacher and of the graph network of a batch."""
-        codes = {"teacher": self._teacher_codes.numpy()} if self._settings.teacher else {}
-        if self._settings.graph == "batch":
-            codes["graph"] = self._graph_codes.numpy()
+        codes = {"teacher": self._teacher.codes.numpy()} if self._settings.teacher else {}
+        if self._batch_graph is not None:
+            codes["graph"] = self._batch_graph.memory.codes.numpy()
         return codes
-
-    # ------------------------------------------------------------ networks and memories
 
     def _build_networks(self) -> dict[str, keras.Model]:
         settings, items = self._settings, self._items
@@ -68,33 +74,13 @@ class GCH:
             "start": settings.start,
         }
         head = image_head(self._backbone.feature_size, dropout=settings.dropout_img, **shape)
-        networks = {
+        return {
             "label": label_network(**shape),
             "text": text_network(
                 words, dropout=settings.dropout_txt, word_dropout=settings.dropout_words, **shape
             ),
             "image": head if items.features is not None else image_network(self._backbone.model, head),
         }
-        if settings.graph == "batch":
-            networks["graph"] = graph_network(**shape, batch_norm=settings.graph_input == "normalized")
-        return networks
-
-    def _build_memories(self) -> None:
-        count, labels = self._items.labels.shape
-        bits, embedding = self._settings.bit, self._settings.SEMANTIC_EMBED
-
-        def memory(name: str, width: int) -> tf.Variable:
-            return tf.Variable(tf.zeros([count, width]), trainable=False, name=name)
-
-        self._teacher_codes = memory("teacher_codes", bits)
-        self.memories = {"teacher_codes": self._teacher_codes}
-        # Constant during a stage and derived from the networks when it begins: not for the checkpoint.
-        self._targets = memory("targets", bits)
-        self._label_targets = memory("label_targets", labels)
-        if self._settings.graph == "batch":
-            self._graph_codes = self.memories["graph_codes"] = memory("graph_codes", bits)
-            self._image_features = memory("image_features", embedding)
-            self._text_features = memory("text_features", embedding)
 
     # ------------------------------------------------------------ stages
 
@@ -109,31 +95,40 @@ class GCH:
             self._student_stage("text", "label", text_passes * per_pass, self._aim_at_teacher),
             self._student_stage("image", "label", image_passes * per_pass, self._aim_at_teacher),
         ]
-        graph_steps = settings.k_gph * settings.MAX_ITER
-        if settings.graph == "label":
+        steps = settings.k_gph * settings.MAX_ITER
+        if self._label_graph is not None:
             optimizer = self._optimizer("graph", self._label_graph.trainable_variables)
-            stages.append(self._label_graph.stage(graph_steps, optimizer, settings.lr_gph, self._objectives))
-        elif settings.graph == "batch":
+            stages.append(self._label_graph.stage(steps, optimizer, self._objectives))
+        elif self._batch_graph is not None:
+            optimizer = self._optimizer("graph", self._batch_graph.network.trainable_variables)
             stages += [
-                self._graph_stage(graph_steps),
+                self._batch_graph.stage(
+                    steps,
+                    optimizer,
+                    self._objectives,
+                    self._teacher,
+                    self._targets,
+                    begin=lambda: self._aim_at_teacher("graph"),
+                ),
                 self._student_stage("text", "graph", settings.k_txt_g * per_pass, self._aim_at_unified),
                 self._student_stage("image", "graph", settings.k_img_g * per_pass, self._aim_at_unified),
             ]
         return tuple(stage for stage in stages if stage.steps)
 
     def _label_stage(self, steps: int) -> Stage:
-        items = self._items
-        optimizer = self._optimizer("label", self.networks["label"].trainable_variables)
+        network, items = self.networks["label"], self._items
+        optimizer = self._optimizer("label", network.trainable_variables)
 
-        def objective(output, positions):
-            batch = tf.gather(items.labels, positions)
-            return self._objectives.teacher(output, batch, *self._compared(output, self._memory(), positions))
+        def forward(positions, labels):
+            output = network(labels, training=True)
+            pairs = self._teacher.pairs(output["code"], positions)
+            return output, self._objectives.teacher(output, labels, *pairs)
 
-        descend = self._descend("label", optimizer, objective)
+        step = compiled_step(forward, network.trainable_variables, optimizer, self._settings.jit_compile)
 
         def update(positions, _):
-            codes, parts = descend(positions, tf.gather(items.labels, positions))
-            _scatter(self._teacher_codes, positions, codes)
+            output, parts = step(positions, tf.gather(items.labels, positions))
+            self._teacher.update(positions, output["code"])
             return parts
 
         rates = ((optimizer, self._settings.lr_lab),)
@@ -141,74 +136,35 @@ class GCH:
 
     def _student_stage(self, modality: str, aim: str, steps: int, begin: Callable[[str], None]) -> Stage:
         """A student learns the codes that `begin` puts into the targets."""
-        settings, items = self._settings, self._items
+        settings, items, network = self._settings, self._items, self.networks[modality]
         reads_images = modality == "image"
         apart = aim == "graph" and settings.unified == "apart"
-        optimizer = self._optimizer(f"{modality}_{aim}", self.networks[modality].trainable_variables)
+        optimizer = self._optimizer(f"{modality}_{aim}", network.trainable_variables)
 
-        def objective(output, positions):
+        def forward(positions, inputs):
+            output = network(inputs, training=True)
             if not settings.teacher:
-                return self._objectives.student_of_labels(output, tf.gather(items.labels, positions))
+                labels = tf.gather(items.labels, positions)
+                return output, self._objectives.student_of_labels(output, labels)
             target = tf.gather(self._targets, positions)
-            compared = self._compared(output, self._targets, positions)
+            pairs = self._teacher.pairs(output["code"], positions, self._targets)
             if apart:
-                graph_code = tf.gather(self._graph_codes, positions)
-                return self._objectives.student_apart(output, target, graph_code, *compared)
+                graph_code = tf.gather(self._batch_graph.memory.codes, positions)
+                return output, self._objectives.student_apart(output, target, graph_code, *pairs)
             labels = tf.gather(self._label_targets, positions)
-            return self._objectives.student(output, target, labels, *compared)
+            return output, self._objectives.student(output, target, labels, *pairs)
 
-        descend = self._descend(modality, optimizer, objective)
+        step = compiled_step(forward, network.trainable_variables, optimizer, settings.jit_compile)
 
         def update(positions, images):
             inputs = images if reads_images else tf.cast(tf.gather(items.texts, positions), tf.float32)
-            return descend(positions, inputs)[1]
+            return step(positions, inputs)[1]
 
         parts = ("code", "graph") if apart else ("code", "label")
         parts += ("pair",) if settings.student_pair else ()
         parts = parts if settings.teacher else ("label",)
         rates = ((optimizer, settings.lr_img if reads_images else settings.lr_txt),)
         return Stage(f"{modality}/{aim}", steps, update, parts, rates, reads_images, lambda: begin(modality))
-
-    def _graph_stage(self, steps: int) -> Stage:
-        items = self._items
-        optimizer = self._optimizer("graph", self.networks["graph"].trainable_variables)
-        apart = self._settings.unified == "apart"
-
-        def objective(output, positions):
-            batch = tf.gather(items.labels, positions)
-            if apart:
-                return self._objectives.graph_apart(output, batch, similarity(batch, batch))
-            target = tf.gather(self._targets, positions)
-            compared = self._compared(output, self._memory(), positions)
-            return self._objectives.graph(output, target, batch, *compared)
-
-        descend = self._descend("graph", optimizer, objective)
-
-        def update(positions, _):
-            codes, parts = descend(positions, self._graph_inputs(positions))
-            _scatter(self._graph_codes, positions, codes)
-            return parts
-
-        parts = ("pair", "label") if apart else ("code", "pair", "label")
-        rates = ((optimizer, self._settings.lr_gph),)
-        return Stage("graph", steps, update, parts, rates, reads_images=False, begin=self._begin_graph)
-
-    def _descend(self, name: str, optimizer: keras.optimizers.Optimizer, objective: Callable) -> Callable:
-        """One compiled step of a network: positions and inputs of a batch to its codes and losses."""
-        network = self.networks[name]
-
-        @tf.function(jit_compile=self._settings.jit_compile)
-        def descend(positions, inputs):
-            with tf.GradientTape() as tape:
-                output = network(inputs, training=True)
-                parts = objective(output, positions)
-                loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
-            variables = network.trainable_variables
-            gradients = tape.gradient(loss, [variable.value for variable in variables])
-            optimizer.apply(gradients, variables)
-            return output["code"], parts
-
-        return descend
 
     # ------------------------------------------------------------ what is constant during a stage
 
@@ -221,55 +177,15 @@ class GCH:
         codes, logits = infer(
             self.networks["label"], slices(self._items.labels, VECTOR_BATCH), "code", "label"
         )
-        self._teacher_codes.assign(codes)
-        self._targets.assign(sign(self._teacher_codes))
+        self._teacher.codes.assign(codes)
+        self._targets.assign(sign(self._teacher.codes))
         predicted = modality == "text" and self._settings.label_loss == "squared"
         self._label_targets.assign(tf.sigmoid(logits) if predicted else self._items.labels)
 
-    def _begin_graph(self) -> None:
-        """Targets as for the students, and their features of all items: they rest meanwhile."""
-        self._aim_at_teacher("graph")
-        for modality, memory in (("text", self._text_features), ("image", self._image_features)):
-            memory.assign(infer(self.networks[modality], self._items.inputs(modality), "feature")[0])
-
     def _aim_at_unified(self, modality: str) -> None:
-        """Targets: the unified codes of teacher and graph network."""
-        relaxed = {
-            "teacher": self._teacher_codes,
-            "graph": self._graph_codes,
-            "both": self._teacher_codes + self._graph_codes,
-            "apart": self._teacher_codes,
-        }
-        self._targets.assign(sign(tf.convert_to_tensor(relaxed[self._settings.unified])))
+        """Targets: the unified codes of teacher and graph network, and the labels."""
+        self._targets.assign(self._batch_graph.unified(self._teacher.codes))
         self._label_targets.assign(self._items.labels)
-
-    # ------------------------------------------------------------ pieces of a step
-
-    def _compared(
-        self, output: dict[str, tf.Tensor], memory: tf.Tensor, positions: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The codes (M, K) that a batch's pairs are made with, and the similarities (M, B)."""
-        labels, count = self._items.labels, self._settings.pair_items
-        batch = tf.gather(labels, positions)
-        if self._settings.memory == "batch":
-            return output["code"], similarity(batch, batch)
-        if not 0 < count < len(self._items):
-            return tf.convert_to_tensor(memory), similarity(labels, batch)
-        others = draw_positions(positions, count, len(self._items))
-        return tf.gather(memory, others), similarity(tf.gather(labels, others), batch)
-
-    def _memory(self) -> tf.Tensor:
-        """The code memory as the pair loss takes it, (N, K)."""
-        codes = tf.convert_to_tensor(self._teacher_codes)
-        return sign(codes) if self._settings.memory == "sign" else codes
-
-    def _graph_inputs(self, positions: tf.Tensor) -> list[tf.Tensor]:
-        """Fused features (B, E) and normalised affinity (B, B) of a batch."""
-        image = tf.gather(self._image_features, positions)
-        text = tf.gather(self._text_features, positions)
-        if self._settings.graph_input == "normalized":
-            image, text = tf.math.l2_normalize(image, axis=1), tf.math.l2_normalize(text, axis=1)
-        return [fuse(image, text), normalized_affinity(tf.gather(self._items.labels, positions))]
 
     def _optimizer(self, name: str, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
         settings = self._settings
@@ -279,7 +195,3 @@ class GCH:
         optimizer.build(variables)
         self.optimizers[name] = optimizer
         return optimizer
-
-
-def _scatter(memory: tf.Variable, positions: tf.Tensor, rows: tf.Tensor) -> None:
-    memory.scatter_update(tf.IndexedSlices(rows, positions))
