@@ -63,7 +63,7 @@ SEMANTIC_EMBED = 512  # size of the features that codes and labels are made of
 graph = "label"  # of items and labels; "batch": the paper's; "none": without, for comparison
 graph_neighbours = 64  # training items whose labels say something of an item
 graph_text_queries = 2.0  # weight of queries by text, which are harder; those by image weigh 1
-graph_balance = 0.08  # weight of the bits' imbalance
+graph_balance = 0.1  # weight of the bits' imbalance
 graph_tie = 0.05  # weight of the distance between the image and the text code of a pair
 teacher = True  # False, with graph = "label": image and text network learn labels alone
 start = "glorot"  # initial weights; "normal": N(0, 1), as the original

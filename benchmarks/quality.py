@@ -1,0 +1,310 @@
+"""The tables of QUALITY.md: runs every variant as a process of main_itpair.py, and prints what came out.
+
+A run that is finished is not repeated, and one that was killed resumes, so the command may be given again at
+any time. Nothing is chosen here: every run picks its outer epoch on its own validation queries, and the query
+set is ranked once, by the run. Runs go side by side, each on its share of the processor's cores.
+
+    python benchmarks/quality.py main --dataset_dir FLICKR --DATA_DIR data    # whole method, without graph
+    python benchmarks/quality.py reference --dataset_dir FLICKR --DATA_DIR data
+    python benchmarks/quality.py strong --dataset_dir FLICKR --DATA_DIR data
+    python benchmarks/quality.py ablations --dataset_dir FLICKR --DATA_DIR data --Epoch=2 --out runs/ablations
+    python benchmarks/quality.py backbone --seeds 0                           # OpenMoji
+    python benchmarks/quality.py agreement --dataset_dir FLICKR --DATA_DIR data
+    python benchmarks/quality.py plot --dataset_dir FLICKR                    # needs matplotlib
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from gch.data.catalog import open_pairs
+
+ENTRY = Path(__file__).parents[1] / "main_itpair.py"
+DIRECTIONS = ("I->T", "T->I")
+
+WHOLE, NO_GRAPH = "whole method", "without graph"
+NO_DROPOUT = {"dropout_txt": 0.0, "dropout_words": 0.0, "dropout_img": 0.0}
+STRONG_STUDENTS = "without graph, dropout .5/0/.3"
+VARIANTS = {
+    WHOLE: {},
+    NO_GRAPH: {"graph": "none"},
+    # Without the graph's memory of training items the students do better to learn them by heart.
+    STRONG_STUDENTS: {"graph": "none", "dropout_txt": 0.5, "dropout_words": 0.0, "dropout_img": 0.3},
+    "reference": {"preset": "reference"},
+    "graph of a batch": {"graph": "batch"},
+    "graph of a batch: students learn its codes": {"graph": "batch", "unified": "graph"},
+    "graph of a batch: students learn both apart": {"graph": "batch", "unified": "apart"},
+    "labels predicted only, no neighbours": {"graph_neighbours": 0},
+    "without teacher": {"teacher": False},
+    "squared pair loss": {"pair_loss": "squared"},
+    "squared pair loss, without graph": {"pair_loss": "squared", "graph": "none"},
+    "pairs within the batch": {"memory": "batch"},
+    "pairs within the batch, without graph": {"memory": "batch", "graph": "none"},
+    "start N(0, 1)": {"start": "normal"},
+    "start N(0, 1), without graph": {"start": "normal", "graph": "none"},
+    "no dropout": NO_DROPOUT,
+    "no dropout, without graph": {"graph": "none", **NO_DROPOUT},
+    "no decay": {"decay": 1.0},
+    "text queries weigh 1": {"graph_text_queries": 1.0},
+    "balance 0": {"graph_balance": 0.0},
+    "tie 0": {"graph_tie": 0.0},
+    "tie .15": {"graph_tie": 0.15},
+    "backbone frozen, 4 passes": {"Epoch": 2, "k_img": 2},
+    "backbone trained, 4 passes": {"Epoch": 2, "k_img": 2, "backbone": "trained"},
+}
+ABLATIONS = (
+    WHOLE,
+    NO_GRAPH,
+    "graph of a batch",
+    "graph of a batch: students learn its codes",
+    "graph of a batch: students learn both apart",
+    "labels predicted only, no neighbours",
+    "without teacher",
+    "squared pair loss",
+    "squared pair loss, without graph",
+    "pairs within the batch",
+    "pairs within the batch, without graph",
+    "start N(0, 1)",
+    "start N(0, 1), without graph",
+    "no dropout",
+    "no dropout, without graph",
+    "no decay",
+    "text queries weigh 1",
+    "balance 0",
+    "tie 0",
+    "tie .15",
+)
+GROUPS = {
+    "main": ((WHOLE, NO_GRAPH), (16, 32, 64)),
+    "strong": ((STRONG_STUDENTS,), (64,)),
+    "reference": (("reference",), (64,)),
+    "ablations": (ABLATIONS, (32,)),
+    "backbone": (("backbone frozen, 4 passes", "backbone trained, 4 passes"), (64,)),
+}
+
+
+class Runs:
+    """The runs of one data set, in one folder.
+
+    Args:
+      folder: for their run folders and logs.
+      dataset: as in dataset_dir.
+      flags: of main_itpair.py, for all runs.
+    """
+
+    def __init__(self, folder: Path, dataset: str, flags: list[str]):
+        self._folder, self._dataset, self._flags = folder, dataset, flags
+
+    def path(self, variant: str, bit: int, seed: int) -> Path:
+        """Folder of a run."""
+        plain = "".join(letter if letter.isalnum() else "-" for letter in variant)
+        return self._folder / "runs" / f"{self._dataset}_{plain}_{bit}_seed{seed}"
+
+    def run(self, variant: str, bit: int, seed: int, threads: int) -> None:
+        """Trains and tests, unless that is done."""
+        path = self.path(variant, bit, seed)
+        if (path / "results.json").exists():
+            return
+        settings = {
+            "dataset_dir": self._dataset,
+            "bit": bit,
+            "seed": seed,
+            "run_name": path.name,
+            "checkpoint_dir": path.parent,
+            "log_dir": self._folder / "logs",
+            "panel_queries": 0,
+            "histograms": False,
+            **VARIANTS[variant],
+        }
+        command = [sys.executable, ENTRY, *(f"--{name}={value}" for name, value in settings.items())]
+        # Read by TensorFlow when it starts.
+        limits = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)}
+        finished = subprocess.run(
+            command + self._flags, capture_output=True, text=True, env=os.environ | limits, check=False
+        )
+        said = finished.stdout if finished.returncode == 0 else finished.stderr
+        print(f"{path.name}: {said.strip().splitlines()[-1 if finished.returncode else -2]}", flush=True)
+
+    def results(self, variant: str, bit: int, seeds: list[int]) -> list[dict]:
+        """What the finished runs found."""
+        paths = [self.path(variant, bit, seed) / "results.json" for seed in seeds]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
+
+
+def row(name: str, bit: int, found: list[dict]) -> list[str]:
+    """One row of the table."""
+    each = [spread([result["mAP"][direction] for result in found]) for direction in DIRECTIONS]
+    new = [result["mAP_not_trained_on"] for result in found]
+    each += [f"{np.mean([one[direction] for one in new]):.3f}" for direction in DIRECTIONS]
+    codes = [result["codes"] for result in found]
+    for figure in ("bit_balance", "bit_correlation", "quantization_error"):
+        each.append(
+            f"{np.mean([np.mean([c['retrieval'][m][figure] for m in ('image', 'text')]) for c in codes]):.3f}"
+        )
+    each.append(f"{np.mean([c['query']['image_text_agreement'] for c in codes]):.2f}")
+    each.append(f"{np.mean([result['training']['seconds'] for result in found]):.0f}")
+    return [name, str(bit), *each, str(len(found))]
+
+
+HEADER = (
+    "", "bits", "I->T", "T->I", "new I->T", "new T->I", "balance", "correlation", "quantization", "agree",
+    "seconds", "seeds",
+)  # fmt: skip
+
+
+def markdown(header: tuple[str, ...], rows: list[list[str]]) -> None:
+    """Prints a table."""
+    print("| " + " | ".join(header) + " |")
+    print("|---|" + "--:|" * (len(header) - 1))
+    for cells in rows:
+        print("| " + " | ".join(cells) + " |")
+
+
+def gains(runs: Runs, bits: tuple[int, ...], seeds: list[int]) -> None:
+    """What the graph adds, seed by seed."""
+    rows = []
+    for bit in bits:
+        whole, without = (runs.results(variant, bit, seeds) for variant in (WHOLE, NO_GRAPH))
+        if len(whole) != len(without) or not whole:
+            continue
+        for direction in DIRECTIONS:
+            added = [
+                one["mAP"][direction] - two["mAP"][direction] for one, two in zip(whole, without, strict=True)
+            ]
+            rows.append([direction, str(bit), f"{np.mean(added):+.3f}", f"{min(added):+.3f}"])
+    if rows:
+        print()
+        markdown(("gain of the graph", "bits", "mean", "smallest of the seeds"), rows)
+
+
+def graph_codes(found: list[tuple[str, int, list[dict]]]) -> None:
+    """What became of the codes of a batch graph's network, in the outer epoch that was picked."""
+    rows = []
+    for variant, bit, results in found:
+        picked = [result["training"]["epochs"][result["training"]["best_epoch"] - 1] for result in results]
+        statistics = [epoch["codes"]["graph"] for epoch in picked if "graph" in epoch["codes"]]
+        if statistics:
+            names = ("bit_correlation", "bit_balance", "distinct_codes")
+            means = [f"{np.mean([one[name] for one in statistics]):.3f}" for name in names]
+            agree = np.mean([epoch["agreement"]["graph and teacher"] for epoch in picked])
+            rows.append([variant, str(bit), *means, f"{agree:.2f}"])
+    if rows:
+        print()
+        markdown(
+            (
+                "codes of the graph network",
+                "bits",
+                "correlation",
+                "balance",
+                "distinct",
+                "agree with teacher",
+            ),
+            rows,
+        )
+
+
+def agreement(runs: Runs, dataset: str, data_dir: str, bits: list[int], seeds: list[int]) -> None:
+    """Prints in how many bits the image and the text code of a pair agree, by what is known of the pair."""
+    pairs = open_pairs(dataset, Path(data_dir), image_size=224, seed=0)
+    words = np.count_nonzero(pairs.texts, axis=1)
+    spans = ((1, 1), (2, 3), (4, 7), (8, words.max()))
+    rows = []
+    for bit in bits:
+        shares = []
+        for path in (runs.path(WHOLE, bit, seed) for seed in seeds):
+            (file,) = path.glob("*.mat")
+            codes, split = scipy.io.loadmat(file), np.load(path / "split.npz")
+            query = (codes["Qi"] == codes["Qt"]).mean(axis=1)
+            trained = np.isin(split["retrieval"], split["training"])
+            count = words[split["query"]]
+            by_words = [query[(first <= count) & (count <= last)].mean() for first, last in spans]
+            shares.append([(codes["Di"] == codes["Dt"])[trained].mean(), query.mean(), *by_words])
+        rows.append([str(bit), *(f"{share:.2f}" for share in np.mean(shares, axis=0))])
+    names = [f"{first} to {last} words" for first, last in spans]
+    markdown(("bits", "pairs trained on", "query set", *names), rows)
+
+
+def plot(runs: Runs, dataset: str, seeds: list[int], bit: int, target: Path) -> None:
+    """Draws the mean of both directions on the validation queries against the seconds of training."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = (WHOLE, NO_GRAPH, "graph of a batch", "reference")
+    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    for variant in shown:
+        histories = [result["training"]["epochs"] for result in runs.results(variant, bit, seeds)]
+        if not histories:
+            continue
+        seconds = np.mean([np.cumsum([epoch["seconds"] for epoch in one]) for one in histories], axis=0)
+        score = np.array([[epoch["score"] for epoch in one] for one in histories])
+        (line,) = axes.plot(seconds, score.mean(axis=0), marker="o", label=variant)
+        axes.fill_between(seconds, score.min(axis=0), score.max(axis=0), alpha=0.15, color=line.get_color())
+    axes.set(
+        xscale="log",
+        xlabel="seconds of training, one core (features cached)",
+        ylabel="validation mAP, mean of I→T and T→I",
+        title=f"{dataset}, {bit} bits, mean and range of {len(seeds)} seeds; a dot an outer epoch",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(target, dpi=130)
+    print(f"Plot in {target}")
+
+
+def main() -> None:
+    """Runs and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("group", choices=(*GROUPS, "agreement", "plot"))
+    parser.add_argument("--dataset_dir", default="OpenMoji", help="OpenMoji or FLICKR")
+    parser.add_argument("--DATA_DIR", default="data", help="folder of the data files and caches")
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"), help="folder of the runs")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--bits", default="", help="such as 16,32,64; the group's own otherwise")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side")
+    given, flags = parser.parse_known_args()
+
+    seeds = [int(seed) for seed in given.seeds.split(",")]
+    runs = Runs(given.out.resolve(), given.dataset_dir, [f"--DATA_DIR={given.DATA_DIR}", *flags])
+    if given.group == "plot":
+        bit = int(given.bits or 64)
+        plot(runs, given.dataset_dir, seeds, bit, Path("fig") / f"time_{given.dataset_dir.lower()}.png")
+        return
+    variants, bits = GROUPS.get(given.group, ((), (16, 32, 64)))
+    bits = tuple(int(bit) for bit in given.bits.split(",")) if given.bits else bits
+    if given.group == "agreement":
+        agreement(runs, given.dataset_dir, given.DATA_DIR, bits, seeds)
+        return
+    threads = max(1, os.cpu_count() // given.jobs)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        jobs = [
+            pool.submit(runs.run, variant, bit, seed, threads)
+            for variant, bit, seed in itertools.product(variants, bits, seeds)
+        ]
+    for job in jobs:
+        job.result()
+    found = [(variant, bit, runs.results(variant, bit, seeds)) for variant in variants for bit in bits]
+    print()
+    markdown(HEADER, [row(*one) for one in found if one[2]])
+    gains(runs, bits, seeds)
+    graph_codes(found)
+
+
+if __name__ == "__main__":
+    main()
