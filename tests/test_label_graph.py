@@ -101,6 +101,16 @@ def test_a_code_depends_on_its_item_alone(build, features):
     np.testing.assert_allclose(alone, whole, atol=1e-5)
 
 
+def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(build, features, tmp_path):
+    method = build()
+    stage(method, "graph").begin()
+    encoder = method.encoders["text"]
+    encoder.save(tmp_path / "encoder.keras")
+    texts = PAIRS.texts.astype(np.float32)
+    again = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(again(texts)["code"], encoder(texts)["code"])
+
+
 def test_begin_leaves_the_students_as_they_were_and_repeats_itself(build):
     method = build()
     graph = stage(method, "graph")
