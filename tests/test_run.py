@@ -18,6 +18,8 @@ def test_the_name_tells_runs_apart(settings):
     assert run_name(settings(), "openmoji") == "openmoji_gch_efficientnet-lite0_64_seed0"
     other = settings(netStr="some/where/Net.keras", backbone="trained", preset="reference", bit=16, seed=3)
     assert run_name(other, "flickr25k") == "flickr25k_gch-reference_net-trained_16_seed3"
+    named = settings(preset="flickr25k")  # the data set's name already says it
+    assert run_name(named, "flickr25k") == "flickr25k_gch_efficientnet-lite0_64_seed0"
     assert run_name(settings(run_name="mine"), "openmoji") == "mine"
 
 

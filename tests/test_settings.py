@@ -26,6 +26,13 @@ def test_a_flag_wins_over_the_preset_and_the_preset_over_the_file(shipped):
     assert load_settings(shipped, {"preset": "reference", "decay": 0.9}).decay == 0.9
 
 
+@pytest.mark.parametrize(("preset", "dataset"), [("flickr25k", "FLICKR"), ("openmoji", "OpenMoji")])
+def test_the_preset_of_a_data_set_changes_nothing_else(shipped, preset, dataset):
+    plain = dataclasses.asdict(load_settings(shipped, {}))
+    changed = dataclasses.asdict(load_settings(shipped, {"preset": preset}))
+    assert changed == plain | {"preset": preset, "dataset_dir": dataset}
+
+
 def test_settings_are_frozen(shipped):
     with pytest.raises(dataclasses.FrozenInstanceError):
         load_settings(shipped, {}).bit = 16
