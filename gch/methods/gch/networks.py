@@ -135,9 +135,10 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
     """
     probabilities = keras.Input((labels,), name="probabilities")
     neighbours = keras.Input((labels,), name="neighbours")
-    ties = keras.layers.Concatenate(name="ties")([probabilities, neighbours])
-    hidden = _block(ties, LABEL_GRAPH_WIDTH, start, "convolution")
-    hidden = _block(hidden, LABEL_GRAPH_WIDTH, start, "hidden")
+    # float32 under every precision: it is small, and a CPU has no float16 for its batches.
+    ties = keras.layers.Concatenate(name="ties", dtype="float32")([probabilities, neighbours])
+    hidden = _block(ties, LABEL_GRAPH_WIDTH, start, "convolution", "float32")
+    hidden = _block(hidden, LABEL_GRAPH_WIDTH, start, "hidden", "float32")
     code = _dense(hidden, bits, start, "code_dense", dtype="float32")
     # Scaled, so that relaxed codes are nearly signs from the start: the ranking is of signs in the end.
     code = keras.layers.Rescaling(LABEL_GRAPH_SHARPNESS, name="sharpened", dtype="float32")(code)
@@ -187,9 +188,9 @@ def _batch_norm(inputs, name: str, dtype=None):
     )(inputs)
 
 
-def _block(inputs, units: int, start: str, name: str):
-    hidden = _batch_norm(_dense(inputs, units, start, f"{name}_dense"), f"{name}_norm")
-    return keras.layers.LeakyReLU(LEAK, name=f"{name}_relu")(hidden)
+def _block(inputs, units: int, start: str, name: str, dtype=None):
+    hidden = _batch_norm(_dense(inputs, units, start, f"{name}_dense", dtype=dtype), f"{name}_norm", dtype)
+    return keras.layers.LeakyReLU(LEAK, name=f"{name}_relu", dtype=dtype)(hidden)
 
 
 def _dropout(inputs, rate: float, name: str):
