@@ -30,7 +30,7 @@ def test_free_settings_exist():
 def test_a_run_goes_on_with_the_same_settings_only(settings, tmp_path):
     RunFolder(tmp_path / "run").start(settings(), "data")
     RunFolder(tmp_path / "run").start(settings(Epoch=50, log_dir="elsewhere"), "data")
-    with pytest.raises(RunError, match=r"started with lr_img = 0\.001, the settings say 0\.5"):
+    with pytest.raises(RunError, match=r"started with lr_img = 0\.003, the settings say 0\.5"):
         RunFolder(tmp_path / "run").start(settings(lr_img=0.5), "data")
     with pytest.raises(RunError, match="another data"):
         RunFolder(tmp_path / "run").start(settings(), "other data")
