@@ -59,6 +59,16 @@ def test_the_stages_of_a_label_graph(build):
     assert names == ["label", "text/label", "image/label", "graph", "text/graph", "image/graph"]
 
 
+def test_without_a_teacher_a_student_learns_labels_alone(build, features):
+    method = build(teacher=False)
+    learn = stage(method, "image/label")
+    learn.begin()
+    losses = [learn.update(positions(step), tf.gather(features[:60], positions(step))) for step in range(60)]
+    assert all(list(parts) == ["label"] for parts in losses)
+    first, last = (np.mean([float(parts["label"]) for parts in span]) for span in (losses[:5], losses[-5:]))
+    assert last < 0.9 * first
+
+
 def test_without_graph_the_students_get_its_passes(build):
     whole, without = build(k_img=2, k_img_g=5), build(k_img=2, k_img_g=5, graph="none")
     assert stage(whole, "image/label").steps == 2 * 3

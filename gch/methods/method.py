@@ -11,7 +11,7 @@ from gch.methods.stage import Stage
 
 class Method(Protocol):
     """Attributes:
-    networks: all networks by name, whose weights are trained.
+    networks: all networks by name, and single layers that have weights of their own.
     encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
       backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
       (B, K) in (-1, 1) and `label` logits (B, C).
@@ -20,7 +20,7 @@ class Method(Protocol):
     stages: what an outer epoch runs, in order.
     """
 
-    networks: dict[str, keras.Model]
+    networks: dict[str, keras.Layer]
     encoders: dict[str, keras.Model]
     optimizers: dict[str, keras.optimizers.Optimizer]
     memories: dict[str, tf.Variable]

@@ -67,7 +67,7 @@ class LabelGraph:
         return [weight for network in self.networks.values() for weight in network.trainable_variables]
 
     def stage(self, steps: int, optimizer: keras.optimizers.Optimizer, objectives: Objectives) -> Stage:
-        """The stage 'graph': 1 - AP of both directions, and the imbalance of the bits."""
+        """The stage 'graph', whose losses are those of `Objectives.ranking`."""
         step = compiled_step(
             lambda positions, _: (positions, self._rank(positions, objectives)),
             self.trainable_variables,

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from gch.codes import binarize
+from gch.evaluation.encoding import Encoded
+from gch.evaluation.ranking import mean_average_precision
+from gch.evaluation.results import test_figures as figures_of
+
+
+def encoded(rows: np.ndarray) -> Encoded:
+    random = np.random.default_rng(int(rows[0]))
+    image, text = random.uniform(-1, 1, (2, len(rows), 8)).astype(np.float32)
+    return Encoded(image, text, (random.random((len(rows), 3)) < 0.4).astype(np.uint8), rows)
+
+
+def test_items_that_were_not_trained_on_are_ranked_apart():
+    queries, database = encoded(np.arange(5)), encoded(np.arange(10, 40))
+    figures = figures_of(queries, database, training=np.arange(10, 30))
+    assert figures["retrieval_not_trained_on"] == 10
+    new = mean_average_precision(
+        binarize(queries.text), binarize(database.image[20:]), queries.labels, database.labels[20:]
+    )
+    assert figures["mAP_not_trained_on"]["T->I"] == pytest.approx(new.mean_average_precision)
+    assert figures["mAP_not_trained_on"]["T->I"] != figures["mAP"]["T->I"]
+
+
+def test_where_all_were_trained_on_there_is_no_such_figure():
+    database = encoded(np.arange(10, 40))
+    figures = figures_of(encoded(np.arange(5)), database, training=database.rows)
+    assert figures["mAP_not_trained_on"] is None
+    assert figures["retrieval_not_trained_on"] == 0
