@@ -76,8 +76,8 @@ ABLATIONS = (
 )
 GROUPS = {
     "main": ((WHOLE, NO_GRAPH), (16, 32, 64)),
-    "strong": ((STRONG_STUDENTS,), (64,)),
-    "reference": (("reference",), (64,)),
+    "strong": ((STRONG_STUDENTS,), (16, 32, 64)),
+    "reference": (("reference",), (16, 32, 64)),
     "ablations": (ABLATIONS, (32,)),
     "backbone": (("backbone frozen, 2 passes", "backbone trained, 2 passes"), (64,)),
 }
