@@ -8,7 +8,8 @@ set is ranked once, by the run. Runs go side by side, each on its share of the p
     python benchmarks/quality.py reference --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py strong --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py ablations --dataset_dir FLICKR --DATA_DIR data --Epoch=2 --out runs/ablations
-    python benchmarks/quality.py backbone --seeds 0                           # OpenMoji
+    python benchmarks/quality.py main --seeds 0,1,2,3,4,5,6                   # OpenMoji
+    python benchmarks/quality.py backbone --seeds 0                           # likewise
     python benchmarks/quality.py agreement --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py plot --dataset_dir FLICKR                    # needs matplotlib
 """

@@ -2,6 +2,14 @@
 
     python main_itpair.py --preset=reference
 
+Expected on MIRFlickr-25K as of the preset flickr25k, with --dataset_dir=FLICKR: query set, mean of seeds 0, 1
+and 2; training on one core.
+
+    bits   mAP I->T   T->I   training
+      16       .663   .672      116 s
+      32       .693   .672      144 s
+      64       .693   .683      137 s
+
 Mended all the same, since they make figures meaningless: batch norm uses moving statistics in tests (a
 code depended on its neighbours in the batch), the text network's label target is the teacher's prediction
 (it was the scalar loss), log(1 + e^x) does not overflow, items without labels give no infinities, the graph
