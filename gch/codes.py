@@ -1,20 +1,6 @@
 """Signs of relaxed codes, and figures that tell whether codes are good ones."""
 
 import numpy as np
-import tensorflow as tf
-
-
-def sign(relaxed: tf.Tensor) -> tf.Tensor:
-    """The sign of every entry, +1 for 0.
-
-    Args:
-      relaxed: floating tensor of any shape, usually (N, K) in [-1, 1].
-
-    Returns:
-      Tensor of the same shape and dtype, each entry -1 or +1.
-    """
-    one = tf.ones_like(relaxed)
-    return tf.where(relaxed >= 0, one, -one)
 
 
 def binarize(relaxed: np.ndarray) -> np.ndarray:
@@ -56,3 +42,11 @@ def code_statistics(relaxed: np.ndarray) -> dict[str, float]:
 def bit_agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Share of entries whose signs agree, in [0, 1]; both arguments are relaxed or binary codes (N, K)."""
     return float(((np.asarray(first) >= 0) == (np.asarray(second) >= 0)).mean())
+
+
+def pack(codes: np.ndarray) -> np.ndarray:
+    """Packed codes, uint8 (N, ceil(K / 8)): a bit is 1 where the relaxed or binary code (N, K) is >= 0.
+
+    The order is that of numpy.packbits: the first bit is the highest of the first byte.
+    """
+    return np.packbits(np.asarray(codes) >= 0, axis=1)

@@ -8,9 +8,15 @@ import numpy as np
 from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
-from gch.evaluation.encoding import DIRECTIONS, encode, rank_directions
+from gch.evaluation.encoding import DIRECTIONS, encode, map_by_direction
 from gch.evaluation.panel import retrieval_panel
-from gch.evaluation.results import save_codes, save_results, test_figures, weights_digest_parts
+from gch.evaluation.results import (
+    evaluate_directions,
+    save_codes,
+    save_results,
+    test_figures,
+    weights_digest_parts,
+)
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import load_backbone
@@ -61,7 +67,8 @@ class Session:
         history = self._run.read_history()
         queries = self._encode(self._split.query)
         database = self._encode(self._split.retrieval)
-        figures = test_figures(queries, database, self._split.training)
+        evaluations = evaluate_directions(queries, database)
+        figures = test_figures(queries, database, evaluations, self._split.training)
         codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
         save_codes(codes, queries, database)
         digests = {
@@ -94,10 +101,7 @@ class Session:
             return {"score": float(epoch), "codes": statistics}
         queries = self._encode(self._split.validation)
         database = self._encode(np.setdiff1d(self._split.retrieval, self._split.validation))
-        precision = {
-            direction: quality.mean_average_precision
-            for direction, quality in rank_directions(queries, database).items()
-        }
+        precision = map_by_direction(queries, database)
         statistics |= {"image": code_statistics(queries.image), "text": code_statistics(queries.text)}
         agreement["image and text"] = bit_agreement(queries.image, queries.text)
         self._log_codes(

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gch.codes import binarize, bit_agreement, code_statistics, sign
+from gch.codes import binarize, bit_agreement, code_statistics, pack
+from gch.methods.sign import sign
 
 RELAXED = arrays.arrays(
     np.float32, st.tuples(st.integers(2, 20), st.integers(1, 12)), elements=st.floats(-1, 1, width=32)
@@ -50,3 +51,8 @@ def test_statistics_stay_in_their_ranges(relaxed):
 
 def test_bit_agreement():
     assert bit_agreement(np.array([[1, -1, 0, 2]]), np.array([[3, 1, 0.1, -2]])) == 0.5
+
+
+def test_packed_codes_are_those_of_packbits_the_first_bit_highest():
+    codes = np.array([[1, -1, -1, -1, -1, -1, -1, 1, 1], [-0.2, 0.0, 0.3, -1, -1, -1, -1, -1, -1]])
+    assert pack(codes).tolist() == [[0b10000001, 0b10000000], [0b01100000, 0]]

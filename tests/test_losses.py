@@ -6,7 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gch.evaluation.ranking import tie_aware_average_precision
+from gch.evaluation.measures import average_precision
+from gch.evaluation.ties import grouped
 from gch.methods.gch.losses import average_precision_loss, imbalance
 
 ALL = tf.ones((1, 4))
@@ -53,7 +54,8 @@ def test_on_binary_codes_it_is_close_to_the_exact_figure(seed, bits):
     cells = np.arange(bits + 1)
     items = (distances[:, :, None] == cells).sum(axis=1)
     relevant = (similar[:, :, None] & (distances[:, :, None] == cells)).sum(axis=1)
-    exact = tie_aware_average_precision(items, relevant).mean()
+    counts = np.stack([items - relevant, relevant], axis=2)
+    exact = average_precision(grouped(counts, "tie-aware")).mean()
     inner = tf.constant(1 - 2 * distances / bits, tf.float32)
     relaxed = average_precision_loss(inner, tf.cast(similar, tf.float32), tf.ones((3, 400)), bits + 1)
     assert 1 - float(relaxed) == pytest.approx(exact, abs=0.02)

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from gch.codes import binarize
 from gch.data.pairs import Pairs
-from gch.evaluation.ranking import RankingQuality, mean_average_precision
+from gch.evaluation.coded import CodedItems, coded_items
+from gch.evaluation.evaluate import mean_average_precision
 from gch.methods.method import Method
 from gch.networks.inference import VECTOR_BATCH, infer, sequential_images, slices
 
@@ -33,6 +33,10 @@ class Encoded:
     text: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
+
+    def coded(self, modality: str) -> CodedItems:
+        """Binary codes of the 'image' or the 'text', with the labels."""
+        return coded_items(getattr(self, modality), self.labels)
 
     def only(self, chosen: np.ndarray) -> "Encoded":
         """The items where `chosen`, bool (n,), is true."""
@@ -61,14 +65,9 @@ def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.n
     )
 
 
-def rank_directions(queries: Encoded, database: Encoded) -> dict[str, RankingQuality]:
+def map_by_direction(queries: Encoded, database: Encoded) -> dict[str, float]:
     """Tie-aware mAP of every direction: I->T ranks the database's texts for image queries, and so on."""
     return {
-        direction: mean_average_precision(
-            binarize(getattr(queries, asked)),
-            binarize(getattr(database, answered)),
-            queries.labels,
-            database.labels,
-        )
+        direction: mean_average_precision(queries.coded(asked), database.coded(answered))
         for direction, (asked, answered) in DIRECTIONS.items()
     }

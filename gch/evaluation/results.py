@@ -10,8 +10,9 @@ import scipy.io
 
 from gch import __version__
 from gch.codes import binarize, bit_agreement, code_statistics
-from gch.evaluation.encoding import Encoded, rank_directions
-from gch.evaluation.ranking import RankingQuality
+from gch.evaluation.encoding import DIRECTIONS, Encoded, map_by_direction
+from gch.evaluation.evaluate import Evaluation, evaluate
+from gch.evaluation.figures import figures
 from gch.storage import atomic_path, write_json
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py")
@@ -35,31 +36,38 @@ def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
         scipy.io.savemat(temporary, arrays, do_compression=True)
 
 
-def test_figures(queries: Encoded, database: Encoded, training: np.ndarray) -> dict:
-    """What the test phase reports: mAP by direction, and statistics of the codes.
+def evaluate_directions(queries: Encoded, database: Encoded) -> dict[str, Evaluation]:
+    """All measures of every direction."""
+    return {
+        direction: evaluate(queries.coded(asked), database.coded(answered))
+        for direction, (asked, answered) in DIRECTIONS.items()
+    }
+
+
+def test_figures(
+    queries: Encoded, database: Encoded, evaluations: dict[str, Evaluation], training: np.ndarray
+) -> dict:
+    """What the test phase reports: mAP by direction, all other measures, and statistics of the codes.
 
     Args:
       queries: the query set.
       database: the retrieval set.
+      evaluations: of both, from `evaluate_directions`.
       training: int64, rows of the training items. A method may know those of the retrieval set by heart, so
         mAP is also told over the others alone (None where there are no others).
     """
-    quality = rank_directions(queries, database)
     new = database.only(~np.isin(database.rows, training))
     return {
-        "mAP": _figures(quality),
-        "mAP_not_trained_on": _figures(rank_directions(queries, new)) if len(new.rows) else None,
+        "mAP": {direction: found.mean(found.values["mAP"]) for direction, found in evaluations.items()},
+        "mAP_not_trained_on": map_by_direction(queries, new) if len(new.rows) else None,
         "mAP_policy": "tie-aware, whole retrieval set, a query without a relevant item counts 0",
         "queries": len(queries.rows),
-        "queries_without_relevant": quality["I->T"].queries_without_relevant,
+        "queries_without_relevant": int((~evaluations["I->T"].has_relevant).sum()),
         "retrieval": len(database.rows),
         "retrieval_not_trained_on": len(new.rows),
+        "evaluation": {direction: figures(found) for direction, found in evaluations.items()},
         "codes": {"query": _code_figures(queries), "retrieval": _code_figures(database)},
     }
-
-
-def _figures(quality: dict[str, RankingQuality]) -> dict[str, float]:
-    return {direction: figures.mean_average_precision for direction, figures in quality.items()}
 
 
 def _code_figures(items: Encoded) -> dict:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from gch.codes import sign
 from gch.methods.gch.affinity import normalized_affinity, similarity
 from gch.methods.gch.code_memory import CodeMemory
 from gch.methods.gch.fusion import fuse
@@ -17,6 +16,7 @@ from gch.methods.gch.networks import graph_network
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import compiled_step
+from gch.methods.sign import sign
 from gch.methods.stage import Stage
 from gch.networks.inference import infer
 from gch.settings import Settings

@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.codes import sign
 from gch.methods.gch.batch_graph import BatchGraph
 from gch.methods.gch.code_memory import CodeMemory
 from gch.methods.gch.label_graph import LabelGraph
@@ -24,6 +23,7 @@ from gch.methods.gch.networks import image_head, image_network, label_network, t
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, compiled_step, loss_scaled
+from gch.methods.sign import sign
 from gch.methods.stage import Stage
 from gch.networks.backbone import Backbone
 from gch.networks.inference import VECTOR_BATCH, infer, slices

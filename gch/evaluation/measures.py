@@ -1,0 +1,222 @@
+"""The measures of a ranking, for every query: expectations over the orders within groups of ties.
+
+All functions take `Groups` of Q queries and N items, and return float64 (Q,), unless they say otherwise. A
+query without a relevant item has 0 everywhere. Closed forms: McSherry and Najork, ECIR 2008.
+"""
+
+import numpy as np
+from scipy.special import gammaln
+
+from gch.evaluation.ties import Groups
+
+
+def average_precision(groups: Groups) -> np.ndarray:
+    """AP: the mean, over the relevant items, of the precision at their ranks, in [0, 1]."""
+    gained = _gained(*_before(groups), groups.items, groups.relevant).sum(axis=1)
+    return gained / np.maximum(groups.relevant.sum(axis=1), 1)
+
+
+def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
+    """AP of the first `cutoff` items, divided by the relevant ones among them, in [0, 1].
+
+    What most code for image hashing means by mAP@k. Where the cutoff falls into a tie, the number of relevant
+    items within it is hypergeometric.
+    """
+    before, relevant_before = _before(groups)
+    inside = before + groups.items <= cutoff
+    gained = np.where(inside, _gained(before, relevant_before, groups.items, groups.relevant), 0).sum(axis=1)
+    hits = np.where(inside, groups.relevant, 0).sum(axis=1)
+    value = gained / np.maximum(hits, 1)
+    log_factorial = _log_factorials(groups)
+    for query, group in zip(*np.nonzero(~inside & (before < cutoff)), strict=True):
+        items, relevant = groups.items[query, group], groups.relevant[query, group]
+        taken = cutoff - before[query, group]
+        found = np.arange(max(0, taken - (items - relevant)), min(taken, relevant) + 1)
+        chance = _hypergeometric(log_factorial, items, relevant, taken, found)
+        added = _gained(before[query, group], hits[query], taken, found)
+        value[query] = chance @ ((gained[query] + added) / np.maximum(hits[query] + found, 1))
+    return value
+
+
+def average_precision_relevant(groups: Groups, cutoff: int) -> np.ndarray:
+    """The mean of the precision at the ranks of the first min(cutoff, R) of the R relevant items, in [0, 1].
+
+    What AGAH and DCMHT mean by mAP@k. Where the last of them is in a tie, so that q of its r relevant items
+    count, item i of its n is relevant and counts with j - 1 < q relevant ones before it, which are
+    hypergeometric.
+    """
+    before, relevant_before = _before(groups)
+    total = np.minimum(groups.relevant.sum(axis=1), cutoff)
+    inside = relevant_before + groups.relevant <= total[:, None]
+    gained = np.where(inside, _gained(before, relevant_before, groups.items, groups.relevant), 0).sum(axis=1)
+    log_factorial = _log_factorials(groups)
+    for query, group in zip(*np.nonzero(~inside & (relevant_before < total[:, None])), strict=True):
+        gained[query] += _first_relevant(
+            log_factorial,
+            before[query, group],
+            relevant_before[query, group],
+            groups.items[query, group],
+            groups.relevant[query, group],
+            total[query] - relevant_before[query, group],
+        )
+    return gained / np.maximum(total, 1)
+
+
+def precision_at(groups: Groups, cutoff: int) -> np.ndarray:
+    """Share of relevant items among the first min(cutoff, N), in [0, 1]."""
+    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, groups.items.sum(axis=1))
+
+
+def recall_at(groups: Groups, cutoff: int) -> np.ndarray:
+    """Share of the relevant items that is among the first `cutoff`, in [0, 1]."""
+    return _within(groups, groups.relevant, cutoff) / np.maximum(groups.relevant.sum(axis=1), 1)
+
+
+def average_cumulative_gain(groups: Groups, cutoff: int) -> np.ndarray:
+    """ACG: the mean number of shared labels of the first min(cutoff, N) items, at least 0."""
+    return _within(groups, groups.sum_of(np.arange(groups.counts.shape[2])), cutoff) / np.minimum(
+        cutoff, groups.items.sum(axis=1)
+    )
+
+
+def normalized_discounted_gain(groups: Groups, cutoff: int) -> np.ndarray:
+    """NDCG of the first `cutoff` items, in [0, 1]: DCG with gain 2^s - 1 of an item that shares s labels, and
+    discount 1 / log2(1 + rank), divided by the DCG of the best order of the database.
+    """
+    gain = groups.sum_of(2.0 ** np.arange(groups.counts.shape[2]) - 1)
+    gained = _discounted(groups.items, gain, cutoff)
+    best = discounted_gain_of_best(groups.by_shared, cutoff)
+    return np.divide(gained, best, out=np.zeros(len(best)), where=best > 0)
+
+
+def discounted_gain_of_best(by_shared: np.ndarray, cutoff: int) -> np.ndarray:
+    """DCG (Q,) of the first `cutoff` items when those that share most labels come first.
+
+    Args:
+      by_shared: int (Q, S + 1), items by the number of labels they share.
+      cutoff: number of ranks.
+    """
+    items = by_shared[:, ::-1]
+    level = np.arange(items.shape[1])[::-1]
+    return _discounted(items, items * (2.0**level - 1), cutoff)
+
+
+def precision_at_recall(groups: Groups, levels: np.ndarray) -> np.ndarray:
+    """Precision where a share of the relevant items is found, in [0, 1]; not interpolated.
+
+    Within a tie items and relevant items are taken to come evenly.
+
+    Args:
+      groups: of Q queries.
+      levels: float (M,), in (0, 1].
+
+    Returns:
+      float64 (Q, M).
+    """
+    before, relevant_before = _before(groups)
+    total = groups.relevant.sum(axis=1)
+    queries = np.arange(len(total))
+    values = np.zeros((len(total), len(levels)))
+    for column, level in enumerate(levels):
+        wanted = level * total
+        reached = relevant_before + groups.relevant >= wanted[:, None] - 1e-9
+        group = np.argmax(reached & (groups.relevant > 0), axis=1)
+        relevant = groups.relevant[queries, group]
+        share = (wanted - relevant_before[queries, group]) / np.maximum(relevant, 1)
+        seen = before[queries, group] + share * groups.items[queries, group]
+        values[:, column] = np.where(total > 0, wanted / np.maximum(seen, 1e-9), 0)
+    return values
+
+
+def precision_recall_of_radii(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall of the items within every Hamming radius 0..K; groups must be 'tie-aware' ones.
+
+    Returns:
+      Both float64 (Q, K + 1); the precision of a radius that holds no item is NaN.
+    """
+    items, found = np.cumsum(groups.items, axis=1), np.cumsum(groups.relevant, axis=1)
+    precision = np.divide(found, items, out=np.full(items.shape, np.nan), where=items > 0)
+    return precision, found / np.maximum(found[:, -1:], 1)
+
+
+def _before(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
+    """Items and relevant items before each group."""
+    return tuple(np.cumsum(part, axis=1) - part for part in (groups.items, groups.relevant))
+
+
+def _within(groups: Groups, amount: np.ndarray, cutoff: int) -> np.ndarray:
+    """The expected amount (Q,) of the first `cutoff` items."""
+    before = np.cumsum(groups.items, axis=1) - groups.items
+    taken = np.clip(cutoff - before, 0, groups.items)
+    return (amount * (taken / np.maximum(groups.items, 1))).sum(axis=1)
+
+
+def _discounted(items: np.ndarray, gain: np.ndarray, cutoff: int) -> np.ndarray:
+    """DCG (Q,) of groups of items (Q, D) with sums of gains (Q, D)."""
+    ranks = np.arange(1, int(items.sum(axis=1).max(initial=0)) + 1)
+    discounts = np.concatenate([[0.0], np.cumsum(np.where(ranks <= cutoff, 1 / np.log2(1 + ranks), 0.0))])
+    end = np.cumsum(items, axis=1)
+    return (gain / np.maximum(items, 1) * (discounts[end] - discounts[end - items])).sum(axis=1)
+
+
+def _gained(before, relevant_before, items, relevant) -> np.ndarray:
+    """Sum of the precisions at the relevant items of groups, of whatever shape.
+
+    A tie of n items, r of them relevant, behind N items with R relevant ones adds
+    r/n sum_i (R + 1 + (i - 1)(r - 1)/(n - 1)) / (N + i), i = 1..n; the sums are differences of harmonic
+    numbers.
+    """
+    last = int(np.max(before + items, initial=0))
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, last + 1))])
+    reciprocals = harmonic[before + items] - harmonic[before]
+    slope = np.where(np.greater(items, 1), (relevant - 1) / np.maximum(items - 1, 1), 0.0)
+    share = relevant / np.maximum(items, 1)
+    return share * ((relevant_before + 1) * reciprocals + slope * (items - (before + 1) * reciprocals))
+
+
+def _first_relevant(log_factorial, before, relevant_before, items, relevant, counted) -> float:
+    """As `_gained`, of the first `counted` < relevant relevant items of one group."""
+    place = np.arange(items)  # items of the group before one
+    at_most = _drawn_at_most(log_factorial, items - 1, relevant - 1, counted - 1, items)
+    sum_of_drawn = np.zeros(items)
+    if counted > 1:
+        fewer = _drawn_at_most(log_factorial, items - 2, relevant - 2, counted - 2, items - 1)
+        sum_of_drawn[1:] = place[1:] * (relevant - 1) / (items - 1) * fewer
+    precisions = ((relevant_before + 1) * at_most + sum_of_drawn) / (before + place + 1)
+    return float(relevant / items * precisions.sum())
+
+
+def _drawn_at_most(log_factorial, items, relevant, most, lengths) -> np.ndarray:
+    """P(at most `most` of `relevant` among t drawn of `items`), t = 0..lengths - 1; most < relevant.
+
+    It falls by the chance that draw t is relevant number most + 1.
+    """
+    if relevant <= most:
+        return np.ones(lengths)
+    draw = np.arange(1, lengths)
+    log_chance = np.full(lengths - 1, -np.inf)
+    possible = (draw > most) & (items - draw >= relevant - most - 1)
+    draw = draw[possible]
+    log_chance[possible] = (
+        _log_choose(log_factorial, draw - 1, most)
+        + _log_choose(log_factorial, items - draw, relevant - most - 1)
+        - _log_choose(log_factorial, items, relevant)
+    )
+    return np.concatenate([[1.0], np.maximum(1 - np.cumsum(np.exp(log_chance)), 0.0)])
+
+
+def _hypergeometric(log_factorial, items, relevant, taken, found) -> np.ndarray:
+    """P(`found` of the `relevant` ones among `taken` of `items`)."""
+    return np.exp(
+        _log_choose(log_factorial, relevant, found)
+        + _log_choose(log_factorial, items - relevant, taken - found)
+        - _log_choose(log_factorial, items, taken)
+    )
+
+
+def _log_choose(log_factorial, items, taken) -> np.ndarray:
+    return log_factorial[items] - log_factorial[taken] - log_factorial[items - taken]
+
+
+def _log_factorials(groups: Groups) -> np.ndarray:
+    return gammaln(np.arange(int(groups.items.max(initial=0)) + 1) + 1.0)

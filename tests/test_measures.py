@@ -1,0 +1,172 @@
+"""Every measure, under every policy, against its definition on all orders of the ties."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, ndcg_score
+
+from gch.evaluation import measures, strict
+from gch.evaluation.ties import grouped
+
+MOST = 2  # labels shared
+databases = st.lists(st.tuples(st.integers(0, 2), st.integers(0, MOST)), min_size=1, max_size=7)
+cutoffs = st.integers(1, 8)
+
+
+def precisions(ranking):
+    """The precision at the rank of each relevant item."""
+    ranks = [rank for rank, shared in enumerate(ranking, 1) if shared]
+    return [found / rank for found, rank in enumerate(ranks, 1)]
+
+
+def mean(values) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def discounted(ranking, cutoff) -> float:
+    return sum((2**shared - 1) / math.log2(1 + rank) for rank, shared in enumerate(ranking[:cutoff], 1))
+
+
+DEFINITIONS = {
+    "average_precision": lambda ranking, cutoff: mean(precisions(ranking)),
+    "average_precision_truncated": lambda ranking, cutoff: mean(precisions(ranking[:cutoff])),
+    "average_precision_relevant": lambda ranking, cutoff: mean(precisions(ranking)[:cutoff]),
+    "precision_at": lambda ranking, cutoff: mean([shared > 0 for shared in ranking[:cutoff]]),
+    "recall_at": lambda ranking, cutoff: (
+        sum(shared > 0 for shared in ranking[:cutoff]) / max(1, sum(shared > 0 for shared in ranking))
+    ),
+    "average_cumulative_gain": lambda ranking, cutoff: mean(ranking[:cutoff]),
+    "normalized_discounted_gain": lambda ranking, cutoff: (
+        discounted(ranking, cutoff) / (discounted(sorted(ranking, reverse=True), cutoff) or 1)
+    ),
+}
+
+
+def counts_of(database) -> np.ndarray:
+    counts = np.zeros((1, 3, MOST + 1), np.int64)
+    for distance, shared in database:
+        counts[0, distance, shared] += 1
+    return counts
+
+
+def orders(database):
+    """All rankings that the distances allow."""
+    groups = [[shared for distance, shared in database if distance == d] for d in range(3)]
+    return [
+        list(itertools.chain(*order)) for order in itertools.product(*map(itertools.permutations, groups))
+    ]
+
+
+def by_measure(module, name, ranking, cutoff) -> float:
+    arguments = (ranking,) if name == "average_precision" else (ranking, cutoff)
+    return getattr(module, name)(*arguments)[0]
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+@settings(max_examples=80, deadline=None)
+@given(database=databases, cutoff=cutoffs)
+def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(name, database, cutoff):
+    expected = np.mean([DEFINITIONS[name](order, cutoff) for order in orders(database)])
+    found = by_measure(measures, name, grouped(counts_of(database), "tie-aware"), cutoff)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+@settings(max_examples=40, deadline=None)
+@given(database=databases, cutoff=cutoffs)
+def test_optimistic_and_pessimistic_are_the_orders_they_say(name, database, cutoff):
+    for policy, sign in (("optimistic", -1), ("pessimistic", 1)):
+        order = [shared for _, shared in sorted(database, key=lambda item: (item[0], sign * item[1]))]
+        found = by_measure(measures, name, grouped(counts_of(database), policy), cutoff)
+        assert found == pytest.approx(DEFINITIONS[name](order, cutoff), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(database=databases)
+def test_no_order_has_an_average_precision_beyond_the_optimistic_and_the_pessimistic(database):
+    every = [DEFINITIONS["average_precision"](order, 0) for order in orders(database)]
+    counts = counts_of(database)
+    assert measures.average_precision(grouped(counts, "optimistic"))[0] == pytest.approx(max(every))
+    assert measures.average_precision(grouped(counts, "pessimistic"))[0] == pytest.approx(min(every))
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+@settings(max_examples=40, deadline=None)
+@given(ranking=st.lists(st.integers(0, MOST), min_size=1, max_size=12), cutoff=st.integers(1, 14))
+def test_without_ties_the_definitions_themselves_are_taken(name, ranking, cutoff):
+    by_shared = np.bincount(ranking, minlength=MOST + 1)[None]
+    rankings = strict.Rankings(np.array([ranking], np.uint8), by_shared)
+    found = by_measure(strict, name, rankings, cutoff)
+    assert found == pytest.approx(DEFINITIONS[name](ranking, cutoff), abs=1e-12)
+
+
+def large_tie() -> np.ndarray:
+    """Ties of hundreds, where sums of probabilities could lose their digits."""
+    random = np.random.default_rng(0)
+    return random.integers(0, 300, (1, 5, MOST + 1))
+
+
+@pytest.mark.parametrize("name", ["average_precision_truncated", "average_precision_relevant"])
+def test_in_large_ties_the_expectation_is_what_drawing_orders_gives(name):
+    counts, random = large_tie(), np.random.default_rng(1)
+    draws = []
+    for _ in range(400):
+        ranking = np.concatenate(
+            [random.permutation(np.repeat(np.arange(MOST + 1), group)) for group in counts[0]]
+        )
+        rankings = strict.Rankings(ranking[None].astype(np.uint8), counts.sum(axis=1))
+        draws.append(by_measure(strict, name, rankings, 500))
+    found = by_measure(measures, name, grouped(counts, "tie-aware"), 500)
+    assert found == pytest.approx(np.mean(draws), abs=5 * np.std(draws) / np.sqrt(len(draws)))
+
+
+def test_scikit_learn_finds_the_same_without_ties():
+    random = np.random.default_rng(2)
+    shared = random.integers(0, 4, (20, 60))
+    rankings = strict.Rankings(
+        shared.astype(np.uint8), np.stack([np.bincount(row, minlength=4) for row in shared])
+    )
+    score = -np.arange(60.0)
+    expected = [average_precision_score(row > 0, score) for row in shared]
+    np.testing.assert_allclose(strict.average_precision(rankings), expected)
+    gain = 2.0**shared - 1
+    expected = [ndcg_score(row[None], score[None], k=10) for row in gain]
+    np.testing.assert_allclose(strict.normalized_discounted_gain(rankings, 10), expected)
+
+
+def test_scikit_learn_averages_the_discounted_gain_over_ties_too():
+    random = np.random.default_rng(3)
+    counts = random.integers(0, 6, (10, 5, 4))
+    found = measures.normalized_discounted_gain(grouped(counts, "tie-aware"), 12)
+    for query, levels in enumerate(counts):
+        distance, shared = np.nonzero(levels)
+        number = levels[distance, shared]
+        gain, score = np.repeat(2.0**shared - 1, number), np.repeat(-distance.astype(float), number)
+        assert found[query] == pytest.approx(ndcg_score(gain[None], score[None], k=12, ignore_ties=False))
+
+
+def test_precision_where_a_share_of_the_relevant_items_is_found():
+    # Distance 0: a relevant item; 1: two relevant ones of four; 2: the last relevant of two.
+    groups = grouped(np.array([[[0, 1], [2, 2], [1, 1]]]), "tie-aware")
+    found = measures.precision_at_recall(groups, np.array([0.25, 0.5, 0.75, 1.0]))[0]
+    # Half of the items of the tie, two, hold half of its relevant items, one.
+    np.testing.assert_allclose(found, [1, 2 / 3, 3 / 5, 4 / 7])
+
+
+def test_precision_and_recall_within_radii():
+    groups = grouped(np.array([[[0, 0], [2, 2], [1, 1]]]), "tie-aware")
+    precision, recall = measures.precision_recall_of_radii(groups)
+    np.testing.assert_allclose(precision, [[np.nan, 1 / 2, 1 / 2]])
+    np.testing.assert_allclose(recall, [[0, 2 / 3, 1]])
+
+
+def test_a_query_without_relevant_items_has_0_everywhere():
+    counts = np.array([[[3, 0], [0, 0], [2, 0]]])
+    for name in DEFINITIONS:
+        for policy in ("tie-aware", "optimistic", "pessimistic"):
+            assert by_measure(measures, name, grouped(counts, policy), 4) == 0
+    assert measures.precision_at_recall(grouped(counts, "tie-aware"), np.array([0.5]))[0] == 0
