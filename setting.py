@@ -79,8 +79,14 @@ student_pair = 1.0  # weight of the pair loss of the image and text network agai
 graph_input = "normalized"  # batch graph: unit features, batch-normalised; "raw": as the original
 unified = "both"  # batch graph: whose signs are learned in the end: "teacher", "graph", "both" or "apart"
 
+# ---------------------------------------------------------------- evaluation
+ties = "tie-aware"  # "stable", "optimistic", "pessimistic": what equal distances count
+cutoffs = "10,100,1000"  # ranks n of precision@n, recall@n, NDCG@n, ACG@n and both kinds of mAP@n
+without_relevant = "zero"  # what a query without a relevant item counts; "skip": it is left out
+plots = True  # saved in the run's folder, where matplotlib is installed
+
 # ---------------------------------------------------------------- TensorBoard
-panel_queries = 6  # queries on the panel of pictures; 0: no panel
+panel_queries = 6  # queries on the panels of pictures; 0: no panels
 histograms = True  # of weights and relaxed codes, after every outer epoch
 
 # ---------------------------------------------------------------- device

@@ -1,5 +1,6 @@
 """The command line: words and flags to settings, settings to a run."""
 
+import functools
 import os
 import sys
 import textwrap
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from absl import flags
 
-from gch.errors import GCHError
+from gch.commands.catalog import COMMANDS, Command
+from gch.errors import GCHError, SettingError
 from gch.settings import describe, load_settings, meaning, read_assignments
 
 WORDS = ("train", "test", "help")
@@ -16,6 +18,7 @@ EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 USAGE = """\
 Usage: python main_itpair.py [train | test | help] [--SETTING=VALUE ...]
+{commands}
 
 Trains GCH on image-text pairs and tests it; test alone tests the best checkpoint of a run.
 Settings are read from setting.py; a flag of the same name wins over the file.
@@ -34,26 +37,28 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
     """
     program = Path(argv[0]).name
     try:
-        given, words = _parse(argv)
-        if given.pop("help", False) or "help" in words:
-            print(_help(settings_file))
+        command = _command(argv)
+        given, words = _parse(argv, command)
+        if given.pop("help", False) or "help" in words[:1]:
+            print(_help(settings_file, command))
             return 0
-        for word in words:
-            if word not in WORDS:
-                raise flags.Error(f"unknown word {word!r}; expected one of {', '.join(WORDS)}")
-        if len(words) > 1:
-            raise flags.Error(f"{' and '.join(words)}: expected one of them")
-        if words:
-            given["phase"] = words[0]
-        settings = load_settings(settings_file, given)
+        options = {flag.name: given.pop(flag.name, flag.default) for flag in command.flags} if command else {}
+        given |= {} if command else _phase(words)
+        load = functools.partial(load_settings, settings_file)
+        settings = load(given)
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    from gch.job import run_job
-
     try:
-        run_job(settings)
+        if command:
+            command.run(words[1:], options, given, load)
+        else:
+            from gch.job import run_job
+
+            run_job(settings)
+    except SettingError as error:
+        return _complain(program, error, EXIT_USAGE)
     except (GCHError, OSError) as error:
         return _complain(program, error, EXIT_ERROR)
     except KeyboardInterrupt as stop:
@@ -65,7 +70,23 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
     return 0
 
 
-def _parse(argv: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+def _command(argv: Sequence[str]) -> Command | None:
+    """The command that the first word names, if it names one."""
+    first = next((word for word in argv[1:] if not word.startswith("-")), None)
+    return COMMANDS.get(first)
+
+
+def _phase(words: list[str]) -> dict[str, str]:
+    for word in words:
+        if word not in WORDS:
+            known = ", ".join((*WORDS, *COMMANDS))
+            raise flags.Error(f"unknown word {word!r}; expected one of {known}")
+    if len(words) > 1:
+        raise flags.Error(f"{' and '.join(words)}: expected one of them")
+    return {"phase": words[0]} if words else {}
+
+
+def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, object], list[str]]:
     """The flags that were given, by name, and the words."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
@@ -77,6 +98,8 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, object], list[str]]:
     }
     for _, field in describe():
         define[field.type](field.name, None, meaning(field), flag_values=values)
+    for flag in command.flags if command else ():
+        define[type(flag.default)](flag.name, None, flag.meaning, flag_values=values)
     flags.DEFINE_boolean("help", None, "all settings", short_name="h", flag_values=values)
     words = values(list(argv))[1:]
     given = {name: values[name].value for name in values if values[name].present}
@@ -85,17 +108,26 @@ def _parse(argv: Sequence[str]) -> tuple[dict[str, object], list[str]]:
     return given, words
 
 
-def _help(settings_file: Path) -> str:
-    """All settings with their defaults, as setting.py has them, and their meaning."""
+def _help(settings_file: Path, command: Command | None) -> str:
+    """A command's flags; without one, all settings with their defaults, as setting.py has them."""
+    if command:
+        lines = [f"Usage: python main_itpair.py {command.usage}", "", command.meaning, ""]
+        lines += [_flag_help(flag.name, flag.default, flag.meaning) for flag in command.flags]
+        return "\n".join([*lines, "Settings are flags too: python main_itpair.py --help"])
+    commands = "\n".join(f"       python main_itpair.py {known.usage}" for known in COMMANDS.values())
     defaults = read_assignments(settings_file)
-    lines, current = [USAGE], None
+    lines, current = [USAGE.format(commands=commands)], None
     for section, field in describe():
         if section != current:
             lines.append(f"{section}:")
             current = section
-        lines.append(f"  --{field.name}={defaults.get(field.name)!r}".replace("'", ""))
-        lines.append(textwrap.fill(meaning(field), 96, initial_indent=" " * 6, subsequent_indent=" " * 6))
+        lines.append(_flag_help(field.name, defaults.get(field.name), meaning(field)))
     return "\n".join(lines)
+
+
+def _flag_help(name: str, default: object, meaning: str) -> str:
+    words = textwrap.fill(meaning, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return f"  --{name}={default!r}".replace("'", "") + "\n" + words
 
 
 def _complain(program: str, error: Exception, status: int) -> int:

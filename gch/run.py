@@ -5,6 +5,7 @@ split.npz        rows of the query, retrieval, training and validation items
 latest/, best/   checkpoints
 history.json     validation figures of every outer epoch
 <dataset>_<bit>.mat, results.json    codes and figures of the test phase
+plots/, panels/  pictures of the test phase
 """
 
 import dataclasses
@@ -29,6 +30,10 @@ FREE_SETTINGS = frozenset(
         "log_dir",
         "run_name",
         "checkpoint_minutes",
+        "ties",
+        "cutoffs",
+        "without_relevant",
+        "plots",
         "panel_queries",
         "histograms",
         "select_gpu",

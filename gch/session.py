@@ -8,10 +8,10 @@ import numpy as np
 from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
-from gch.evaluation.encoding import DIRECTIONS, encode, map_by_direction
-from gch.evaluation.panel import retrieval_panel
+from gch.evaluation.directions import DIRECTIONS, evaluate_directions, map_by_direction
+from gch.evaluation.encoding import encode
+from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
 from gch.evaluation.results import (
-    evaluate_directions,
     save_codes,
     save_results,
     test_figures,
@@ -21,8 +21,10 @@ from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import load_backbone
 from gch.networks.features import backbone_features
+from gch.reporting import plots
+from gch.reporting.record import Record
 from gch.run import RunFolder
-from gch.settings import Settings
+from gch.settings import Settings, cutoff_ranks
 from gch.storage import digest
 from gch.training.device import configure_device
 from gch.training.summaries import Summaries
@@ -67,7 +69,13 @@ class Session:
         history = self._run.read_history()
         queries = self._encode(self._split.query)
         database = self._encode(self._split.retrieval)
-        evaluations = evaluate_directions(queries, database)
+        evaluations = evaluate_directions(
+            queries.coded(),
+            database.coded(),
+            cutoffs=cutoff_ranks(self._settings),
+            ties=self._settings.ties,
+            without_relevant=self._settings.without_relevant,
+        )
         figures = test_figures(queries, database, evaluations, self._split.training)
         codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
         save_codes(codes, queries, database)
@@ -84,7 +92,8 @@ class Session:
         }
         save_results(self._run.results, figures, self._settings, digests, training)
         self._summaries.scalars(QUERY_MAP, figures["mAP"], best)
-        self._draw_panels(queries, database, best, "query set")
+        self._draw_panels(queries, database, best, "query set", save=True)
+        self._draw_plots(figures["evaluation"], best)
         self._summaries.close()
         print(f"Query set, weights of outer epoch {best}: {_words(figures['mAP'])}")
         print(f"Codes in {codes}, figures in {self._run.results}")
@@ -101,7 +110,7 @@ class Session:
             return {"score": float(epoch), "codes": statistics}
         queries = self._encode(self._split.validation)
         database = self._encode(np.setdiff1d(self._split.retrieval, self._split.validation))
-        precision = map_by_direction(queries, database)
+        precision = map_by_direction(queries.coded(), database.coded())
         statistics |= {"image": code_statistics(queries.image), "text": code_statistics(queries.text)}
         agreement["image and text"] = bit_agreement(queries.image, queries.text)
         self._log_codes(
@@ -122,7 +131,15 @@ class Session:
         if self._settings.histograms:
             self._summaries.histograms(self._method, relaxed, epoch)
 
-    def _draw_panels(self, queries, database, epoch: int, name: str) -> None:
+    def _draw_plots(self, evaluation: dict[str, dict], epoch: int) -> None:
+        if not self._settings.plots or not plots.available():
+            return
+        record = Record(self._run.path.name, evaluation)
+        for name, drawn in plots.draw_all([record], self._pairs.label_names):
+            plots.save(drawn, self._run.path / "plots" / name)
+            self._summaries.picture(f"plots of the query set/{name}", plots.pixels(drawn), epoch)
+
+    def _draw_panels(self, queries, database, epoch: int, name: str, save: bool = False) -> None:
         if not self._settings.panel_queries:
             return
         for direction in ("I->T", "T->I"):
@@ -131,6 +148,8 @@ class Session:
                 self._pairs, queries, database, asked, answered, self._settings.panel_queries
             )
             self._summaries.picture(f"{name}/{direction}", panel, epoch)
+            if save:
+                save_panel(self._run.path / "panels" / panel_name(direction), panel)
 
     def _encode(self, rows: np.ndarray):
         return encode(self._method, self._pairs, self._features, rows)

@@ -155,8 +155,23 @@ class Settings:
         choices=("teacher", "graph", "both", "apart"),
     )
 
+    ties: str = _setting(
+        "policy for ties of Hamming distance: the expectation over their orders, the order of the database, "
+        "items that share most labels first, or last; validation is tie-aware",
+        section="Evaluation",
+        choices=("tie-aware", "stable", "optimistic", "pessimistic"),
+    )
+    cutoffs: str = _setting(
+        "ranks n of precision, recall, NDCG, ACG and both kinds of mAP@n, such as 10,100,1000"
+    )
+    without_relevant: str = _setting(
+        "queries without a relevant item count 0, or are left out of the means", choices=("zero", "skip")
+    )
+
+    plots: bool = _setting("plots of what was measured, where matplotlib is installed (the extra plots)")
+
     panel_queries: int = _setting(
-        "queries on the panel of pictures; 0: no panel", section="TensorBoard", minimum=0, maximum=32
+        "queries on the panels of pictures; 0: no panels", section="TensorBoard", minimum=0, maximum=32
     )
     histograms: bool = _setting("histograms of weights and relaxed codes after every outer epoch")
 
@@ -166,6 +181,11 @@ class Settings:
         "precision of the networks", choices=("float32", "mixed_bfloat16", "mixed_float16")
     )
     jit_compile: bool = _setting("compile the training steps with XLA, which was slower on the CPU measured")
+
+
+def cutoff_ranks(settings: Settings) -> tuple[int, ...]:
+    """The setting `cutoffs` as numbers, ascending."""
+    return tuple(sorted({int(rank) for rank in settings.cutoffs.split(",")}))
 
 
 def known_presets() -> tuple[str, ...]:
@@ -293,6 +313,10 @@ def _check_combinations(settings: Settings) -> None:
         raise SettingError(
             f"teacher is False and graph is {settings.graph!r}; without a teacher codes come from the graph "
             "'label' only"
+        )
+    if not all(rank.isdigit() and int(rank) > 0 for rank in settings.cutoffs.split(",")):
+        raise SettingError(
+            f"cutoffs is {settings.cutoffs!r}; expected positive whole numbers such as '10,100,1000'"
         )
     if settings.QUERY_SIZE == 0 or settings.TRAINING_SIZE == 0 or settings.DATABASE_SIZE == 0:
         raise SettingError(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gch.errors import RunError
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -39,6 +41,18 @@ def write_json(path: str | os.PathLike, value: object) -> None:
     """Writes `value` to `path` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike) -> object:
+    """The value of a JSON file.
+
+    Raises:
+      RunError: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read as JSON, {error}") from error
 
 
 def digest(*parts: np.ndarray | bytes | str | int | float | None) -> str:

@@ -6,16 +6,8 @@ import numpy as np
 
 from gch.data.pairs import Pairs
 from gch.evaluation.coded import CodedItems, coded_items
-from gch.evaluation.evaluate import mean_average_precision
 from gch.methods.method import Method
 from gch.networks.inference import VECTOR_BATCH, infer, sequential_images, slices
-
-DIRECTIONS = {
-    "I->T": ("image", "text"),
-    "T->I": ("text", "image"),
-    "I->I": ("image", "image"),
-    "T->T": ("text", "text"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +26,9 @@ class Encoded:
     labels: np.ndarray
     rows: np.ndarray
 
-    def coded(self, modality: str) -> CodedItems:
-        """Binary codes of the 'image' or the 'text', with the labels."""
-        return coded_items(getattr(self, modality), self.labels)
+    def coded(self) -> dict[str, CodedItems]:
+        """Binary codes of 'image' and 'text', with the labels."""
+        return {modality: coded_items(getattr(self, modality), self.labels) for modality in ("image", "text")}
 
     def only(self, chosen: np.ndarray) -> "Encoded":
         """The items where `chosen`, bool (n,), is true."""
@@ -63,11 +55,3 @@ def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.n
         labels=pairs.labels[rows],
         rows=rows,
     )
-
-
-def map_by_direction(queries: Encoded, database: Encoded) -> dict[str, float]:
-    """Tie-aware mAP of every direction: I->T ranks the database's texts for image queries, and so on."""
-    return {
-        direction: mean_average_precision(queries.coded(asked), database.coded(answered))
-        for direction, (asked, answered) in DIRECTIONS.items()
-    }

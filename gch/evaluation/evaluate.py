@@ -14,6 +14,7 @@ from gch.evaluation.intervals import Interval, mean_interval
 from gch.evaluation.ties import POLICIES, grouped
 
 RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
+RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of the curve of precision
 CUTOFFS = (10, 100, 1000)
 RADIUS = 2  # of the precision within a Hamming radius
 WITHOUT_RELEVANT = ("zero", "skip")
@@ -34,8 +35,10 @@ class Evaluation:
       radius_precision, radius_recall: float64 (K + 1,), means over the queries, within every Hamming radius;
         the precision is of the queries for which an item lies within it, NaN where there is none.
       recall_precision: float64 (20,), mean precision where .05, .1 ... 1 of the relevant items are found.
+      rank_precision: float64 (R,), mean precision of the first n items, tie-aware, for the n of RANKS <= N.
       relevant_pairs, other_pairs: int64 (K + 1,), pairs of query and item at each distance, by relevance.
       labels: uint8 (Q, C), of the queries.
+      bits: K.
       database: N.
     """
 
@@ -47,9 +50,11 @@ class Evaluation:
     radius_precision: np.ndarray
     radius_recall: np.ndarray
     recall_precision: np.ndarray
+    rank_precision: np.ndarray
     relevant_pairs: np.ndarray
     other_pairs: np.ndarray
     labels: np.ndarray
+    bits: int
     database: int
 
     def mean(self, values: np.ndarray) -> float:
@@ -106,6 +111,8 @@ def evaluate(
     has_relevant, inside = np.zeros(len(queries), bool), np.zeros(len(queries))
     radius = np.zeros((3, queries.bits + 1))  # sums of precision and recall, queries with an item within
     recall_precision = np.zeros(len(RECALL_LEVELS))
+    ranks = [rank for rank in RANKS if rank <= len(database)]
+    rank_precision = np.zeros(len(ranks))
     pairs = np.zeros((2, queries.bits + 1), np.int64)
     for part, counts in _blocks(queries, database, most_labels(queries)):
         tied = grouped(counts, "tie-aware")
@@ -114,6 +121,7 @@ def evaluate(
         inside[part] = np.nan_to_num(precision[:, min(RADIUS, queries.bits)])
         radius += np.nansum([precision, recall, ~np.isnan(precision)], axis=1)
         recall_precision += measures.precision_at_recall(tied, RECALL_LEVELS).sum(axis=0)
+        rank_precision += [measures.precision_at(tied, rank).sum() for rank in ranks]
         pairs += [tied.relevant.sum(axis=0), (tied.items - tied.relevant).sum(axis=0)]
         for policy in policies:
             for rows, module, ranking in _rankings(queries, database, part, counts, policy):
@@ -133,9 +141,11 @@ def evaluate(
         ),
         radius_recall=radius[1] / counting,
         recall_precision=recall_precision / counting,
+        rank_precision=rank_precision / counting,
         relevant_pairs=pairs[0],
         other_pairs=pairs[1],
         labels=queries.labels,
+        bits=queries.bits,
         database=len(database),
     )
 

@@ -2,18 +2,19 @@
 
 import numpy as np
 
-from gch.evaluation.evaluate import RECALL_LEVELS, Evaluation
+from gch.evaluation.evaluate import RANKS, RECALL_LEVELS, Evaluation
 
 
 def figures(found: Evaluation) -> dict:
     """Means with their intervals, curves and counts; a figure that is not there is None.
 
     Returns:
-      queries, queries_without_relevant and what those count; retrieval, the size of the database; the policy
-      for ties; by measure the mean and the bounds of its 95 % interval over draws of queries; mAP by policy
-      and by label; the curves.
+      bits; queries, queries_without_relevant and what those count; retrieval, the size of the database; the
+      policy for ties; by measure the mean and the bounds of its 95 % interval over draws of queries; mAP by
+      policy and by label; the curves.
     """
     return {
+        "bits": found.bits,
         "queries": len(found.has_relevant),
         "queries_without_relevant": int((~found.has_relevant).sum()),
         "without_relevant": found.without_relevant,
@@ -24,6 +25,10 @@ def figures(found: Evaluation) -> dict:
         "mAP_by_label": _plain(found.label_map()),
         "radius": {"precision": _plain(found.radius_precision), "recall": _plain(found.radius_recall)},
         "recall_level": {"recall": _plain(RECALL_LEVELS), "precision": _plain(found.recall_precision)},
+        "rank": {
+            "rank": list(RANKS[: len(found.rank_precision)]),
+            "precision": _plain(found.rank_precision),
+        },
         "pairs_at_distance": {
             "relevant": found.relevant_pairs.tolist(),
             "other": found.other_pairs.tolist(),

@@ -1,6 +1,7 @@
 """A panel of pictures: queries with what they retrieve, right and wrong marked."""
 
 import textwrap
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -8,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from gch.codes import binarize
 from gch.data.pairs import Pairs
 from gch.evaluation.encoding import Encoded
+from gch.storage import atomic_path
 
 TILE = 128
 FRAME = 4
@@ -54,6 +56,17 @@ def retrieval_panel(
             tile = _tile(pairs, int(database.rows[item]), answered, colour, int(distances[line, item]))
             panel.paste(tile, (3 * GAP + (column + 1) * cell, y))
     return np.asarray(panel)
+
+
+def panel_name(direction: str) -> str:
+    """File name of the panel of a direction, such as 'I-T.png' of 'I->T'."""
+    return direction.replace("->", "-") + ".png"
+
+
+def save_panel(path: Path, panel: np.ndarray) -> None:
+    """Saves a panel as PNG."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(panel).save(temporary)
 
 
 def _tile(

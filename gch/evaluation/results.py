@@ -10,8 +10,9 @@ import scipy.io
 
 from gch import __version__
 from gch.codes import binarize, bit_agreement, code_statistics
-from gch.evaluation.encoding import DIRECTIONS, Encoded, map_by_direction
-from gch.evaluation.evaluate import Evaluation, evaluate
+from gch.evaluation.directions import map_by_direction
+from gch.evaluation.encoding import Encoded
+from gch.evaluation.evaluate import Evaluation
 from gch.evaluation.figures import figures
 from gch.storage import atomic_path, write_json
 
@@ -36,14 +37,6 @@ def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
         scipy.io.savemat(temporary, arrays, do_compression=True)
 
 
-def evaluate_directions(queries: Encoded, database: Encoded) -> dict[str, Evaluation]:
-    """All measures of every direction."""
-    return {
-        direction: evaluate(queries.coded(asked), database.coded(answered))
-        for direction, (asked, answered) in DIRECTIONS.items()
-    }
-
-
 def test_figures(
     queries: Encoded, database: Encoded, evaluations: dict[str, Evaluation], training: np.ndarray
 ) -> dict:
@@ -56,13 +49,16 @@ def test_figures(
       training: int64, rows of the training items. A method may know those of the retrieval set by heart, so
         mAP is also told over the others alone (None where there are no others).
     """
+    first = evaluations["I->T"]
     new = database.only(~np.isin(database.rows, training))
     return {
         "mAP": {direction: found.mean(found.values["mAP"]) for direction, found in evaluations.items()},
-        "mAP_not_trained_on": map_by_direction(queries, new) if len(new.rows) else None,
-        "mAP_policy": "tie-aware, whole retrieval set, a query without a relevant item counts 0",
+        "mAP_not_trained_on": map_by_direction(queries.coded(), new.coded()) if len(new.rows) else None,
+        "mAP_policy": f"{first.ties}, whole retrieval set, a query without a relevant item "
+        + ("counts 0" if first.without_relevant == "zero" else "is left out")
+        + "; items not trained on: tie-aware, counts 0",
         "queries": len(queries.rows),
-        "queries_without_relevant": int((~evaluations["I->T"].has_relevant).sum()),
+        "queries_without_relevant": int((~first.has_relevant).sum()),
         "retrieval": len(database.rows),
         "retrieval_not_trained_on": len(new.rows),
         "evaluation": {direction: figures(found) for direction, found in evaluations.items()},

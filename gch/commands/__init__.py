@@ -1,0 +1,1 @@
+"""What `python main_itpair.py` can do beside training and testing."""

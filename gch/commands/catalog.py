@@ -1,0 +1,79 @@
+"""The commands, known without loading what they need."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gch.settings import Settings
+
+
+class Flag(NamedTuple):
+    """A flag that is no setting; its type is that of its default: str, int or bool."""
+
+    name: str
+    default: object
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Attributes:
+    usage: the words and flags that follow the program's name.
+    meaning: what it does.
+    flags: beside the settings.
+    module: holds `run`, which takes the same as `run` here.
+    """
+
+    usage: str
+    meaning: str
+    flags: tuple[Flag, ...]
+    module: str
+
+    def run(
+        self,
+        words: list[str],
+        options: dict[str, object],
+        given: dict[str, object],
+        load: Callable[[dict[str, object]], Settings],
+    ) -> None:
+        """Runs the command.
+
+        Args:
+          words: the other words of the command line.
+          options: values of `flags` by name.
+          given: the settings that were given as flags, by name.
+          load: makes settings of setting.py and flags.
+        """
+        importlib.import_module(self.module).run(words, options, given, load)
+
+
+COMMANDS = {
+    "eval": Command(
+        usage="eval CODES [CODES ...] [--out=FOLDER] [--SETTING=VALUE ...]",
+        meaning="Measures saved codes: .mat, .npz or .npy files of any tool, or folders of runs.",
+        flags=(
+            Flag("out", "evaluation", "folder of results.json, results.csv, table.md, table.tex and plots"),
+        ),
+        module="gch.commands.evaluate",
+    ),
+    "report": Command(
+        usage="report RUN [RUN ...] [--out=FILE]",
+        meaning="Writes one HTML page that compares runs: settings, measures, plots, pictures.",
+        flags=(Flag("out", "report.html", "the page"),),
+        module="gch.commands.report",
+    ),
+    "sweep": Command(
+        usage="sweep [--bits=16,32,64] [--methods=gch] [--seeds=0,1,2] [--jobs=1] [--SETTING=VALUE ...]",
+        meaning="Trains and tests every combination, and tells mean and deviation over the seeds. Finished "
+        "runs are not repeated, and those that were stopped go on.",
+        flags=(
+            Flag("bits", "16,32,64", "lengths of the codes"),
+            Flag("methods", "gch", "methods, or presets such as reference"),
+            Flag("seeds", "0,1,2", "seeds"),
+            Flag("jobs", 1, "runs side by side, each on its share of the cores"),
+            Flag("out", "sweep", "folder of the tables: sweep.md, sweep.tex and sweep.csv"),
+        ),
+        module="gch.commands.sweep",
+    ),
+}

@@ -1,0 +1,108 @@
+"""eval: measures saved codes, of this project or of any tool."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gch import __version__
+from gch.errors import RunError, SettingError
+from gch.evaluation.codes_file import SavedCodes, read_codes
+from gch.evaluation.directions import evaluate_directions
+from gch.evaluation.figures import figures
+from gch.reporting import plots, tables
+from gch.reporting.record import Record
+from gch.settings import Settings, cutoff_ranks
+from gch.storage import atomic_path, file_digest, read_json, write_json
+
+CROSS = ("I->T", "T->I")
+
+
+def run(
+    words: Sequence[str],
+    options: dict[str, object],
+    given: dict[str, object],
+    load: Callable[[dict[str, object]], Settings],
+) -> None:
+    """Evaluates files of codes, prints a table, and saves it with everything else that was measured.
+
+    Args:
+      words: paths, see `gch.evaluation.codes_file.read_codes`.
+      options: `out`, the folder to save to.
+      given: settings by flag, of which those of the section Evaluation count.
+      load: makes settings of them.
+
+    Raises:
+      DataError: a file is not one of codes; all are read before any is evaluated.
+      RunError: the folder of the results holds those of other files.
+      SettingError: no path was given.
+    """
+    if not words:
+        raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
+    settings, out = load(given), Path(options["out"])
+    saved = [read_codes(Path(path)) for path in words]
+    digests = {str(codes.path): _digest(codes.path) for codes in saved}
+    _require_own(out, digests)
+    names = _names([codes.path for codes in saved])
+    records = [_record(codes, name, settings) for codes, name in zip(saved, names, strict=True)]
+    header, lines = tables.rows(records, CROSS)
+    print(tables.plain(header, lines))
+    for note in tables.notes(records):
+        print(note)
+    _save(out, records, digests, header, lines)
+    if settings.plots and plots.available():
+        for name, drawn in plots.draw_all(records):
+            plots.save(drawn, out / "plots" / name)
+        print(f"Plots in {out / 'plots'}")
+    elif settings.plots:
+        print(plots.NEEDED)
+
+
+def _record(codes: SavedCodes, name: str, settings: Settings) -> Record:
+    found = evaluate_directions(
+        codes.queries,
+        codes.database,
+        cutoffs=cutoff_ranks(settings),
+        ties=settings.ties,
+        without_relevant=settings.without_relevant,
+    )
+    return Record(name, {direction: figures(evaluation) for direction, evaluation in found.items()})
+
+
+def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header, lines) -> None:
+    texts = {
+        "results.csv": tables.comma_separated(records),
+        "table.md": tables.markdown(header, lines) + "\n",
+        "table.tex": tables.latex(header, lines) + "\n",
+    }
+    for name, text in texts.items():
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    evaluations = {record.name: record.directions for record in records}
+    write_json(
+        out / "results.json", {"files": digests, "evaluations": evaluations, "versions": {"gch": __version__}}
+    )
+    print(f"All measures in {out / 'results.json'} and results.csv, the table in table.md and table.tex")
+
+
+def _require_own(out: Path, digests: dict[str, str]) -> None:
+    """Nothing of other files may be lost."""
+    path = out / "results.json"
+    if not path.exists():
+        return
+    held = read_json(path)
+    if not isinstance(held, dict) or list(held.get("files", ())) != list(digests):
+        raise RunError(f"{path}: holds the results of other files; give another folder by --out")
+
+
+def _digest(path: Path) -> str | None:
+    return file_digest(path) if path.is_file() else None
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Short names that tell the paths apart: the run or folder, the file, or both."""
+    in_run = [path.parent.name if (path.parent / "settings.json").exists() else path.stem for path in paths]
+    if len(set(in_run)) == len(paths):
+        return in_run
+    longer = [f"{path.resolve().parent.name}/{path.name}" for path in paths]
+    if len(set(longer)) == len(paths):
+        return longer
+    return [f"{number}: {path}" for number, path in enumerate(paths, 1)]

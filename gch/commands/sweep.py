@@ -1,0 +1,140 @@
+"""sweep: runs of every combination of method, length and seed, and their table."""
+
+import dataclasses
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gch.data.names import file_name
+from gch.errors import RunError, SettingError
+from gch.reporting import tables
+from gch.reporting.record import read_run
+from gch.run import FREE_SETTINGS, run_name
+from gch.settings import METHODS, Settings, check_value, known_presets
+from gch.storage import atomic_path
+
+VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
+
+
+def run(
+    words: Sequence[str],
+    options: dict[str, object],
+    given: dict[str, object],
+    load: Callable[[dict[str, object]], Settings],
+) -> None:
+    """Runs what is not finished, one process each, and writes the table of means and deviations.
+
+    Args:
+      words: none.
+      options: `bits`, `methods`, `seeds` as lists with commas, `jobs`, and `out`, the folder of the tables.
+      given: settings by flag; every run gets them.
+      load: makes settings of them.
+
+    Raises:
+      SettingError: a value is wrong, or a flag is given that the sweep varies.
+      RunError: a run's folder holds one with other settings, or a run failed.
+    """
+    if words:
+        raise SettingError(f"sweep: {words[0]!r} is not understood; all is said by flags")
+    varied = [name for name in VARIED if name in given]
+    if varied:
+        raise SettingError(f"sweep: --{varied[0]} is what it varies; use --bits, --methods and --seeds")
+    if options["jobs"] < 1:
+        raise SettingError(f"sweep: jobs is {options['jobs']}; expected at least 1")
+    bits, seeds = _numbers("bits", options["bits"], "bit"), _numbers("seeds", options["seeds"], "seed")
+    kinds = [_kind(name) for name in str(options["methods"]).split(",")]
+    runs = [
+        _Run(given | kind | {"bit": bit, "seed": seed}, load)
+        for kind, bit, seed in itertools.product(kinds, bits, seeds)
+    ]
+    unfinished = [one for one in runs if not one.finished()]
+    print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
+    threads = max(1, (os.cpu_count() or 1) // options["jobs"]) if options["jobs"] > 1 else 0
+    with ThreadPoolExecutor(options["jobs"]) as pool:
+        for failed in [pool.submit(one.train, threads) for one in unfinished]:
+            failed.result()
+    records = [read_run(one.folder) for one in runs]
+    header, lines = tables.over_seeds(records)
+    print(tables.plain(header, lines))
+    out = Path(options["out"])
+    texts = {
+        "sweep.md": tables.markdown(header, lines),
+        "sweep.tex": tables.latex(header, lines),
+        "sweep.csv": tables.comma_separated(records),
+    }
+    for name, text in texts.items():
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
+    print(f"Tables in {out}; compare the runs: python {sys.argv[0]} report {runs[0].folder.parent}/*")
+
+
+class _Run:
+    """One run of the sweep."""
+
+    def __init__(self, flags: dict[str, object], load: Callable[[dict[str, object]], Settings]):
+        self._flags = flags
+        self._settings = load(flags)
+        name = run_name(self._settings, file_name(self._settings.dataset_dir))
+        self.folder = Path(self._settings.checkpoint_dir) / name
+
+    def finished(self) -> bool:
+        """Whether it was trained and tested.
+
+        Raises:
+          RunError: it was, under other settings.
+        """
+        if not (self.folder / "results.json").exists():
+            return False
+        try:
+            held = read_run(self.folder).settings
+        except RunError:
+            return False  # of a version that did not evaluate: testing it again is quick
+        for name, value in dataclasses.asdict(self._settings).items():
+            if (name not in FREE_SETTINGS or name == "Epoch") and held.get(name) != value:
+                raise RunError(
+                    f"{self.folder}: this run has {name} = {held.get(name)!r}, the sweep wants {value!r}; "
+                    "give another --checkpoint_dir"
+                )
+        return True
+
+    def train(self, threads: int) -> None:
+        """Trains and tests in a process of its own; `threads` 0 leaves their number alone."""
+        command = [sys.executable, sys.argv[0], *(f"--{name}={value}" for name, value in self._flags.items())]
+        # Read by TensorFlow when it starts.
+        limits = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}
+        print(f"{self.folder}: started", flush=True)
+        finished = subprocess.run(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | limits,
+            check=False,
+        )
+        if finished.returncode:
+            last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+            raise RunError(f"{self.folder}: ended with status {finished.returncode}: {last}")
+        print(f"{self.folder}: finished", flush=True)
+
+
+def _numbers(name: str, text: object, setting: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in str(text).split(",")]
+    except ValueError as error:
+        raise SettingError(f"sweep: {name} is {text!r}; expected whole numbers such as '1,2'") from error
+    for number in numbers:
+        check_value(setting, number, where=f"sweep, {name}")
+    return numbers
+
+
+def _kind(name: str) -> dict[str, object]:
+    if name in METHODS:
+        return {"method": name}
+    if name in known_presets():
+        return {"preset": name}
+    known = ", ".join((*METHODS, *known_presets()))
+    raise SettingError(f"sweep: methods holds {name!r}; expected some of {known}")

@@ -1,0 +1,188 @@
+"""Plots of evaluated codes, by matplotlib (the extra 'plots')."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gch.errors import GCHError
+from gch.reporting.record import Record
+from gch.storage import atomic_path
+
+CROSS = ("I->T", "T->I")
+DPI = 110
+MANY = 24  # labels whose names are legible
+NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
+
+
+def available() -> bool:
+    """Whether matplotlib is installed."""
+    import importlib.util
+
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def draw_all(
+    records: Sequence[Record], label_names: Sequence[str] = ()
+) -> Iterator[tuple[str, "matplotlib.figure.Figure"]]:  # noqa: F821 loaded when called
+    """Draws everything that the records allow.
+
+    Args:
+      records: one or more; each is a line or bar of its own.
+      label_names: C names for the plot by label; () for numbers.
+
+    Yields:
+      A name for the file, and the figure.
+
+    Raises:
+      GCHError: matplotlib is not installed.
+    """
+    if not available():
+        raise GCHError(NEEDED)
+    yield "precision_recall", _precision_recall(records)
+    yield "precision_at_n", _precision_at_rank(records)
+    yield "precision_recall_of_radii", _radii(records)
+    yield "distances", _distances(records)
+    yield "map_by_label", _by_label(records, label_names)
+    if len({record.bits for record in records}) > 1:
+        yield "map_by_bits", _by_bits(records)
+
+
+def save(drawn: "matplotlib.figure.Figure", path: Path) -> None:  # noqa: F821
+    """Saves a figure as PNG and SVG; `path` has no suffix."""
+    for suffix in (".svg", ".png"):
+        with atomic_path(path.with_name(path.name + suffix)) as temporary:
+            drawn.savefig(temporary, dpi=DPI, metadata={"Date": None} if suffix == ".svg" else None)
+
+
+def pixels(drawn: "matplotlib.figure.Figure") -> np.ndarray:  # noqa: F821
+    """A figure as uint8 (H, W, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    drawn.set_dpi(DPI)
+    canvas = FigureCanvasAgg(drawn)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _panels(count: int, height: float = 3.8):
+    """A figure with panels side by side; made without pyplot, which keeps every figure in memory."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(5.2 * count, height), layout="constrained")
+    panels = drawn.subplots(1, count, squeeze=False)[0]
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    return drawn, panels
+
+
+def _lines(records: Sequence[Record], x: str, y: str, draw) -> object:
+    """A panel for each cross-modal direction, a line for each record."""
+    drawn, panels = _panels(len(CROSS))
+    for axes, direction in zip(panels, CROSS, strict=True):
+        for record in records:
+            draw(axes, record.directions[direction], record.name)
+        axes.set(title=_arrow(direction), xlabel=x, ylabel=y)
+    if len(records) > 1:
+        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return drawn
+
+
+def _precision_recall(records):
+    def draw(axes, figures, name):
+        curve = figures["recall_level"]
+        axes.plot(curve["recall"], curve["precision"], marker=".", label=name)
+
+    return _lines(records, "recall", "precision", draw)
+
+
+def _precision_at_rank(records):
+    def draw(axes, figures, name):
+        curve = figures["rank"]
+        axes.semilogx(curve["rank"], curve["precision"], marker=".", label=name)
+
+    return _lines(records, "n, number of items shown", "precision at n", draw)
+
+
+def _radii(records):
+    def draw(axes, figures, name):
+        curve = figures["radius"]
+        precision = [np.nan if value is None else value for value in curve["precision"]]
+        axes.plot(curve["recall"], precision, marker=".", label=name)
+
+    return _lines(records, "recall within a Hamming radius", "precision within the radius", draw)
+
+
+def _distances(records):
+    """Shares of the relevant and of the other pairs at each distance, of the first records."""
+    shown = records[:4]
+    drawn, _ = _panels(len(CROSS), height=3.2 * len(shown))
+    drawn.clear()
+    grid = drawn.subplots(len(shown), len(CROSS), squeeze=False, sharex="row")
+    for record, line in zip(shown, grid, strict=True):
+        for axes, direction in zip(line, CROSS, strict=True):
+            pairs = record.directions[direction]["pairs_at_distance"]
+            for kind, colour in (("relevant", "tab:green"), ("other", "tab:red")):
+                count = np.array(pairs[kind])
+                share = count / max(1, count.sum())
+                axes.bar(np.arange(len(share)), share, width=1.0, alpha=0.5, color=colour, label=kind)
+            axes.set(
+                title=f"{record.name}: {_arrow(direction)}" if len(shown) > 1 else _arrow(direction),
+                xlabel="Hamming distance",
+                ylabel="share of the pairs",
+            )
+            axes.title.set_fontsize(9)
+            axes.locator_params(axis="x", integer=True)
+            axes.spines[["top", "right"]].set_visible(False)
+    grid[0][0].legend(title="pairs", fontsize=8)
+    return drawn
+
+
+def _by_label(records, names):
+    count = len(records[0].directions["I->T"]["mAP_by_label"])
+    drawn, panels = _panels(len(CROSS), height=max(3.2, 0.2 * count * min(len(records), 3) + 1.2))
+    shown = records[:3]
+    height = 0.8 / len(shown)
+    for axes, direction in zip(panels, CROSS, strict=True):
+        for number, record in enumerate(shown):
+            values = record.directions[direction]["mAP_by_label"]
+            places = np.arange(len(values)) + (number - (len(shown) - 1) / 2) * height
+            axes.barh(places, [value or 0 for value in values], height, label=record.name)
+        legible = count <= MANY or names
+        axes.set(title=_arrow(direction), xlabel="mAP of the queries with the label")
+        axes.set_yticks(np.arange(count) if legible else [])
+        if legible:
+            axes.set_yticklabels(names or range(count), fontsize=8)
+        axes.margins(y=0.01)
+        axes.invert_yaxis()
+        axes.set_ylabel("label")
+    if len(shown) > 1:
+        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    return drawn
+
+
+def _by_bits(records):
+    """A line for each method, its mean over seeds, and a dot for each record."""
+    drawn, panels = _panels(len(CROSS))
+    methods = list(dict.fromkeys(record.method for record in records))
+    for axes, direction in zip(panels, CROSS, strict=True):
+        for method in methods:
+            mine = [record for record in records if record.method == method]
+            bits = sorted({record.bits for record in mine})
+            of_bits = [[r.mean(direction, "mAP") for r in mine if r.bits == bit] for bit in bits]
+            (line,) = axes.plot(bits, [np.mean(values) for values in of_bits], label=method)
+            for bit, values in zip(bits, of_bits, strict=True):
+                axes.plot([bit] * len(values), values, ".", color=line.get_color())
+        every = sorted({record.bits for record in records})
+        axes.set(title=_arrow(direction), xlabel="bits", ylabel="mAP", xscale="log")
+        axes.set_xticks(every, [str(bit) for bit in every])
+        axes.minorticks_off()
+    panels[0].legend(fontsize=8)
+    return drawn
+
+
+def _arrow(direction: str) -> str:
+    words = {"I": "image", "T": "text"}
+    asked, answered = direction.split("->")
+    return f"{words[asked]} → {words[answered]}"

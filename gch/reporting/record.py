@@ -1,0 +1,61 @@
+"""One evaluated set of codes, as tables, plots and pages need it; read from results.json."""
+
+import dataclasses
+from pathlib import Path
+
+from gch.errors import RunError
+from gch.storage import read_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Attributes:
+    name: what it is called in tables.
+    directions: 'I->T' and so on to the figures of `gch.evaluation.figures.figures`.
+    settings: of the run, by name; empty for codes of other tools.
+    results: all of a run's results.json, empty for codes of other tools.
+    folder: of the run, or None.
+    """
+
+    name: str
+    directions: dict[str, dict]
+    settings: dict[str, object] = dataclasses.field(default_factory=dict)
+    results: dict = dataclasses.field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def bits(self) -> int:
+        """Length of the codes."""
+        return self.directions["I->T"]["bits"]
+
+    @property
+    def method(self) -> str:
+        """Data set, method and preset of a run; the name where these are not known."""
+        parts = [self.settings.get(name) for name in ("dataset_dir", "method", "preset")]
+        return " ".join(str(part) for part in parts if part) or self.name
+
+    def mean(self, direction: str, measure: str) -> float | None:
+        """Mean of a measure; None where it was not measured."""
+        return self.directions[direction]["measures"].get(measure, {}).get("mean")
+
+
+def read_run(folder: Path) -> Record:
+    """The record of a run that was tested.
+
+    Raises:
+      RunError: there is no results.json, it cannot be read, or it is of a version that did not evaluate.
+    """
+    path = Path(folder) / "results.json"
+    if not path.is_file():
+        raise RunError(f"{path}: not found; expected the folder of a run that was tested")
+    results = read_json(path)
+    try:
+        directions, settings = results["evaluation"], results["settings"]
+        record = Record(Path(folder).resolve().name, directions, settings, results, Path(folder))
+        if None in (record.mean("I->T", "mAP"), record.mean("T->I", "mAP")):
+            raise ValueError("no mAP")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{path}: no evaluation in it ({type(error).__name__}: {error}); test the run again"
+        ) from error
+    return record

@@ -1,0 +1,143 @@
+"""Tables of evaluated codes: for the terminal, Markdown, LaTeX and CSV."""
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+
+from gch.reporting.record import Record
+
+CROSS = ("I->T", "T->I")
+POLICIES = ("pessimistic", "stable", "optimistic")
+
+
+def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells: a line for each record and direction.
+
+    mAP by the policy for ties that the codes were evaluated with, its 95 % interval over draws of queries,
+    mAP by the other policies, and the measures at every rank.
+    """
+    figures = [record.directions[direction] for record in records for direction in directions]
+    ranked = [
+        name
+        for name in dict.fromkeys(name for one in figures for name in one["measures"])
+        if name.startswith(("precision", "NDCG"))
+    ]
+    ties = list(dict.fromkeys(one["ties"] for one in figures))
+    policies = [policy for policy in POLICIES if policy not in ties]
+    header = ["", "bits", "", f"mAP ({', '.join(ties)})", "95 %", *policies, *ranked]
+    lines = []
+    for record in records:
+        for direction in directions:
+            one = record.directions[direction]
+            precision = one["measures"]["mAP"]
+            cells = [record.name, str(one["bits"]), direction, figure(precision["mean"])]
+            cells.append(f"{figure(precision['low'])} to {figure(precision['high'])}")
+            cells += [figure(one["mAP_by_ties"].get(policy)) for policy in policies]
+            cells += [figure(one["measures"].get(name, {}).get("mean")) for name in ranked]
+            lines.append(cells)
+    return header, lines
+
+
+def over_seeds(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs.
+
+    A method is told apart by its name, preset and data set. The last column is the number of runs.
+    """
+    header = ["", "bits", *(f"mAP {direction}" for direction in CROSS), "seconds", "runs"]
+    groups: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.method, record.bits), []).append(record)
+    lines = []
+    for (method, bits), mine in groups.items():
+        means = [spread([record.mean(direction, "mAP") for record in mine]) for direction in CROSS]
+        seconds = [record.results.get("training", {}).get("seconds") for record in mine]
+        told = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
+        lines.append([method, str(bits), *means, told, str(len(mine))])
+    return header, lines
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation (n - 1); a dash where a value is missing."""
+    if None in values:
+        return "-"
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.4f} ± {deviation:.4f}"
+
+
+def notes(records: Sequence[Record]) -> list[str]:
+    """What a reader of the table must know of each record."""
+    said = []
+    for record in records:
+        one = record.directions["I->T"]
+        empty = one["queries_without_relevant"]
+        counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
+        said.append(
+            f"{record.name}: {one['queries']} queries, {empty} of them without a relevant item ({counted}); "
+            f"{one['retrieval']} items ranked, all of them counted in mAP"
+        )
+    return said
+
+
+def figure(value: float | None) -> str:
+    """Four decimals, as differences of a thousandth are told in this field; a dash for none."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Columns of equal width, the first to the left."""
+    every = [header, *lines]
+    widths = [max(len(line[column]) for line in every) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in every
+    )
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    rule = "|---|" + "--:|" * (len(header) - 1)
+    return "\n".join(["| " + " | ".join(header) + " |", rule, *("| " + " | ".join(x) + " |" for x in lines)])
+
+
+def latex(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A tabular for the package booktabs."""
+    escaped = [[_escape(cell) for cell in line] for line in (header, *lines)]
+    body = [" & ".join(line) + r" \\" for line in escaped]
+    columns = "l" + "r" * (len(header) - 1)
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            body[0],
+            r"\midrule",
+            *body[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def comma_separated(records: Sequence[Record]) -> str:
+    """All measures of all directions, a line each, with the bounds of the interval."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["name", "bits", "direction", "ties", "measure", "mean", "low", "high"])
+    for record in records:
+        for direction, one in record.directions.items():
+            start = [record.name, one["bits"], direction]
+            for name, value in one["measures"].items():
+                writer.writerow([*start, one["ties"], name, value["mean"], value["low"], value["high"]])
+            for policy, mean in one["mAP_by_ties"].items():
+                if policy != one["ties"]:
+                    writer.writerow([*start, policy, "mAP", mean, "", ""])
+    return out.getvalue()
+
+
+def _escape(text: str) -> str:
+    for letter in r"&%$#_{}":
+        text = text.replace(letter, "\\" + letter)
+    return text.replace("->", r"$\to$")

@@ -1,0 +1,179 @@
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gch.errors import DataError
+from gch.evaluation.codes_file import read_codes
+from gch.evaluation.evaluate import evaluate
+
+
+def arrays(bits: int = 16) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    codes = {name: random.choice(np.array([-1, 1], np.int8), (5, bits)) for name in ("Qi", "Qt")}
+    codes |= {name: random.choice(np.array([-1, 1], np.int8), (9, bits)) for name in ("Di", "Dt")}
+    labels = {"query_L": random.random((5, 3)) < 0.5, "retrieval_L": random.random((9, 3)) < 0.5}
+    return codes | {name: values.astype(np.uint8) for name, values in labels.items()}
+
+
+def write_hdf5(path, values, matlab: bool):
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in values.items():
+            dataset = file.create_dataset(name, data=array.T if matlab else array)
+            if matlab:
+                dataset.attrs["MATLAB_class"] = np.bytes_("double")
+
+
+def write_npy(folder, values):
+    folder.mkdir()
+    for name, array in values.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+WRITERS = {
+    "v5.mat": lambda path, values: scipy.io.savemat(path, values),
+    "doubles.mat": lambda path, values: scipy.io.savemat(
+        path, {n: a.astype(float) for n, a in values.items()}
+    ),
+    "v73.mat": lambda path, values: write_hdf5(path, values, matlab=True),
+    "h5py.mat": lambda path, values: write_hdf5(path, values, matlab=False),
+    "codes.npz": lambda path, values: np.savez_compressed(path, **values),
+    "folder": write_npy,
+    "sparse.mat": lambda path, values: scipy.io.savemat(
+        path, {n: scipy.sparse.csc_matrix(a) if n.endswith("L") else a for n, a in values.items()}
+    ),
+}
+
+
+def assert_read(path, values):
+    found = read_codes(path)
+    for name, items in (
+        ("Qi", found.queries["image"]),
+        ("Qt", found.queries["text"]),
+        ("Di", found.database["image"]),
+        ("Dt", found.database["text"]),
+    ):
+        np.testing.assert_array_equal(items.codes, np.packbits(values[name] > 0, axis=1))
+        assert items.bits == values[name].shape[1]
+        labels = values["query_L" if name.startswith("Q") else "retrieval_L"]
+        np.testing.assert_array_equal(items.labels, labels)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_kind_of_file_is_read(tmp_path, name):
+    WRITERS[name](tmp_path / name, arrays())
+    assert_read(tmp_path / name, arrays())
+
+
+def test_codes_need_not_fill_their_last_byte(tmp_path):
+    np.savez(tmp_path / "codes.npz", **arrays(bits=12))
+    assert_read(tmp_path / "codes.npz", arrays(bits=12))
+
+
+def test_one_of_the_npy_files_stands_for_its_folder(tmp_path):
+    write_npy(tmp_path / "codes", arrays())
+    assert_read(tmp_path / "codes" / "Di.npy", arrays())
+
+
+def test_the_folder_of_a_run_holds_one_file_of_codes(tmp_path):
+    scipy.io.savemat(tmp_path / "openmoji_16.mat", arrays())
+    np.savez(tmp_path / "split.npz", query=np.arange(3))
+    assert_read(tmp_path, arrays())
+    scipy.io.savemat(tmp_path / "other.mat", arrays())
+    with pytest.raises(DataError, match=r"found openmoji_16\.mat, other\.mat"):
+        read_codes(tmp_path)
+
+
+def test_packed_codes_are_read_as_packed(tmp_path):
+    values = arrays()
+    packed = {n: np.packbits(a > 0, axis=1) if not n.endswith("L") else a for n, a in values.items()}
+    np.savez(tmp_path / "codes.npz", **packed)
+    assert_read(tmp_path / "codes.npz", values)
+
+
+def test_other_names_of_the_field_are_known(tmp_path):
+    values = arrays()
+    names = {
+        "Qi": "q_img",
+        "Qt": "q_txt",
+        "Di": "r_img",
+        "Dt": "r_txt",
+        "query_L": "q_l",
+        "retrieval_L": "r_l",
+    }
+    scipy.io.savemat(tmp_path / "codes.mat", {names[name]: array for name, array in values.items()})
+    assert_read(tmp_path / "codes.mat", values)
+
+
+def changed(name, array):
+    return lambda values: values | {name: array(values[name])}
+
+
+def put(value, dtype=np.float64):
+    def change(array):
+        array = array.astype(dtype)
+        array[1, 2] = value
+        return array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda values: {n: a for n, a in values.items() if n != "Dt"},
+            "array Dt is missing, found Qi, Qt, Di",
+        ),
+        (changed("Qi", put(0)), r"Qi holds 0.0 \(item 1, bit 2\); expected -1 and \+1, or packed"),
+        (changed("Qi", put(np.nan)), "Qi holds nan"),
+        (changed("Dt", lambda array: (array > 0).astype(np.int8)), "Dt holds 0 .*0 and 1 only; expected -1"),
+        (changed("Qt", lambda array: array[:4]), "Qt has 4 items, query_L 5"),
+        (changed("Di", lambda array: array[:, :8]), "Di has codes of 8 bits, Qi of 16"),
+        (changed("query_L", put(2)), r"query_L holds 2.0 \(item 1, label 2\); expected 0 or 1"),
+        (changed("retrieval_L", put(np.nan)), "retrieval_L holds nan"),
+        (changed("query_L", lambda array: array[:, :2]), "retrieval_L has 3 labels, query_L 2"),
+        (changed("Qi", lambda array: array[0]), r"Qi has shape \(16,\)"),
+        (changed("Qi", lambda array: array[:0]), r"Qi has shape \(0, 16\)"),
+        (changed("Qi", lambda array: array.astype(str)), "Qi is of type <U"),
+        (changed("Qi", lambda array: array.astype(complex)), "Qi is of type complex128"),
+    ],
+)
+def test_faults_are_told_with_the_array_and_what_was_found(tmp_path, change, words):
+    path = tmp_path / "codes.npz"
+    np.savez(path, **change(arrays()))
+    with pytest.raises(DataError, match=words) as caught:
+        read_codes(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    for name, content in (("empty.mat", b""), ("text.mat", b"hello " * 100), ("cut.npz", b"PK\x03\x04 cut")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match="not a file of codes"):
+            read_codes(tmp_path / name)
+    with pytest.raises(DataError, match="not found"):
+        read_codes(tmp_path / "nowhere.mat")
+    np.savez(tmp_path / "pickled.npz", **(arrays() | {"Qi": np.array([[{}]], object)}))
+    with pytest.raises(DataError, match=r"not a file of codes.*allow_pickle"):
+        read_codes(tmp_path / "pickled.npz")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_ends_in_a_data_error_or_is_read(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    name = data.draw(st.sampled_from(["v5.mat", "v73.mat", "codes.npz"]))
+    WRITERS[name](folder / name, arrays())
+    content = bytearray((folder / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (folder / name).write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        found = read_codes(folder / name)
+    except DataError:
+        return
+    evaluate(found.queries["image"], found.database["text"])
