@@ -76,7 +76,7 @@ class Session:
             ties=self._settings.ties,
             without_relevant=self._settings.without_relevant,
         )
-        figures = test_figures(queries, database, evaluations, self._split.training)
+        figures = test_figures(queries, database, evaluations, self._split.training, self._pairs.label_names)
         codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
         save_codes(codes, queries, database)
         digests = {
@@ -93,7 +93,7 @@ class Session:
         save_results(self._run.results, figures, self._settings, digests, training)
         self._summaries.scalars(QUERY_MAP, figures["mAP"], best)
         self._draw_panels(queries, database, best, "query set", save=True)
-        self._draw_plots(figures["evaluation"], best)
+        self._draw_plots(figures, best)
         self._summaries.close()
         print(f"Query set, weights of outer epoch {best}: {_words(figures['mAP'])}")
         print(f"Codes in {codes}, figures in {self._run.results}")
@@ -131,11 +131,11 @@ class Session:
         if self._settings.histograms:
             self._summaries.histograms(self._method, relaxed, epoch)
 
-    def _draw_plots(self, evaluation: dict[str, dict], epoch: int) -> None:
+    def _draw_plots(self, figures: dict, epoch: int) -> None:
         if not self._settings.plots or not plots.available():
             return
-        record = Record(self._run.path.name, evaluation)
-        for name, drawn in plots.draw_all([record], self._pairs.label_names):
+        record = Record(self._run.path.name, figures["evaluation"], results=figures)
+        for name, drawn in plots.draw_all([record]):
             plots.save(drawn, self._run.path / "plots" / name)
             self._summaries.picture(f"plots of the query set/{name}", plots.pixels(drawn), epoch)
 

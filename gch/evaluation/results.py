@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -38,7 +39,11 @@ def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
 
 
 def test_figures(
-    queries: Encoded, database: Encoded, evaluations: dict[str, Evaluation], training: np.ndarray
+    queries: Encoded,
+    database: Encoded,
+    evaluations: dict[str, Evaluation],
+    training: np.ndarray,
+    label_names: Sequence[str],
 ) -> dict:
     """What the test phase reports: mAP by direction, all other measures, and statistics of the codes.
 
@@ -48,6 +53,7 @@ def test_figures(
       evaluations: of both, from `evaluate_directions`.
       training: int64, rows of the training items. A method may know those of the retrieval set by heart, so
         mAP is also told over the others alone (None where there are no others).
+      label_names: C names, or none.
     """
     first = evaluations["I->T"]
     new = database.only(~np.isin(database.rows, training))
@@ -61,6 +67,7 @@ def test_figures(
         "queries_without_relevant": int((~first.has_relevant).sum()),
         "retrieval": len(database.rows),
         "retrieval_not_trained_on": len(new.rows),
+        "label_names": list(label_names),
         "evaluation": {direction: figures(found) for direction, found in evaluations.items()},
         "codes": {"query": _code_figures(queries), "retrieval": _code_figures(database)},
     }

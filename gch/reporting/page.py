@@ -6,15 +6,15 @@ import io
 from collections.abc import Sequence
 
 from gch.reporting import tables
-from gch.reporting.plots import DPI
+from gch.reporting.plots import DPI, SHOWN_BY_LABEL, SHOWN_DISTANCES
 from gch.reporting.record import Record
 
 TITLES = {
     "precision_recall": "Precision where a share of the relevant items is found",
     "precision_at_n": "Precision of the first n items",
     "precision_recall_of_radii": "Precision and recall within every Hamming radius",
-    "distances": "Hamming distances of relevant and of other pairs",
-    "map_by_label": "mAP of the queries with each label",
+    "distances": f"Hamming distances of relevant and of other pairs (of at most {SHOWN_DISTANCES} runs)",
+    "map_by_label": f"mAP of the queries with each label (of at most {SHOWN_BY_LABEL} runs)",
     "map_by_bits": "mAP against the length of the codes",
 }
 STYLE = """
@@ -29,7 +29,7 @@ p, li { max-width: 78ch; } .note { color: #5a6572; font-size: 13px; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #e8ebef; white-space: nowrap; }
 th { color: #5a6572; font-weight: 600; } td:first-child, th:first-child { text-align: left; }
-td.best { font-weight: 700; } tr.differs td { background: #fff6dd; }
+tr.differs td { background: #fff6dd; }
 img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
 details { margin-top: 10px; } summary { cursor: pointer; color: #35608f; }
 nav a { margin-right: 14px; color: #35608f; }
@@ -77,22 +77,12 @@ def _measures(records: Sequence[Record]) -> str:
         '<p class="note">The interval holds 95 % of the means when the queries are drawn anew (bootstrap); '
         "it does not tell what another seed of the training would change.</p>"
     )
-    return _table(header, lines, best=_best(lines)) + interval + notes
+    return _table(header, lines) + interval + notes
 
 
 def _seeds(records: Sequence[Record]) -> str:
     header, lines = tables.over_seeds(records)
     return _table(header, lines) if any(int(line[-1]) > 1 for line in lines) else ""
-
-
-def _best(lines: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
-    """Line and column of the largest mAP of each length and direction that more than one run has."""
-    best = set()
-    for key in {(line[1], line[2]) for line in lines}:
-        mine = [number for number, line in enumerate(lines) if (line[1], line[2]) == key]
-        if len(mine) > 1:
-            best.add((max(mine, key=lambda number: lines[number][3]), 3))
-    return best
 
 
 def _plots(drawn: Sequence[tuple[str, object]]) -> str:
@@ -168,14 +158,11 @@ def _settings(records: Sequence[Record]) -> str:
     return f"{short}<details><summary>All settings</summary>{every}</details>"
 
 
-def _table(header, lines, best=frozenset(), marked=frozenset()) -> str:
+def _table(header, lines, marked=frozenset()) -> str:
     head = "".join(f"<th>{_text(cell)}</th>" for cell in header)
     body = []
-    for number, line in enumerate(lines):
-        cells = "".join(
-            f'<td class="best">{_text(cell)}</td>' if (number, column) in best else f"<td>{_text(cell)}</td>"
-            for column, cell in enumerate(line)
-        )
+    for line in lines:
+        cells = "".join(f"<td>{_text(cell)}</td>" for cell in line)
         body.append(f'<tr class="differs">{cells}</tr>' if line[0] in marked else f"<tr>{cells}</tr>")
     return (
         f'<div class="card"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'

@@ -11,7 +11,7 @@ from gch.storage import atomic_path
 
 CROSS = ("I->T", "T->I")
 DPI = 110
-MANY = 24  # labels whose names are legible
+SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records, the first are drawn
 NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
 
 
@@ -22,14 +22,11 @@ def available() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def draw_all(
-    records: Sequence[Record], label_names: Sequence[str] = ()
-) -> Iterator[tuple[str, "matplotlib.figure.Figure"]]:  # noqa: F821 loaded when called
+def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "matplotlib.figure.Figure"]]:  # noqa: F821
     """Draws everything that the records allow.
 
     Args:
-      records: one or more; each is a line or bar of its own.
-      label_names: C names for the plot by label; () for numbers.
+      records: one or more, each with a line of its own; bars show the first of many.
 
     Yields:
       A name for the file, and the figure.
@@ -43,7 +40,7 @@ def draw_all(
     yield "precision_at_n", _precision_at_rank(records)
     yield "precision_recall_of_radii", _radii(records)
     yield "distances", _distances(records)
-    yield "map_by_label", _by_label(records, label_names)
+    yield "map_by_label", _by_label(records)
     if len({record.bits for record in records}) > 1:
         yield "map_by_bits", _by_bits(records)
 
@@ -116,7 +113,7 @@ def _radii(records):
 
 def _distances(records):
     """Shares of the relevant and of the other pairs at each distance, of the first records."""
-    shown = records[:4]
+    shown = records[:SHOWN_DISTANCES]
     drawn, _ = _panels(len(CROSS), height=3.2 * len(shown))
     drawn.clear()
     grid = drawn.subplots(len(shown), len(CROSS), squeeze=False, sharex="row")
@@ -139,24 +136,22 @@ def _distances(records):
     return drawn
 
 
-def _by_label(records, names):
+def _by_label(records):
+    """Bars of the first records."""
+    shown = records[:SHOWN_BY_LABEL]
+    names = records[0].label_names
     count = len(records[0].directions["I->T"]["mAP_by_label"])
-    drawn, panels = _panels(len(CROSS), height=max(3.2, 0.2 * count * min(len(records), 3) + 1.2))
-    shown = records[:3]
-    height = 0.8 / len(shown)
+    drawn, panels = _panels(len(CROSS), height=1.2 + count * (0.1 + 0.08 * len(shown)))
+    width = 0.8 / len(shown)
     for axes, direction in zip(panels, CROSS, strict=True):
         for number, record in enumerate(shown):
             values = record.directions[direction]["mAP_by_label"]
-            places = np.arange(len(values)) + (number - (len(shown) - 1) / 2) * height
-            axes.barh(places, [value or 0 for value in values], height, label=record.name)
-        legible = count <= MANY or names
-        axes.set(title=_arrow(direction), xlabel="mAP of the queries with the label")
-        axes.set_yticks(np.arange(count) if legible else [])
-        if legible:
-            axes.set_yticklabels(names or range(count), fontsize=8)
+            places = np.arange(len(values)) + (number - (len(shown) - 1) / 2) * width
+            axes.barh(places, [value or 0 for value in values], width, label=record.name)
+        axes.set(title=_arrow(direction), xlabel="mAP of the queries with the label", xlim=(0, 1))
+        axes.set_yticks(np.arange(count), names or range(count), fontsize=7)
         axes.margins(y=0.01)
         axes.invert_yaxis()
-        axes.set_ylabel("label")
     if len(shown) > 1:
         drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return drawn

@@ -24,6 +24,11 @@ class Record:
     folder: Path | None = None
 
     @property
+    def label_names(self) -> list[str]:
+        """C names of labels; empty where they are not known."""
+        return self.results.get("label_names") or []
+
+    @property
     def bits(self) -> int:
         """Length of the codes."""
         return self.directions["I->T"]["bits"]

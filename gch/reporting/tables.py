@@ -66,17 +66,21 @@ def spread(values: Sequence[float | None]) -> str:
 
 
 def notes(records: Sequence[Record]) -> list[str]:
-    """What a reader of the table must know of each record."""
-    said = []
+    """What a reader of the table must know of the records; said once where it holds for several."""
+    said: dict[str, list[str]] = {}
     for record in records:
         one = record.directions["I->T"]
-        empty = one["queries_without_relevant"]
-        counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
-        said.append(
-            f"{record.name}: {one['queries']} queries, {empty} of them without a relevant item ({counted}); "
-            f"{one['retrieval']} items ranked, all of them counted in mAP"
-        )
-    return said
+        words = f"{one['queries']} queries"
+        if one["queries_without_relevant"]:
+            counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
+            words += f", {one['queries_without_relevant']} of them without a relevant item ({counted})"
+        else:
+            words += ", all of them with a relevant item"
+        words += f"; mAP over all of the {one['retrieval']} items ranked"
+        said.setdefault(words, []).append(record.name)
+    if len(said) == 1:
+        return list(said)
+    return [f"{', '.join(names)}: {words}" for words, names in said.items()]
 
 
 def figure(value: float | None) -> str:
