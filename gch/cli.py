@@ -57,10 +57,9 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
             from gch.job import run_job
 
             run_job(settings)
-    except SettingError as error:
-        return _complain(program, error, EXIT_USAGE)
     except (GCHError, OSError) as error:
-        return _complain(program, error, EXIT_ERROR)
+        misused = command and isinstance(error, SettingError)
+        return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)
     except KeyboardInterrupt as stop:
         print(
             f"\n{program}: {stop or 'stopped'}; the same command goes on from the last checkpoint",

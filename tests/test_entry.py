@@ -32,10 +32,11 @@ PATIENCE = 300
 class Command:
     """Runs main_itpair.py with small settings in a folder of the test's own."""
 
-    def __init__(self, repository: Path, folder: Path, data: Path):
+    def __init__(self, repository: Path, folder: Path, data: Path, leave_out: tuple[str, ...] = ()):
         self.folder, self._repository = folder, repository
         places = {"DATA_DIR": data, "checkpoint_dir": folder / "runs", "log_dir": folder / "logs"}
-        self._settings = SIZES | SCHEDULE | QUICK | places
+        settings = SIZES | SCHEDULE | QUICK | places
+        self._settings = {name: value for name, value in settings.items() if name not in leave_out}
 
     def start(self, *words: str, **settings) -> subprocess.Popen:
         flags = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
@@ -46,6 +47,7 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
         )
 
     def run(self, *words: str, expect: int = 0, **settings) -> tuple[str, str]:
@@ -168,6 +170,8 @@ def test_tensorboard_finds_everything(finished):
         "settings",
         "relaxed codes/text",
         "validation set/I->T",
+        "plots of the query set/precision_recall",
+        "plots of the query set/map_by_label",
         "query set/T->I",
         "_hparams_/session_start_info",
     } <= names, names
@@ -273,3 +277,32 @@ def test_a_trained_backbone_streams_its_pixels(command):
     command.run("test", backbone="trained", Epoch=1, **settings)
     for name, array in command.codes().items():
         np.testing.assert_array_equal(array, codes[name])
+
+
+def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data):
+    command = Command(repository, tmp_path, data, leave_out=("bit", "seed"))
+    flags = {"bits": "8,16", "seeds": "5", "out": tmp_path / "sweep", "Epoch": 1}
+    sweep = command.start("sweep", **flags)
+    while not sweep.stdout.readline().endswith("finished\n"):
+        assert sweep.poll() is None
+    (first,) = (tmp_path / "runs").glob("*_8_seed5/results.json")
+    written = first.stat().st_mtime_ns
+    os.killpg(sweep.pid, signal.SIGKILL)  # with the run that it has begun
+    sweep.communicate(timeout=PATIENCE)
+    output, _ = command.run("sweep", **flags)
+    assert "Sweep of 2 runs, 1 of them finished before" in output
+    assert first.stat().st_mtime_ns == written
+    lines = (tmp_path / "sweep" / "sweep.md").read_text().splitlines()[2:]
+    for bit, line in zip((8, 16), lines, strict=True):
+        (path,) = (tmp_path / "runs").glob(f"*_{bit}_seed5/results.json")
+        precision = json.loads(path.read_text())["mAP"]["I->T"]
+        assert f"| {bit} | {precision:.4f} ± 0.0000 |" in line
+
+
+def test_eval_of_a_run_finds_what_its_test_found(finished, tmp_path):
+    command, _ = finished
+    output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation", plots=False)
+    results = json.loads((command.run_folder / "results.json").read_text())
+    assert f"{results['mAP']['I->T']:.4f}" in output
+    (evaluation,) = json.loads((tmp_path / "evaluation" / "results.json").read_text())["evaluations"].values()
+    assert evaluation == results["evaluation"]

@@ -1,0 +1,61 @@
+"""Evaluated codes of runs that never were, for the tests of what is made of them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from gch.evaluation.coded import coded_items
+from gch.evaluation.directions import evaluate_directions
+from gch.evaluation.figures import figures
+from gch.reporting.record import Record
+from gch.settings import Settings
+
+
+def random_arrays(seed: int, bits: int = 16) -> dict[str, np.ndarray]:
+    """Arrays of a file of codes: 12 queries, 40 items, 4 labels."""
+    random = np.random.default_rng(seed)
+    labels = random.random((52, 4)) < 0.4
+    tied = random.normal(size=(4, bits))
+    image, text = (np.sign(labels @ tied + random.normal(size=(52, bits))).astype(np.int8) for _ in range(2))
+    return {
+        "Qi": image[:12],
+        "Qt": text[:12],
+        "Di": image[12:],
+        "Dt": text[12:],
+        "query_L": labels[:12].astype(np.uint8),
+        "retrieval_L": labels[12:].astype(np.uint8),
+    }
+
+
+def directions(arrays: dict[str, np.ndarray], **options) -> dict[str, dict]:
+    """Figures of all directions."""
+    queries = {kind: coded_items(arrays[f"Q{kind[0]}"], arrays["query_L"]) for kind in ("image", "text")}
+    database = {kind: coded_items(arrays[f"D{kind[0]}"], arrays["retrieval_L"]) for kind in ("image", "text")}
+    found = evaluate_directions(queries, database, **options)
+    return {direction: figures(evaluation) for direction, evaluation in found.items()}
+
+
+def record(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:
+    """A record in memory."""
+    return Record(name, directions(random_arrays(seed, bits), cutoffs=(5,)), settings)
+
+
+def write_run(folder: Path, settings: Settings, label_names: tuple[str, ...] = ()) -> None:
+    """The results.json of a run with these settings."""
+    code_figures = dict.fromkeys(
+        ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes"), 0.125
+    )
+    results = {
+        "evaluation": directions(random_arrays(settings.seed, settings.bit)),
+        "label_names": list(label_names),
+        "codes": {
+            "retrieval": {"image": code_figures, "text": code_figures},
+            "query": {"image_text_agreement": 0.75},
+        },
+        "training": {"best_epoch": 2, "seconds": 31.0},
+        "settings": dataclasses.asdict(settings),
+    }
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")

@@ -1,0 +1,103 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from records import write_run
+
+from gch.cli import main
+from gch.settings import load_settings
+
+
+@pytest.fixture
+def command(repository, capsys):
+    def run(*arguments):
+        status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def runs(repository, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second <b>"]
+    for folder, changes in zip(folders, ({"seed": 0}, {"seed": 1, "lr_img": 0.5}), strict=True):
+        write_run(folder, load_settings(repository / "setting.py", changes), ("sky", "sea", "tree", "dog"))
+    (folders[0] / "panels").mkdir()
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folders[0] / "panels" / "I-T.png")
+    return folders
+
+
+def test_the_page_holds_all_and_needs_nothing_else(command, runs, tmp_path):
+    status, output, _ = command("report", *runs, f"--out={tmp_path / 'page.html'}")
+    assert status == 0
+    assert "Report of 2 runs" in output
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="(?!data:|#)', text)
+    assert not re.search(r"url\(|@import|<script", text)
+    # Five plots and a panel of pictures; all have one length of codes.
+    assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', text)) == 6
+    for run in runs:
+        precision = json.loads((run / "results.json").read_text())["evaluation"]["I->T"]["measures"]["mAP"]
+        assert f"<td>{precision['mean']:.4f}</td>" in text
+        assert f"{precision['low']:.4f} to {precision['high']:.4f}" in text
+    assert "second &lt;b&gt;" in text
+    assert "<b>" not in text
+
+
+def test_settings_that_differ_stand_apart(command, runs, tmp_path):
+    command("report", *runs, f"--out={tmp_path / 'page.html'}")
+    settings = (tmp_path / "page.html").read_text(encoding="utf-8").split('id="settings"')[1]
+    short, every = settings.split("<details>")
+    assert "<td>lr_img</td><td>0.003</td><td>0.5</td>" in short
+    assert "<td>batch_size</td>" not in short
+    assert "<td>batch_size</td><td>128</td><td>128</td>" in every
+
+
+def test_one_run_makes_a_page_too(command, runs, tmp_path):
+    status, _, _ = command("report", runs[1], f"--out={tmp_path / 'page.html'}")
+    assert status == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "1 run<" in text
+    assert "Mean over the seeds" not in text
+    assert "Queries and what they retrieve" not in text  # no panels were kept
+
+
+def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, runs, tmp_path):
+    page = tmp_path / "page.html"
+    for _ in range(2):
+        assert command("report", runs[0], f"--out={page}")[0] == 0
+    page.write_text("my own page")
+    status, _, error = command("report", runs[0], f"--out={page}")
+    assert status == 1
+    assert "exists and is no report" in error
+    assert page.read_text() == "my own page"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "not found; expected the folder of a run"),
+        ("{", "cannot be read as JSON"),
+        ('{"mAP": {"I->T": 0.5}}', "no evaluation in it"),
+        ("[]", "no evaluation in it"),
+    ],
+)
+def test_folders_without_a_tested_run_are_told(command, tmp_path, content, words):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if content is not None:
+        (folder / "results.json").write_text(content)
+    status, _, error = command("report", folder, f"--out={tmp_path / 'page.html'}")
+    assert status == 1
+    assert words in error
+    assert str(folder) in error
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_without_runs_it_says_what_it_expects(command):
+    status, _, error = command("report")
+    assert status == 2
+    assert "expected folders" in error

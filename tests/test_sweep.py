@@ -1,0 +1,103 @@
+import json
+
+import pytest
+from records import write_run
+
+from gch.cli import main
+from gch.settings import load_settings
+
+
+@pytest.fixture
+def command(repository, capsys, tmp_path):
+    def run(*arguments):
+        places = [f"--checkpoint_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"]
+        status = main(["main_itpair.py", "sweep", *arguments, *places], repository / "setting.py")
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def finished(repository, tmp_path):
+    """Writes what runs that are finished have left."""
+
+    def write(name: str, **settings):
+        write_run(tmp_path / "runs" / name, load_settings(repository / "setting.py", settings))
+
+    return write
+
+
+def test_finished_runs_are_not_repeated_and_their_table_is_told(command, finished, tmp_path):
+    for bit in (8, 16):
+        for seed in (0, 3):
+            finished(f"openmoji_gch_efficientnet-lite0_{bit}_seed{seed}", bit=bit, seed=seed)
+    status, output, _ = command("--bits=8,16", "--seeds=0,3")
+    assert status == 0
+    assert "Sweep of 4 runs, 4 of them finished before" in output
+    lines = (tmp_path / "out" / "sweep.md").read_text().splitlines()
+    assert [line.split(" | ")[0:2] for line in lines[2:]] == [
+        ["| OpenMoji gch", "8"],
+        ["| OpenMoji gch", "16"],
+    ]
+    assert lines[2].endswith("| 31 | 2 |")
+    assert (tmp_path / "out" / "sweep.csv").exists()
+    assert (tmp_path / "out" / "sweep.tex").exists()
+
+
+def test_presets_count_as_methods_and_have_runs_of_their_own(command, finished):
+    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8)
+    finished("openmoji_gch-reference_efficientnet-lite0_8_seed0", bit=8, preset="reference")
+    status, output, _ = command("--bits=8", "--seeds=0", "--methods=gch,reference")
+    assert status == 0
+    assert "OpenMoji gch reference" in output
+
+
+def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(command, finished):
+    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, lr_img=0.5)
+    status, _, error = command("--bits=8", "--seeds=0")
+    assert status == 1
+    assert "has lr_img = 0.5, the sweep wants 0.003" in error
+
+
+def test_other_places_of_data_make_no_other_run(command, finished):
+    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, DATA_DIR="elsewhere")
+    assert command("--bits=8", "--seeds=0")[0] == 0
+
+
+def test_a_run_that_fails_ends_the_sweep_with_its_words(command, tmp_path, monkeypatch, repository):
+    monkeypatch.setattr("sys.argv", [str(repository / "main_itpair.py")])
+    status, _, error = command("--bits=8", "--seeds=0", "--dataset_dir=FLICKR", f"--DATA_DIR={tmp_path}")
+    assert status == 1
+    assert "ended with status 1" in error
+    assert "FLICKR-25K.mat" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bits=many"], "bits is 'many'"),
+        (["--bits=12"], "multiple of 8"),
+        (["--seeds=-1"], "seed is -1"),
+        (["--methods=gch,magic"], "'magic'; expected some of gch"),
+        (["--bit=8"], "--bit is what it varies"),
+        (["--jobs=0"], "jobs is 0"),
+        (["more"], "'more' is not understood"),
+    ],
+)
+def test_a_wrong_command_line_is_told(command, arguments, words):
+    status, _, error = command(*arguments)
+    assert status == 2
+    assert words in error
+
+
+def test_results_of_an_older_version_are_tested_again(command, finished, tmp_path, monkeypatch, repository):
+    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8)
+    path = tmp_path / "runs" / "openmoji_gch_efficientnet-lite0_8_seed0" / "results.json"
+    held = json.loads(path.read_text())
+    del held["evaluation"]
+    path.write_text(json.dumps(held))
+    monkeypatch.setattr("sys.argv", [str(repository / "nowhere.py")])
+    status, output, _ = command("--bits=8", "--seeds=0")
+    assert status == 1  # it tried to, by a program that is not there
+    assert "0 of them finished before" in output
