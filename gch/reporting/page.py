@@ -51,8 +51,8 @@ def page(records: Sequence[Record], drawn: Sequence[tuple[str, object]], mark: s
       mark: a comment to put at its head.
     """
     sections = [
-        ("measures", "Measures", _measures(records)),
         ("seeds", "Mean over the seeds", _seeds(records)),
+        ("measures", "Measures", _measures(records)),
         ("plots", "Plots", _plots(drawn)),
         ("gallery", "Queries and what they retrieve", _gallery(records)),
         ("codes", "Codes and training", _codes(records)),
