@@ -45,6 +45,17 @@ def test_codes_of_any_tool_are_measured_and_told_in_every_form(command, files, t
     assert not (out / "plots").exists()
 
 
+def test_values_of_every_query_are_saved_on_demand(command, files, tmp_path):
+    command(files[0], f"--out={tmp_path}", "--plots=False")
+    assert not (tmp_path / "per_query.npz").exists()
+    command(files[0], f"--out={tmp_path}", "--plots=False", "--per_query")
+    found = json.loads((tmp_path / "results.json").read_text())["evaluations"]["ours"]["T->I"]["measures"]
+    with np.load(tmp_path / "per_query.npz") as held:
+        assert held["ours|T->I|mAP"].shape == (12,)
+        for measure, value in found.items():
+            assert held[f"ours|T->I|{measure}"].mean() == pytest.approx(value["mean"])
+
+
 def test_plots_are_saved_as_png_and_svg(command, files, tmp_path):
     status, _, _ = command(*files, f"--out={tmp_path / 'out'}")
     assert status == 0

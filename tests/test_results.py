@@ -14,15 +14,15 @@ def encoded(rows: np.ndarray) -> Encoded:
 
 
 def figures_of(queries: Encoded, database: Encoded, training: np.ndarray) -> dict:
-    return results_figures(
-        queries, database, evaluate_directions(queries.coded(), database.coded()), training
-    )
+    evaluations = evaluate_directions(queries.coded(), database.coded())
+    return results_figures(queries, database, evaluations, training, label_names=("a", "b", "c"))
 
 
 def test_items_that_were_not_trained_on_are_ranked_apart():
     queries, database = encoded(np.arange(5)), encoded(np.arange(10, 40))
     figures = figures_of(queries, database, training=np.arange(10, 30))
     assert figures["retrieval_not_trained_on"] == 10
+    assert figures["label_names"] == ["a", "b", "c"]
     new = mean_average_precision(queries.coded()["text"], database.coded()["image"].only(slice(20, None)))
     assert figures["mAP_not_trained_on"]["T->I"] == pytest.approx(new)
     assert figures["mAP_not_trained_on"]["T->I"] != figures["mAP"]["T->I"]

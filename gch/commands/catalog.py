@@ -54,6 +54,7 @@ COMMANDS = {
         meaning="Measures saved codes: .mat, .npz or .npy files of any tool, or folders of runs.",
         flags=(
             Flag("out", "evaluation", "folder of results.json, results.csv, table.md, table.tex and plots"),
+            Flag("per_query", False, "also saves the values of every query, in per_query.npz"),
         ),
         module="gch.commands.evaluate",
     ),

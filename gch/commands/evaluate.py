@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gch import __version__
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import SavedCodes, read_codes
 from gch.evaluation.directions import evaluate_directions
+from gch.evaluation.evaluate import Evaluation
 from gch.evaluation.figures import figures
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
@@ -26,7 +29,7 @@ def run(
 
     Args:
       words: paths, see `gch.evaluation.codes_file.read_codes`.
-      options: `out`, the folder to save to.
+      options: `out`, the folder to save to, and `per_query`.
       given: settings by flag, of which those of the section Evaluation count.
       load: makes settings of them.
 
@@ -42,12 +45,18 @@ def run(
     digests = {str(codes.path): _digest(codes.path) for codes in saved}
     _require_own(out, digests)
     names = _names([codes.path for codes in saved])
-    records = [_record(codes, name, settings) for codes, name in zip(saved, names, strict=True)]
+    found = {name: _evaluate(codes, settings) for name, codes in zip(names, saved, strict=True)}
+    records = [
+        Record(name, {direction: figures(one) for direction, one in evaluations.items()})
+        for name, evaluations in found.items()
+    ]
     header, lines = tables.rows(records, CROSS)
     print(tables.plain(header, lines))
     for note in tables.notes(records):
         print(note)
     _save(out, records, digests, header, lines)
+    if options["per_query"]:
+        _save_per_query(out / "per_query.npz", found)
     if settings.plots and plots.available():
         for name, drawn in plots.draw_all(records):
             plots.save(drawn, out / "plots" / name)
@@ -56,15 +65,14 @@ def run(
         print(plots.NEEDED)
 
 
-def _record(codes: SavedCodes, name: str, settings: Settings) -> Record:
-    found = evaluate_directions(
+def _evaluate(codes: SavedCodes, settings: Settings) -> dict[str, Evaluation]:
+    return evaluate_directions(
         codes.queries,
         codes.database,
         cutoffs=cutoff_ranks(settings),
         ties=settings.ties,
         without_relevant=settings.without_relevant,
     )
-    return Record(name, {direction: figures(evaluation) for direction, evaluation in found.items()})
 
 
 def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header, lines) -> None:
@@ -81,6 +89,19 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header,
         out / "results.json", {"files": digests, "evaluations": evaluations, "versions": {"gch": __version__}}
     )
     print(f"All measures in {out / 'results.json'} and results.csv, the table in table.md and table.tex")
+
+
+def _save_per_query(path: Path, found: dict[str, dict[str, Evaluation]]) -> None:
+    """Arrays 'name|direction|measure', float64 (Q,): the values whose means are told."""
+    arrays = {
+        f"{name}|{direction}|{measure}": values
+        for name, evaluations in found.items()
+        for direction, one in evaluations.items()
+        for measure, values in one.values.items()
+    }
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    print(f"Values of every query in {path}")
 
 
 def _require_own(out: Path, digests: dict[str, str]) -> None:
