@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from gch.data.names import file_name
@@ -47,16 +47,14 @@ def run(
         raise SettingError(f"sweep: jobs is {options['jobs']}; expected at least 1")
     bits, seeds = _numbers("bits", options["bits"], "bit"), _numbers("seeds", options["seeds"], "seed")
     kinds = [_kind(name) for name in str(options["methods"]).split(",")]
+    whole = {"phase": "train", "run_name": ""}  # whatever setting.py says
     runs = [
-        _Run(given | kind | {"bit": bit, "seed": seed}, load)
+        _Run(given | whole | kind | {"bit": bit, "seed": seed}, load)
         for kind, bit, seed in itertools.product(kinds, bits, seeds)
     ]
     unfinished = [one for one in runs if not one.finished()]
     print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
-    threads = max(1, (os.cpu_count() or 1) // options["jobs"]) if options["jobs"] > 1 else 0
-    with ThreadPoolExecutor(options["jobs"]) as pool:
-        for failed in [pool.submit(one.train, threads) for one in unfinished]:
-            failed.result()
+    _train(unfinished, options["jobs"])
     records = [read_run(one.folder) for one in runs]
     header, lines = tables.over_seeds(records)
     print(tables.plain(header, lines))
@@ -70,6 +68,17 @@ def run(
         with atomic_path(out / name) as temporary:
             temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
     print(f"Tables in {out}; compare the runs: python {sys.argv[0]} report {runs[0].folder.parent}/*")
+
+
+def _train(runs: Sequence["_Run"], jobs: int) -> None:
+    """Runs side by side; once one fails, or the user stops them, no other begins."""
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        for finished in as_completed([pool.submit(one.train, threads) for one in runs]):
+            finished.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class _Run:
