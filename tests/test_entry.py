@@ -25,7 +25,7 @@ SIZES = {
     "VERIFICATION_SIZE": 80,
 }
 SCHEDULE = {"Epoch": 2, "batch_size": 50, "MAX_ITER": 20, "k_lab": 2, "k_txt": 3, "k_img": 3, "k_gph": 1}
-QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5}
+QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5, "plots": False}
 PATIENCE = 300
 
 
@@ -81,7 +81,7 @@ def command(repository, tmp_path, data):
 def finished(repository, tmp_path_factory, data):
     """A run that was never interrupted, and what it printed."""
     command = Command(repository, tmp_path_factory.mktemp("finished"), data)
-    output, _ = command.run()
+    output, _ = command.run(plots=True)
     return command, output
 
 
@@ -301,7 +301,7 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data):
 
 def test_eval_of_a_run_finds_what_its_test_found(finished, tmp_path):
     command, _ = finished
-    output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation", plots=False)
+    output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation")
     results = json.loads((command.run_folder / "results.json").read_text())
     assert f"{results['mAP']['I->T']:.4f}" in output
     (evaluation,) = json.loads((tmp_path / "evaluation" / "results.json").read_text())["evaluations"].values()

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from gch.evaluation.coded import CodedItems
+from gch.quiet import native_stderr_held
 
 BLOCK_ENTRIES = 2**24  # pairs of query and item that are held at once
 
@@ -17,7 +18,8 @@ def has_gpu() -> bool:
 
 def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
     """See `gch.evaluation.counts.shared_label_counts`."""
-    import tensorflow as tf
+    with native_stderr_held():  # what TensorFlow says when it is loaded
+        import tensorflow as tf
 
     width = most + 1
     size = (queries.bits + 1) * width
