@@ -18,9 +18,10 @@ def has_gpu() -> bool:
 
 def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
     """See `gch.evaluation.counts.shared_label_counts`."""
-    with native_stderr_held():  # what TensorFlow says when it is loaded
+    with native_stderr_held():  # what TensorFlow says when it is loaded and looks for devices
         import tensorflow as tf
 
+        tf.config.list_logical_devices()
     width = most + 1
     size = (queries.bits + 1) * width
     items, item_labels = tf.constant(_signs(database)), tf.constant(database.labels, tf.float32)
