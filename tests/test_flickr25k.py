@@ -50,6 +50,26 @@ def test_reads_every_storage(path):
     assert pairs.images(np.zeros(0, np.int64)).shape == (0, HEIGHT, WIDTH, 3)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"images": "IAll", "YAll": "YAll", "LAll": "LAll"},
+        {"images": "images/IAll", "YAll": "YAll/YAll", "LAll": "LAll/LAll"},
+        {"images": "IAll/IAll", "YAll": "YAll", "LAll": "LAll/LAll"},
+    ],
+)
+def test_other_names_that_go_round_are_known(tmp_path, names):
+    stored = content()
+    path = write(tmp_path / "FLICKR-25K.mat", {names[name]: array for name, array in stored.items()})
+    pairs = open_flickr25k(path)
+    np.testing.assert_array_equal(pairs.texts, stored["YAll"].T)
+    np.testing.assert_array_equal(pairs.labels, stored["LAll"].T)
+    rows = np.array([44, 3, 17])
+    np.testing.assert_array_equal(pairs.images(rows), stored["images"][rows].transpose(0, 3, 2, 1))
+    plain = open_flickr25k(write(tmp_path / "plain.mat", stored))
+    assert pairs.digest == plain.digest
+
+
 def test_rows_and_columns_are_not_swapped(tmp_path):
     arrays = content()
     picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -125,7 +145,7 @@ BROKEN = {
     "truncated": (truncated, "cannot be opened, .*truncated"),
     "no images": (lambda path: write(path, {"YAll": np.ones((2, 3)), "Z": np.ones(1)}), "'images'.*YAll, Z"),
     "no labels": (lambda path: write(path, {k: v for k, v in content().items() if k != "LAll"}), "'LAll'"),
-    "groups": (group, "'images' is a group"),
+    "groups": (group, "'YAll' is a group that holds IAll"),
     "channels last": (
         changed(images=np.zeros((ITEMS, 9, 6, 3), np.uint8)),
         "images has shape .*expected \\(N, 3,",

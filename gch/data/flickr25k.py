@@ -1,7 +1,8 @@
 """MIRFlickr-25K in the field's own file, FLICKR-25K.mat (MATLAB v7.3, which is HDF5).
 
 As h5py shows the arrays, MATLAB's axes reversed: `images` uint8 (N, 3, W, H), `YAll` (D, N) the tags,
-`LAll` (C, N) the labels. The usual file has N 20015, W and H 224, D 1386, C 24.
+`LAll` (C, N) the labels. The usual file has N 20015, W and H 224, D 1386, C 24. Files also go round
+whose images are called `IAll`, or whose arrays lie in groups: `images/IAll`, `YAll/YAll`, `LAll/LAll`.
 """
 
 import functools
@@ -17,7 +18,12 @@ from gch.storage import digest
 
 FILE_NAME = "FLICKR-25K.mat"
 _LAYOUT = "MATLAB v7.3 with images (N, 3, W, H), YAll (1386, N) and LAll (24, N)"
-_ARRAYS = ("images", "YAll", "LAll")
+# The names that an array has in the files that go round; a path leads into a group.
+_ARRAYS = {
+    "images": ("images", "IAll", "images/IAll", "IAll/IAll"),
+    "YAll": ("YAll", "YAll/YAll"),
+    "LAll": ("LAll", "LAll/LAll"),
+}
 _MAX_BLOCK_BYTES = 32 * 2**20
 _DIGESTED_IMAGES = 64
 
@@ -146,13 +152,17 @@ def _open_hdf5(path: Path) -> h5py.File:
 
 
 def _array(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    if name not in file:
+    """The array by the first of its names that the file has."""
+    array = None
+    for known in _ARRAYS[name]:
+        array = file.get(known, array)
+        if isinstance(array, h5py.Dataset):
+            return array
+    if array is None:
         found = ", ".join(file) or "nothing"
         raise DataError(f"{path}: array '{name}' not found, the file holds {found}; expected {_LAYOUT}")
-    array = file[name]
-    if not isinstance(array, h5py.Dataset):
-        raise DataError(f"{path}: '{name}' is a group, expected an array; expected {_LAYOUT}")
-    return array
+    found = ", ".join(array) or "nothing"
+    raise DataError(f"{path}: '{name}' is a group that holds {found}, expected an array; expected {_LAYOUT}")
 
 
 def _image_layout(path: Path, images: h5py.Dataset) -> tuple[tuple[int, int, int, int], int]:
@@ -169,7 +179,7 @@ def _image_layout(path: Path, images: h5py.Dataset) -> tuple[tuple[int, int, int
 
 def _binary_rows(path: Path, array: h5py.Dataset, total: int) -> np.ndarray:
     """Reads 0s and 1s stored as (columns, total), or as (total, columns): uint8 (total, columns)."""
-    name, shape = array.name.strip("/"), array.shape
+    name, shape = array.name.rpartition("/")[2], array.shape
     if len(shape) != 2 or total not in shape or 0 in shape:
         raise DataError(
             f"{path}: {name} has shape {shape}, expected (columns, {total}), as images has {total} rows"
