@@ -45,14 +45,9 @@ def random_items(bits: int, size: str) -> tuple[CodedItems, CodedItems]:
     return items(queries), items(database)
 
 
-def signs(items: CodedItems) -> np.ndarray:
-    """Codes of -1 and +1, float32."""
-    return 2 * np.unpackbits(items.codes, axis=1, count=items.bits).astype(np.float32) - 1
-
-
 def by_argsort(queries: CodedItems, database: CodedItems, dtype: type) -> float:
     """One query after the other, as the originals do."""
-    codes, others = signs(queries).astype(dtype), signs(database).astype(dtype)
+    codes, others = queries.signs().astype(dtype), database.signs().astype(dtype)
     labels, other_labels = queries.labels.astype(dtype), database.labels.astype(dtype)
     total = 0.0
     for code, own in zip(codes, labels, strict=True):
@@ -69,7 +64,7 @@ def by_numpy(queries: CodedItems, database: CodedItems) -> float:
     from gch.evaluation.measures import average_precision
     from gch.evaluation.ties import grouped
 
-    codes, others = signs(queries), signs(database).T
+    codes, others = queries.signs(), database.signs().T
     labels, other_labels = queries.labels.astype(np.float32), database.labels.astype(np.float32).T
     width = queries.bits + 1
     block = max(1, 2**23 // len(database))

@@ -27,6 +27,7 @@ import numpy as np
 import scipy.io
 
 from gch.data.catalog import open_pairs
+from gch.reporting import tables
 
 ENTRY = Path(__file__).parents[1] / "main_itpair.py"
 DIRECTIONS = ("I->T", "T->I")
@@ -158,12 +159,9 @@ HEADER = (
 )  # fmt: skip
 
 
-def markdown(header: tuple[str, ...], rows: list[list[str]]) -> None:
-    """Prints a table."""
-    print("| " + " | ".join(header) + " |")
-    print("|---|" + "--:|" * (len(header) - 1))
-    for cells in rows:
-        print("| " + " | ".join(cells) + " |")
+def print_table(header: tuple[str, ...], rows: list[list[str]]) -> None:
+    """Prints a table of Markdown."""
+    print(tables.markdown(header, rows))
 
 
 def gains(runs: Runs, bits: tuple[int, ...], seeds: list[int]) -> None:
@@ -180,7 +178,7 @@ def gains(runs: Runs, bits: tuple[int, ...], seeds: list[int]) -> None:
             rows.append([direction, str(bit), f"{np.mean(added):+.3f}", f"{min(added):+.3f}"])
     if rows:
         print()
-        markdown(("gain of the graph", "bits", "mean", "smallest of the seeds"), rows)
+        print_table(("gain of the graph", "bits", "mean", "smallest of the seeds"), rows)
 
 
 def graph_codes(found: list[tuple[str, int, list[dict]]]) -> None:
@@ -196,7 +194,7 @@ def graph_codes(found: list[tuple[str, int, list[dict]]]) -> None:
             rows.append([variant, str(bit), *means, f"{agree:.2f}"])
     if rows:
         print()
-        markdown(
+        print_table(
             (
                 "codes of the graph network",
                 "bits",
@@ -227,7 +225,7 @@ def agreement(runs: Runs, dataset: str, data_dir: str, bits: list[int], seeds: l
             shares.append([(codes["Di"] == codes["Dt"])[trained].mean(), query.mean(), *by_words])
         rows.append([str(bit), *(f"{share:.2f}" for share in np.mean(shares, axis=0))])
     names = [f"{first} to {last} words" for first, last in spans]
-    markdown(("bits", "pairs trained on", "query set", *names), rows)
+    print_table(("bits", "pairs trained on", "query set", *names), rows)
 
 
 def plot(runs: Runs, dataset: str, seeds: list[int], bit: int, target: Path) -> None:
@@ -293,7 +291,7 @@ def main() -> None:
         job.result()
     found = [(variant, bit, runs.results(variant, bit, seeds)) for variant in variants for bit in bits]
     print()
-    markdown(HEADER, [row(*one) for one in found if one[2]])
+    print_table(HEADER, [row(*one) for one in found if one[2]])
     gains(runs, bits, seeds)
     graph_codes(found)
 

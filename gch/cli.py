@@ -45,7 +45,7 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
         options = {flag.name: given.pop(flag.name, flag.default) for flag in command.flags} if command else {}
         given |= {} if command else _phase(words)
         load = functools.partial(load_settings, settings_file)
-        settings = load(given)
+        settings = None if command else load(given)  # a command makes its own
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

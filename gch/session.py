@@ -8,7 +8,7 @@ import numpy as np
 from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
-from gch.evaluation.directions import DIRECTIONS, evaluate_directions, map_by_direction
+from gch.evaluation.directions import CROSS, DIRECTIONS, evaluate_directions, map_by_direction
 from gch.evaluation.encoding import encode
 from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
 from gch.evaluation.results import (
@@ -142,7 +142,7 @@ class Session:
     def _draw_panels(self, queries, database, epoch: int, name: str, save: bool = False) -> None:
         if not self._settings.panel_queries:
             return
-        for direction in ("I->T", "T->I"):
+        for direction in CROSS:
             asked, answered = DIRECTIONS[direction]
             panel = retrieval_panel(
                 self._pairs, queries, database, asked, answered, self._settings.panel_queries

@@ -8,15 +8,13 @@ import numpy as np
 from gch import __version__
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import SavedCodes, read_codes
-from gch.evaluation.directions import evaluate_directions
+from gch.evaluation.directions import CROSS, evaluate_directions
 from gch.evaluation.evaluate import Evaluation
 from gch.evaluation.figures import figures
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.settings import Settings, cutoff_ranks
 from gch.storage import atomic_path, file_digest, read_json, write_json
-
-CROSS = ("I->T", "T->I")
 
 
 def run(

@@ -25,6 +25,10 @@ class CodedItems:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def signs(self) -> np.ndarray:
+        """The codes as -1 and +1, float32 (N, K)."""
+        return 2 * np.unpackbits(self.codes, axis=1, count=self.bits).astype(np.float32) - 1
+
     def only(self, chosen: np.ndarray) -> "CodedItems":
         """The items that `chosen`, positions or bool (N,), names."""
         return CodedItems(self.codes[chosen], self.bits, self.labels[chosen])

@@ -24,19 +24,14 @@ def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) ->
         tf.config.list_logical_devices()
     width = most + 1
     size = (queries.bits + 1) * width
-    items, item_labels = tf.constant(_signs(database)), tf.constant(database.labels, tf.float32)
+    items, item_labels = tf.constant(database.signs()), tf.constant(database.labels, tf.float32)
     counts = np.zeros((len(queries), size), np.uint32)
     block = max(1, BLOCK_ENTRIES // max(1, len(database)))
     for start in range(0, len(queries), block):
         part = queries.only(slice(start, start + block))
-        distance = (queries.bits - tf.matmul(tf.constant(_signs(part)), items, transpose_b=True)) / 2
+        distance = (queries.bits - tf.matmul(tf.constant(part.signs()), items, transpose_b=True)) / 2
         shared = tf.matmul(tf.constant(part.labels, tf.float32), item_labels, transpose_b=True)
         cells = tf.cast(distance * width + tf.minimum(shared, float(most)), tf.int32)
         found = tf.math.bincount(cells, minlength=size, maxlength=size, axis=-1)
         counts[start : start + block] = found.numpy()
     return counts.reshape(len(queries), queries.bits + 1, width)
-
-
-def _signs(items: CodedItems) -> np.ndarray:
-    """Codes of -1 and +1, float32 (N, K)."""
-    return 2 * np.unpackbits(items.codes, axis=1, count=items.bits).astype(np.float32) - 1

@@ -11,6 +11,7 @@ DIRECTIONS = {
     "I->I": ("image", "image"),
     "T->T": ("text", "text"),
 }
+CROSS = ("I->T", "T->I")  # the two that methods are judged by
 
 
 def evaluate_directions(

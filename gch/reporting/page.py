@@ -5,6 +5,7 @@ import html
 import io
 from collections.abc import Sequence
 
+from gch.evaluation.directions import CROSS
 from gch.reporting import tables
 from gch.reporting.plots import DPI, SHOWN_BY_LABEL, SHOWN_DISTANCES
 from gch.reporting.record import Record
@@ -71,7 +72,7 @@ def page(records: Sequence[Record], drawn: Sequence[tuple[str, object]], mark: s
 
 
 def _measures(records: Sequence[Record]) -> str:
-    header, lines = tables.rows(records, ("I->T", "T->I"))
+    header, lines = tables.rows(records, CROSS)
     notes = "".join(f'<p class="note">{_text(note)}</p>' for note in tables.notes(records))
     interval = (
         '<p class="note">The interval holds 95 % of the means when the queries are drawn anew (bootstrap); '

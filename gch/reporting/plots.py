@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from gch.errors import GCHError
+from gch.evaluation.directions import CROSS
 from gch.reporting.record import Record
 from gch.storage import atomic_path
 
-CROSS = ("I->T", "T->I")
 DPI = 110
 SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records, the first are drawn
 NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
@@ -62,13 +62,16 @@ def pixels(drawn: "matplotlib.figure.Figure") -> np.ndarray:  # noqa: F821
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
-def _panels(count: int, height: float = 3.8):
-    """A figure with panels side by side; made without pyplot, which keeps every figure in memory."""
+def _panels(height: float = 3.8, rows: int = 1):
+    """A figure with a panel for each cross-modal direction, in one or more rows (rows, 2).
+
+    Made without pyplot, which keeps every figure in memory.
+    """
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(5.2 * count, height), layout="constrained")
-    panels = drawn.subplots(1, count, squeeze=False)[0]
-    for axes in panels:
+    drawn = Figure(figsize=(5.2 * len(CROSS), height), layout="constrained")
+    panels = drawn.subplots(rows, len(CROSS), squeeze=False, sharex="row")
+    for axes in panels.flat:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return drawn, panels
@@ -76,7 +79,7 @@ def _panels(count: int, height: float = 3.8):
 
 def _lines(records: Sequence[Record], x: str, y: str, draw) -> object:
     """A panel for each cross-modal direction, a line for each record."""
-    drawn, panels = _panels(len(CROSS))
+    drawn, (panels,) = _panels()
     for axes, direction in zip(panels, CROSS, strict=True):
         for record in records:
             draw(axes, record.directions[direction], record.name)
@@ -114,9 +117,7 @@ def _radii(records):
 def _distances(records):
     """Shares of the relevant and of the other pairs at each distance, of the first records."""
     shown = records[:SHOWN_DISTANCES]
-    drawn, _ = _panels(len(CROSS), height=3.2 * len(shown))
-    drawn.clear()
-    grid = drawn.subplots(len(shown), len(CROSS), squeeze=False, sharex="row")
+    drawn, grid = _panels(height=3.2 * len(shown), rows=len(shown))
     for record, line in zip(shown, grid, strict=True):
         for axes, direction in zip(line, CROSS, strict=True):
             pairs = record.directions[direction]["pairs_at_distance"]
@@ -131,7 +132,6 @@ def _distances(records):
             )
             axes.title.set_fontsize(9)
             axes.locator_params(axis="x", integer=True)
-            axes.spines[["top", "right"]].set_visible(False)
     grid[0][0].legend(title="pairs", fontsize=8)
     return drawn
 
@@ -141,7 +141,7 @@ def _by_label(records):
     shown = records[:SHOWN_BY_LABEL]
     names = records[0].label_names
     count = len(records[0].directions["I->T"]["mAP_by_label"])
-    drawn, panels = _panels(len(CROSS), height=1.2 + count * (0.1 + 0.08 * len(shown)))
+    drawn, (panels,) = _panels(height=1.2 + count * (0.1 + 0.08 * len(shown)))
     width = 0.8 / len(shown)
     for axes, direction in zip(panels, CROSS, strict=True):
         for number, record in enumerate(shown):
@@ -159,7 +159,7 @@ def _by_label(records):
 
 def _by_bits(records):
     """A line for each method, its mean over seeds, and a dot for each record."""
-    drawn, panels = _panels(len(CROSS))
+    drawn, (panels,) = _panels()
     methods = list(dict.fromkeys(record.method for record in records))
     for axes, direction in zip(panels, CROSS, strict=True):
         for method in methods:

@@ -5,9 +5,9 @@ import io
 import statistics
 from collections.abc import Sequence
 
+from gch.evaluation.directions import CROSS
 from gch.reporting.record import Record
 
-CROSS = ("I->T", "T->I")
 POLICIES = ("pessimistic", "stable", "optimistic")
 
 
