@@ -19,9 +19,19 @@ seed = 0  # of the split, the weights, the batches and dropout
 bit = 64  # length of a code: a multiple of 8
 
 # ---------------------------------------------------------------- data
-dataset_dir = "OpenMoji"  # "OpenMoji" (embedded), "FLICKR" (FLICKR-25K.mat) or "generated"
-DATA_DIR = "data"  # holds FLICKR-25K.mat; caches are written to its folder cache/
+dataset_dir = "OpenMoji"  # "OpenMoji" (embedded), "FLICKR", "NUS-WIDE-TC21", "NUS-WIDE-TC10", "COCO",
+# "files" (others in the field's layouts), "collection" (your own folder), "generated": see data/README.md
+DATA_DIR = "data"  # holds the files, or names one; caches are written to its folder cache/
 image_size = 224
+image_axes = "auto"  # "WH", "HW": which comes first in files of pixels; auto: W in MATLAB's
+fit = "crop"  # "letterbox": how pictures of any size become square
+broken = "skip"  # pictures that cannot be read are left out; "stop": they end the run
+annotations = ""  # collection: name of its .csv or .jsonl file; "": the only one
+vocabulary_size = 2000  # raw texts: most words
+vocabulary_minimum = 2  # training items that must have a word
+ngrams = 1  # free texts: 2 takes pairs of words as well
+stop_words = "english"  # free texts: "" for none, or a file of one word a line
+split = ""  # "random", "sequential" or an index file; "": the files' own, else random
 QUERY_SIZE = -1  # -1: the data set's own, here and below
 DATABASE_SIZE = -1  # the retrieval set; training and validation items belong to it
 TRAINING_SIZE = -1

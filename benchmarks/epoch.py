@@ -129,7 +129,7 @@ def main() -> None:
     chosen = {jit: settings(**common, jit_compile=jit == "on") for jit in given.jit_compile.split(",")}
     base = next(iter(chosen.values()))
 
-    pairs = open_pairs(base.dataset_dir, Path(base.DATA_DIR), base.image_size, base.seed)
+    pairs = open_pairs(base)
     sizes = resolve_sizes(SplitSizes(-1, -1, -1, -1), pairs.default_sizes, len(pairs.labels))
     rows = make_split(len(pairs.labels), sizes, base.seed).training
     print(

@@ -63,7 +63,7 @@ def image_step(settings: Settings, pairs: Pairs, backbone: Backbone) -> Callable
     method = build_method(settings, training_items(pairs, rows, None), backbone)
     stage = next(stage for stage in method.stages if stage.name == "image/label")
     stage.begin()
-    positions, pixels = tf.constant(rows), tf.constant(pairs.images(rows))
+    positions, pixels = tf.constant(rows), tf.constant(pairs.pictures.read(rows))
 
     def step() -> None:
         for loss in stage.update(positions, pixels).values():

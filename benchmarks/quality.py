@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from measuring import settings
 
 from gch.data.catalog import open_pairs
 from gch.reporting import tables
@@ -209,14 +210,14 @@ def graph_codes(found: list[tuple[str, int, list[dict]]]) -> None:
 
 def agreement(runs: Runs, dataset: str, data_dir: str, bits: list[int], seeds: list[int]) -> None:
     """Prints in how many bits the image and the text code of a pair agree, by what is known of the pair."""
-    pairs = open_pairs(dataset, Path(data_dir), image_size=224, seed=0)
+    pairs = open_pairs(settings(dataset_dir=dataset, DATA_DIR=data_dir))
     words = np.count_nonzero(pairs.texts, axis=1)
     spans = ((1, 1), (2, 3), (4, 7), (8, words.max()))
     rows = []
     for bit in bits:
         shares = []
         for path in (runs.path(WHOLE, bit, seed) for seed in seeds):
-            (file,) = path.glob("*.mat")
+            (file,) = path.glob(f"*_{bit}.mat")
             codes, split = scipy.io.loadmat(file), np.load(path / "split.npz")
             query = (codes["Qi"] == codes["Qt"]).mean(axis=1)
             trained = np.isin(split["retrieval"], split["training"])

@@ -10,6 +10,7 @@ file's size. After the first epoch the file is mostly in the system's cache, so 
 """
 
 import argparse
+import dataclasses
 import multiprocessing
 import resource
 import tempfile
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from gch.data.catalog import open_pairs
 from measuring import Seconds, image_step, median, settings, table, timed
 
-from gch.data.flickr25k import FILE_NAME, open_flickr25k
 from gch.data.generated import generate
 from gch.data.pairs import Pairs
 from gch.data.stream import WINDOW, image_batches, reading_errors
@@ -28,6 +29,7 @@ from gch.training.device import configure_device
 
 IMAGE_SIZE = 224
 ITEMS = 2000
+FILE_NAME = "FLICKR-25K.mat"
 CHUNK = 16  # items in a chunk of the temporary file
 
 
@@ -44,7 +46,7 @@ def write_file(folder: Path, items: int) -> Path:
         drawn = generate(items=min(items, 256), labels=24, words=1386, image_size=IMAGE_SIZE)
         for start in range(0, items, len(drawn.labels)):
             count = min(len(drawn.labels), items - start)
-            images[start : start + count] = drawn.pictures[:count].transpose(0, 3, 2, 1)
+            images[start : start + count] = drawn.pictures.array[:count].transpose(0, 3, 2, 1)
         repeated = np.arange(items) % len(drawn.labels)
         file["YAll"] = drawn.texts[repeated].T
         file["LAll"] = drawn.labels[repeated].T
@@ -58,7 +60,7 @@ def stream(pairs: Pairs, rows: np.ndarray, batch: int, epoch: int) -> int:
         return sum(
             len(positions)
             for positions, _ in image_batches(
-                pairs, rows, batch, seed=0, start_step=epoch * steps, steps=steps
+                pairs.pictures, rows, batch, seed=0, start_step=epoch * steps, steps=steps
             )
         )
 
@@ -74,7 +76,7 @@ def measure(path: Path, given: argparse.Namespace) -> None:
         netStr="vggf", backbone="trained", batch_size=given.batch, jit_compile=False, graph="none"
     )
     configure_device(changed)
-    pairs = open_flickr25k(path)
+    pairs = open_pairs(dataclasses.replace(changed, dataset_dir="FLICKR", DATA_DIR=str(path)))
     rows = np.arange(min(given.items, len(pairs.labels)))
     images = len(rows) // given.batch * given.batch
     if not images:

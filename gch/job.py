@@ -5,12 +5,17 @@ TensorFlow is loaded only when settings, data and run folder are known to be sou
 
 from pathlib import Path
 
-from gch.data.catalog import open_pairs
-from gch.data.pairs import Pairs, SplitSizes
-from gch.data.split import Split, load_split, make_split, resolve_sizes, save_split
+from gch.data.catalog import cache_folder, open_pairs
+from gch.data.chosen_split import choose_split
+from gch.data.pairs import Pairs
+from gch.data.shortcomings import shortcomings
+from gch.data.split import Split, load_split, save_split
+from gch.data.split_file import export_split
+from gch.data.texts import with_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.networks.matconvnet import require_weights
 from gch.networks.names import canonical_backbone
+from gch.progress import Progress
 from gch.quiet import native_stderr_held
 from gch.run import RunFolder, run_name
 from gch.settings import Settings
@@ -23,20 +28,23 @@ def run_job(settings: Settings) -> None:
       GCHError: something that the user can mend.
     """
     _require_backbone_files(settings)
-    data_dir = Path(settings.DATA_DIR)
-    pairs = open_pairs(settings.dataset_dir, data_dir, settings.image_size, settings.seed)
-    sizes = _split_sizes(settings, pairs)
+    pairs = open_pairs(settings, Progress())
+    _require_pixels(settings, pairs)
+    split = choose_split(settings, pairs)
     name = run_name(settings, pairs.name)
     run = RunFolder(Path(settings.checkpoint_dir) / name)
     if settings.phase == "test":
         run.open(settings, pairs.digest)
     else:
         run.start(settings, pairs.digest)
-    split = _split(run, sizes, len(pairs.labels), settings.seed)
+    split = _kept_split(run, split, len(pairs.labels))
+    cache = cache_folder(settings)
+    pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
-    parts = ", ".join(f"{size} {part}" for part, size in sizes._asdict().items())
+    parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    cache = (data_dir.parent if data_dir.is_file() else data_dir) / "cache"
+    for line in shortcomings(pairs):
+        print(f"  {line}")
 
     with native_stderr_held():
         from gch.session import Session  # loads TensorFlow
@@ -55,21 +63,16 @@ def _require_backbone_files(settings: Settings) -> None:
         raise WeightsError(f"{name}: not found; netStr expects a Keras model there")
 
 
-def _split_sizes(settings: Settings, pairs: Pairs) -> SplitSizes:
-    requested = SplitSizes(
-        settings.QUERY_SIZE, settings.DATABASE_SIZE, settings.TRAINING_SIZE, settings.VERIFICATION_SIZE
-    )
-    sizes = resolve_sizes(requested, pairs.default_sizes, len(pairs.labels))
-    if settings.batch_size > sizes.training:
+def _require_pixels(settings: Settings, pairs: Pairs) -> None:
+    if pairs.features is not None and settings.backbone == "trained":
         raise SettingError(
-            f"batch_size is {settings.batch_size}, the training set has {sizes.training} items; "
-            "expected a batch no larger than it"
+            f"backbone is 'trained', {pairs.name} has features in place of pixels; expected 'frozen'"
         )
-    return sizes
 
 
-def _split(run: RunFolder, sizes: SplitSizes, total: int, seed: int) -> Split:
-    """The run's own split, drawn once."""
+def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:
+    """The run's own split, noted once."""
     if not run.split.exists():
-        save_split(run.split, make_split(total, sizes, seed))
+        export_split(run.split_for_matlab, chosen)
+        save_split(run.split, chosen)
     return load_split(run.split, total)

@@ -1,7 +1,8 @@
 """The folder of a run: what it holds, and whether it fits the settings it is used with.
 
 settings.json    the settings it was started with, and the digests of data and backbone
-split.npz        rows of the query, retrieval, training and validation items
+split.npz, .mat  rows of the query, retrieval, training and validation items (MATLAB's count from 1)
+vocabulary.json  words of raw texts
 latest/, best/   checkpoints
 history.json     validation figures of every outer epoch
 <dataset>_<bit>.mat, results.json    codes and figures of the test phase
@@ -23,6 +24,8 @@ FREE_SETTINGS = frozenset(
         "phase",
         "Epoch",
         "DATA_DIR",
+        "annotations",
+        "broken",
         "MODEL_DIR",
         "meanpath",
         "preset",
@@ -58,6 +61,8 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path = path
         self.split = path / "split.npz"
+        self.split_for_matlab = path / "split.mat"
+        self.vocabulary = path / "vocabulary.json"
         self.results = path / "results.json"
         self._settings = path / "settings.json"
         self._history = path / "history.json"

@@ -19,7 +19,7 @@ from gch.evaluation.results import (
 )
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
-from gch.networks.backbone import load_backbone
+from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.features import backbone_features
 from gch.reporting import plots
 from gch.reporting.record import Record
@@ -41,16 +41,12 @@ class Session:
     ):
         self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
         print(f"Device: {configure_device(settings)}")
-        self._backbone = load_backbone(
-            settings.netStr,
-            image_size=settings.image_size,
-            start=settings.backbone_start,
-            weights_path=Path(settings.MODEL_DIR),
-            mean_path=settings.meanpath,
-            seed=settings.seed,
-        )
-        run.bind("backbone", self._backbone.digest)
-        self._features = self._read_features(cache) if settings.backbone == "frozen" else None
+        self._backbone = None if pairs.features is not None else self._load_backbone()
+        self._features = pairs.features
+        if self._backbone is None:
+            print(f"Image features of {pairs.features.shape[1]} dimensions come with {pairs.name}")
+        elif settings.backbone == "frozen":
+            self._features = self._read_features(cache)
         items = training_items(pairs, split.training, self._features)
         self._method = build_method(settings, items, self._backbone)
         self._summaries = Summaries(log)
@@ -82,7 +78,7 @@ class Session:
         digests = {
             "data": self._pairs.digest,
             "split": self._split.digest,
-            "backbone": self._backbone.digest,
+            "backbone": self._backbone.digest if self._backbone else None,
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
         training = {
@@ -153,6 +149,19 @@ class Session:
 
     def _encode(self, rows: np.ndarray):
         return encode(self._method, self._pairs, self._features, rows)
+
+    def _load_backbone(self) -> Backbone:
+        settings = self._settings
+        backbone = load_backbone(
+            settings.netStr,
+            image_size=settings.image_size,
+            start=settings.backbone_start,
+            weights_path=Path(settings.MODEL_DIR),
+            mean_path=settings.meanpath,
+            seed=settings.seed,
+        )
+        self._run.bind("backbone", backbone.digest)
+        return backbone
 
     def _read_features(self, cache: Path) -> np.ndarray:
         bar = None

@@ -47,9 +47,31 @@ class Settings:
     )
     bit: int = _setting("length K of a code in bits, a positive multiple of 8", minimum=8)
 
-    dataset_dir: str = _setting("data set: OpenMoji, FLICKR or generated", section="Data")
-    DATA_DIR: str = _setting("folder of the data files (or the .mat file itself) and of the caches")
+    dataset_dir: str = _setting("data set: " + ", ".join(known_datasets()), section="Data")
+    DATA_DIR: str = _setting("folder of the data files (or one of the files) and of the caches")
     image_size: int = _setting("height and width of the images in pixels", minimum=8)
+    image_axes: str = _setting(
+        "which comes first in files of pixels, width or height; auto: W where the channels come before "
+        "them, as MATLAB writes, else H",
+        choices=("auto", "WH", "HW"),
+    )
+    fit: str = _setting(
+        "pictures in files of their own: short side scaled to image_size and centre cropped, or long side "
+        "scaled and the rest filled",
+        choices=("crop", "letterbox"),
+    )
+    broken: str = _setting(
+        "pictures that cannot be read are reported and left out, or end the run", choices=("skip", "stop")
+    )
+    annotations: str = _setting("collection: its CSV or JSON-lines file; '': the only one in the folder")
+    vocabulary_size: int = _setting("raw texts: most words of the vocabulary", minimum=1)
+    vocabulary_minimum: int = _setting("raw texts: training items that must have a word", minimum=1)
+    ngrams: int = _setting("free texts: longest run of words that counts as a word", minimum=1, maximum=5)
+    stop_words: str = _setting("free texts: words left out: english, a file of one a line, '' for none")
+    split: str = _setting(
+        "random by seed, sequential (AGAH's: queries first), or an index file (.npz, .mat); '': the one that "
+        "the files bring, else random"
+    )
     QUERY_SIZE: int = _setting("number of query items; -1: the data set's own", minimum=-1)
     DATABASE_SIZE: int = _setting("number of items in the retrieval set; -1: the data set's own", minimum=-1)
     TRAINING_SIZE: int = _setting("number of retrieval items to train on; -1: the data set's own", minimum=-1)

@@ -73,7 +73,7 @@ def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
         (["--batch_size=501"], ["batch_size is 501", "450 items"]),
         (["--netStr=vggf"], ["imagenet-vgg-f.mat", "MatConvNet", "backbone_start='random'"]),
         (["--netStr=none.keras"], ["none.keras: not found"]),
-        (["--dataset_dir=FLICKR"], ["FLICKR-25K.mat: not found"]),
+        (["--dataset_dir=FLICKR"], ["no data set found for FLICKR", "expected FLICKR-25K.mat"]),
     ],
 )
 def test_what_cannot_work_ends_before_tensorflow_is_needed(command, tmp_path, arguments, words):

@@ -17,7 +17,7 @@ def test_features_are_computed_once_and_then_read(backbone, tmp_path):
     pairs = generate(items=100, image_size=8)
     seen = []
     features = backbone_features(backbone, pairs, tmp_path, lambda done, total: seen.append((done, total)))
-    np.testing.assert_allclose(features, pairs.pictures.mean(axis=(1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(features, pairs.pictures.array.mean(axis=(1, 2)), rtol=1e-5)
     assert seen[-1] == (100, 100)
     seen.clear()
     again = backbone_features(backbone, pairs, tmp_path, lambda done, total: seen.append((done, total)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from sources import opened
 
-from gch.data.catalog import open_pairs
 from gch.data.generated import generate
 from gch.data.names import known_datasets
 from gch.data.pairs import Pairs
@@ -31,7 +31,7 @@ def test_pictures_and_words_both_tell_the_labels(image_size):
     chance = pairs.labels.mean()
     assert chance < 0.25
     assert first_guess_is_right(pairs.texts.astype(float), pairs.labels, training) > 0.8
-    assert first_guess_is_right(colours(pairs.images(np.arange(600))), pairs.labels, training) > 0.8
+    assert first_guess_is_right(colours(pairs.pictures.read(np.arange(600))), pairs.labels, training) > 0.8
 
 
 def test_keeps_the_interface():
@@ -41,7 +41,7 @@ def test_keeps_the_interface():
     assert pairs.labels.shape == (50, 5)
     assert len(pairs.tag_names) == 12
     assert len(pairs.label_names) == 5
-    assert pairs.images(np.array([4, 2])).shape == (2, 20, 20, 3)
+    assert pairs.pictures.read(np.array([4, 2])).shape == (2, 20, 20, 3)
     assert set(pairs.labels.sum(axis=1)) == {1, 2, 3}
     assert pairs.texts.any(axis=1).all()
     assert pairs.default_sizes == (8, 42, 38, 4)
@@ -62,12 +62,14 @@ def test_refuses_arguments_out_of_range(wrong):
 
 def test_catalog_opens_by_name(tmp_path):
     assert "generated" in known_datasets()
-    assert open_pairs("Generated", tmp_path, 16, 3).digest == generate(image_size=16, seed=3).digest
+    assert (
+        opened(tmp_path, "Generated", image_size=16, seed=3).digest == generate(image_size=16, seed=3).digest
+    )
 
 
 def test_catalog_names_the_known(tmp_path):
-    with pytest.raises(SettingError, match="'COCO'; expected one of OpenMoji, FLICKR, generated"):
-        open_pairs("COCO", tmp_path, 224, 0)
+    with pytest.raises(SettingError, match="'Wiki'; expected one of OpenMoji, FLICKR, NUS-WIDE-TC21"):
+        opened(tmp_path, "Wiki")
 
 
 @pytest.mark.parametrize("name", ["FLICKR", "FLICKR-25K", "mirflickr25k"])
@@ -76,10 +78,10 @@ def test_catalog_checks_the_size_of_the_images(tmp_path, name):
 
     with h5py.File(tmp_path / "FLICKR-25K.mat", "w") as file:
         file["images"] = np.zeros((10, 3, 8, 8), np.uint8)
-        file["YAll"], file["LAll"] = np.zeros((4, 10)), np.zeros((2, 10))
-    assert open_pairs(name, tmp_path, 8, 0).name == "flickr25k"
-    with pytest.raises(DataError, match="are 8 x 8, expected 224 x 224"):
-        open_pairs(name, tmp_path, 224, 0)
+        file["YAll"], file["LAll"] = np.ones((4, 10)), np.ones((2, 10))
+    assert opened(tmp_path, name, image_size=8).name == "flickr25k"
+    with pytest.raises(DataError, match="are 8 x 8, expected image_size = 224"):
+        opened(tmp_path, name)
 
 
 def test_data_modules_do_not_load_tensorflow():

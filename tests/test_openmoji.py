@@ -78,7 +78,7 @@ def test_words_fit_labels(pairs):
 
 
 def test_draws_on_white(pairs):
-    images = pairs.images(np.arange(0, len(pairs.texts), 40))
+    images = pairs.pictures.read(np.arange(0, len(pairs.texts), 40))
     assert images.dtype == np.uint8
     assert images.shape[1:] == (SIZE, SIZE, 3)
     assert (images[:, 0, 0] == 255).mean() > 0.9
@@ -89,9 +89,9 @@ def test_draws_on_white(pairs):
 
 def test_reads_rows_in_the_order_asked_for(pairs):
     rows = np.array([7, 3, 7])
-    images = pairs.images(rows)
+    images = pairs.pictures.read(rows)
     np.testing.assert_array_equal(images[0], images[2])
-    np.testing.assert_array_equal(images[1], pairs.images(np.array([3]))[0])
+    np.testing.assert_array_equal(images[1], pairs.pictures.read(np.array([3]))[0])
 
 
 def test_second_opening_reads_the_cache(cache, built, monkeypatch):
@@ -163,7 +163,7 @@ def test_two_builds_at_once_leave_one_whole_set(tmp_path, few):
 def test_another_size_is_another_set(tmp_path, few):
     small, large = open_openmoji(tmp_path, 16), open_openmoji(tmp_path, 24)
     assert small.digest != large.digest
-    assert small.images(np.array([0])).shape == (1, 16, 16, 3)
+    assert small.pictures.read(np.array([0])).shape == (1, 16, 16, 3)
     assert open_openmoji(tmp_path, 16).digest == small.digest
 
 

@@ -39,7 +39,7 @@ def test_the_nearest_picture_is_shown_first(one_query):
     shown = panel[GAP + FRAME :, 3 * GAP + cell + FRAME :][:TILE, :TILE]
     # Away from the corner with the distance, the tile has the colours of item 2, enlarged.
     lower = shown[TILE // 2 :].mean(axis=(0, 1))
-    np.testing.assert_allclose(lower, PAIRS.pictures[2][8:].mean(axis=(0, 1)), atol=6)
+    np.testing.assert_allclose(lower, PAIRS.pictures.array[2][8:].mean(axis=(0, 1)), atol=6)
 
 
 def test_more_queries_than_there_are_and_words_without_names(one_query):

@@ -65,7 +65,7 @@ def test_presets_change_only_what_differs_between_methods(repository):
         ({"teacher": False, "graph": "none"}, ["teacher is False", "'none'"]),
         ({"seed": True}, ["seed is True", "int"]),
         ({"preset": "other"}, ["'other'", "'reference'"]),
-        ({"dataset_dir": "coco"}, ["'coco'", "OpenMoji, FLICKR, generated"]),
+        ({"dataset_dir": "wiki"}, ["'wiki'", "OpenMoji, FLICKR, NUS-WIDE-TC21"]),
         ({"netStr": "resnet"}, ["'resnet'", "efficientnet-lite0, vggf"]),
         ({"QUERY_SIZE": 0}, ["QUERY_SIZE", "positive"]),
         ({"TRAINING_SIZE": 10, "batch_size": 11}, ["batch_size is 11", "TRAINING_SIZE 10"]),

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gch.data.flickr25k import default_sizes
 from gch.data.pairs import SplitSizes
+from gch.data.protocols import default_sizes
 from gch.data.split import load_split, make_split, resolve_sizes, save_split
 from gch.errors import DataError, SettingError
 
@@ -45,6 +45,30 @@ def test_seeds_differ_and_smaller_training_sets_nest():
     np.testing.assert_array_equal(small.query, large.query)
     np.testing.assert_array_equal(small.validation, large.validation)
     assert other.digest != large.digest
+
+
+def test_random_split_is_what_it_was():
+    drawn = np.random.Generator(np.random.PCG64(3)).permutation(12)
+    split = make_split(12, SplitSizes(3, 8, 4, 2), 3)
+    np.testing.assert_array_equal(split.query, sorted(drawn[:3]))
+    np.testing.assert_array_equal(split.retrieval, sorted(drawn[3:11]))
+    np.testing.assert_array_equal(split.validation, sorted(drawn[3:5]))
+    np.testing.assert_array_equal(split.training, sorted(drawn[5:9]))
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_sequential_split_takes_the_rows_in_order(seed):
+    split = make_split(12, SplitSizes(3, 7, 4, 2), seed, "sequential")
+    np.testing.assert_array_equal(split.query, [0, 1, 2])
+    np.testing.assert_array_equal(split.retrieval, [3, 4, 5, 6, 7, 8, 9])
+    np.testing.assert_array_equal(split.training, [3, 4, 5, 6])
+    np.testing.assert_array_equal(split.validation, [7, 8])
+    assert {part.dtype for part in vars(split).values()} == {np.dtype(np.int64)}
+
+
+def test_unknown_order_is_told():
+    with pytest.raises(ValueError, match="'shuffled', expected 'random' or 'sequential'"):
+        make_split(12, SplitSizes(3, 7, 4, 2), 0, "shuffled")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +123,7 @@ def test_impossible_sizes_are_told_with_their_numbers(requested, line):
 def test_resolved_sizes_can_always_be_served(total, shares):
     requested = SplitSizes(*(-1 if share == -1 else int(share * total) for share in shares))
     try:
-        sizes = resolve_sizes(requested, default_sizes(total), total)
+        sizes = resolve_sizes(requested, default_sizes("FLICKR", total), total)
     except SettingError:
         assume(False)
     assert make_split(total, sizes, 0).sizes == sizes
@@ -126,11 +150,19 @@ BROKEN = {
     "negative": ({"query": rows(-1, 0)}, "query: expected ascending"),
     "not ascending": ({"retrieval": rows(3, 2, 4)}, "retrieval: expected ascending"),
     "twice": ({"training": rows(2, 2)}, "training: expected ascending"),
-    "trains on a query": ({"training": rows(1, 2)}, "training: expected rows of the retrieval set"),
-    "validates on a query": ({"validation": rows(0)}, "validation: expected rows of the retrieval set"),
+    "trains on a query": ({"training": rows(1, 2)}, "query and training share row 1"),
+    "validates on a query": ({"validation": rows(0)}, "query and validation share row 0"),
     "retrieves a query": ({"retrieval": rows(1, 2, 3, 4)}, "query and retrieval share row 1"),
     "validates on training": ({"validation": rows(3)}, "training and validation share row 3"),
 }
+
+
+def test_training_and_validation_items_may_lie_outside_of_the_retrieval_set(tmp_path):
+    parts = GOOD | {"retrieval": rows(2)}
+    np.savez(tmp_path / "split.npz", **parts)
+    split = load_split(tmp_path / "split.npz", 5)
+    for name, part in parts.items():
+        np.testing.assert_array_equal(getattr(split, name), part)
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -22,7 +22,7 @@ def items(streamed: bool) -> TrainingItems:
 def recorder(steps: int, reads_images: bool = True):
     """A stage that writes down the positions of its batches and checks that the images are theirs."""
     seen = tf.Variable(tf.zeros([0, BATCH], tf.int64), shape=[None, BATCH], trainable=False)
-    pixels = tf.constant(PAIRS.images(ROWS))
+    pixels = tf.constant(PAIRS.pictures.read(ROWS))
 
     def update(positions, images):
         seen.assign(tf.concat([seen, tf.cast(positions, tf.int64)[None]], axis=0))

@@ -6,8 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gch.data.array_pairs import ArrayPairs
-from gch.data.flickr25k import default_sizes
+from gch.data.array_pictures import ArrayPictures
 from gch.data.generated import generate
 from gch.data.stream import epoch_order, image_batches, reading_errors, sequential_batches
 from gch.errors import DataError, SettingError
@@ -15,24 +14,23 @@ from gch.errors import DataError, SettingError
 ITEMS = 100
 
 
-class Watched(ArrayPairs):
+class Watched(ArrayPictures):
     """Remembers which rows are read together, and fails where told to."""
 
-    def images(self, rows):
+    def read(self, rows):
         self.reads.append(np.array(rows))
         if np.isin(self.broken, rows).any():
             raise DataError(f'photos.mat: images: row {self.broken} unreadable (it\'s "broken")')
-        return super().images(rows)
+        return super().read(rows)
 
 
 def watched(items=ITEMS, block=8, broken=-1):
     pictures = np.zeros((items, 4, 5, 3), np.uint8)
     pictures[...] = np.arange(items, dtype=np.uint8)[:, None, None, None]
-    flat = np.ones((items, 2), np.uint8)
-    pairs = Watched("watched", flat, flat, (), (), default_sizes(items), "", pictures, block)
-    object.__setattr__(pairs, "reads", [])
-    object.__setattr__(pairs, "broken", broken)
-    return pairs
+    found = Watched(pictures, block)
+    object.__setattr__(found, "reads", [])
+    object.__setattr__(found, "broken", broken)
+    return found
 
 
 def collect(dataset):
@@ -73,14 +71,14 @@ def test_order_mixes():
 
 @pytest.mark.parametrize("window", [1, 7, 16, 33, 1000])
 def test_batches_hold_the_images_of_their_positions(window):
-    pairs = watched()
+    pictures = watched()
     rows = np.arange(3, ITEMS, 2)
-    batches = collect(image_batches(pairs, rows, 16, seed=5, window=window))
+    batches = collect(image_batches(pictures, rows, 16, seed=5, window=window))
     assert len(batches) == len(rows) // 16
     for positions, images in batches:
         assert positions.dtype == np.int64
         assert images.dtype == np.uint8
-        np.testing.assert_array_equal(images, pairs.pictures[rows[positions]])
+        np.testing.assert_array_equal(images, pictures.array[rows[positions]])
     seen = np.concatenate([positions for positions, _ in batches])
     assert len(np.unique(seen)) == len(seen) == 48
     np.testing.assert_array_equal(seen, epoch_order(rows, 8, window, (5, 0))[:48])
@@ -113,32 +111,30 @@ def test_stops_at_the_epochs_end_where_no_steps_are_given():
 
 
 def test_reads_window_by_window_and_nothing_beforehand():
-    pairs = watched()
-    collect(image_batches(pairs, np.arange(ITEMS), 10, seed=0, start_step=5, window=32))
-    signature, *windows = pairs.reads
-    assert len(signature) == 1
-    assert [len(rows) for rows in windows] == [14, 32, 4]
+    pictures = watched()
+    collect(image_batches(pictures, np.arange(ITEMS), 10, seed=0, start_step=5, window=32))
+    assert [len(rows) for rows in pictures.reads] == [14, 32, 4]
 
 
 def test_each_block_is_read_about_once():
-    pairs = watched(items=240, block=8)
-    collect(image_batches(pairs, np.arange(240), 16, seed=0, window=60))
-    blocks = np.concatenate([np.unique(rows // 8) for rows in pairs.reads[1:]])
+    pictures = watched(items=240, block=8)
+    collect(image_batches(pictures, np.arange(240), 16, seed=0, window=60))
+    blocks = np.concatenate([np.unique(rows // 8) for rows in pictures.reads])
     assert len(np.unique(blocks)) == 30
     assert len(blocks) <= 30 + 3
 
 
 def test_reads_no_further_ahead_than_its_buffers():
-    pairs = watched(items=240)
+    pictures = watched(items=240)
     with reading_errors():
-        iterator = iter(image_batches(pairs, np.arange(240), 8, seed=0, window=16))
+        iterator = iter(image_batches(pictures, np.arange(240), 8, seed=0, window=16))
         next(iterator)
         threading.Event().wait(0.3)
-    assert sum(len(rows) for rows in pairs.reads) <= 1 + 5 * 16
+    assert sum(len(rows) for rows in pictures.reads) <= 5 * 16
 
 
 def test_runs_inside_a_function():
-    pairs = generate(items=40, image_size=16)
+    pictures = generate(items=40, image_size=16).pictures
     rows = np.arange(30)
 
     @tf.function
@@ -149,7 +145,7 @@ def test_runs_inside_a_function():
             result += tf.reduce_sum(tf.cast(images, tf.int64)) + tf.reduce_sum(positions)
         return result
 
-    dataset = image_batches(pairs, rows, 8, seed=3, steps=9)
+    dataset = image_batches(pictures, rows, 8, seed=3, steps=9)
     expected = sum(
         int(images.sum(dtype=np.int64) + positions.sum()) for positions, images in collect(dataset)
     )
@@ -158,12 +154,12 @@ def test_runs_inside_a_function():
 
 
 def test_sequential_batches_cover_all_in_order():
-    pairs = watched()
+    pictures = watched()
     rows = np.array([9, 4, 77, 0, 5])
-    batches = collect(sequential_batches(pairs, rows, 2))
+    batches = collect(sequential_batches(pictures, rows, 2))
     assert [len(positions) for positions, _ in batches] == [2, 2, 1]
     np.testing.assert_array_equal(np.concatenate([p for p, _ in batches]), np.arange(5))
-    np.testing.assert_array_equal(np.concatenate([i for _, i in batches]), pairs.pictures[rows])
+    np.testing.assert_array_equal(np.concatenate([i for _, i in batches]), pictures.array[rows])
 
 
 LINE = r"^photos.mat: images: row 60 unreadable \(it's \"broken\"\)$"
@@ -172,8 +168,8 @@ LINE = r"^photos.mat: images: row 60 unreadable \(it's \"broken\"\)$"
 @pytest.mark.parametrize(
     "make",
     [
-        lambda pairs: image_batches(pairs, np.arange(ITEMS), 10, seed=0, window=10),
-        lambda pairs: sequential_batches(pairs, np.arange(ITEMS), 10),
+        lambda pictures: image_batches(pictures, np.arange(ITEMS), 10, seed=0, window=10),
+        lambda pictures: sequential_batches(pictures, np.arange(ITEMS), 10),
     ],
 )
 def test_reading_error_reaches_the_loop_as_it_was(make):

@@ -49,6 +49,25 @@ class Command:
 
 
 COMMANDS = {
+    "inspect": Command(
+        usage="inspect [FOLDER | FILE] [--out=FILE] [--SETTING=VALUE ...]",
+        meaning="Tells what a data set holds, draws a sheet of samples, and says what to set to train on it.",
+        flags=(Flag("out", "inspect.png", "the sheet of sample pictures with their words"),),
+        module="gch.commands.inspect",
+    ),
+    "prepare": Command(
+        usage="prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]",
+        meaning="Writes a data set of any size in shards that training reads with little memory. Goes on where "
+        "it was stopped, and mends what is damaged.",
+        flags=(
+            Flag("out", "", "folder of the prepared data set"),
+            Flag("encoding", "jpeg", "of the pictures: jpeg, or raw (no loss, three bytes a pixel)"),
+            Flag("quality", 95, "of JPEG, 1 to 100"),
+            Flag("shard_items", 1024, "pictures in a shard"),
+            Flag("jobs", 0, "shards written side by side; 0: one for each core"),
+        ),
+        module="gch.commands.prepare",
+    ),
     "eval": Command(
         usage="eval CODES [CODES ...] [--out=FOLDER] [--SETTING=VALUE ...]",
         meaning="Measures saved codes: .mat, .npz or .npy files of any tool, or folders of runs.",

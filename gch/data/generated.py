@@ -9,7 +9,7 @@ import colorsys
 
 import numpy as np
 
-from gch.data.array_pairs import ArrayPairs
+from gch.data.array_pictures import ArrayPictures
 from gch.data.pairs import Pairs, SplitSizes
 from gch.errors import SettingError
 from gch.storage import digest
@@ -51,7 +51,7 @@ def generate(
     pictures = np.stack([_picture(random, np.flatnonzero(row), labels, image_size) for row in hot])
     query = items // 6
     validation = (items - query) // 10
-    return ArrayPairs(
+    return Pairs(
         name="generated",
         texts=texts,
         labels=hot,
@@ -59,7 +59,7 @@ def generate(
         label_names=tuple(f"label {c}" for c in range(labels)),
         default_sizes=SplitSizes(query, items - query, items - query - validation, validation),
         digest=digest("generated", texts, hot, pictures),
-        pictures=pictures,
+        pictures=ArrayPictures(pictures),
     )
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.data.array_pairs import ArrayPairs
+from gch.data.array_pictures import ArrayPictures
 from gch.data.openmoji_items import read_items
 from gch.data.pairs import Pairs, SplitSizes
 from gch.errors import DataError, SettingError
@@ -99,7 +99,7 @@ def _load(folder: Path) -> Pairs | None:
     total = len(texts)
     query = min(300, total // 4)
     validation = min(150, total // 8)
-    return ArrayPairs(
+    return Pairs(
         name="openmoji",
         texts=texts,
         labels=labels,
@@ -107,7 +107,7 @@ def _load(folder: Path) -> Pairs | None:
         label_names=tuple(label_names.tolist()),
         default_sizes=SplitSizes(query, total - query, total - query - validation, validation),
         digest=written,
-        pictures=pictures,
+        pictures=ArrayPictures(pictures),
     )
 
 

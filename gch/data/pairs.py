@@ -1,6 +1,8 @@
-"""What every reader of a data set offers to the rest of the project."""
+"""What every reader of a data set hands to the rest of the project."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,38 +20,76 @@ class SplitSizes(NamedTuple):
     validation: int
 
 
-@runtime_checkable
-class Pairs(Protocol):
-    """N image-text pairs with labels. Texts and labels are in memory; images are read when asked for.
+class OwnSplit(NamedTuple):
+    """The split that a data set's own files make: int64 row numbers, ascending.
 
-    Attributes:
-      name: the name of the data set, as it appears in file names, such as 'openmoji'.
-      texts: uint8 or float32 (N, D), bag of words.
-      labels: uint8 (N, C), multi-hot.
-      tag_names: D words, or an empty tuple where the data set does not tell them.
-      label_names: C names, or an empty tuple.
-      default_sizes: the split that the data set's literature uses, or that its size suggests.
-      block: number of consecutive rows that are cheapest to read together (the chunk of the file);
-        1 where any row costs the same.
-      digest: names the content, whatever the file is called: changes with any text, label or image.
+    No query is in another part. Training items need not be in the retrieval set.
     """
 
-    name: str
-    texts: np.ndarray
-    labels: np.ndarray
-    tag_names: tuple[str, ...]
-    label_names: tuple[str, ...]
-    default_sizes: SplitSizes
-    block: int
-    digest: str
+    query: np.ndarray
+    retrieval: np.ndarray
+    training: np.ndarray
 
-    def images(self, rows: np.ndarray) -> np.ndarray:
-        """Reads images.
+
+class Pictures(Protocol):
+    """Where the pixels of N pictures are read from; any thread may read.
+
+    Attributes:
+      size: height and width, in pixels.
+      block: number of consecutive rows that are cheapest to read together (the chunk of the file); 1 where
+        any row costs the same.
+    """
+
+    size: tuple[int, int]
+    block: int
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Reads pictures.
 
         Args:
           rows: int64 (n,), row numbers in 0..N-1, in any order.
 
         Returns:
           uint8 (n, H, W, 3), RGB, in the order of `rows`.
+
+        Raises:
+          DataError: they cannot be read.
         """
         ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Pairs:
+    """N image-text pairs with labels. Texts and labels are in memory or memory-mapped; pixels are read when
+    asked for.
+
+    Attributes:
+      name: the name of the data set, as it appears in file names, such as 'openmoji'.
+      texts: uint8 (N, D), bag of words: 0 and 1, or counts. D is 0 while raw `captions` await a vocabulary.
+      labels: uint8 (N, C), multi-hot.
+      default_sizes: the split that the data set's literature uses, or that its size suggests.
+      digest: names the content, whatever the files are called: changes with any text or label, and with the
+        pictures.
+      tag_names: D words, or an empty tuple where the data set does not tell them.
+      label_names: C names, or an empty tuple.
+      pictures: the pixels, or None where the data set has `features` instead.
+      features: float32 (N, F), features of the images by the network of whoever made the data set.
+      captions: raw texts, a str (free text) or a tuple of str (tags) for each item, or None.
+      ids: what each item is called (its file), or None.
+      own_split: the split that the files make, or None.
+      found: what was read, one line for each array or file.
+    """
+
+    name: str
+    texts: np.ndarray
+    labels: np.ndarray
+    default_sizes: SplitSizes
+    digest: str
+    tag_names: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
+    pictures: Pictures | None = None
+    features: np.ndarray | None = None
+    captions: Sequence[str | tuple[str, ...]] | None = None
+    ids: Sequence[str] | None = None
+    own_split: OwnSplit | None = None
+    found: tuple[str, ...] = ()

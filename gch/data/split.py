@@ -14,14 +14,20 @@ from gch.storage import atomic_path, digest
 DEFAULT = -1  # A requested size of -1 leaves the choice to the data set.
 _SETTING_NAMES = SplitSizes("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
 _MINIMUM = SplitSizes(query=1, retrieval=1, training=1, validation=0)
+_APART = (
+    ("query", "retrieval"),
+    ("query", "training"),
+    ("query", "validation"),
+    ("training", "validation"),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Row numbers of a data set, int64, ascending.
 
-    Query and retrieval set share no row. Training and validation set are parts of the retrieval set and
-    share no row.
+    The query set shares no row with the others, and training and validation set share none. `make_split`
+    takes both from the retrieval set; files that bring a split of their own may have them outside of it.
     """
 
     query: np.ndarray
@@ -89,21 +95,35 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
     return SplitSizes(query, retrieval, training, validation)
 
 
-def make_split(total: int, sizes: SplitSizes, seed: int) -> Split:
-    """Draws a split at random; the same arguments give the same split.
+def make_split(total: int, sizes: SplitSizes, seed: int, order: str = "random") -> Split:
+    """Makes a split of which training and validation set are parts of the retrieval set.
 
-    With one seed, the query set stays when the other sizes change, and a smaller training set is part of a
-    larger one.
+    A random split is drawn by the seed; the same arguments give the same split. With one seed, the query set
+    stays when the other sizes change, and a smaller training set is part of a larger one.
+
+    A sequential split is that of AGAH: the first rows are queries, the rows after them the retrieval set; its
+    first rows train, the rows after those validate.
 
     Args:
       total: number of items in the data set.
       sizes: as `resolve_sizes` returns them.
-      seed: any integer from 0 on.
+      seed: any integer from 0 on; a sequential split does not need it.
+      order: 'random' or 'sequential'.
+
+    Raises:
+      ValueError: there is no such order.
     """
-    order = np.random.Generator(np.random.PCG64(seed)).permutation(total).astype(np.int64)
-    query, retrieval = order[: sizes.query], order[sizes.query : sizes.query + sizes.retrieval]
-    validation = retrieval[: sizes.validation]
-    training = retrieval[sizes.validation : sizes.validation + sizes.training]
+    if order not in ("random", "sequential"):
+        raise ValueError(f"order is {order!r}, expected 'random' or 'sequential'")
+    if order == "random":
+        rows = np.random.Generator(np.random.PCG64(seed)).permutation(total).astype(np.int64)
+    else:
+        rows = np.arange(total, dtype=np.int64)
+    query, retrieval = rows[: sizes.query], rows[sizes.query : sizes.query + sizes.retrieval]
+    if order == "random":
+        validation, training = _cut(retrieval, sizes.validation, sizes.training)
+    else:
+        training, validation = _cut(retrieval, sizes.training, sizes.validation)
     return Split(*(np.sort(part) for part in (query, retrieval, training, validation)))
 
 
@@ -138,14 +158,25 @@ def load_split(path: str | os.PathLike, total: int) -> Split:
         if len(part) and (part[0] < 0 or part[-1] >= total or (np.diff(part) <= 0).any()):
             raise DataError(f"{path}: {name}: expected ascending row numbers from 0 to {total - 1}")
     split = Split(**parts)
-    for outer, inner in (("retrieval", "training"), ("retrieval", "validation")):
-        if not np.isin(parts[inner], parts[outer]).all():
-            raise DataError(f"{path}: {inner}: expected rows of the {outer} set only")
-    for one, other in (("query", "retrieval"), ("training", "validation")):
-        shared = np.intersect1d(parts[one], parts[other])
-        if len(shared):
-            raise DataError(f"{path}: {one} and {other} share row {shared[0]}, expected no shared row")
+    shared = shared_row(split)
+    if shared:
+        one, other, row = shared
+        raise DataError(f"{path}: {one} and {other} share row {row}, expected no shared row")
     return split
+
+
+def shared_row(split: Split) -> tuple[str, str, int] | None:
+    """Two parts that must share no row but do, and the first row they share; None if there are none."""
+    for one, other in _APART:
+        shared = np.intersect1d(getattr(split, one), getattr(split, other))
+        if len(shared):
+            return one, other, int(shared[0])
+    return None
+
+
+def _cut(rows: np.ndarray, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first `first` rows and the `second` rows after them."""
+    return rows[:first], rows[first : first + second]
 
 
 def _told(size: int) -> str:

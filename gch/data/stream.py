@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from gch.data.pairs import Pairs
+from gch.data.pairs import Pictures
 from gch.errors import DataError, SettingError
 
 WINDOW = 1024  # Items in memory at once: 154 MB at 224 x 224.
@@ -45,7 +45,7 @@ def epoch_order(rows: np.ndarray, block: int, window: int, seed: int | Sequence[
 
 
 def image_batches(
-    pairs: Pairs,
+    pictures: Pictures,
     rows: np.ndarray,
     batch_size: int,
     *,
@@ -57,12 +57,12 @@ def image_batches(
     """Shuffled batches of images, epoch after epoch.
 
     An epoch has E = n // batch_size steps; the items left over at its end are not visited in it. Step s of
-    the stream is step s mod E of epoch s div E. Its content depends on `pairs`, `rows`, `batch_size`, `seed`
-    and `window` only, wherever the stream starts. In memory are at most one window and a few batches.
+    the stream is step s mod E of epoch s div E. Its content depends on `pictures`, `rows`, `batch_size`,
+    `seed` and `window` only, wherever the stream starts. In memory are at most one window and a few batches.
     Iterate under `reading_errors`.
 
     Args:
-      pairs: the data set.
+      pictures: of the data set.
       rows: int64 (n,), ascending row numbers of the data set.
       batch_size: B, from 1 to n.
       seed: integer from 0 on.
@@ -91,20 +91,20 @@ def image_batches(
         while step < start_step + steps:
             epoch, skipped = divmod(step, epoch_steps)
             taken = min(epoch_steps - skipped, start_step + steps - step)
-            order = epoch_order(rows, pairs.block, window, (seed, epoch))
-            yield from _cut(pairs, rows, order, window, batch_size, skipped, skipped + taken)
+            order = epoch_order(rows, pictures.block, window, (seed, epoch))
+            yield from _cut(pictures, rows, order, window, batch_size, skipped, skipped + taken)
             step += taken
 
-    return _dataset(pairs, rows, generate, batch_size).apply(tf.data.experimental.assert_cardinality(steps))
+    return _dataset(pictures, generate, batch_size).apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def sequential_batches(pairs: Pairs, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:
+def sequential_batches(pictures: Pictures, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:
     """All items in the order of `rows`, the last batch being smaller where they do not divide evenly.
 
     Iterate under `reading_errors`.
 
     Args:
-      pairs: the data set.
+      pictures: of the data set.
       rows: int64 (n,), row numbers of the data set.
       batch_size: B, 1 or more.
 
@@ -122,10 +122,10 @@ def sequential_batches(pairs: Pairs, rows: np.ndarray, batch_size: int) -> tf.da
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, len(rows), batch_size):
             positions = np.arange(start, min(start + batch_size, len(rows)), dtype=np.int64)
-            yield positions, pairs.images(rows[positions])
+            yield positions, pictures.read(rows[positions])
 
     steps = -(-len(rows) // batch_size)
-    return _dataset(pairs, rows, generate, None).apply(tf.data.experimental.assert_cardinality(steps))
+    return _dataset(pictures, generate, None).apply(tf.data.experimental.assert_cardinality(steps))
 
 
 @contextlib.contextmanager
@@ -148,14 +148,20 @@ def reading_errors() -> Iterator[None]:
 
 
 def _cut(
-    pairs: Pairs, rows: np.ndarray, order: np.ndarray, window: int, batch_size: int, first: int, end: int
+    pictures: Pictures,
+    rows: np.ndarray,
+    order: np.ndarray,
+    window: int,
+    batch_size: int,
+    first: int,
+    end: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields steps `first` to `end` - 1 of an epoch, reading no item of an earlier or a later step."""
     batch, filled = None, 0
     item, stop = first * batch_size, end * batch_size
     while item < stop:
         positions = order[item : min((item // window + 1) * window, stop)]
-        images = pairs.images(rows[positions])
+        images = pictures.read(rows[positions])
         used = 0
         while used < len(positions):
             if batch is None:
@@ -171,10 +177,9 @@ def _cut(
         del images  # The next window must not find this one still in memory.
 
 
-def _dataset(pairs: Pairs, rows: np.ndarray, generate, batch_size: int | None) -> tf.data.Dataset:
-    image_shape = pairs.images(rows[:1]).shape[1:]
+def _dataset(pictures: Pictures, generate, batch_size: int | None) -> tf.data.Dataset:
     signature = (
         tf.TensorSpec((batch_size,), tf.int64),
-        tf.TensorSpec((batch_size, *image_shape), tf.uint8),
+        tf.TensorSpec((batch_size, *pictures.size, 3), tf.uint8),
     )
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(_BATCHES_AHEAD)

@@ -7,7 +7,7 @@ import numpy as np
 from gch.data.pairs import Pairs
 from gch.evaluation.coded import CodedItems, coded_items
 from gch.methods.method import Method
-from gch.networks.inference import VECTOR_BATCH, infer, sequential_images, slices
+from gch.networks.inference import VECTOR_BATCH, infer, sequential_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +41,17 @@ def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.n
     Args:
       method: the trained networks.
       pairs: the data set.
-      features: float32 (all rows, F) of a frozen backbone, or None, and pixels are read.
+      features: float32 (all rows, F) of a frozen backbone or of the data set; None, and pixels are read.
       rows: int64 (n,), which items.
     """
     if features is None:
-        images = sequential_images(pairs, rows)
+        images = sequential_images(pairs.pictures, rows)
     else:
         images = (features[rows[start : start + VECTOR_BATCH]] for start in range(0, len(rows), VECTOR_BATCH))
-    texts = slices(pairs.texts[rows], VECTOR_BATCH, "float32")
+    texts = (
+        pairs.texts[rows[start : start + VECTOR_BATCH]].astype(np.float32)
+        for start in range(0, len(rows), VECTOR_BATCH)
+    )
     return Encoded(
         image=infer(method.encoders["image"], images, "code")[0],
         text=infer(method.encoders["text"], texts, "code")[0],

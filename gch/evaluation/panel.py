@@ -1,6 +1,5 @@
 """A panel of pictures: queries with what they retrieve, right and wrong marked."""
 
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gch.codes import binarize
 from gch.data.pairs import Pairs
+from gch.data.tiles import picture_tile, words_tile
 from gch.evaluation.encoding import Encoded
 from gch.storage import atomic_path
 
@@ -15,7 +15,6 @@ TILE = 128
 FRAME = 4
 GAP = 6
 RIGHT, WRONG, ASKED = (22, 140, 60), (205, 40, 40), (70, 70, 70)
-WORDS_SHOWN = 8
 
 
 def retrieval_panel(
@@ -73,12 +72,7 @@ def _tile(
     pairs: Pairs, row: int, modality: str, colour: tuple[int, int, int], distance: int | None
 ) -> Image.Image:
     tile = Image.new("RGB", (TILE + 2 * FRAME, TILE + 2 * FRAME), colour)
-    if modality == "image":
-        picture = Image.fromarray(pairs.images(np.array([row]))[0]).resize(
-            (TILE, TILE), Image.Resampling.BILINEAR
-        )
-    else:
-        picture = _words(pairs, row)
+    picture = picture_tile(pairs, row, TILE) if modality == "image" else words_tile(pairs, row, TILE)
     tile.paste(picture, (FRAME, FRAME))
     if distance is not None:
         draw = ImageDraw.Draw(tile)
@@ -87,16 +81,3 @@ def _tile(
         draw.rectangle((0, 0, box[2] + 7, box[3] + 5), fill=colour)
         draw.text((4, 2), str(distance), fill="white", font=font)
     return tile
-
-
-def _words(pairs: Pairs, row: int) -> Image.Image:
-    numbers = np.flatnonzero(pairs.texts[row])
-    words = [pairs.tag_names[n] if pairs.tag_names else f"#{n}" for n in numbers[:WORDS_SHOWN]]
-    if len(numbers) > WORDS_SHOWN:
-        words.append("…")
-    picture = Image.new("RGB", (TILE, TILE), (250, 249, 245))
-    text = "\n".join(textwrap.wrap(", ".join(words) or "(no words)", 16)[:6])
-    ImageDraw.Draw(picture).multiline_text(
-        (6, 18), text, fill="black", font=ImageFont.load_default(14), spacing=4
-    )
-    return picture

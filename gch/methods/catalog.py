@@ -7,7 +7,10 @@ from gch.networks.backbone import Backbone
 from gch.settings import Settings
 
 
-def build_method(settings: Settings, items: TrainingItems, backbone: Backbone) -> Method:
-    """The method that `settings.method` names, with newly started networks."""
+def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | None) -> Method:
+    """The method that `settings.method` names, with newly started networks.
+
+    `backbone` may be None where the items have features.
+    """
     methods = {"gch": GCH}
     return methods[settings.method](settings, items, backbone)

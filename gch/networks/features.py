@@ -35,16 +35,14 @@ def backbone_features(
     if cached is not None:
         return cached
 
-    def counted(batches):
-        done = 0
-        for batch in batches:
-            done += len(batch)
-            yield batch
-            progress(done, shape[0])
-
-    features = infer(backbone.model, counted(sequential_images(pairs, np.arange(shape[0]))))[0]
     with atomic_path(path) as temporary:
-        np.save(temporary, features.astype(np.float32, copy=False))
+        features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        done = 0
+        for images in sequential_images(pairs.pictures, np.arange(shape[0])):
+            features[done : done + len(images)] = infer(backbone.model, [images])[0]
+            done += len(images)
+            progress(done, shape[0])
+        features.flush()
     return _read(path, shape)
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.data.pairs import Pairs
+from gch.data.pairs import Pictures
 from gch.data.stream import reading_errors, sequential_batches
 
 PIXEL_BATCH = 64
@@ -69,8 +69,8 @@ def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.
         yield part if dtype is None else tf.cast(part, dtype)
 
 
-def sequential_images(pairs: Pairs, rows: np.ndarray) -> Iterator[tf.Tensor]:
+def sequential_images(pictures: Pictures, rows: np.ndarray) -> Iterator[tf.Tensor]:
     """The pixels of `rows` in order, uint8 (B, H, W, 3), read ahead; raises DataError."""
     with reading_errors():
-        for _, images in sequential_batches(pairs, rows, PIXEL_BATCH):
+        for _, images in sequential_batches(pictures, rows, PIXEL_BATCH):
             yield images

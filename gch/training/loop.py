@@ -41,7 +41,7 @@ class StageLoop:
             left = self.stage.steps - first
             batches = iter(
                 image_batches(
-                    items.pairs,
+                    items.pictures,
                     items.rows,
                     self._batch_size,
                     seed=int(numbers[0]),

@@ -33,7 +33,7 @@ from gch.settings import Settings
 class GCH:
     """The method GCH; see `gch.methods.method.Method`."""
 
-    def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone):
+    def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         self._settings = settings
         self._items = items
         self._objectives = Objectives(settings)
@@ -73,7 +73,8 @@ class GCH:
             "embedding": settings.SEMANTIC_EMBED,
             "start": settings.start,
         }
-        head = image_head(self._backbone.feature_size, dropout=settings.dropout_img, **shape)
+        features = self._backbone.feature_size if items.features is None else items.features.shape[1]
+        head = image_head(features, dropout=settings.dropout_img, **shape)
         return {
             "label": label_network(**shape),
             "text": text_network(

@@ -1,0 +1,141 @@
+"""inspect: what a data set is, before anything is trained on it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gch.commands.source import setting_lines, source_settings
+from gch.data.catalog import is_of_files, open_pairs, open_source
+from gch.data.chosen_split import choose_split
+from gch.data.names import canonical_dataset
+from gch.data.pairs import Pairs
+from gch.data.sheet import sample_sheet
+from gch.data.shortcomings import shortcomings
+from gch.data.vocabulary import build_vocabulary, read_stop_words
+from gch.errors import RunError
+from gch.settings import Settings
+from gch.storage import atomic_path
+
+_LABELS_SHOWN = 100
+
+
+def run(
+    words: Sequence[str],
+    options: dict[str, object],
+    given: dict[str, object],
+    load: Callable[[dict[str, object]], Settings],
+) -> None:
+    """Prints what was found, and draws a sheet of sample pictures with their words.
+
+    Args:
+      words: a folder or file, or none for that of the settings.
+      options: `out`, the sheet's file.
+      given: settings by flag.
+      load: makes settings of them.
+
+    Raises:
+      DataError: the data are missing or broken.
+      SettingError: the settings do not fit the data.
+      RunError: the file of the sheet exists and is no PNG.
+    """
+    settings = source_settings("inspect", words, given, load)
+    out = Path(options["out"])
+    _require_png(out)
+    embedded = canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
+    pairs = open_pairs(settings) if embedded else open_source(settings)
+    for line in pairs.found:
+        print(line)
+    print(_content(pairs))
+    settings, changes = _fitting(settings, pairs)
+    pairs = _with_words(settings, pairs)
+    for line in _statistics(pairs):
+        print(f"  {line}")
+    print("Items by label:")
+    for line in _by_label(pairs):
+        print(f"  {line}")
+    sheet = sample_sheet(pairs)
+    with atomic_path(out) as temporary:
+        sheet.save(temporary)
+    turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
+    print(f"Sample pictures with their words: {out}{turned}")
+    if not embedded:
+        print("To train on it, set in setting.py:")
+        print(setting_lines(settings, changes))
+
+
+def _require_png(out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise RunError(f"{out}: expected a name that ends in .png")
+    if out.exists() and (not out.is_file() or not out.read_bytes().startswith(b"\x89PNG")):
+        raise RunError(f"{out}: exists and is no PNG; give another file by --out")
+
+
+def _content(pairs: Pairs) -> str:
+    images = "no images"
+    if pairs.features is not None:
+        images = f"image features of {pairs.features.shape[1]} dimensions"
+    elif is_of_files(pairs):
+        images = f"picture files, brought to {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
+    elif pairs.pictures is not None:
+        images = f"pictures of {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
+    texts = f"{pairs.texts.shape[1]} words" if pairs.captions is None else "raw texts"
+    return f"{pairs.name}: {len(pairs.labels)} items, {images}, {texts}, {pairs.labels.shape[1]} labels"
+
+
+def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, object]]:
+    """The settings as the data need them, and which those are."""
+    changes = {}
+    if pairs.pictures is not None and pairs.pictures.size != (settings.image_size,) * 2:
+        changes["image_size"] = pairs.pictures.size[0]
+    if pairs.features is not None and settings.backbone != "frozen":
+        changes["backbone"] = "frozen"
+    trained = pairs.default_sizes.training
+    if settings.batch_size > trained:
+        changes["batch_size"] = max(2, trained // 4)
+    return dataclasses.replace(settings, **changes), changes
+
+
+def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
+    """Bags of words of the vocabulary that training would have."""
+    split = choose_split(settings, pairs)
+    print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
+    if pairs.captions is None:
+        return pairs
+    vocabulary = build_vocabulary(
+        (pairs.captions[row] for row in split.training),
+        size=settings.vocabulary_size,
+        minimum=settings.vocabulary_minimum,
+        ngrams=settings.ngrams,
+        stop_words=read_stop_words(settings.stop_words),
+    )
+    bags = vocabulary.bags(pairs.captions)
+    common = np.argsort(-bags.sum(axis=0, dtype=np.int64), kind="stable")[:8]
+    shown = ", ".join(vocabulary.words[number] for number in common)
+    print(f"  vocabulary of the training items: {len(vocabulary.words)} words, most often {shown}")
+    return dataclasses.replace(pairs, texts=bags, tag_names=vocabulary.words, captions=None)
+
+
+def _statistics(pairs: Pairs) -> list[str]:
+    lines = []
+    for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
+        counts = np.count_nonzero(matrix, axis=1)
+        lines.append(f"{name} an item: {counts.mean():.1f} ({counts.min()} to {counts.max()})")
+    if is_of_files(pairs) and pairs.ids is not None:
+        folder = pairs.pictures.folder
+        missing = [path for path in pairs.ids if not (folder / path).is_file()]
+        if missing:
+            lines.append(f"{len(missing)} pictures are not there, such as {missing[0]}")
+    return lines + shortcomings(pairs)
+
+
+def _by_label(pairs: Pairs) -> list[str]:
+    counts = np.count_nonzero(pairs.labels, axis=0)
+    names = pairs.label_names or tuple(f"label {number}" for number in range(len(counts)))
+    width = max(map(len, names[:_LABELS_SHOWN]))
+    lines = [
+        f"{name:<{width}} {count:>8,} {count / len(pairs.labels):>6.1%}"
+        for name, count in list(zip(names, counts.tolist(), strict=True))[:_LABELS_SHOWN]
+    ]
+    return lines + ([f"... and {len(counts) - _LABELS_SHOWN} more"] if len(counts) > _LABELS_SHOWN else [])

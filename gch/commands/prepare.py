@@ -1,0 +1,66 @@
+"""prepare: writes a data set in shards, see `gch.data.prepare`."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gch.commands.source import setting_lines, source_settings
+from gch.data.catalog import open_source
+from gch.data.prepare import prepare
+from gch.data.prepared import ENCODINGS, open_prepared
+from gch.errors import SettingError
+from gch.progress import Progress
+from gch.settings import Settings
+
+
+def run(
+    words: Sequence[str],
+    options: dict[str, object],
+    given: dict[str, object],
+    load: Callable[[dict[str, object]], Settings],
+) -> None:
+    """Prepares a data set.
+
+    Args:
+      words: a folder or file, or none for that of the settings.
+      options: `out`, `encoding`, `quality`, `shard_items` and `jobs`.
+      given: settings by flag.
+      load: makes settings of them.
+
+    Raises:
+      DataError: the data are missing or broken, or the folder cannot be written.
+      SettingError: an option is wrong.
+    """
+    settings = source_settings("prepare", words, given, load)
+    _check(options)
+    pairs = open_source(settings)
+    for line in pairs.found:
+        print(line)
+    folder = Path(options["out"])
+    prepare(
+        pairs,
+        folder,
+        encoding=options["encoding"],
+        quality=options["quality"],
+        shard_items=options["shard_items"],
+        jobs=options["jobs"] or os.cpu_count() or 1,
+        broken=settings.broken,
+        progress=Progress(),
+    )
+    for line in open_prepared(folder).found:
+        print(line)
+    print("To train on it, set in setting.py:")
+    changes = {"DATA_DIR": str(folder)}
+    if tuple(pairs.pictures.size) != (settings.image_size,) * 2:
+        changes["image_size"] = pairs.pictures.size[0]
+    print(setting_lines(settings, changes))
+
+
+def _check(options: dict[str, object]) -> None:
+    if not options["out"]:
+        raise SettingError("prepare: out is missing; expected --out=FOLDER")
+    if options["encoding"] not in ENCODINGS:
+        raise SettingError(f"prepare: encoding is {options['encoding']!r}; expected {' or '.join(ENCODINGS)}")
+    for name, least, most in (("quality", 1, 100), ("shard_items", 1, 1_000_000), ("jobs", 0, 1024)):
+        if not least <= options[name] <= most:
+            raise SettingError(f"prepare: {name} is {options[name]}; expected {least} to {most}")

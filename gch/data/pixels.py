@@ -1,0 +1,119 @@
+"""Pixels from arrays in files: which axis is which, and reading them block by block.
+
+As h5py shows them, MATLAB's arrays are (N, 3, W, H), and those that Python wrote are (N, H, W, 3); v5 files
+hold (H, W, 3, N). Shapes tell the axis of the channels and that of the items. Where W and H are equal nothing
+tells which comes first, so that is an option.
+"""
+
+import dataclasses
+import functools
+import threading
+
+import h5py
+import numpy as np
+
+from gch.array_files import StoredArray, open_hdf5, reason
+from gch.data.array_pictures import ArrayPictures
+from gch.data.pairs import Pictures
+from gch.errors import DataError
+
+AXES = ("auto", "WH", "HW")
+_MAX_BLOCK_BYTES = 32 * 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelLayout:
+    """Attributes:
+    axes: order of the stored axes, four of the letters N, C, H, W, such as 'NCWH'.
+    items: number of pictures.
+    height: of a picture.
+    width: of a picture.
+    """
+
+    axes: str
+    items: int
+    height: int
+    width: int
+
+
+def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
+    """Tells the axes of an array of pictures by its shape.
+
+    Args:
+      array: of four axes.
+      order: 'WH' or 'HW', which of the two comes first in the file; 'auto' is W first where the channels come
+        before them (MATLAB), else H first.
+
+    Raises:
+      DataError: it is no array of RGB pictures, or not of bytes.
+    """
+    shape = array.shape
+    candidates = [(1, "NC"), (3, "N"), (2, "")] if len(shape) == 4 else []
+    for channel, before in candidates:
+        if shape[channel] == 3 and 0 not in shape:
+            first = order if order != "auto" else ("WH" if channel == 1 else "HW")
+            axes = before + first + ("C" if channel != 1 else "") + ("N" if channel == 2 else "")
+            size = dict(zip(axes, shape, strict=True))
+            break
+    else:
+        raise DataError(
+            f"{array.path}: {array.name} has shape {shape}, expected pictures (N, 3, W, H) or (N, H, W, 3)"
+        )
+    if array.dtype != np.uint8:
+        raise DataError(f"{array.path}: {array.name} is {array.dtype}, expected uint8")
+    return PixelLayout(axes, size["N"], size["H"], size["W"])
+
+
+def open_pixels(array: StoredArray, layout: PixelLayout) -> Pictures:
+    """Opens an array of pictures; an HDF5 file that has the items first is read as it is asked for.
+
+    Raises:
+      DataError: the array must be read whole and is too large, or is damaged.
+    """
+    if array.format == "hdf5" and layout.axes[0] == "N":
+        return Hdf5Pictures(array, layout)
+    return ArrayPictures(array.read().transpose([layout.axes.index(axis) for axis in "NHWC"]))
+
+
+class Hdf5Pictures:
+    """Implements `gch.data.pairs.Pictures`; the file is opened at the first read and then kept open."""
+
+    def __init__(self, array: StoredArray, layout: PixelLayout):
+        self.size = (layout.height, layout.width)
+        image_bytes = 3 * layout.height * layout.width
+        rows = array.rows_at_once if array.rows_at_once > 1 else 16
+        self.block = min(rows, layout.items, max(1, _MAX_BLOCK_BYTES // image_bytes))
+        self._array = array
+        self._to_hwc = [layout.axes[1:].index(axis) for axis in "HWC"]
+        self._opening = threading.Lock()
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Reads pictures, each block of the file once; see `gch.data.pairs.Pictures`."""
+        rows = np.asarray(rows, np.int64)
+        pictures = np.empty((len(rows), *self.size, 3), np.uint8)
+        places = np.argsort(rows, kind="stable")
+        starts = np.flatnonzero(np.diff(rows[places] // self.block)) + 1
+        for group in np.split(places, starts) if len(rows) else ():
+            first, last = rows[group[0]], rows[group[-1]]
+            stored = self._read(first, last + 1)
+            for place in group:
+                picture = stored[rows[place] - first].transpose(self._to_hwc)
+                # Plane by plane: four times faster than transposing the whole block at once.
+                for channel in range(3):
+                    pictures[place, :, :, channel] = picture[:, :, channel]
+        return pictures
+
+    @functools.cached_property
+    def _dataset(self) -> h5py.Dataset:
+        return open_hdf5(self._array.path)[self._array.name]
+
+    def _read(self, first: int, end: int) -> np.ndarray:
+        try:
+            with self._opening:
+                dataset = self._dataset
+            return dataset[first:end]
+        except (OSError, RuntimeError, KeyError) as error:
+            raise DataError(
+                f"{self._array.path}: {self._array.name}: rows {first} to {end - 1} unreadable, "
+                f"{reason(error)}"
+            ) from error

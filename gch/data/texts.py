@@ -1,0 +1,59 @@
+"""From raw texts to bags of words, by a vocabulary that knows the training items only."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from gch.data.pairs import Pairs
+from gch.data.vocabulary import Vocabulary, build_vocabulary, load_vocabulary, read_stop_words
+from gch.settings import Settings
+from gch.storage import atomic_path, digest
+
+_ITEMS_AT_ONCE = 4096
+
+
+def with_vocabulary(
+    pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path
+) -> Pairs:
+    """The data set with bags of words; one that has them already is returned as it is.
+
+    Args:
+      pairs: the data set.
+      training: int64 (n,), rows of the training items, of which the vocabulary is built.
+      settings: vocabulary_size, vocabulary_minimum, ngrams and stop_words.
+      saved: file of the run's vocabulary; read where it exists, else written.
+      cache: folder of the bags, which are kept on disk.
+
+    Raises:
+      DataError: no word is left, or a file is damaged.
+    """
+    if pairs.captions is None:
+        return pairs
+    if saved.exists():
+        vocabulary = load_vocabulary(saved)
+    else:
+        vocabulary = build_vocabulary(
+            (pairs.captions[row] for row in training),
+            size=settings.vocabulary_size,
+            minimum=settings.vocabulary_minimum,
+            ngrams=settings.ngrams,
+            stop_words=read_stop_words(settings.stop_words),
+        )
+        vocabulary.save(saved)
+    texts = _bags(pairs, vocabulary, cache)
+    return dataclasses.replace(pairs, texts=texts, tag_names=vocabulary.words)
+
+
+def _bags(pairs: Pairs, vocabulary: Vocabulary, cache: Path) -> np.ndarray:
+    rule = (vocabulary.words, vocabulary.ngrams, sorted(vocabulary.stop_words))
+    path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
+    shape = (len(pairs.captions), len(vocabulary.words))
+    if not path.exists():
+        with atomic_path(path) as temporary:
+            bags = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            for start in range(0, shape[0], _ITEMS_AT_ONCE):
+                part = pairs.captions[start : start + _ITEMS_AT_ONCE]
+                vocabulary.bags(part, out=bags[start : start + _ITEMS_AT_ONCE])
+            bags.flush()
+    return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,50 @@
+"""How an item looks: its picture, and its words."""
+
+import textwrap
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gch.data.pairs import Pairs
+
+_WORDS_SHOWN = 8
+_PAPER = (250, 249, 245)
+
+
+def picture_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
+    """The picture of an item, squeezed to a square; where the data set has no pixels, the item's number."""
+    if pairs.pictures is None:
+        return _written(f"item {row}\n(no pixels)", side)
+    picture = Image.fromarray(pairs.pictures.read(np.array([row]))[0])
+    return picture.resize((side, side), Image.Resampling.BILINEAR)
+
+
+def unreadable_tile(side: int) -> Image.Image:
+    """Stands for a picture that cannot be read."""
+    return _written("(cannot be read)", side)
+
+
+def words_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
+    """The words of an item; by number where the data set does not tell them, raw where it has raw texts."""
+    return _written("\n".join(textwrap.wrap(item_words(pairs, row), max(8, side // 8))[:6]), side)
+
+
+def item_words(pairs: Pairs, row: int) -> str:
+    """The first words of an item, on one line."""
+    if pairs.captions is not None and not pairs.texts.shape[1]:
+        caption = pairs.captions[row]
+        text = caption if isinstance(caption, str) else ", ".join(caption)
+        return " ".join(text.split())[:200] or "(no words)"
+    numbers = np.flatnonzero(pairs.texts[row])
+    words = [pairs.tag_names[n] if pairs.tag_names else f"#{n}" for n in numbers[:_WORDS_SHOWN]]
+    if len(numbers) > _WORDS_SHOWN:
+        words.append("…")
+    return ", ".join(words) or "(no words)"
+
+
+def _written(text: str, side: int) -> Image.Image:
+    tile = Image.new("RGB", (side, side), _PAPER)
+    ImageDraw.Draw(tile).multiline_text(
+        (6, 18), text, fill="black", font=ImageFont.load_default(14), spacing=4
+    )
+    return tile

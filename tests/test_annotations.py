@@ -1,0 +1,481 @@
+import csv
+import io
+import json
+import os
+import unicodedata
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gch.data import annotations
+from gch.data.annotations import Annotations, find_annotations, read_annotations
+from gch.errors import DataError
+
+FUZZ = settings(
+    max_examples=100,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def read(folder, content, name="list.csv"):
+    file = folder / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_annotations(file, folder)
+
+
+def json_lines(*entries):
+    return "".join(json.dumps(entry) + "\n" for entry in entries)
+
+
+def one(**fields):
+    return json_lines({"path": "a.jpg", "text": "sea", "labels": ["x"]} | fields)
+
+
+def same(got, wanted):
+    assert got.paths == wanted.paths
+    assert got.captions == wanted.captions
+    assert got.label_names == wanted.label_names
+    assert got.unlabelled == wanted.unlabelled
+    assert got.labels.dtype == wanted.labels.dtype == np.uint8
+    np.testing.assert_array_equal(got.labels, wanted.labels)
+
+
+def test_csv_and_json_lines_are_read_alike(tmp_path):
+    table = read(
+        tmp_path,
+        'path,text,labels\na.jpg,"a cat, asleep",animal;indoor\nsub/b.png,,7\n'
+        'c.gif,nothing,\n\nd.jpg,"two ""lines""\nof text", 7 | animal ;\n',
+    )
+    lines = read(
+        tmp_path,
+        json_lines(
+            {"path": "a.jpg", "text": "a cat, asleep", "labels": ["indoor", "animal"]},
+            {"path": "sub/b.png", "text": None, "labels": 7},
+            {"path": "c.gif", "text": "nothing", "labels": []},
+        )
+        + "\n"
+        + json_lines({"path": "d.jpg", "text": ['two "lines"', "of text"], "labels": [7, "animal", "7"]}),
+        "list.jsonl",
+    )
+    for got in (table, lines):
+        assert got.paths == ("a.jpg", "sub/b.png", "d.jpg")
+        assert got.captions == ("a cat, asleep", "", 'two "lines"\nof text')
+        assert got.label_names == ("7", "animal", "indoor")
+        assert got.labels.dtype == np.uint8
+        np.testing.assert_array_equal(got.labels, [[0, 1, 1], [1, 0, 0], [1, 1, 0]])
+        assert got.unlabelled == ("c.gif",)
+    assert table.file == tmp_path / "list.csv"
+
+
+@pytest.mark.parametrize(
+    ("content", "tags"),
+    [
+        ('path,tags,labels\na.jpg,"blue sky; sea, calm ;;",x\n', ("blue sky", "sea, calm")),
+        ('path,keywords,labels\na.jpg,"blue sky, sea",x\n', ("blue sky", "sea")),
+        ("Image;TAGS;Label\na.jpg;blue sky, sea;x\n", ("blue sky", "sea")),
+        ("file_name\t Tags \tcategory\na.jpg\tblue sky;sea\tx\n", ("blue sky", "sea")),
+    ],
+)
+def test_tags_of_csv(tmp_path, content, tags):
+    assert read(tmp_path, content).captions == (tags,)
+
+
+@pytest.mark.parametrize(
+    ("value", "caption"),
+    [
+        ("blue sky, sea", ("blue sky", "sea")),
+        ("a, b; c", ("a, b", "c")),
+        (["a, b; c", " d ", ""], ("a, b; c", "d")),
+    ],
+)
+def test_tags_of_json(tmp_path, value, caption):
+    entry = {"file": "a.jpg", "tags": value, "category": "x"}
+    assert read(tmp_path, json_lines(entry), "list.ndjson").captions == (caption,)
+
+
+def test_lines_of_json_may_differ_in_kind(tmp_path):
+    got = read(tmp_path, one() + json_lines({"image": "b.jpg", "tags": ["sea"], "labels": 1}), "list.jsonl")
+    assert got.captions == ("sea", ("sea",))
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("red, white;blue|x", ("blue", "red, white", "x")),
+        (["a;b", "c|d"], ("a;b", "c|d")),
+        (-3, ("-3",)),
+        ([10, 9, "10"], ("10", "9")),
+        ("\ufb01re\uff1b \u2163", ("IV", "fire")),
+    ],
+)
+def test_labels(tmp_path, value, names):
+    assert read(tmp_path, one(labels=value), "list.jsonl").label_names == names
+    if isinstance(value, str):
+        assert read(tmp_path, f'path,text,labels\na.jpg,sea,"{value}"\n').label_names == names
+
+
+def test_text_is_brought_to_one_form_and_paths_are_not(tmp_path):
+    path, text = "cafe\u0301.jpg", " cafe\u0301 \u2460\u3000"
+    got = read(tmp_path, f"path,title,label\n{path},{text},x\n")
+    assert got.paths == (path,)
+    assert got.captions == ("caf\u00e9 1",)
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+def test_byte_order_mark_and_windows_line_ends(tmp_path, name):
+    content = "path,text,labels\na.jpg,sea,x\n" if name == "list.csv" else one()
+    plain = read(tmp_path, content, name)
+    same(read(tmp_path, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode(), name), plain)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"), [("./sub//a.jpg", "sub/a.jpg"), ("sub\\a.jpg", "sub/a.jpg"), (" a .jpg", " a .jpg")]
+)
+def test_paths_have_one_spelling(tmp_path, written, path):
+    assert read(tmp_path, one(path=written), "list.jsonl").paths == (path,)
+
+
+def test_links_may_not_lead_out_of_the_folder(tmp_path):
+    folder, other = tmp_path / "folder", tmp_path / "folder2"
+    (folder / "sub").mkdir(parents=True)
+    other.mkdir()
+    (other / "a.jpg").touch()
+    (folder / "out").symlink_to(other)
+    (folder / "out.jpg").symlink_to(other / "a.jpg")
+    (folder / "in.jpg").symlink_to(folder / "sub")
+    (tmp_path / "link").symlink_to(folder)
+    assert read(folder, one(path="in.jpg"), "list.jsonl").paths == ("in.jpg",)
+    assert read_annotations(folder / "list.jsonl", tmp_path / "link").paths == ("in.jpg",)
+    for path in ("out/a.jpg", "out.jpg"):
+        with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a relative"):
+            read(folder, one(path=path), "list.jsonl")
+
+
+HEADER = "path,text,labels\n"
+BAD_CSV = {
+    "empty": ("", "empty file, expected a header line with 'path', 'labels' and one of 'text' and 'tags'"),
+    "blank": (" \n\n", "empty file"),
+    "no rows": (HEADER, "found no entry"),
+    "no path": (
+        "url,text,labels\n",
+        "line 1: field 'path' not found, found columns 'url', 'text', 'labels', exp",
+    ),
+    "no labels": (
+        "path;text;class\n",
+        "field 'labels' not found, found columns 'path', 'text', 'class', expec",
+    ),
+    "no text": (
+        "\npath,labels\n",
+        "line 2: field 'text' or 'tags' not found, found columns 'path', 'labels'",
+    ),
+    "no header": (
+        "a.jpg,sea,x\n",
+        "field 'path' not found, found columns 'a.jpg', 'sea', 'x', expected 'path'",
+    ),
+    "many columns": (",".join("abcdefghijklmnopqrstuvwxyz"), r"columns 'a', 'b', .{40,60}\.\.\., expected"),
+    "text and tags": (
+        "path,caption,tags,labels\n",
+        "found 'caption' and 'tags', expected either text or tags",
+    ),
+    "two paths": ("path,Image,tags,labels\n", "found 'path' and 'Image', expected one field for 'path'"),
+    "one twice": ("path,text,text,labels\n", "found 'text' and 'text', expected one field for 'text'"),
+    "more cells": (HEADER + "a.jpg,sea, calm,x\n", "line 2: 4 cells, expected 3 as in the header"),
+    "fewer cells": (HEADER + "a.jpg,sea,x\nb.jpg\n", "line 3: 1 cells, expected 3"),
+    "empty path": (HEADER + " ,sea,x\n", "line 2: field 'path': empty, expected the path of a picture"),
+    "open quote": (HEADER + 'a.jpg,"sea,x\nb.jpg,sea,x\n', "line 2: unexpected end of data, expected a row"),
+    "quote inside": (HEADER + 'a.jpg,"sea"s,x\n', "line 2: ',' expected after '\"'"),
+    "line after quoted": (HEADER + 'a.jpg,"\n\n",x\nb.jpg,sea\n', "line 5: 2 cells"),
+    "old line ends": ("path,text,labels\ra.jpg,sea,x\r", "line 1: new-line character"),
+    "large cell": (
+        HEADER + f"a.jpg,{'a' * 140_000},x\n",
+        r"line 2: field larger than field limit \(131072\)",
+    ),
+    "not utf-8": (
+        HEADER.encode() + b"a.jpg,s\xe9a,x\n",
+        "line 2: byte 8 of the line is 0xe9, expected UTF-8",
+    ),
+    "utf-16": (HEADER.encode("utf-16"), "line 1: byte 1 of the line is 0xff, expected UTF-8"),
+    "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
+    "path twice": (
+        HEADER + "a.jpg,sea,x\nb.jpg,sea,x\n./a.jpg,sea,\n",
+        "line 4: field 'path': 'a.jpg' is on line 2 too, expected each picture once",
+    ),
+    "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),
+    "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
+}
+DEEP = "[" * 100_000
+BAD_JSON = {
+    "empty": ("", "empty file, expected one JSON object a line"),
+    "not json": (one() + "path: a.jpg\n", "line 2: column 1: Expecting value, found 'path: a"),
+    "cut": ('{"path": "a"\n', "line 1: column 13: .*, found the end of the line, expected a JSON object"),
+    "array": (f"[{one()}", "line 1: column .*, expected a JSON object"),
+    "number": ("5\n", "line 1: found 5, expected a JSON object"),
+    "list": (f"[{one().strip()}]\n", "line 1: found .*, expected a JSON object"),
+    "deep": (
+        f'{{"path": {DEEP}\n',
+        "line 1: maximum recursion depth exceeded.*, expected a simple JSON object",
+    ),
+    "digits": (f'{{"labels": {"9" * 5000}}}\n', "line 1: Exceeds the limit.*, expected a simple JSON object"),
+    "no path": (
+        json_lines({"text": "", "labels": 1}),
+        "line 1: field 'path' not found, found fields 'text', ",
+    ),
+    "no labels": (json_lines({"path": "a", "tags": ""}), "line 1: field 'labels' not found"),
+    "no text": (json_lines({"path": "a", "label": ""}), "line 1: field 'text' or 'tags' not found"),
+    "nothing": ("{}\n", "line 1: field 'path' not found, found fields none, expected 'path'"),
+    "text and tags": (one(tags=[]), "line 1: found 'text' and 'tags'"),
+    "path": (one(path=3), "line 1: field 'path': found 3, expected a string"),
+    "path is null": (one(path=None), "line 1: field 'path': found None, expected a string"),
+    "path is empty": (one(path=""), "line 1: field 'path': empty"),
+    "text": (one(text=3), "line 1: field 'text': found 3, expected a string or a list of strings"),
+    "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string or a list"),
+    "tags": (
+        json_lines({"path": "a", "tags": {"a": 1}, "labels": 1}),
+        "field 'tags': found {'a': 1}, expected",
+    ),
+    "labels": (one(labels=1.5), "field 'labels': found 1.5, expected strings or whole numbers, or a list"),
+    "label in list": (
+        one(labels=["a", True]),
+        "field 'labels': found True, expected strings or whole numbers",
+    ),
+    "label is null": (one(labels=[None]), "field 'labels': found None, expected strings"),
+    "label in a list in a list": (
+        one(labels=[["x" * 999]]),
+        r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp",
+    ),
+    "label is an object": (one(labels={}), "field 'labels': found {}"),
+    "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),
+    "half a character": (one(labels="\ud83d"), r"line 1: field 'labels': found character '\\ud83d'"),
+    "half a character in a path": (one(path="\ud83d"), r"line 1: field 'path': found character '\\ud83d'"),
+    "not utf-8": (b"{}\n\xff\n".replace(b"{}", one().strip().encode()), "line 2: byte 1 of the line is 0xff"),
+    "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a relative"),
+}
+OUTSIDE = [
+    "/etc/a.jpg",
+    "../a.jpg",
+    "a/../b.jpg",
+    "..",
+    "C:\\a.jpg",
+    "c:a.jpg",
+    "\\a.jpg",
+    "\\\\host\\share\\a",
+]
+OUTSIDE += ["a\\..\\..\\b", "//host/a", "/" + "long" * 999]
+
+
+def check_one_line(folder, content, name, line):
+    with pytest.raises(DataError, match=line) as caught:
+        read(folder, content, name)
+    assert str(caught.value).startswith(f"{folder / name}: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", BAD_CSV)
+def test_bad_csv_is_told_in_one_line(tmp_path, name):
+    check_one_line(tmp_path, BAD_CSV[name][0], "list.csv", BAD_CSV[name][1])
+
+
+@pytest.mark.parametrize("name", BAD_JSON)
+def test_bad_json_is_told_in_one_line(tmp_path, name):
+    check_one_line(tmp_path, BAD_JSON[name][0], "list.jsonl", BAD_JSON[name][1])
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_paths_stay_in_the_folder(tmp_path, path):
+    line = "line 1: field 'path': found .*, expected a relative path that stays in the folder"
+    check_one_line(tmp_path, one(path=path), "list.jsonl", line)
+    check_one_line(tmp_path, f"path,text,label\n{path},sea,x\n", "list.csv", line.replace("1", "2"))
+
+
+@pytest.mark.parametrize("path", [".", "./"])
+def test_the_folder_itself_is_no_picture(tmp_path, path):
+    check_one_line(tmp_path, one(path=path), "list.jsonl", "expected the path of a picture")
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "line"),
+    [
+        (lambda file: None, "list.csv", "not found, expected a file of annotations"),
+        (lambda file: None, "list.jsonl", "not found, expected a file of annotations"),
+        (Path.mkdir, "list.csv", "a folder, expected a file of annotations"),
+        (os.mkfifo, "list.csv", "not a regular file, expected a file of annotations"),
+        (lambda file: file.symlink_to(file), "list.tsv", "cannot be read, "),
+        (Path.touch, "list.xlsx", "found suffix '.xlsx', expected .csv, .tsv, .jsonl, .ndjson"),
+        (lambda file: file.write_bytes(b"123456"), "list.csv", "6 bytes, expected 5 at most"),
+    ],
+)
+def test_bad_files_are_told_in_one_line(tmp_path, monkeypatch, make, name, line):
+    monkeypatch.setattr(annotations, "MAX_FILE_BYTES", 5)
+    file = tmp_path / "line\nbreak" / name
+    file.parent.mkdir()
+    make(file)
+    with pytest.raises(DataError, match=line) as caught:
+        read_annotations(file, tmp_path)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_file_that_may_not_be_read_is_told(tmp_path):
+    file = tmp_path / "list.csv"
+    file.touch()
+    refused = mock.patch("builtins.open", side_effect=PermissionError(13, "Permission denied"))
+    with refused, pytest.raises(DataError, match=r"list.csv: cannot be read, Permission denied"):
+        read_annotations(file, tmp_path)
+
+
+def test_labels_too_many_for_memory_are_told(tmp_path):
+    refused = mock.patch.object(np, "zeros", side_effect=MemoryError)
+    with (
+        refused,
+        pytest.raises(DataError, match="field 'labels': 1 labels of 1 entries, expected as many as fit"),
+    ):
+        read(tmp_path, one(), "list.jsonl")
+
+
+def test_the_one_file_is_found(tmp_path):
+    assert find_annotations(tmp_path) is None
+    for name in ("a.jpg", "notes.txt", ".hidden.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.csv" / "deep.csv").touch()
+    assert find_annotations(tmp_path) is None
+    (tmp_path / "List.CSV").touch()
+    assert find_annotations(tmp_path) == tmp_path / "List.CSV"
+    (tmp_path / "b.ndjson").touch()
+    several = r"found 2 files of annotations \(List.CSV, b.ndjson\), expected one; the setting annotations"
+    with pytest.raises(DataError, match=several):
+        find_annotations(tmp_path)
+    for i in range(9):
+        (tmp_path / f"{i}.tsv").touch()
+    with pytest.raises(
+        DataError, match=r"found 11 files of annotations \(0.tsv, .*, 4.tsv, ...\), expected one"
+    ):
+        find_annotations(tmp_path)
+
+
+def test_folder_that_cannot_be_listed_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for name in ("missing", "file"):
+        with pytest.raises(DataError, match=f"{name}: .*, expected a folder of pictures"):
+            find_annotations(tmp_path / name)
+
+
+# Words without what separates tags and labels; at least one character survives NFKC and stripping.
+word = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
+    lambda text: (
+        unicodedata.normalize("NFKC", text).strip()
+        and not set(unicodedata.normalize("NFKC", text)) & set(";|,")
+    )
+)
+part = st.text(st.characters(exclude_characters="\0/\\:", exclude_categories=["Cs"]), min_size=1, max_size=8)
+part = part.filter(lambda text: text not in (".", "..") and text.strip())
+paths = st.lists(st.lists(part, min_size=1, max_size=3).map("/".join), min_size=1, max_size=5, unique=True)
+
+
+@st.composite
+def items(draw):
+    chosen = draw(paths)
+    lists = st.lists(word, min_size=1, max_size=3)
+    return chosen, [draw(lists) for _ in chosen], [draw(lists) for _ in chosen]
+
+
+def normal(text):
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+@FUZZ
+@given(items(), st.sampled_from(",;\t"), st.booleans())
+def test_what_is_written_is_read_back(tmp_path, written, delimiter, as_tags):
+    chosen, tags, labels = written
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, delimiter=delimiter)
+    writer.writerow(["path", "tags" if as_tags else "text", "labels"])
+    lines = ""
+    for path, words, names in zip(chosen, tags, labels, strict=True):
+        writer.writerow([path, ";".join(words) + ";" if as_tags else words[0], "|".join(names)])
+        lines += json_lines(
+            {"path": path, "labels": names} | ({"tags": words} if as_tags else {"text": words[0]})
+        )
+    wanted_names = sorted({normal(name) for names in labels for name in names})
+    for got in (read(tmp_path, table.getvalue()), read(tmp_path, lines, "list.jsonl")):
+        assert got.paths == tuple(chosen)
+        if as_tags:
+            assert got.captions == tuple(tuple(normal(word) for word in words) for words in tags)
+        else:
+            assert got.captions == tuple(normal(words[0]) for words in tags)
+        assert got.label_names == tuple(wanted_names)
+        assert got.unlabelled == ()
+        for row, names in zip(got.labels, labels, strict=True):
+            assert {wanted_names[i] for i in np.flatnonzero(row)} == {normal(name) for name in names}
+
+
+SEEDS = {
+    "list.csv": b'path,text,labels\na.jpg,"a ""cat"", out",animal;indoor\nsub/b.png,caf\xc3\xa9,7\nc.gif,,\n',
+    "list.jsonl": one(labels=[1, "b"]).encode()
+    + json_lines({"image": "b", "tags": "x;y", "label": 2}).encode(),
+}
+FRAGMENTS = [
+    b'"',
+    b"\n",
+    b"\r",
+    b",",
+    b";",
+    b"\t",
+    b"\0",
+    b"\xff",
+    b"../",
+    b"/",
+    b"\\u0000",
+    b"[",
+    b"}",
+    b"null",
+]
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_random_content_is_read_or_told(tmp_path, name):
+    told = []
+
+    def check(content):
+        try:
+            got = read(tmp_path, content, name)
+        except DataError as error:
+            told.append(str(error))
+        else:
+            assert isinstance(got, Annotations)
+            assert got.labels.shape == (len(got.paths), len(got.label_names))
+            assert got.labels.any(0).all()
+            assert got.labels.any(1).all()
+
+    @FUZZ
+    @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
+    def check_random(content):
+        check(content)
+
+    @FUZZ
+    @given(
+        st.lists(
+            st.tuples(st.floats(0, 1), st.integers(0, 4), st.sampled_from(FRAGMENTS) | st.binary(max_size=3)),
+            max_size=4,
+        )
+    )
+    def check_mutated(changes):
+        content = SEEDS[name]
+        for share, cut, inserted in changes:
+            place = int(share * len(content))
+            content = content[:place] + inserted + content[place + cut :]
+        check(content)
+
+    check(SEEDS[name])
+    assert not told
+    check_random()
+    check_mutated()
+    assert told
+    assert not any("\n" in line for line in told)

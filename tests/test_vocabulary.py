@@ -1,0 +1,226 @@
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gch.data.vocabulary import Vocabulary, build_vocabulary, load_vocabulary, read_stop_words, tokens
+from gch.errors import DataError
+
+NONE = frozenset()
+ENGLISH = read_stop_words("english")
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("Two dogs, one red-ish ball!", ["two", "dogs", "one", "red", "ish", "ball"]),
+        ("", []),
+        (" ... ", []),
+        ("under_score 3rd 2.5", ["under", "score", "3rd", "2", "5"]),
+        ("don't", ["don", "t"]),
+        ("Gr\u00f6\u00dfe gro\u0308\u00dfe", ["gr\u00f6\u00dfe", "gr\u00f6\u00dfe"]),
+        ("\uff24\uff4f\uff47 \ufb01n x\u00b2", ["dog", "fin", "x2"]),
+        (
+            "\u0939\u093f\u0928\u094d\u0926\u0940 \u092e\u0947\u0902\u0964",
+            ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u092e\u0947\u0902"],
+        ),
+        ("\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48", ["\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48"]),
+        ("\u732b\u3068\u72ac\u3002\u9ce5", ["\u732b\u3068\u72ac", "\u9ce5"]),
+        ("cat\U0001f600dog\ud83dcow", ["cat", "dog", "cow"]),
+        ("\u0391\u0393\u0391\u03a0\u0397", ["\u03b1\u03b3\u03b1\u03c0\u03b7"]),
+    ],
+)
+def test_free_text_is_split_at_what_is_no_letter_mark_or_number(caption, words):
+    assert tokens(caption, 1, NONE) == words
+
+
+def test_ngrams_run_over_stop_words():
+    assert tokens("A dog of the red house", 3, ENGLISH) == [
+        *("dog", "red", "house"),
+        *("dog red", "red house"),
+        "dog red house",
+    ]
+    assert tokens("dog", 3, NONE) == ["dog"]
+
+
+def test_tags_stay_whole():
+    tags = (" Red  Ball\t", "don't", "", "   ", "THE", "o\u0308l", "a_b", "x\ud83d")
+    assert tokens(tags, 2, ENGLISH) == ["red ball", "don't", "the", "\u00f6l", "a_b", "x?"]
+
+
+@given(st.text() | st.lists(st.text()).map(tuple), st.integers(1, 4))
+def test_any_caption_has_tokens_that_can_be_written(caption, ngrams):
+    for token in tokens(caption, ngrams, ENGLISH):
+        assert token
+        assert token.encode("utf-8")
+
+
+CAPTIONS = ["red dog", "dog dog cat", "red cat", "bird", "red"]  # red 3, cat 2, dog 2, bird 1
+
+
+@pytest.mark.parametrize(
+    ("size", "minimum", "words"),
+    [
+        (10, 1, ("bird", "cat", "dog", "red")),
+        (10, 2, ("cat", "dog", "red")),
+        (10, 3, ("red",)),
+        (2, 1, ("cat", "red")),
+        (1, 1, ("red",)),
+    ],
+)
+def test_the_words_of_most_captions_are_chosen(size, minimum, words):
+    built = build_vocabulary(iter(CAPTIONS), size=size, minimum=minimum, ngrams=1, stop_words=NONE)
+    assert built == Vocabulary(words, 1, NONE)
+
+
+def test_vocabulary_holds_ngrams_and_no_stop_words():
+    built = build_vocabulary(["the red dog", "a red dog"], size=9, minimum=2, ngrams=2, stop_words=ENGLISH)
+    assert built.words == ("dog", "red", "red dog")
+    np.testing.assert_array_equal(
+        built.bags(["Red!", "red the dog", "dog red"]), [[0, 1, 0], [1, 1, 1], [1, 1, 0]]
+    )
+
+
+def test_no_word_left_is_told_with_its_numbers():
+    with pytest.raises(DataError, match="3 captions with 2 different words, expected a word that 4 captions"):
+        build_vocabulary(["a b", "b", ("a",)], size=5, minimum=4, ngrams=1, stop_words=NONE)
+
+
+def test_bags_drop_unknown_words_and_fill_what_is_given():
+    vocabulary = Vocabulary(("cat", "red ball"), 1, NONE)
+    captions = ["Cat, cat and bird", ("Red Ball", "tree"), "red ball", ()]
+    expected = np.array([[1, 0], [0, 1], [0, 0], [0, 0]])
+    bags = vocabulary.bags(captions)
+    assert bags.dtype == np.uint8
+    np.testing.assert_array_equal(bags, expected)
+    out = np.full((4, 2), 7, np.uint8)
+    assert vocabulary.bags(captions, out) is out
+    np.testing.assert_array_equal(out, expected)
+    assert vocabulary.bags([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("out", [np.zeros((2, 2), np.uint8), np.zeros((1, 2), np.float32)])
+def test_bags_do_not_fit_into_another_array(out):
+    with pytest.raises(ValueError, match=r"expected uint8 \(1, 2\)"):
+        Vocabulary(("a", "b"), 1, NONE).bags(["a"], out)
+
+
+words = st.sampled_from(["a", "b", "C", "dé", "e"])
+captions_of_any_kind = st.lists(
+    st.lists(words, max_size=5).map(" ".join) | st.lists(words, max_size=5).map(tuple),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(captions_of_any_kind, st.integers(1, 3), st.integers(1, 8), st.integers(1, 3))
+def test_column_sums_are_document_frequencies(captions, ngrams, size, minimum):
+    try:
+        vocabulary = build_vocabulary(captions, size=size, minimum=minimum, ngrams=ngrams, stop_words=NONE)
+    except DataError:
+        return
+    bags = vocabulary.bags(captions)
+    assert set(np.unique(bags)) <= {0, 1}
+    assert len(vocabulary.words) <= size
+    assert list(vocabulary.words) == sorted(set(vocabulary.words))
+    for word, count in zip(vocabulary.words, bags.sum(axis=0), strict=True):
+        holders = [
+            caption
+            for caption in captions
+            if (
+                f" {word} " in f" {caption.lower()} "
+                if isinstance(caption, str)
+                else word in [tag.lower() for tag in caption]
+            )
+        ]
+        assert len(holders) == count >= minimum
+
+
+def test_comes_back_from_its_file(tmp_path):
+    path = tmp_path / "vocabulary.json"
+    vocabulary = Vocabulary(("dog", "gr\u00f6\u00dfe", "red dog"), 2, frozenset({"the", "a"}))
+    vocabulary.save(path)
+    assert load_vocabulary(path) == vocabulary
+    assert json.loads(path.read_text("utf-8"))["format"] == 1
+
+
+GOOD = {"format": 1, "ngrams": 1, "stop_words": ["a"], "words": ["cat", "dog"]}
+BROKEN = {
+    "no object": ([1], "holds a list, expected a saved vocabulary"),
+    "no format": ({**GOOD, "format": None}, "format is None, expected 1"),
+    "later format": ({**GOOD, "format": 2}, "format is 2, expected 1"),
+    "true format": ({**GOOD, "format": True}, "format is True, expected 1"),
+    "no ngrams": ({**GOOD, "ngrams": 0}, "ngrams is 0, expected a whole number"),
+    "text ngrams": ({**GOOD, "ngrams": "1"}, "ngrams is '1'"),
+    "true ngrams": ({**GOOD, "ngrams": True}, "ngrams is True"),
+    "text words": ({**GOOD, "words": "cat"}, "words is a str, expected a list"),
+    "number in words": ({**GOOD, "words": ["cat", 1]}, "words holds 1, expected words only"),
+    "empty word": ({**GOOD, "words": [""]}, "words holds '', expected words only"),
+    "no words": ({**GOOD, "words": []}, "words is empty"),
+    "twice": ({**GOOD, "words": ["a", "b", "a"]}, "words holds 'a' twice"),
+    "no stop words": ({**GOOD, "stop_words": None}, "stop_words is a NoneType, expected a list"),
+    "stop words of lists": ({**GOOD, "stop_words": [[]]}, r"stop_words holds \[\], expected words only"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_vocabulary_is_told_in_one_line(tmp_path, name):
+    value, line = BROKEN[name]
+    path = tmp_path / "vocabulary.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(DataError, match=line) as caught:
+        load_vocabulary(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [None, b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_file_that_is_no_vocabulary_is_told(tmp_path, written):
+    path = tmp_path / "vocabulary.json"
+    if written is not None:
+        path.write_bytes(written)
+    with pytest.raises(DataError, match="expected a saved vocabulary") as caught:
+        load_vocabulary(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_stop_words_are_named_or_read(tmp_path):
+    path = tmp_path / "stop.txt"
+    path.write_bytes("\ufeffDER\r\n\r\n u\u0308ber \nDon't\n".encode())
+    assert read_stop_words("") == NONE
+    assert {"the", "of", "and"} < ENGLISH
+    assert {word for word in ENGLISH if tokens(word, 1, NONE) == [word]} == ENGLISH
+    assert read_stop_words(str(path)) == {"der", "\u00fcber", "don", "t"}
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        (None, "No such file or directory, expected '', 'english' or a file"),
+        ("folder", "Is a directory"),
+        (b"der\n\xff\n", "byte 4 is not UTF-8"),
+        (b"a\n" * 2**23 + b"b", "larger than 16777216 bytes"),
+    ],
+)
+def test_unreadable_stop_words_are_told_in_one_line(tmp_path, written, line):
+    path = tmp_path / "stop.txt"
+    if written == "folder":
+        path.mkdir()
+    elif written is not None:
+        path.write_bytes(written)
+    with pytest.raises(DataError, match=line) as caught:
+        read_stop_words(str(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_stop_words_without_permission_are_told(tmp_path):
+    path = tmp_path / "stop.txt"
+    path.write_text("der")
+    path.chmod(0)
+    with pytest.raises(DataError, match="Permission denied"):
+        read_stop_words(str(path))
