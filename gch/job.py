@@ -27,9 +27,8 @@ def run_job(settings: Settings) -> None:
     Raises:
       GCHError: something that the user can mend.
     """
-    _require_backbone_files(settings)
     pairs = open_pairs(settings, Progress())
-    _require_pixels(settings, pairs)
+    _require_backbone(settings, pairs)
     split = choose_split(settings, pairs)
     name = run_name(settings, pairs.name)
     run = RunFolder(Path(settings.checkpoint_dir) / name)
@@ -55,19 +54,19 @@ def run_job(settings: Settings) -> None:
     session.test()
 
 
-def _require_backbone_files(settings: Settings) -> None:
+def _require_backbone(settings: Settings, pairs: Pairs) -> None:
+    """Checks that the backbone's files are there, or that features need none."""
+    if pairs.features is not None:
+        if settings.backbone == "trained":
+            raise SettingError(
+                f"backbone is 'trained', {pairs.name} has features in place of pixels; expected 'frozen'"
+            )
+        return
     name = canonical_backbone(settings.netStr)
     if name == "vggf" and settings.backbone_start == "pretrained":
         require_weights(settings.MODEL_DIR)
     if name.endswith(".keras") and not Path(name).is_file():
         raise WeightsError(f"{name}: not found; netStr expects a Keras model there")
-
-
-def _require_pixels(settings: Settings, pairs: Pairs) -> None:
-    if pairs.features is not None and settings.backbone == "trained":
-        raise SettingError(
-            f"backbone is 'trained', {pairs.name} has features in place of pixels; expected 'frozen'"
-        )
 
 
 def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:

@@ -4,66 +4,15 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.io
+from entry import PATIENCE, Command
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gch.evaluation.coded import coded_items
 from gch.evaluation.evaluate import mean_average_precision
-
-SIZES = {
-    "image_size": 64,
-    "QUERY_SIZE": 100,
-    "DATABASE_SIZE": 600,
-    "TRAINING_SIZE": 400,
-    "VERIFICATION_SIZE": 80,
-}
-SCHEDULE = {"Epoch": 2, "batch_size": 50, "MAX_ITER": 20, "k_lab": 2, "k_txt": 3, "k_img": 3, "k_gph": 1}
-QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5, "plots": False}
-PATIENCE = 300
-
-
-class Command:
-    """Runs main_itpair.py with small settings in a folder of the test's own."""
-
-    def __init__(self, repository: Path, folder: Path, data: Path, leave_out: tuple[str, ...] = ()):
-        self.folder, self._repository = folder, repository
-        places = {"DATA_DIR": data, "checkpoint_dir": folder / "runs", "log_dir": folder / "logs"}
-        settings = SIZES | SCHEDULE | QUICK | places
-        self._settings = {name: value for name, value in settings.items() if name not in leave_out}
-
-    def start(self, *words: str, **settings) -> subprocess.Popen:
-        flags = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
-        return subprocess.Popen(
-            [sys.executable, "main_itpair.py", *words, *flags],
-            cwd=self._repository,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-
-    def run(self, *words: str, expect: int = 0, **settings) -> tuple[str, str]:
-        process = self.start(*words, **settings)
-        output, error = process.communicate(timeout=PATIENCE)
-        assert process.returncode == expect, output + error
-        return output, error
-
-    @property
-    def run_folder(self) -> Path:
-        (folder,) = (self.folder / "runs").iterdir()
-        return folder
-
-    def codes(self) -> dict[str, np.ndarray]:
-        found = scipy.io.loadmat(self.run_folder / "openmoji_16.mat")
-        return {name: array for name, array in found.items() if not name.startswith("__")}
 
 
 @pytest.fixture(scope="session")

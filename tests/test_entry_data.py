@@ -1,0 +1,100 @@
+"""The real entry point on data of the user's own, as processes."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import scipy.io
+from entry import Command
+from PIL import Image
+
+from gch.data.generated import generate
+
+SOURCE = generate(items=240, labels=6, words=30, image_size=48, seed=3)
+TINY = {"image_size": 64, "batch_size": 40, "Epoch": 1, "histograms": False}
+OWN_SIZES = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
+
+
+def described(row: int) -> tuple[str, str]:
+    words = " ".join(SOURCE.tag_names[n].replace(" ", "") for n in np.flatnonzero(SOURCE.texts[row]))
+    return words, ";".join(SOURCE.label_names[c] for c in np.flatnonzero(SOURCE.labels[row]))
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    """A folder of pictures of several sizes and modes, one of them broken, and its CSV."""
+    folder = tmp_path_factory.mktemp("collection")
+    with open(folder / "pictures.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "text", "labels"])
+        for row, pixels in enumerate(SOURCE.pictures.array):
+            name = f"{row}.{('png', 'jpg', 'gif')[row % 3]}"
+            Image.fromarray(pixels).resize((70 + row % 9, 60)).save(folder / name)
+            writer.writerow([name, *described(row)])
+        (folder / "broken.jpg").write_bytes((folder / "1.jpg").read_bytes()[:300])
+        writer.writerow(["broken.jpg", "wordless", "label 1"])
+    return folder
+
+
+@pytest.fixture
+def command(repository, tmp_path, collection):
+    return Command(repository, tmp_path, collection, leave_out=OWN_SIZES)
+
+
+def results(command: Command) -> dict:
+    return json.loads((command.run_folder / "results.json").read_text())
+
+
+def test_a_folder_of_pictures_trains_and_tests(command, collection):
+    output, _ = command.run(dataset_dir="collection", **TINY)
+    assert "broken.jpg" in output
+    assert "collection: 240 pairs" in output
+    found = results(command)
+    assert found["label_names"] == sorted(SOURCE.label_names)
+    assert found["mAP"]["I->T"] > 0.5
+    assert found["queries"] == 24
+    words = json.loads((command.run_folder / "vocabulary.json").read_text())["words"]
+    split = np.load(command.run_folder / "split.npz")
+    seen = {word for row in split["training"] for word in described(row)[0].split()}
+    assert set(words) <= seen
+    codes = scipy.io.loadmat(command.run_folder / "collection_16.mat")
+    again, _ = command.run("test", dataset_dir="collection", **TINY)
+    assert "Preparing" not in again
+    np.testing.assert_array_equal(
+        scipy.io.loadmat(command.run_folder / "collection_16.mat")["Qt"], codes["Qt"]
+    )
+
+
+def test_the_split_of_another_run_is_taken_over(command, tmp_path):
+    random = np.random.default_rng(1).permutation(240) + 1.0
+    chosen = {"indQuery": random[:20], "indDatabase": random[20:], "indTrain": random[20:120]}
+    scipy.io.savemat(tmp_path / "chosen.mat", chosen)
+    command.run(
+        dataset_dir="collection",
+        split=tmp_path / "chosen.mat",
+        VERIFICATION_SIZE=10,
+        k_img=1,
+        k_txt=1,
+        **TINY,
+    )
+    split = np.load(command.run_folder / "split.npz")
+    np.testing.assert_array_equal(split["query"], np.sort(random[:20]) - 1)
+    np.testing.assert_array_equal(
+        np.union1d(split["training"], split["validation"]), np.sort(random[20:120]) - 1
+    )
+    exported = scipy.io.loadmat(command.run_folder / "split.mat")
+    np.testing.assert_array_equal(exported["query"].ravel(), split["query"] + 1)
+
+
+def test_features_in_place_of_pixels_train_without_a_backbone(repository, tmp_path):
+    squeezed = SOURCE.pictures.array.reshape(240, 12, 4, 12, 4, 3).mean(axis=(2, 4)).reshape(240, -1)
+    arrays = {"images": squeezed, "YAll": SOURCE.texts, "LAll": SOURCE.labels}
+    scipy.io.savemat(tmp_path / "FLICKR-25K.mat", arrays, do_compression=True)
+    command = Command(repository, tmp_path, tmp_path, leave_out=OWN_SIZES)
+    output, _ = command.run(dataset_dir="FLICKR", netStr="vggf", **TINY)
+    assert "features of 432 dimensions" in output
+    assert results(command)["mAP"]["I->T"] > 0.5
+    assert results(command)["digests"]["backbone"] is None
+    _, error = command.run(dataset_dir="FLICKR", backbone="trained", expect=1, **TINY)
+    assert "has features in place of pixels; expected 'frozen'" in error

@@ -1,0 +1,120 @@
+"""inspect: what it tells of a data set, and that its lines train."""
+
+import csv
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from gch.cli import main
+
+ITEMS, SIDE = 60, 12
+
+
+@pytest.fixture
+def command(repository, capsys, monkeypatch):
+    """Runs the command line in this process."""
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def run(*arguments):
+        status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def flickr(tmp_path) -> Path:
+    random = np.random.default_rng(0)
+    words, labels = random.integers(0, 2, (9, ITEMS)), random.integers(0, 2, (3, ITEMS))
+    words[0] = labels[0] = 1
+    words[:, 5] = labels[:, 7] = 0
+    with h5py.File(tmp_path / "FLICKR-25K.mat", "w") as file:
+        file["images"] = np.full((ITEMS, 3, SIDE, SIDE), 200, np.uint8)
+        file["YAll"], file["LAll"] = words, labels
+    return tmp_path
+
+
+def test_tells_arrays_counts_and_what_to_set(command, flickr, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    status, output, error = command("inspect", flickr, f"--out={sheet}")
+    assert (status, error) == (0, "")
+    assert "FLICKR-25K.mat: images uint8 (60, 3, 12, 12): pixels, axes NCWH" in output
+    assert "flickr25k: 60 items, pictures of 12 x 12, 9 words, 3 labels" in output
+    assert "1 of 60 items have no word" in output
+    assert "1 of 60 items have no label" in output
+    with h5py.File(flickr / "FLICKR-25K.mat") as file:
+        for number, count in enumerate(file["LAll"][()].sum(axis=1)):
+            assert re.search(rf"label {number} +{count} +{count / ITEMS:.1%}", output)
+    for line in ('dataset_dir = "FLICKR"', f'DATA_DIR = "{flickr}"', "image_size = 12"):
+        assert f"    {line}\n" in output
+
+
+def test_the_sheet_shows_pictures_and_words(command, flickr, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    command("inspect", flickr, f"--out={sheet}")
+    pixels = np.asarray(Image.open(sheet).convert("RGB"))
+    assert pixels.shape == (3 * (160 + 128 + 6) + 6, 6 * (160 + 6) + 6, 3)
+    assert (pixels[6 : 6 + 160, 6 : 6 + 160] == 200).all()  # the first picture
+    assert (pixels[6 + 160 : 6 + 288, 6 : 6 + 160] == 0).any()  # its words, in black
+
+
+def test_the_order_of_width_and_height_is_an_option(command, flickr, tmp_path):
+    _, output, _ = command("inspect", flickr, "--image_axes=HW", f"--out={tmp_path / 'sheet.png'}")
+    assert "axes NCHW" in output
+
+
+def test_tells_of_a_collection_without_decoding_it(command, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with open(folder / "list.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "text", "labels"])
+        for number in range(40):
+            Image.new("RGB", (30, 20), (number, 0, 0)).save(folder / f"{number}.png")
+            writer.writerow([f"{number}.png", "The blue whale" if number % 2 else "a red fox", "animal"])
+        writer.writerow(["gone.png", "a whale", "animal"])
+        writer.writerow(["unlabelled.png", "a whale", ""])
+    status, output, _ = command("inspect", folder, f"--out={tmp_path / 'sheet.png'}")
+    assert status == 0
+    assert "list.csv: 41 pictures with free text and 1 labels" in output
+    assert "have no label: 1 entries (unlabelled.png" in output
+    assert "1 pictures are not there, such as gone.png" in output
+    assert re.search(r"vocabulary of the training items: 4 words, most often .*(fox|whale)", output)
+    assert '    dataset_dir = "collection"\n' in output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "sheet.png"]
+    assert not (folder / "cache").exists()
+
+
+def test_an_embedded_set_is_inspected_too(command, tmp_path):
+    status, output, _ = command("inspect", "--dataset_dir=generated", f"--out={tmp_path / 'sheet.png'}")
+    assert status == 0
+    assert "generated: 600 items" in output
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.png"])
+def test_never_writes_over_something_else(command, flickr, tmp_path, name):
+    path = tmp_path / name
+    path.write_text("mine")
+    status, _, error = command("inspect", flickr, f"--out={path}")
+    assert status == 1
+    assert str(path) in error
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["a", "b"], 2, "inspect: found a b; expected one folder or file"),
+        (["nowhere"], 1, "nowhere: not found, expected a folder"),
+    ],
+)
+def test_wrong_words_are_told_in_one_line(command, tmp_path, arguments, status, line):
+    found, _, error = command("inspect", *arguments, f"--out={tmp_path / 'sheet.png'}")
+    assert found == status
+    assert line in error
+    assert error.count("\n") == 1
