@@ -15,16 +15,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.io
-import scipy.sparse
 
 from gch.errors import DataError
+from gch.mat5 import Mat5Array, is_mat5, list_mat5
 
 MAX_BYTES = 2**32  # of an array that is read whole
 MAX_ARRAYS = 1000  # listed of one file
 _SLAB_BYTES = 2**26
-_V5_TYPES = {"double": "f8", "single": "f4", "logical": "u1", "sparse": "f8"}
-_V5_INTEGERS = {f"{sign}int{bits}": f"{sign}{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +35,7 @@ class StoredArray:
       dtype: of its numbers; None where it does not hold numbers.
       format: 'v5', 'hdf5', 'npz' or 'npy'.
       rows_at_once: HDF5: the rows of the first axis that a chunk of the file holds; else 1.
+      kind: MATLAB's class, '' where the file does not tell it.
     """
 
     path: Path
@@ -46,6 +44,7 @@ class StoredArray:
     dtype: np.dtype | None
     format: str
     rows_at_once: int = 1
+    kind: str = ""
 
     def __str__(self) -> str:
         kind = "text" if self.dtype is None else str(self.dtype)
@@ -65,9 +64,9 @@ class StoredArray:
                 f"{self.path}: {self.name} {self.shape} would be {size / 2**30:.1f} GiB in memory, "
                 f"expected at most {MAX_BYTES / 2**30:.0f}"
             )
+        if size == 0:
+            return np.zeros(self.shape, self.dtype)
         array = _guarded(self, self._load)
-        if scipy.sparse.issparse(array):
-            array = array.toarray()
         if array.shape != self.shape or array.dtype.kind not in "buif":
             raise DataError(
                 f"{self.path}: {self.name} is {array.dtype} {array.shape}, declared as {self.shape}"
@@ -110,16 +109,18 @@ class StoredArray:
                 return file[self.name]
         if self.format == "npy":
             return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        return scipy.io.loadmat(self.path, variable_names=[self.name])[self.name]
+        return self._mat5().numbers(MAX_BYTES)
+
+    def _mat5(self) -> Mat5Array:
+        return next(array for array in list_mat5(self.path) if array.name == self.name)
 
     def _load_strings(self) -> list[str] | None:
         if self.format == "hdf5":
             with open_hdf5(self.path) as file:
                 return _hdf5_strings(file, file[self.name])
-        array = self._load()
-        if self.format == "v5" and array.dtype.kind == "U" and array.ndim == 1:
-            return [text.rstrip() for text in array]
-        return _cell_strings(array)
+        if self.format == "v5":
+            return ["\n".join(item) for item in self._mat5().strings(MAX_BYTES)]
+        return _array_strings(self._load())
 
 
 def list_arrays(path: Path) -> dict[str, StoredArray]:
@@ -138,9 +139,8 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
     elif zipfile.is_zipfile(path):
         found = _npz(path)
     elif h5py.is_hdf5(path):
-        with open_hdf5(path) as file:
-            found = list(_walk(path, file))
-    elif header.startswith((b"MATLAB 5.0", b"\x00\x00\x00\x00")) or b"MATLAB" in header[:20]:
+        found = _hdf5(path)
+    elif is_mat5(header):
         found = _v5(path)
     else:
         raise DataError(
@@ -220,15 +220,20 @@ def _npz(path: Path) -> list[StoredArray]:
 
 def _v5(path: Path) -> list[StoredArray]:
     try:
-        listed = scipy.io.whosmat(path)
-    except Exception as error:
+        listed = list_mat5(path)
+    except (ValueError, OSError) as error:
         raise DataError(f"{path}: damaged MATLAB v5 file, {reason(error)}") from error
-    found = []
-    for name, shape, kind in listed[:MAX_ARRAYS]:
-        code = _V5_TYPES.get(kind) or _V5_INTEGERS.get(kind)
-        dtype = np.dtype(code if kind not in _V5_INTEGERS else kind) if code else None
-        found.append(StoredArray(path, name, tuple(map(int, shape)), dtype, "v5"))
-    return found
+    return [StoredArray(path, one.name, one.shape, one.dtype, "v5", kind=one.kind) for one in listed]
+
+
+def _hdf5(path: Path) -> list[StoredArray]:
+    try:
+        with open_hdf5(path) as file:
+            return list(_walk(path, file))
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: damaged HDF5 file, {reason(error)}") from error
 
 
 def _walk(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:
@@ -236,14 +241,10 @@ def _walk(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
     for name in itertools.islice(group, MAX_ARRAYS):
         if name.startswith("#"):
             continue
-        try:
-            here = group.name.strip("/")
-            inner = f"{here}/{name}".strip("/")
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise DataError(f"{path}: {inner} is a link; expected an array of this file")
-            member = group[name]
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            raise DataError(f"{path}: {name} unreadable, {reason(error)}") from error
+        inner = f"{group.name}/{name}".strip("/")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise DataError(f"{path}: {inner} is a link; expected an array of this file")
+        member = group[name]
         if isinstance(member, h5py.Group) and depth < 2:
             yield from _walk(path, member, depth + 1)
         elif isinstance(member, h5py.Dataset):
@@ -251,15 +252,15 @@ def _walk(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
 
 
 def _hdf5_array(path: Path, name: str, dataset: h5py.Dataset) -> StoredArray:
-    try:
-        if dataset.is_virtual or dataset.external:
-            raise DataError(f"{path}: {name} lies in another file; expected an array of this file")
-        matlab = dataset.attrs.get("MATLAB_class", b"")
-        numbers = None if matlab == b"char" else _numeric(dataset.dtype)
-        rows = dataset.chunks[0] if dataset.chunks else 1
-        return StoredArray(path, name, tuple(dataset.shape or ()), numbers, "hdf5", rows)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: {name} unreadable, {reason(error)}") from error
+    if dataset.is_virtual or dataset.external:
+        raise DataError(f"{path}: {name} lies in another file; expected an array of this file")
+    kind = dataset.attrs.get("MATLAB_class", "")
+    kind = kind.decode("latin-1") if isinstance(kind, bytes) else str(kind)
+    numbers = None if kind == "char" else _numeric(dataset.dtype)
+    # MATLAB stores the shape of an empty array in its place.
+    empty = dataset.shape is None or dataset.attrs.get("MATLAB_empty", 0)
+    rows = dataset.chunks[0] if dataset.chunks else 1
+    return StoredArray(path, name, (0,) if empty else tuple(dataset.shape), numbers, "hdf5", rows, kind)
 
 
 def _numeric(dtype: np.dtype) -> np.dtype | None:
@@ -269,29 +270,25 @@ def _numeric(dtype: np.dtype) -> np.dtype | None:
 # ---------------------------------------------------------------- texts
 
 
-def _cell_strings(array: np.ndarray) -> list[str] | None:
-    """Of an array of strings, or of a cell array as SciPy reads it; the first axis is the items'."""
+def _array_strings(array: np.ndarray) -> list[str] | None:
+    """Of an array of strings; its first axis is the items', unless it has one row."""
     if array.dtype.kind not in "OUS":
         return None
     items = array.reshape(len(array), -1) if array.ndim and len(array) > 1 else array.reshape(-1, 1)
-    return ["\n".join(_flat(cell)) for cell in items]
+    return ["\n".join(_text(one) for one in row) for row in items.tolist()]
 
 
-def _flat(cell: object) -> list[str]:
-    if isinstance(cell, bytes):
-        return [cell.decode("utf-8").rstrip()]
-    if isinstance(cell, str):
-        return [cell.rstrip()]
-    if isinstance(cell, np.ndarray) and cell.dtype.kind in "OUS":
-        return [text for part in cell.ravel().tolist() for text in _flat(part) if text]
-    if isinstance(cell, np.ndarray) and cell.size == 0:
-        return []
-    raise ValueError(f"a cell holds a {type(cell).__name__}")
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8").rstrip()
+    if isinstance(value, str):
+        return value.rstrip()
+    raise ValueError(f"holds a {type(value).__name__}")
 
 
 def _hdf5_strings(file: h5py.File, dataset: h5py.Dataset) -> list[str] | None:
     if h5py.check_string_dtype(dataset.dtype) or dataset.dtype.kind == "S":
-        return _cell_strings(np.asarray(dataset[()], object))
+        return _array_strings(np.asarray(dataset[()], object))
     if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference:
         # A cell array (N, k) of MATLAB, seen from here as (k, N).
         cells = dataset[()].reshape(dataset.shape)

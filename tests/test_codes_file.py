@@ -138,8 +138,8 @@ def put(value, dtype=np.float64):
         (changed("query_L", lambda array: array[:, :2]), "retrieval_L has 3 labels, query_L 2"),
         (changed("Qi", lambda array: array[0]), r"Qi has shape \(16,\)"),
         (changed("Qi", lambda array: array[:0]), r"Qi has shape \(0, 16\)"),
-        (changed("Qi", lambda array: array.astype(str)), "Qi is of type <U"),
-        (changed("Qi", lambda array: array.astype(complex)), "Qi is of type complex128"),
+        (changed("Qi", lambda array: array.astype(str)), "Qi holds no numbers"),
+        (changed("Qi", lambda array: array.astype(complex)), "Qi holds no numbers"),
     ],
 )
 def test_faults_are_told_with_the_array_and_what_was_found(tmp_path, change, words):
@@ -153,12 +153,12 @@ def test_faults_are_told_with_the_array_and_what_was_found(tmp_path, change, wor
 def test_files_of_another_kind_are_refused(tmp_path):
     for name, content in (("empty.mat", b""), ("text.mat", b"hello " * 100), ("cut.npz", b"PK\x03\x04 cut")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match="not a file of codes"):
+        with pytest.raises(DataError, match="expected (a file of arrays|MATLAB)|damaged|HDF5"):
             read_codes(tmp_path / name)
     with pytest.raises(DataError, match="not found"):
         read_codes(tmp_path / "nowhere.mat")
     np.savez(tmp_path / "pickled.npz", **(arrays() | {"Qi": np.array([[{}]], object)}))
-    with pytest.raises(DataError, match=r"not a file of codes.*allow_pickle"):
+    with pytest.raises(DataError, match="Qi holds no numbers"):
         read_codes(tmp_path / "pickled.npz")
 
 

@@ -269,7 +269,7 @@ CHANGES = {
         {"query": np.array([0]), "base": np.array([1])},
         "query holds 0, expected numbers from 1 to 10, counted from 1",
     ),
-    "complex": ({"query": np.array([1j])}, "query is of (type|MATLAB's class) complex"),
+    "complex": ({"query": np.array([1j])}, "query holds no numbers"),
 }
 
 
@@ -336,10 +336,6 @@ def mat_text(path):
     write_v5(path, counted(query="abc"))
 
 
-def mat_sparse(path):
-    write_v5(path, counted(query=scipy.sparse.csc_matrix([[0, 1]])))
-
-
 def mat_of_unknown_numbers(path):
     """SciPy's own reader ends the process on such a file."""
     write_v5(path, counted(1, query=np.array([5.0, 2.0])))
@@ -390,32 +386,31 @@ def truncated(write):
 
 
 FILES = {
-    "missing": (lambda path: None, "No such file or directory, expected .npz or .mat with query"),
-    "folder": (lambda path: path.mkdir(), "Is a directory, expected .npz or .mat"),
-    "empty": (lambda path: path.write_bytes(b""), "empty file, expected .npz or .mat"),
-    "text": (lambda path: path.write_bytes(b"1\n2\n3\n"), "no index file; expected .npz or .mat"),
-    "long text": (lambda path: path.write_bytes(b"1\n2\n3\n" * 100), "expected .npz or .mat"),
-    "npy": (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + bytes(200)), "expected .npz or .mat"),
-    "pickle": (lambda path: path.write_bytes(b"\x80\x04]\x94."), "no index file; expected .npz or .mat"),
-    "half a .npz": (truncated(write_npz), "expected .npz or .mat"),
-    "half a v5 .mat": (truncated(write_v5), "expected .npz or .mat|expected an array of numbers"),
-    "half a HDF5": (truncated(write_hdf5), "no index file; expected .npz or .mat"),
+    "missing": (lambda path: None, "not found"),
+    "folder": (lambda path: path.mkdir(), "cannot be opened, Is a directory"),
+    "empty": (lambda path: path.write_bytes(b""), "empty; expected a file of arrays"),
+    "text": (lambda path: path.write_bytes(b"1\n2\n3\n"), "begins with .*expected MATLAB v5 or v7.3"),
+    "long text": (lambda path: path.write_bytes(b"1\n2\n3\n" * 100), "begins with .*expected MATLAB"),
+    "npy": (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + bytes(200)), "damaged .npy file"),
+    "pickle": (lambda path: path.write_bytes(b"\x80\x04]\x94."), "begins with .*expected MATLAB"),
+    "half a .npz": (truncated(write_npz), "begins with b'PK.*expected MATLAB"),
+    "half a v5 .mat": (truncated(write_v5), "damaged MATLAB v5 file, cut off at"),
+    "half a HDF5": (truncated(write_hdf5), "cannot be opened as HDF5"),
     "nothing": (lambda path: write_v5(path, {}), "query is missing, found no array"),
-    "objects": (npz_objects, "query cannot be read, expected an array of numbers .*allow_pickle"),
-    "strings": (npz_strings, "query is of type <U1, expected numbers"),
+    "objects": (npz_objects, "query holds no numbers, expected item numbers"),
+    "strings": (npz_strings, "query holds no numbers, expected item numbers"),
     "scalar": (npz_scalar, r"query has shape \(\), expected \(n,\)"),
-    "text in .npz": (npz_of_text, "query has shape|query is of type|query cannot be read"),
-    "expanding": (npz_that_expands, "query declares 68157440 bytes, expected 67109504 at most"),
-    "lying header": (npz_that_lies, "query cannot be read, expected an array of numbers"),
-    "cell": (mat_cell, "query is of MATLAB's class cell, expected numbers"),
-    "characters": (mat_text, "query is of MATLAB's class char, expected numbers"),
-    "sparse": (mat_sparse, "query is of MATLAB's class sparse, expected numbers"),
-    "unknown numbers": (mat_of_unknown_numbers, "query cannot be read, .*its data are of type 200"),
+    "text in .npz": (npz_of_text, "query is missing, found no array"),
+    "expanding": (npz_that_expands, "damaged .npz file|query has .* entries"),
+    "lying header": (npz_that_lies, "query has 1000000000000000 entries, expected 10 at most"),
+    "cell": (mat_cell, "query holds no numbers"),
+    "characters": (mat_text, "query holds no numbers"),
+    "unknown numbers": (mat_of_unknown_numbers, "query unreadable, numbers of type 200"),
     "expanding .mat": (mat_that_expands, "retrieval has 1000000 entries, expected 10 at most"),
-    "group": (hdf5_group, "query is a group, expected an array of numbers"),
-    "broken link": (hdf5_link_to_nothing, "query cannot be read, expected an array of numbers"),
-    "characters of v7.3": (hdf5_text, "query is of MATLAB's class char, expected numbers"),
-    "strings of HDF5": (hdf5_strings, "query is of type object, expected numbers"),
+    "group": (hdf5_group, "query is missing, found retrieval, training"),
+    "broken link": (hdf5_link_to_nothing, "query is a link; expected an array of this file"),
+    "characters of v7.3": (hdf5_text, "query holds no numbers"),
+    "strings of HDF5": (hdf5_strings, "query holds no numbers"),
 }
 
 

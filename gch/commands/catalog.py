@@ -57,8 +57,8 @@ COMMANDS = {
     ),
     "prepare": Command(
         usage="prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]",
-        meaning="Writes a data set of any size in shards that training reads with little memory. Goes on where "
-        "it was stopped, and mends what is damaged.",
+        meaning="Writes a data set of any size in shards that training reads with little memory. Goes on "
+        "where it was stopped, and mends what is damaged.",
         flags=(
             Flag("out", "", "folder of the prepared data set"),
             Flag("encoding", "jpeg", "of the pictures: jpeg, or raw (no loss, three bytes a pixel)"),

@@ -26,8 +26,8 @@ def choose_split(settings: Settings, pairs: Pairs) -> Split:
         source = "the data set's files" if own else settings.split
         if any(size != DEFAULT for size in asked[:3]):
             raise SettingError(
-                f"QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE are {', '.join(map(str, asked[:3]))}, the split "
-                f"is that of {source}; expected -1, or split = 'random'"
+                f"QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE are {', '.join(map(str, asked[:3]))}, and the "
+                f"split is that of {source}; expected -1, or split = 'random'"
             )
         if own:
             split = _own(pairs, settings.seed, asked.validation)

@@ -16,23 +16,19 @@ entry for each item of the data set. Where the file has no `base`, it counts fro
 if any number is that of all items; otherwise a .npz file counts from 0 and MATLAB's files count from 1.
 """
 
-import contextlib
 import math
 import os
 import re
-import struct
 import textwrap
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
 import scipy.io
 
+from gch.array_files import StoredArray, list_arrays
 from gch.data.split import Split, shared_row
 from gch.errors import DataError
 from gch.storage import atomic_path
@@ -51,34 +47,6 @@ _PATTERNS = {
     part: re.compile(f"(?:{_AFFIX}_?)?(?:{stem})(?:_?{_AFFIX})?", re.IGNORECASE)
     for part, stem in _STEMS.items()
 } | {_BASE: re.compile(_BASE, re.IGNORECASE)}
-_MATLAB_NUMBERS = {
-    "double",
-    "single",
-    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-}
-_LOGICAL = "logical"
-
-
-_V5_HEADER = 128
-_V5_MATRIX, _V5_COMPRESSED = 14, 15
-_V5_LOGICAL_FLAG, _V5_COMPLEX_FLAG = 0x200, 0x800
-_V5_NUMBERS = {
-    **{1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4"},
-    **{7: "f4", 9: "f8", 12: "i8", 13: "u8"},
-}
-_V5_CLASSES = {
-    **{1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 6: "double", 7: "single"},
-    **{
-        8: "int8",
-        9: "uint8",
-        10: "int16",
-        11: "uint16",
-        12: "int32",
-        13: "uint32",
-        14: "int64",
-        15: "uint64",
-    },
-}
 
 
 class _Stored(NamedTuple):
@@ -144,86 +112,16 @@ def export_split(path_mat: str | os.PathLike, split: Split) -> None:
 
 def _read(path: Path, total: int) -> tuple[dict[str, _Stored], int]:
     """The parts and the base that the file has, and what a file of its kind usually counts from."""
-    try:
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise DataError(f"{path}: empty file, {EXPECTED}")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: {reason}, {EXPECTED}") from error
-    with _blamed(path, f"no index file; {EXPECTED}"):
-        if h5py.is_hdf5(path):
-            return _read_hdf5(path, total), 1
-        if zipfile.is_zipfile(path):
-            return _read_npz(path, total), 0
-        return _read_mat5(path, total), 1
-
-
-@contextlib.contextmanager
-def _blamed(path: Path, fault: str) -> Iterator[None]:
-    """Turns what NumPy, SciPy and h5py raise on foreign bytes, nearly anything, into DataError."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        reason = _line(str(error)) or type(error).__name__
-        raise DataError(f"{path}: {fault} ({reason})") from error
-
-
-def _read_npz(path: Path, total: int) -> dict[str, _Stored]:
-    limit = 2**26 + 64 * total
-    with zipfile.ZipFile(path) as archive:
-        sizes = [(info.filename.removesuffix(".npy"), info.file_size) for info in archive.infolist()]
-    chosen = _chosen(path, (name for name, _ in sizes))
-    for name, size in sizes:
-        if name in chosen.values() and size > limit:
-            raise DataError(f"{path}: {name} declares {size} bytes, expected {limit} at most")
-    arrays = {}
-    with np.load(path, allow_pickle=False) as file:
-        for part, name in chosen.items():
-            with _blamed(path, f"{name} cannot be read, expected an array of numbers"):
-                values = np.asarray(file[name])
-            _require_vector(path, part, name, values.shape, total)
-            arrays[part] = _stored(path, name, values, values.dtype == bool)
-    return arrays
-
-
-def _read_mat5(path: Path, total: int) -> dict[str, _Stored]:
-    limit = 2**12 + 8 * total
-    with open(path, "rb") as file:
-        listed = {matrix.name: matrix for matrix in _mat5_matrices(file, limit)}
-    arrays = {}
+    listed = list_arrays(path)
+    stored = {}
     for part, name in _chosen(path, listed).items():
-        matrix = listed[name]
-        _require_numbers(path, name, matrix.kind)
-        _require_vector(path, part, name, matrix.shape, total)
-        with _blamed(path, f"{name} cannot be read, expected an array of numbers"):
-            values = matrix.numbers()
-        arrays[part] = _stored(path, name, values, matrix.kind == _LOGICAL)
-    return arrays
-
-
-def _read_hdf5(path: Path, total: int) -> dict[str, _Stored]:
-    arrays = {}
-    with h5py.File(path, "r", locking="best-effort") as file:
-        for part, name in _chosen(path, file).items():
-            with _blamed(path, f"{name} cannot be read, expected an array of numbers"):
-                dataset = file[name]
-                if not isinstance(dataset, h5py.Dataset):
-                    raise DataError(f"{path}: {name} is a group, expected an array of numbers")
-                kind = dataset.attrs.get("MATLAB_class", b"")
-                kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-                if kind:
-                    _require_numbers(path, name, kind)
-                # MATLAB stores the shape of an empty array in its place.
-                empty = dataset.shape is None or dataset.attrs.get("MATLAB_empty", 0)
-                shape = (0,) if empty else dataset.shape
-                _require_vector(path, part, name, shape, total)
-                _require_type(path, name, dataset.dtype)
-                values = np.zeros(0) if empty else np.asarray(dataset[()])
-            arrays[part] = _stored(path, name, values, kind == _LOGICAL or values.dtype == bool)
-    return arrays
+        array = listed[name]
+        _require_vector(path, part, array, total)
+        values = array.read().reshape(-1)
+        mask = array.kind == "logical" or values.dtype == bool
+        stored[part] = _Stored(name, values != 0 if mask else values)
+    from_python = all(array.format == "npz" for array in listed.values())
+    return stored, 0 if from_python else 1
 
 
 def _chosen(path: Path, names: Iterable[str]) -> dict[str, str]:
@@ -244,25 +142,11 @@ def _chosen(path: Path, names: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
-def _stored(path: Path, name: str, values: np.ndarray, mask: bool) -> _Stored:
-    _require_type(path, name, values.dtype)
-    values = values.reshape(-1)
-    return _Stored(name, values != 0 if mask else values)
-
-
-def _require_type(path: Path, name: str, dtype: np.dtype) -> None:
-    if dtype.kind not in "buif":
-        raise DataError(f"{path}: {name} is of type {_line(str(dtype))}, expected numbers")
-
-
-def _require_numbers(path: Path, name: str, kind: str) -> None:
-    if kind not in _MATLAB_NUMBERS and kind != _LOGICAL:
-        raise DataError(f"{path}: {name} is of MATLAB's class {_line(kind)}, expected numbers")
-
-
-def _require_vector(path: Path, part: str, name: str, shape: tuple[int, ...], total: int) -> None:
-    shape = tuple(int(length) for length in shape)
+def _require_vector(path: Path, part: str, array: StoredArray, total: int) -> None:
+    name, shape = array.name, array.shape
     size = math.prod(shape)
+    if array.dtype is None:
+        raise DataError(f"{path}: {name} holds no numbers, expected item numbers")
     if part == _BASE:
         if size != 1:
             raise DataError(f"{path}: {name} has shape {shape}, expected one number, 0 or 1")
@@ -273,90 +157,6 @@ def _require_vector(path: Path, part: str, name: str, shape: tuple[int, ...], to
         raise DataError(f"{path}: {name} has {size} entries, expected {total} at most, the items there are")
     if size == 0 and part != "validation":
         raise DataError(f"{path}: {name} is empty, expected one item or more")
-
-
-# ---------------------------------------------------------------- MATLAB v5
-#
-# SciPy's reader looks up the type of an element without checking it, so that a damaged file can end the
-# process, and it expands a compressed array whole before its size is known. Vectors of numbers need little of
-# the format.
-
-
-class _Matrix(NamedTuple):
-    """An array of a v5 file: `content` holds the elements that follow its name, as far as they were read."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    content: bytes
-    order: str
-
-    def numbers(self) -> np.ndarray:
-        number, data, _ = _mat5_element(self.content, 0, self.order)
-        if number not in _V5_NUMBERS:
-            raise ValueError(f"its data are of type {number}")
-        values = np.frombuffer(data, self.order + _V5_NUMBERS[number])
-        if len(values) != math.prod(self.shape):
-            raise ValueError(f"shape {self.shape}, but data of {len(values)} numbers")
-        return values
-
-
-def _mat5_matrices(file: BinaryIO, limit: int) -> Iterator[_Matrix]:
-    """The arrays of a file, of each no more than `limit` bytes, expanded if they are compressed."""
-    size_of_file = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    header = file.read(_V5_HEADER)
-    order = {b"IM": "<", b"MI": ">"}.get(header[-2:])
-    if len(header) < _V5_HEADER or order is None:
-        raise ValueError("neither .npz nor MATLAB v5 or v7.3")
-    end = _V5_HEADER
-    while end < size_of_file:
-        file.seek(end)
-        number, size = struct.unpack(f"{order}II", file.read(8))
-        end += 8 + size
-        if end > size_of_file:
-            raise ValueError(f"cut off at {size_of_file} bytes")
-        content = file.read(min(size, limit))
-        if number == _V5_COMPRESSED:
-            content = zlib.decompressobj().decompress(content, limit)
-            number, content = struct.unpack_from(f"{order}I", content)[0], content[8:]
-        if number != _V5_MATRIX:
-            raise ValueError(f"element of type {number} among its arrays")
-        matrix = _mat5_matrix(content, order)
-        if matrix is not None:
-            yield matrix
-
-
-def _mat5_matrix(content: bytes, order: str) -> _Matrix | None:
-    """Reads flags, shape and name; None for an object, which has none of its own."""
-    _, flags, at = _mat5_element(content, 0, order)
-    (word,) = struct.unpack_from(f"{order}I", flags)
-    kind = _V5_CLASSES.get(word & 0xFF)
-    if kind is None:
-        return None
-    if word & _V5_LOGICAL_FLAG:
-        kind = _LOGICAL
-    elif word & _V5_COMPLEX_FLAG:
-        kind = f"complex {kind}"
-    _, shape, at = _mat5_element(content, at, order)
-    _, name, at = _mat5_element(content, at, order)
-    shape = tuple(np.frombuffer(shape, f"{order}i4").tolist())
-    return _Matrix(name.decode("latin-1"), kind, shape, content[at:], order)
-
-
-def _mat5_element(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
-    """Type and data of the element at `at`, and where the next begins. Data up to 4 bytes share the tag."""
-    (word,) = struct.unpack_from(f"{order}I", content, at)
-    if word >> 16:
-        number, size, start, following = word & 0xFFFF, word >> 16, at + 4, at + 8
-        if size > 4:
-            raise ValueError(f"small element of {size} bytes")
-    else:
-        number, (size,), start = word, struct.unpack_from(f"{order}I", content, at + 4), at + 8
-        following = start + -(-size // 8) * 8
-    if start + size > len(content):
-        raise ValueError(f"element of {size} bytes, {len(content) - start} are there")
-    return number, content[start : start + size], following
 
 
 # ---------------------------------------------------------------- what it says

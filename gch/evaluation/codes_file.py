@@ -10,14 +10,11 @@ Codes are -1 and +1 in any numeric type, or packed by numpy.packbits as uint8 (Q
 """
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
-import h5py
 import numpy as np
-import scipy.io
-import scipy.sparse
 
+from gch.array_files import list_arrays
 from gch.codes import pack
 from gch.errors import DataError
 from gch.evaluation.coded import CodedItems
@@ -92,7 +89,9 @@ def _codes_path(path: Path) -> Path:
         return path.parent
     if not path.is_dir() or any((path / f"{name}.npy").exists() for name in (*ARRAYS, *ARRAYS.values())):
         return path
-    files = sorted([*path.glob("*.mat"), *(file for file in path.glob("*.npz") if file.name != "split.npz")])
+    files = sorted(
+        file for file in path.iterdir() if file.suffix in (".mat", ".npz") and file.stem != "split"
+    )
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise DataError(f"{path}: expected one .mat or .npz file of codes in the folder, found {names}")
@@ -100,44 +99,20 @@ def _codes_path(path: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if path.is_dir():
-            found = {file.stem: np.load(file, allow_pickle=False) for file in sorted(path.glob("*.npy"))}
-            return _known(path, found)
-        if path.suffix == ".npz" or zipfile.is_zipfile(path):
-            with np.load(path, allow_pickle=False) as file:
-                return _known(path, file)
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r", locking="best-effort") as file:
-                return _known(path, file)
-        return _known(path, scipy.io.loadmat(path))
-    except DataError:
-        raise
-    except Exception as error:  # SciPy and NumPy raise nearly anything on bytes that are not theirs
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path}: not a file of codes, {reason}; {EXPECTED} in .mat, .npz or .npy") from error
-
-
-def _known(path: Path, file) -> dict[str, np.ndarray]:
     """The arrays by their own names, as matrices."""
+    files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
+    listed = {name: array for file in files for name, array in list_arrays(file).items()}
     arrays = {}
     for name, alias in ARRAYS.items():
-        stored = next((one for one in (name, alias) if one in file), None)
+        stored = listed.get(name) or listed.get(alias)
         if stored is None:
-            names = ", ".join(one for one in file if not one.startswith("__")) or "nothing"
+            names = ", ".join(listed) or "nothing"
             raise DataError(f"{path}: array {name} is missing, found {names}; {EXPECTED}")
-        array = file[stored]
-        if isinstance(array, h5py.Group):
-            raise DataError(f"{path}: {name} is a group; expected an array")
-        # MATLAB's own HDF5 files show their axes reversed.
-        turned = isinstance(array, h5py.Dataset) and "MATLAB_class" in array.attrs
-        if scipy.sparse.issparse(array):
-            array = array.toarray()
-        array = np.asarray(array[()] if isinstance(array, h5py.Dataset) else array)
-        if array.dtype.kind not in "buif":
-            raise DataError(f"{path}: {name} is of type {array.dtype}; expected numbers")
+        array = stored.read()
         if array.ndim != 2 or 0 in array.shape:
             raise DataError(f"{path}: {name} has shape {array.shape}; expected (items, bits or labels)")
+        # MATLAB's own HDF5 files show their axes reversed.
+        turned = stored.format == "hdf5" and stored.kind
         arrays[name] = array.T if turned else array
     return arrays
 
