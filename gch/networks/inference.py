@@ -9,7 +9,7 @@ import tensorflow as tf
 from gch.data.pairs import Pictures
 from gch.data.stream import reading_errors, sequential_batches
 
-PIXEL_BATCH = 64
+PIXEL_BATCH = 32  # as fast as 64 on a CPU, in 300 MB less
 VECTOR_BATCH = 1024  # texts, labels and features
 
 
