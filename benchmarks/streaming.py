@@ -18,9 +18,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from gch.data.catalog import open_pairs
 from measuring import Seconds, image_step, median, settings, table, timed
 
+from gch.data.catalog import open_pairs
 from gch.data.generated import generate
 from gch.data.pairs import Pairs
 from gch.data.stream import WINDOW, image_batches, reading_errors

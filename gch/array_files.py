@@ -112,7 +112,7 @@ class StoredArray:
         return self._mat5().numbers(MAX_BYTES)
 
     def _mat5(self) -> Mat5Array:
-        return next(array for array in list_mat5(self.path) if array.name == self.name)
+        return {array.name: array for array in list_mat5(self.path)}[self.name]
 
     def _load_strings(self) -> list[str] | None:
         if self.format == "hdf5":

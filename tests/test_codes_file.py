@@ -153,7 +153,7 @@ def test_faults_are_told_with_the_array_and_what_was_found(tmp_path, change, wor
 def test_files_of_another_kind_are_refused(tmp_path):
     for name, content in (("empty.mat", b""), ("text.mat", b"hello " * 100), ("cut.npz", b"PK\x03\x04 cut")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match="expected (a file of arrays|MATLAB)|damaged|HDF5"):
+        with pytest.raises(DataError, match=r"expected (a file of arrays|MATLAB)|damaged|HDF5"):
             read_codes(tmp_path / name)
     with pytest.raises(DataError, match="not found"):
         read_codes(tmp_path / "nowhere.mat")

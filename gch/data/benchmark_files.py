@@ -47,7 +47,7 @@ def open_benchmark_files(layout: Layout, name: str, dataset: str, axes: str, cac
     require_more_words_than_labels(texts, labels, items)
     words, hot = item_matrix(texts, items, counts=True), item_matrix(labels, items)
     if len(images.shape) == 2:
-        features = open_features(images, items, cache)
+        features = open_features([(images, items)], cache)
     else:
         pictures = open_pixels(images, pixels)
     return Pairs(

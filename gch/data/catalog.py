@@ -14,7 +14,7 @@ from gch.data.pairs import Pairs
 from gch.data.picture_files import PictureFiles
 from gch.data.prepare import prepare, report_broken
 from gch.data.prepared import open_prepared
-from gch.data.split_files import JoinedPictures, open_split_files
+from gch.data.split_files import open_split_files
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 
@@ -64,10 +64,7 @@ def open_source(settings: Settings) -> Pairs:
 
 def is_of_files(pairs: Pairs) -> bool:
     """Whether pictures are files of their own, which must be decoded to know that they are whole."""
-    pictures = pairs.pictures
-    return isinstance(pictures, PictureFiles) or (
-        isinstance(pictures, JoinedPictures) and bool(pictures.files)
-    )
+    return isinstance(pairs.pictures, PictureFiles)
 
 
 def cache_folder(settings: Settings) -> Path:

@@ -1,5 +1,6 @@
 """Features of images that a data set brings in place of pixels, such as XAll or 4096 numbers of VGG-F."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,58 +11,80 @@ from gch.errors import DataError
 from gch.storage import atomic_path, digest
 
 
-def open_features(array: StoredArray, items: int, cache: Path) -> np.ndarray:
-    """Features in memory-mapped form; other files than .npy are copied into the cache once.
+def open_features(parts: Sequence[tuple[StoredArray, int]], cache: Path) -> np.ndarray:
+    """Features in memory-mapped form; all but a single .npy file of float32 are copied into the cache once.
 
     Args:
-      array: stored as (N, F) or (F, N), in any type of number.
-      items: number of items N.
+      parts: arrays one after the other, each with its number of items n; stored as (n, F) or (F, n), in any
+        type of number.
       cache: folder of the copy.
 
     Returns:
       float32 (N, F), on disk.
 
     Raises:
-      DataError: a number is not finite, all are 0, or the array is damaged.
+      DataError: a number is not finite, all of an array are 0, an array is damaged, parts differ in F, or the
+        cache cannot be written.
     """
-    if array.dtype is None:
-        raise DataError(f"{array.path}: {array.name} holds no numbers, expected features of images")
-    if array.format == "npy" and array.dtype == np.float32 and items_first(array, items):
+    for array, _ in parts:
+        if array.dtype is None:
+            raise DataError(f"{array.path}: {array.name} holds no numbers, expected features of images")
+    widths = [array.shape[1 if items_first(array, items) else 0] for array, items in parts]
+    for (array, _), width in zip(parts, widths, strict=True):
+        if width != widths[0]:
+            raise DataError(f"{array.path}: {array.name} has {width} columns, expected {widths[0]}")
+    array, items = parts[0]
+    if len(parts) == 1 and array.format == "npy" and array.dtype == np.float32 and items_first(array, items):
         features = array.read()
         _require_finite(array, features)
+        _require_some(array, features)
         return features
-    status = array.path.stat()
-    key = digest(str(array.path.resolve()), status.st_size, status.st_mtime_ns, array.name)[:16]
-    path = cache / f"image-features-{key}.npy"
-    shape = (items, array.shape[1] if items_first(array, items) else array.shape[0])
+    path = cache / f"image-features-{digest(*(_state(array) for array, _ in parts))[:16]}.npy"
+    shape = (sum(items for _, items in parts), widths[0])
     if not _whole(path, shape):
-        with atomic_path(path) as temporary:
-            _copy(array, items_first(array, items), shape, temporary)
+        try:
+            with atomic_path(path) as temporary:
+                _copy(parts, shape, temporary)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _copy(array: StoredArray, first: bool, shape: tuple[int, int], path: Path) -> None:
-    features = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    for start, slab in array.slabs():
-        _require_finite(array, slab, start)
-        if first:
-            features[start : start + len(slab)] = slab
-        else:
-            features[:, start : start + len(slab)] = slab.T
+def _state(array: StoredArray) -> str:
+    status = array.path.stat()
+    return repr((str(array.path.resolve()), status.st_size, status.st_mtime_ns, array.name))
+
+
+def _copy(parts: Sequence[tuple[StoredArray, int]], shape: tuple[int, int], path: Path) -> None:
+    features, row = np.lib.format.open_memmap(path, "w+", np.float32, shape), 0
+    for array, items in parts:
+        own = features[row : row + items]
+        for start, slab in array.slabs():
+            _require_finite(array, slab, start)
+            if items_first(array, items):
+                own[start : start + len(slab)] = slab
+            else:
+                own[:, start : start + len(slab)] = slab.T
+        _require_some(array, own)
+        row += items
+    features.flush()
+
+
+def _require_some(array: StoredArray, features: np.ndarray) -> None:
     if not features.any():
         raise DataError(f"{array.path}: {array.name} holds zeros only, expected features of images")
-    features.flush()
 
 
 def _require_finite(array: StoredArray, values: np.ndarray, start: int = 0) -> None:
     for row in range(0, len(values), 4096):
-        finite = np.isfinite(values[row : row + 4096])
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values[row : row + 4096].astype(np.float32))
         if not finite.all():
             place = np.argwhere(~finite)[0]
             found = values[row + place[0], place[1]]
             raise DataError(
                 f"{array.path}: {array.name} holds {found} (at {start + row + place[0]}, {place[1]}), "
-                "expected finite numbers"
+                "expected finite numbers of float32"
             )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gch.data.layouts import Layout
-from gch.data.matrices import common_items, item_matrix
+from gch.data.matrices import common_items, item_matrix, require_more_words_than_labels
 from gch.data.pairs import Pairs
 from gch.data.picture_files import PictureFiles, tail_in_folder
 from gch.data.protocols import default_sizes
@@ -37,7 +37,9 @@ def open_index_files(layout: Layout, name: str, dataset: str, size: int, fit: st
     texts, captions = np.zeros((items, 0), np.uint8), None
     stored = layout.arrays.get("texts")
     if stored is not None and stored.dtype is not None and stored.dtype.kind in "buif":
-        texts = item_matrix(stored, common_items({"texts": stored}, items), counts=True)
+        common_items({"texts": stored}, items)
+        require_more_words_than_labels(stored, labels, items)
+        texts = item_matrix(stored, items, counts=True)
         shown = f"{stored}: bag of words"
     else:
         captions = _lines(layout.captions) if stored is None else stored.strings()

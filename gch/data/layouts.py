@@ -54,6 +54,13 @@ _IMAGE_ENDS = ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", "feature
 _TEXT_ENDS = ("-yall", "yall", "texts", "tags")
 _LABEL_ENDS = ("-lall", "lall", "labels")
 _TRIO = ("img", "tag", "lab")
+_INDEX_FILES = {
+    # images, texts, labels: the file and the names of its array
+    "index": ("index",),
+    "caption": ("caption", "captions"),
+    "label": ("category", "label", "labels"),
+}
+_CAPTION_LINES = "caption.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +86,7 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     """Finds a data set.
 
     Args:
-      path: its folder, or the file that holds its images.
+      path: its folder, or the file that holds its images; a folder in it of the data set's name comes first.
       dataset: as in the setting dataset_dir; its files are looked for by the names that it goes by.
       annotations: name of a collection's CSV or JSON-lines file in the folder; '' for the only one.
 
@@ -91,10 +98,8 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     if not path.is_dir():
         raise DataError(f"{path}: not found, expected a folder of data files or a data file")
     stems = file_stems(dataset)
-    for folder in (
-        path,
-        *(child for child in _entries(path) if child.is_dir() and child.name.lower() in stems),
-    ):
+    own = [child for child in _entries(path) if child.name.lower() in stems and child.is_dir()]
+    for folder in (*own, path):
         found = _in_folder(folder, stems, dataset, annotations)
         if found is not None:
             return found
@@ -108,26 +113,42 @@ def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: 
     if dataset == "collection":
         file = folder / annotations if annotations else find_annotations(folder)
         return Layout("collection", folder, annotations=file) if file else None
-    files = [entry for entry in _entries(folder) if entry.is_file()]
-    arrays = [file for file in files if file.suffix.lower() in _ARRAY_SUFFIXES]
-    named = {file.stem.lower(): file for file in arrays}
-    if all(name in named for name in _TRIO):
-        return _split_files(folder, [named[name] for name in _TRIO])
-    if "index" in named and "label" in named:
-        return _index_files(folder, named, files)
-    for stem in (*stems, ""):
-        images = next((f"{stem}{end}" for end in _IMAGE_ENDS if f"{stem}{end}" in named), None)
-        if images is not None:
-            return _separate(named[images])
-    whole = [file for file in arrays if not stems or file.stem.lower() in stems]
-    if len(whole) == 1:
-        return _of_file(whole[0])
-    if len(whole) > 1:
-        names = ", ".join(file.name for file in whole)
-        raise DataError(f"{folder}: {names}: expected one file; DATA_DIR may name it")
+    found = _together(folder)
+    if found is not None:
+        return found
+    named = _by_stem(folder)
+    images = _images_of(named, stems)
+    whole = images or [file for stem in named if not stems or stem in stems for file in named[stem]]
+    if whole:
+        return _of_file(_one(whole))
     if dataset == "files" and (file := find_annotations(folder)) is not None:
         return Layout("collection", folder, annotations=file)
     return None
+
+
+def _together(folder: Path) -> Layout | None:
+    """Split files or index files, where at least two of them lie there."""
+    named = _by_stem(folder)
+    lines = next((file for file in _entries(folder) if file.name.lower() == _CAPTION_LINES), None)
+    if len(missing := [name for name in _TRIO if name not in named]) < 2:
+        if missing:
+            raise DataError(f"{folder}: {missing[0].title()}.h5 not found; expected Img.h5, Tag.h5, Lab.h5")
+        return _split_files(folder, [_one(named[name]) for name in _TRIO])
+    if "index" in named and (lines or "label" in named or "caption" in named):
+        return _index_files(folder, named, lines)
+    return None
+
+
+def _images_of(named: Mapping[str, list[Path]], stems: tuple[str, ...]) -> list[Path]:
+    """Candidates for the images among files of one array each: those of the first ending that is there."""
+    for end in _IMAGE_ENDS:
+        if stems:
+            found = [stem + end for stem in (*stems, "") if stem + end in named][:1]
+        else:
+            found = [stem for stem in named if stem.endswith(end)]
+        if found:
+            return [file for stem in found for file in named[stem]]
+    return []
 
 
 def _of_file(path: Path) -> Layout:
@@ -137,10 +158,8 @@ def _of_file(path: Path) -> Layout:
         return Layout("prepared", path.parent)
     if suffix in (".csv", ".tsv", ".jsonl", ".ndjson"):
         return Layout("collection", path.parent, annotations=path)
-    if stem in _TRIO or stem == "index":
-        found = _in_folder(path.parent, (), "files", "")
-        if found is not None and found.kind in ("split files", "index files"):
-            return found
+    if stem in (*_TRIO, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
+        return found
     arrays = list_arrays(path)
     parts = {key: _first(arrays, names) for key, names in SPLIT_NAMES.items()}
     if all(parts.values()):
@@ -161,17 +180,14 @@ def _separate(images: Path) -> Layout:
     stem = images.stem.lower()
     end = max((end for end in _IMAGE_ENDS if stem.endswith(end)), key=len)
     prefix = stem[: len(stem) - len(end)]
-    named = {
-        entry.stem.lower(): entry
-        for entry in _entries(images.parent)
-        if entry.is_file() and entry.suffix.lower() in _ARRAY_SUFFIXES
-    }
-    roles = {"images": _only(images, "images")}
+    named = _by_stem(images.parent)
+    roles = {"images": _only(images, NAMES["images"])}
     for role, ends in (("texts", _TEXT_ENDS), ("labels", _LABEL_ENDS)):
-        file = next((named[prefix + end] for end in ends if prefix + end in named), None)
-        if file is None:
-            raise DataError(f"{images}: its {role} not found, expected {prefix}{ends[0]}.mat beside it")
-        roles[role] = _only(file, role)
+        files = next((named[prefix + end] for end in ends if prefix + end in named), None)
+        if files is None:
+            expected = prefix + (ends[0] if end.startswith("-") else ends[1]) + images.suffix
+            raise DataError(f"{images}: its {role} not found, expected {expected} beside it")
+        roles[role] = _only(_one(files), NAMES[role])
     return Layout("separate files", images.parent, roles)
 
 
@@ -189,40 +205,45 @@ def _split_files(folder: Path, files: list[Path]) -> Layout:
     return Layout("split files", folder, arrays)
 
 
-def _index_files(folder: Path, named: dict[str, Path], files: Iterable[Path]) -> Layout:
-    arrays = {}
-    for role, stem, names in (
-        ("images", "index", ("index",)),
-        ("labels", "label", ("category", "label", "labels")),
-    ):
-        listed = list_arrays(named[stem])
-        found = _first(listed, names)
-        if found is None:
-            held = ", ".join(listed) or "no array"
-            raise DataError(f"{named[stem]}: {names[0]} not found, the file holds {held}")
-        arrays[role] = found
-    lines = next((file for file in files if file.name.lower() == "caption.txt"), None)
-    if "caption" in named:
-        listed = list_arrays(named["caption"])
-        arrays["texts"] = _first(listed, ("caption", "captions"))
-        if arrays["texts"] is None:
-            held = ", ".join(listed) or "no array"
-            raise DataError(f"{named['caption']}: caption not found, the file holds {held}")
-    elif lines is None:
+def _index_files(folder: Path, named: Mapping[str, list[Path]], lines: Path | None) -> Layout:
+    if "label" not in named:
+        raise DataError(f"{folder}: label.mat not found, expected it beside index.mat")
+    if "caption" not in named and lines is None:
         raise DataError(f"{folder}: caption.mat not found, expected it or caption.txt beside index.mat")
+    arrays = {
+        role: _only(_one(named[stem]), names)
+        for role, (stem, names) in zip(ROLES, _INDEX_FILES.items(), strict=True)
+        if stem in named
+    }
     return Layout("index files", folder, arrays, captions=lines)
 
 
-def _only(file: Path, role: str) -> StoredArray:
+def _only(file: Path, names: tuple[str, ...]) -> StoredArray:
     """The array of a file that should hold one: the one of a known name, or the only one."""
     listed = list_arrays(file)
-    found = _first(listed, NAMES[role])
+    found = _first(listed, names)
     if found is None and len(listed) == 1:
         (found,) = listed.values()
     if found is None:
         held = ", ".join(listed) or "no array"
-        raise DataError(f"{file}: {NAMES[role][0]} not found, the file holds {held}")
+        raise DataError(f"{file}: {names[0]} not found, the file holds {held}")
     return found
+
+
+def _by_stem(folder: Path) -> dict[str, list[Path]]:
+    """The files of arrays by the name without its suffix, in lower case; hidden ones do not count."""
+    named: dict[str, list[Path]] = {}
+    for entry in _entries(folder):
+        if entry.suffix.lower() in _ARRAY_SUFFIXES and entry.is_file():
+            named.setdefault(entry.stem.lower(), []).append(entry)
+    return named
+
+
+def _one(files: list[Path]) -> Path:
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise DataError(f"{files[0].parent}: {names}: expected one file; DATA_DIR may name it")
+    return files[0]
 
 
 def _first(arrays: Mapping[str, StoredArray], names: Iterable[str]) -> StoredArray | None:

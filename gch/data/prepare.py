@@ -5,6 +5,7 @@ on with the shards that have no note. The index comes last.
 """
 
 import concurrent.futures
+import contextlib
 import errno
 import json
 import threading
@@ -27,6 +28,10 @@ BROKEN = ("skip", "stop")
 _PLAN_NAME = "plan.json"
 _RECORD_HEADER, _RECORD_FRAME = 12, 16  # bytes that TFRecord writes before a record, and around it
 _TFRECORD_SUFFIX = ".tfrecord"
+
+
+class _StoppedError(Exception):
+    """Another shard failed, so this one is not finished."""
 
 
 def prepare(
@@ -151,7 +156,8 @@ def _write_shards(
         if _note(shard).exists() and shard.exists():
             advance(len(rows))
         elif not stop.is_set():
-            _write_shard(pairs, shard, rows, encoding, quality, broken, stop, advance)
+            with contextlib.suppress(_StoppedError):
+                _write_shard(pairs, shard, rows, encoding, quality, broken, stop, advance)
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         written = [pool.submit(write, *shard) for shard in _shards(folder, total, shard_items)]
@@ -183,7 +189,7 @@ def _write_shard(
             with tf.io.TFRecordWriter(str(temporary)) as writer:
                 for row, picture in _pictures(pairs, rows, left_out, broken, advance):
                     if stop.is_set():
-                        return
+                        raise _StoppedError
                     data = picture.tobytes() if encoding == "raw" else _jpeg(picture, quality)
                     writer.write(data)
                     records.append((row, position + _RECORD_HEADER, len(data), zlib.crc32(data)))

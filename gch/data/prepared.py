@@ -178,10 +178,15 @@ class PreparedPictures:
         height, width = self.size
         if self._raw:
             return np.frombuffer(data, np.uint8).reshape(height, width, 3)
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-            if picture.size != (width, height):
-                raise DataError(f"{self._where(row)}: {picture.size}, expected {width} x {height}")
-            return np.asarray(picture.convert("RGB"))
+        try:
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+                if picture.size != (width, height):
+                    raise DataError(f"{self._where(row)}: {picture.size}, expected {width} x {height}")
+                return np.asarray(picture.convert("RGB"))
+        except DataError:
+            raise
+        except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
+            raise DataError(f"{self._where(row)}: cannot be decoded, expected JPEG") from error
 
     def _record(self, row: int) -> bytes:
         """The bytes of a picture, as they were written."""

@@ -7,19 +7,19 @@ content, so that every item exists once; training items that the database lacks 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from gch.array_files import StoredArray
 from gch.data.benchmark_files import content_digest
 from gch.data.image_features import open_features
 from gch.data.layouts import Layout
-from gch.data.matrices import common_items, item_matrix
+from gch.data.matrices import common_items, item_matrix, require_more_words_than_labels
 from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
 from gch.data.picture_files import PictureFiles, tail_in_folder
 from gch.data.pixels import open_pixels, pixel_layout
 from gch.errors import DataError
-from gch.storage import atomic_path, digest
+from gch.storage import digest
 
 _ORDER = ("retrieval", "query", "training")
 _VALIDATION_SHARE = 20  # one in so many training items validates, as the files make no such part
@@ -44,6 +44,9 @@ def open_split_files(layout: Layout, name: str, axes: str, size: int, fit: str, 
     """
     images = {part: layout.arrays["images", part] for part in _ORDER}
     lengths = {part: _items(layout, part, axes) for part in _ORDER}
+    for part in _ORDER:
+        texts, labels = (layout.arrays[role, part] for role in ("texts", "labels"))
+        require_more_words_than_labels(texts, labels, lengths[part])
     words = [_matrix(layout, "texts", part, lengths[part]) for part in _ORDER]
     hot = [_matrix(layout, "labels", part, lengths[part]) for part in _ORDER]
     for role, parts in (("texts", words), ("labels", hot)):
@@ -52,13 +55,28 @@ def open_split_files(layout: Layout, name: str, axes: str, size: int, fit: str, 
             path = layout.arrays[role, "training"].path
             raise DataError(f"{path}: columns of the parts are {widths}, expected as many in each")
 
-    pictures, features = _images(layout, images, lengths, axes, size, fit, cache)
+    paths = features = joined = None
+    if any(array.dtype is None for array in images.values()):
+        folder = layout.path if layout.path.is_dir() else layout.path.parent
+        paths = tail_in_folder(folder, [path for part in _ORDER for path in images[part].strings()])
+    elif all(len(array.shape) == 2 for array in images.values()):
+        features = open_features([(images[part], lengths[part]) for part in _ORDER], cache)
+    else:
+        pixels = {part: pixel_layout(images[part], axes) for part in _ORDER}
+        for part in _ORDER:
+            array, found, first = images[part], pixels[part], pixels[_ORDER[0]]
+            if (found.height, found.width) != (first.height, first.width):
+                raise DataError(
+                    f"{array.path}: {array.name} has pictures of {found.height} x {found.width}, expected "
+                    f"{first.height} x {first.width} as in {images[_ORDER[0]].name}"
+                )
+        joined = JoinedPictures([(open_pixels(images[part], pixels[part]), lengths[part]) for part in _ORDER])
     texts, labels = np.concatenate(words), np.concatenate(hot)
     retrieval, query, training = (
         np.arange(end - lengths[part], end)
         for part, end in zip(_ORDER, np.cumsum([lengths[part] for part in _ORDER]), strict=True)
     )
-    again = _found_again(texts, labels, pictures, features, retrieval, training)
+    again = _found_again(texts, labels, _Seen(paths, features, joined), retrieval, training)
     kept = np.concatenate([retrieval, query, training[again < 0]])
     trained = np.where(again >= 0, again, len(retrieval) + len(query) + np.cumsum(again < 0) - 1)
     if len(kept) < len(texts):
@@ -66,20 +84,25 @@ def open_split_files(layout: Layout, name: str, axes: str, size: int, fit: str, 
         features = (
             None if features is None else features[: len(kept)] if (again >= 0).all() else features[kept]
         )
-    if pictures is not None:
-        pictures = JoinedPictures(pictures, kept)
+    own_split = OwnSplit(query, retrieval, np.unique(trained))
+    if paths is not None:
+        paths = [paths[row] for row in kept]
+        pictures = PictureFiles(folder, paths, size, fit)
+        named = digest(name, labels, texts, pictures.digest, *own_split)
+    else:
+        pictures = None if joined is None else joined.only(kept)
+        named = content_digest(name, labels, texts, pictures, features)
     validation = len(trained) // _VALIDATION_SHARE
     return Pairs(
         name=name,
         texts=texts,
         labels=labels,
         default_sizes=SplitSizes(len(query), len(retrieval), len(trained) - validation, validation),
-        digest=pictures.digest(name, labels, texts)
-        if pictures is not None
-        else content_digest(name, labels, texts, None, features),
+        digest=named,
         pictures=pictures,
         features=features,
-        own_split=OwnSplit(query, retrieval, np.unique(trained)),
+        ids=paths,
+        own_split=own_split,
         found=(
             *(str(array) for array in layout.arrays.values()),
             f"{int((again >= 0).sum())} of {len(training)} training items are found again in the database",
@@ -91,24 +114,20 @@ class JoinedPictures:
     """Implements `gch.data.pairs.Pictures` on parts, of which some rows are kept.
 
     Args:
-      parts: each with the number of its pictures.
-      kept: int64 (n,), row numbers in the joined parts.
+      parts: of one size, each with the number of its pictures.
+      kept: int64 (n,), row numbers in the joined parts; None for all.
     """
 
-    def __init__(self, parts: Sequence[tuple[Pictures, int]], kept: np.ndarray):
-        sizes = {tuple(part.size) for part, _ in parts}
-        if len(sizes) > 1:
-            raise DataError(f"images: found parts of sizes {sorted(sizes)}, expected one size")
-        (self.size,) = sizes
+    def __init__(self, parts: Sequence[tuple[Pictures, int]], kept: np.ndarray | None = None):
+        self.size = tuple(parts[0][0].size)
         self.block = min(part.block for part, _ in parts)
-        self._parts = [part for part, _ in parts]
+        self._parts = parts
         self._starts = np.cumsum([0, *(count for _, count in parts)])
-        self._kept = kept
+        self._kept = np.arange(self._starts[-1]) if kept is None else kept
 
-    @property
-    def files(self) -> list[PictureFiles]:
-        """The parts that are files of their own."""
-        return [part for part in self._parts if isinstance(part, PictureFiles)]
+    def only(self, kept: np.ndarray) -> "JoinedPictures":
+        """The same parts with other rows kept."""
+        return JoinedPictures(self._parts, kept)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Reads pictures; see `gch.data.pairs.Pictures`."""
@@ -117,14 +136,8 @@ class JoinedPictures:
         pictures = np.empty((len(joined), *self.size, 3), np.uint8)
         for number in np.unique(part_of):
             places = np.flatnonzero(part_of == number)
-            pictures[places] = self._parts[number].read(joined[places] - self._starts[number])
+            pictures[places] = self._parts[number][0].read(joined[places] - self._starts[number])
         return pictures
-
-    def digest(self, name: str, labels: np.ndarray, texts: np.ndarray) -> str:
-        """Names the content: by the files' names and dates where pictures are files."""
-        if self.files:
-            return digest(name, labels, texts, *(part.digest for part in self.files))
-        return content_digest(name, labels, texts, self, None)
 
 
 def _items(layout: Layout, part: str, axes: str) -> int:
@@ -141,38 +154,30 @@ def _matrix(layout: Layout, role: str, part: str, items: int) -> np.ndarray:
     return item_matrix(layout.arrays[role, part], items, counts=role == "texts")
 
 
-def _images(
-    layout: Layout,
-    images: dict[str, StoredArray],
-    lengths: dict[str, int],
-    axes: str,
-    size: int,
-    fit: str,
-    cache: Path,
-) -> tuple[list[tuple[Pictures, int]] | None, np.ndarray | None]:
-    """The parts' pictures with their numbers, or their joined features."""
-    if any(array.dtype is None for array in images.values()):
-        folder = layout.path if layout.path.is_dir() else layout.path.parent
-        paths = [path for part in _ORDER for path in images[part].strings()]
-        here = tail_in_folder(folder, paths)
-        return [(PictureFiles(folder, here, size, fit), len(here))], None
-    if all(len(array.shape) == 2 for array in images.values()):
-        parts = [open_features(images[part], lengths[part], cache) for part in _ORDER]
-        path = cache / f"image-features-{digest(*(repr(p.shape) + repr(p[0]) for p in parts))[:16]}.npy"
-        with atomic_path(path) as temporary:
-            shape = (sum(map(len, parts)), parts[0].shape[1])
-            joined = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-            np.concatenate(parts, out=joined)
-            joined.flush()
-        return None, np.load(path, mmap_mode="r", allow_pickle=False)
-    return [(open_pixels(images[p], pixel_layout(images[p], axes)), lengths[p]) for p in _ORDER], None
+class _Seen(NamedTuple):
+    """The images of all parts joined: one of the three."""
+
+    paths: list[str] | None
+    features: np.ndarray | None
+    pictures: JoinedPictures | None
+
+    def keys(self, rows: np.ndarray) -> dict[int, bytes]:
+        """What tells the images of `rows` apart: their path, or a digest of pixels or features."""
+        if self.paths is not None:
+            return {int(row): self.paths[row].encode() for row in rows}
+        found = {}
+        for start in range(0, len(rows), 64):
+            some = rows[start : start + 64]
+            images = self.features[some] if self.pictures is None else self.pictures.read(some)
+            for row, image in zip(some, images, strict=True):
+                found[int(row)] = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        return found
 
 
 def _found_again(
     texts: np.ndarray,
     labels: np.ndarray,
-    pictures: list[tuple[Pictures, int]] | None,
-    features: np.ndarray | None,
+    images: _Seen,
     retrieval: np.ndarray,
     training: np.ndarray,
 ) -> np.ndarray:
@@ -183,7 +188,7 @@ def _found_again(
 
     wanted = {described(row) for row in training}
     rows = [row for row in retrieval if described(row) in wanted]
-    seen = _seen(pictures, features, np.concatenate([rows, training]).astype(np.int64))
+    seen = images.keys(np.concatenate([rows, training]).astype(np.int64))
     of_database: dict[tuple[bytes, bytes], list[int]] = {}
     for row in reversed(rows):
         of_database.setdefault((described(row), seen[row]), []).append(row)
@@ -193,17 +198,3 @@ def _found_again(
         if same:
             again[place] = same.pop()
     return again
-
-
-def _seen(pictures, features: np.ndarray | None, rows: np.ndarray) -> dict[int, bytes]:
-    """What tells the pictures of `rows` apart: their path, or a digest of pixels or features."""
-    if features is not None:
-        return {int(row): features[row].tobytes() for row in rows}
-    if len(pictures) == 1:
-        return {int(row): pictures[0][0].paths[row].encode() for row in rows}
-    joined = JoinedPictures(pictures, np.arange(sum(count for _, count in pictures)))
-    found = {}
-    for start in range(0, len(rows), 64):
-        for row, picture in zip(rows[start : start + 64], joined.read(rows[start : start + 64]), strict=True):
-            found[int(row)] = hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
-    return found

@@ -49,7 +49,7 @@ def _bags(pairs: Pairs, vocabulary: Vocabulary, cache: Path) -> np.ndarray:
     rule = (vocabulary.words, vocabulary.ngrams, sorted(vocabulary.stop_words))
     path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
     shape = (len(pairs.captions), len(vocabulary.words))
-    if not path.exists():
+    if not _whole(path, shape):
         with atomic_path(path) as temporary:
             bags = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
             for start in range(0, shape[0], _ITEMS_AT_ONCE):
@@ -57,3 +57,11 @@ def _bags(pairs: Pairs, vocabulary: Vocabulary, cache: Path) -> np.ndarray:
                 vocabulary.bags(part, out=bags[start : start + _ITEMS_AT_ONCE])
             bags.flush()
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _whole(path: Path, shape: tuple[int, int]) -> bool:
+    try:
+        kept = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return kept.shape == shape and kept.dtype == np.uint8

@@ -12,7 +12,6 @@ from gch.methods.method import Method
 from gch.run import FREE_SETTINGS
 from gch.settings import Settings
 
-
 HISTOGRAM_VALUES = 100_000
 
 
