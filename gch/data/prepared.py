@@ -36,7 +36,7 @@ _SMALLEST, _LARGEST = 8, 4096  # pictures' sides
 
 
 def open_prepared(folder: Path, name: str = "") -> Pairs:
-    """Opens a prepared data set; texts and labels are memory-mapped, pictures read when asked for.
+    """Opens a prepared data set; texts are memory-mapped, pictures read when asked for.
 
     Args:
       folder: what `gch.data.prepare.prepare` wrote.
@@ -53,9 +53,9 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         if size != shard["bytes"]:
             found = "not found" if size is None else f"{size} bytes"
             raise DataError(f"{path}: {found}, expected {shard['bytes']} bytes; prepare mends it")
-    records = _array(folder, "records.npy", np.int64, (items, 3))
+    records = np.array(_array(folder, "records.npy", np.int64, (items, 3)))
     texts = _array(folder, "texts.npy", np.uint8, (items, None))
-    labels = _array(folder, "labels.npy", np.uint8, (items, None))
+    labels = np.array(_array(folder, "labels.npy", np.uint8, (items, None)))
     if labels.max() > 1:
         raise DataError(f"{folder / 'labels.npy'}: holds {labels.max()}, expected 0 and 1")
     captions, ids = _described(folder, items) if index["described"] else (None, None)
