@@ -1,11 +1,15 @@
 """The data set that the words and flags of a command mean."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gch.data.names import file_stems, known_datasets
-from gch.errors import SettingError
+from gch.data.layouts import ARRAY_SUFFIXES, INDEX_NAME
+from gch.data.names import canonical_dataset, file_stems, known_datasets
+from gch.data.prepared import read_index
+from gch.errors import DataError, SettingError
 from gch.settings import Settings
 
 _ANNOTATIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -40,18 +44,40 @@ def source_settings(
 
 
 def guess_dataset(path: Path) -> str:
-    """The data set that a folder or file seems to be, by names; 'files' or 'collection' where none fits."""
-    entries = sorted(path.iterdir()) if path.is_dir() else [path]
-    names = [path.name.lower(), *(entry.name.lower() for entry in entries)]
-    for dataset in known_datasets():
-        # The longest names first: nus-wide-tc10 is no nus-wide.
-        if any(name.startswith(stem) for name in names for stem in file_stems(dataset)[:3]):
-            return dataset
-    described = any(entry.suffix.lower() in _ANNOTATIONS for entry in entries)
-    return "collection" if described else "files"
+    """The data set that a folder or file seems to be, by names; 'files' or 'collection' where none fits.
+
+    Raises:
+      DataError: the folder cannot be listed, or its index is none.
+    """
+    try:
+        entries = sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be listed, {error.strerror}") from error
+    index = next((entry for entry in entries if entry.name == INDEX_NAME), None)
+    if index is not None and index.is_file():
+        known = canonical_dataset(read_index(index.parent)["name"])
+        return known if known and (file_stems(known) or known == "collection") else "files"
+    suffixes = {entry.suffix.lower() for entry in entries}
+    if suffixes.intersection(_ANNOTATIONS) and not suffixes.intersection(ARRAY_SUFFIXES):
+        return "collection"
+    held = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
+    for name in (path.absolute().name, *held):
+        fitting = [
+            (len(stem), dataset)
+            for dataset in known_datasets()
+            for stem in file_stems(dataset)
+            if re.match(rf"{re.escape(stem)}(?![a-z0-9])", name.lower())
+        ]
+        if fitting:  # the longest: nus-wide-tc10 is no nus-wide
+            return max(fitting)[1]
+    return "files"
 
 
 def setting_lines(settings: Settings, found: dict[str, object]) -> str:
     """Lines for setting.py: where the data are, and what else must be set."""
     values = {"dataset_dir": settings.dataset_dir, "DATA_DIR": settings.DATA_DIR, **found}
-    return "\n".join(f"    {name} = {value!r}".replace("'", '"') for name, value in values.items())
+    shown = {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+        for name, value in values.items()
+    }
+    return "\n".join(f"    {name} = {value}" for name, value in shown.items())

@@ -49,7 +49,7 @@ SPLIT_NAMES = {
     ("labels", "retrieval"): ("LabDataBase", "LabDatabase", "L_db"),
     ("labels", "query"): ("LabQuery", "L_te"),
 }
-_ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
+ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
 _IMAGE_ENDS = ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", "features")
 _TEXT_ENDS = ("-yall", "yall", "texts", "tags")
 _LABEL_ENDS = ("-lall", "lall", "labels")
@@ -234,7 +234,7 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
     """The files of arrays by the name without its suffix, in lower case; hidden ones do not count."""
     named: dict[str, list[Path]] = {}
     for entry in _entries(folder):
-        if entry.suffix.lower() in _ARRAY_SUFFIXES and entry.is_file():
+        if entry.suffix.lower() in ARRAY_SUFFIXES and entry.is_file():
             named.setdefault(entry.stem.lower(), []).append(entry)
     return named
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gch.array_files import StoredArray
 from gch.data.benchmark_files import content_digest
 from gch.data.image_features import open_features
 from gch.data.layouts import Layout
@@ -55,42 +56,28 @@ def open_split_files(layout: Layout, name: str, axes: str, size: int, fit: str, 
             path = layout.arrays[role, "training"].path
             raise DataError(f"{path}: columns of the parts are {widths}, expected as many in each")
 
-    paths = features = joined = None
-    if any(array.dtype is None for array in images.values()):
-        folder = layout.path if layout.path.is_dir() else layout.path.parent
-        paths = tail_in_folder(folder, [path for part in _ORDER for path in images[part].strings()])
-    elif all(len(array.shape) == 2 for array in images.values()):
-        features = open_features([(images[part], lengths[part]) for part in _ORDER], cache)
-    else:
-        pixels = {part: pixel_layout(images[part], axes) for part in _ORDER}
-        for part in _ORDER:
-            array, found, first = images[part], pixels[part], pixels[_ORDER[0]]
-            if (found.height, found.width) != (first.height, first.width):
-                raise DataError(
-                    f"{array.path}: {array.name} has pictures of {found.height} x {found.width}, expected "
-                    f"{first.height} x {first.width} as in {images[_ORDER[0]].name}"
-                )
-        joined = JoinedPictures([(open_pixels(images[part], pixels[part]), lengths[part]) for part in _ORDER])
+    folder = layout.path if layout.path.is_dir() else layout.path.parent
+    joined = _open_images(folder, images, lengths, axes, cache)
     texts, labels = np.concatenate(words), np.concatenate(hot)
     retrieval, query, training = (
         np.arange(end - lengths[part], end)
         for part, end in zip(_ORDER, np.cumsum([lengths[part] for part in _ORDER]), strict=True)
     )
-    again = _found_again(texts, labels, _Seen(paths, features, joined), retrieval, training)
+    again = _found_again(texts, labels, joined, retrieval, training)
     kept = np.concatenate([retrieval, query, training[again < 0]])
     trained = np.where(again >= 0, again, len(retrieval) + len(query) + np.cumsum(again < 0) - 1)
+    paths, features, pictures = joined
     if len(kept) < len(texts):
         texts, labels = texts[kept], labels[kept]
-        features = (
-            None if features is None else features[: len(kept)] if (again >= 0).all() else features[kept]
-        )
+        if features is not None:
+            features = features[: len(kept)] if (again >= 0).all() else features[kept]
     own_split = OwnSplit(query, retrieval, np.unique(trained))
     if paths is not None:
         paths = [paths[row] for row in kept]
         pictures = PictureFiles(folder, paths, size, fit)
         named = digest(name, labels, texts, pictures.digest, *own_split)
     else:
-        pictures = None if joined is None else joined.only(kept)
+        pictures = None if pictures is None else pictures.only(kept)
         named = content_digest(name, labels, texts, pictures, features)
     validation = len(trained) // _VALIDATION_SHARE
     return Pairs(
@@ -154,7 +141,7 @@ def _matrix(layout: Layout, role: str, part: str, items: int) -> np.ndarray:
     return item_matrix(layout.arrays[role, part], items, counts=role == "texts")
 
 
-class _Seen(NamedTuple):
+class _Images(NamedTuple):
     """The images of all parts joined: one of the three."""
 
     paths: list[str] | None
@@ -174,10 +161,30 @@ class _Seen(NamedTuple):
         return found
 
 
+def _open_images(
+    folder: Path, images: dict[str, StoredArray], lengths: dict[str, int], axes: str, cache: Path
+) -> _Images:
+    if any(array.dtype is None for array in images.values()):
+        paths = [path for part in _ORDER for path in images[part].strings()]
+        return _Images(tail_in_folder(folder, paths), None, None)
+    if all(len(array.shape) == 2 for array in images.values()):
+        return _Images(None, open_features([(images[part], lengths[part]) for part in _ORDER], cache), None)
+    layouts = {part: pixel_layout(images[part], axes) for part in _ORDER}
+    first = layouts[_ORDER[0]]
+    for part, found in layouts.items():
+        if (found.height, found.width) != (first.height, first.width):
+            raise DataError(
+                f"{images[part].path}: {images[part].name} has pictures of {found.height} x {found.width}, "
+                f"expected {first.height} x {first.width} as in {images[_ORDER[0]].name}"
+            )
+    parts = [(open_pixels(images[part], layouts[part]), lengths[part]) for part in _ORDER]
+    return _Images(None, None, JoinedPictures(parts))
+
+
 def _found_again(
     texts: np.ndarray,
     labels: np.ndarray,
-    images: _Seen,
+    images: _Images,
     retrieval: np.ndarray,
     training: np.ndarray,
 ) -> np.ndarray:
