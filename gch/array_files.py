@@ -59,7 +59,7 @@ class StoredArray:
         if self.dtype is None:
             raise DataError(f"{self.path}: {self.name} holds no numbers; expected an array of numbers")
         size = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-        if size > MAX_BYTES:
+        if size > MAX_BYTES and self.format != "npy":  # which is mapped, not read
             raise DataError(
                 f"{self.path}: {self.name} {self.shape} would be {size / 2**30:.1f} GiB in memory, "
                 f"expected at most {MAX_BYTES / 2**30:.0f}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.errors import RunError
+from gch.errors import DataError, RunError
 
 
 @contextlib.contextmanager
@@ -35,6 +35,25 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
+    """A memory-mapped .npy file of zeros that the disk has room for: without, writing would end the process.
+
+    Raises:
+      DataError: there is no room, or the file cannot be written.
+    """
+    size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    try:
+        array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: cannot be written, {error.strerror or error}; expected room for {size:,} bytes"
+        ) from error
+    return array
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:

@@ -1,9 +1,11 @@
+import errno
 import os
 
 import numpy as np
 import pytest
 
-from gch.storage import atomic_path, digest, file_digest, write_json
+from gch.errors import DataError
+from gch.storage import atomic_path, digest, file_digest, new_array, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -43,3 +45,17 @@ def test_digests_tell_content_shape_type_and_order_apart(tmp_path):
     assert digest(array.reshape(2, 3).T) == digest(np.ascontiguousarray(array.reshape(2, 3).T))
     (tmp_path / "a").write_bytes(b"abc")
     assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_an_array_without_room_on_the_disk_is_told(tmp_path, monkeypatch):
+    array = new_array(tmp_path / "array.npy", np.float32, (3, 2))
+    array[1] = 7
+    array.flush()
+    np.testing.assert_array_equal(np.load(tmp_path / "array.npy"), [[0, 0], [7, 7], [0, 0]])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match=r"No space left on device; expected room for 8,000 bytes"):
+        new_array(tmp_path / "other.npy", np.float32, (1000, 2))

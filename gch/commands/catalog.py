@@ -64,7 +64,7 @@ COMMANDS = {
             Flag("encoding", "jpeg", "of the pictures: jpeg, or raw (no loss, three bytes a pixel)"),
             Flag("quality", 95, "of JPEG, 1 to 100"),
             Flag("shard_items", 1024, "pictures in a shard"),
-            Flag("jobs", 0, "shards written side by side; 0: one for each core"),
+            Flag("jobs", 0, "threads that read and encode; 0: one for each core"),
         ),
         module="gch.commands.prepare",
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gch.data.layouts import ARRAY_SUFFIXES, INDEX_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
-from gch.data.prepared import read_index
+from gch.data.prepared_index import read_index
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 

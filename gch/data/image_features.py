@@ -8,7 +8,7 @@ import numpy as np
 from gch.array_files import StoredArray
 from gch.data.matrices import items_first
 from gch.errors import DataError
-from gch.storage import atomic_path, digest
+from gch.storage import atomic_path, digest, new_array
 
 
 def open_features(parts: Sequence[tuple[StoredArray, int]], cache: Path) -> np.ndarray:
@@ -56,7 +56,7 @@ def _state(array: StoredArray) -> str:
 
 
 def _copy(parts: Sequence[tuple[StoredArray, int]], shape: tuple[int, int], path: Path) -> None:
-    features, row = np.lib.format.open_memmap(path, "w+", np.float32, shape), 0
+    features, row = new_array(path, np.float32, shape), 0
     for array, items in parts:
         own = features[row : row + items]
         for start, slab in array.slabs():

@@ -11,7 +11,7 @@
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from gch.array_files import StoredArray, list_arrays
@@ -116,11 +116,9 @@ def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: 
     found = _together(folder)
     if found is not None:
         return found
-    named = _by_stem(folder)
-    images = _images_of(named, stems)
-    whole = images or [file for stem in named if not stems or stem in stems for file in named[stem]]
-    if whole:
-        return _of_file(_one(whole))
+    candidates = _candidates(_by_stem(folder), stems)
+    if candidates:
+        return _of_file(_one(candidates))
     if dataset == "files" and (file := find_annotations(folder)) is not None:
         return Layout("collection", folder, annotations=file)
     return None
@@ -139,16 +137,18 @@ def _together(folder: Path) -> Layout | None:
     return None
 
 
-def _images_of(named: Mapping[str, list[Path]], stems: tuple[str, ...]) -> list[Path]:
-    """Candidates for the images among files of one array each: those of the first ending that is there."""
-    for end in _IMAGE_ENDS:
-        if stems:
-            found = [stem + end for stem in (*stems, "") if stem + end in named][:1]
-        else:
-            found = [stem for stem in named if stem.endswith(end)]
-        if found:
-            return [file for stem in found for file in named[stem]]
-    return []
+def _candidates(named: Mapping[str, list[Path]], stems: tuple[str, ...]) -> list[Path]:
+    """Files that may be the data set or its images; those of its name come first."""
+
+    def images(fits: Callable[[str, str], bool]) -> list[Path]:
+        by_end = ([file for stem in named if fits(stem, end) for file in named[stem]] for end in _IMAGE_ENDS)
+        return next(filter(None, by_end), [])
+
+    if not stems:
+        return images(str.endswith) or [file for files in named.values() for file in files]
+    whole = [file for stem in stems for file in named.get(stem, ())]
+    own = images(lambda stem, end: stem.removesuffix(end) in stems and stem.endswith(end))
+    return own + whole or images(str.__eq__)
 
 
 def _of_file(path: Path) -> Layout:

@@ -11,12 +11,16 @@ The shards are TFRecord files, which tf.data.TFRecordDataset reads too. Here rec
 instead: any order costs the same, so that shuffling is exact and needs no buffer.
 """
 
+import bisect
+import collections
 import concurrent.futures
 import functools
 import io
+import itertools
 import json
 import os
 import threading
+import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,15 +28,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
+from gch.data.prepared_index import read_index
 from gch.errors import DataError
 from gch.storage import digest
 
-FORMAT, VERSION = "gch-prepared", 1
-ENCODINGS = ("jpeg", "raw")
 MAX_RECORD_BYTES = 2**28
-_SMALLEST, _LARGEST = 8, 4096  # pictures' sides
+_RUNS_PER_THREAD = 4
 
 
 def open_prepared(folder: Path, name: str = "") -> Pairs:
@@ -46,18 +48,15 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
       DataError: a file is missing, damaged or cut short; names the file and the field.
     """
     index = read_index(folder)
-    items, shards = index["items"], index["shards"]
-    for shard in shards:
-        path = folder / shard["file"]
-        size = path.stat().st_size if path.is_file() else None
-        if size != shard["bytes"]:
-            found = "not found" if size is None else f"{size} bytes"
-            raise DataError(f"{path}: {found}, expected {shard['bytes']} bytes; prepare mends it")
+    items = index["items"]
+    _check_shards(folder, index["shards"])
+    # In memory: a mapped file that is written over ends the process.
     records = np.array(_array(folder, "records.npy", np.int64, (items, 3)))
-    texts = _array(folder, "texts.npy", np.uint8, (items, None))
-    labels = np.array(_array(folder, "labels.npy", np.uint8, (items, None)))
-    if labels.max() > 1:
-        raise DataError(f"{folder / 'labels.npy'}: holds {labels.max()}, expected 0 and 1")
+    texts = _array(folder, "texts.npy", np.uint8, (items, len(index["tag_names"]) or None))
+    labels = np.array(_array(folder, "labels.npy", np.uint8, (items, len(index["label_names"]) or None)))
+    if not labels.size or labels.max() > 1:
+        found = labels.max(initial=0) if labels.size else "no label"
+        raise DataError(f"{folder / 'labels.npy'}: holds {found}, expected 0 and 1")
     captions, ids = _described(folder, items) if index["described"] else (None, None)
     pictures = PreparedPictures(folder, index, records)
     return Pairs(
@@ -74,71 +73,19 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         own_split=_own_split(folder, items) if index["split"] else None,
         found=(
             f"{folder}: {items} pictures {pictures.size[0]} x {pictures.size[1]} as {index['encoding']} in "
-            f"{len(shards)} shards, of {index['name']}",
+            f"{len(index['shards'])} shards, of {index['name']}",
             *([f"left out as broken: {len(index['left_out'])} pictures"] if index["left_out"] else []),
         ),
     )
 
 
-def read_index(folder: Path) -> dict:
-    """The index of a prepared data set, every field checked.
-
-    Raises:
-      DataError: it is missing or not an index.
-    """
-    path = folder / INDEX_NAME
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT or index.get("version") != VERSION:
-        raise DataError(f"{path}: expected the index of a prepared data set, format {FORMAT} {VERSION}")
-
-    def count(value: object) -> bool:
-        return type(value) is int and value >= 0
-
-    def strings(value: object) -> bool:
-        return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-    def numbers(value: object, length: int, least: int, most: int) -> bool:
-        fits = isinstance(value, list) and len(value) == length
-        return fits and all(count(one) and least <= one <= most for one in value)
-
-    rules = {
-        "name": lambda value: isinstance(value, str) and value.replace("-", "").replace("_", "").isalnum(),
-        "items": lambda value: count(value) and value > 0,
-        "size": lambda value: numbers(value, 2, _SMALLEST, _LARGEST),
-        "encoding": lambda value: value in ENCODINGS,
-        "default_sizes": lambda value: numbers(value, 4, 0, 2**62),
-        "tag_names": strings,
-        "label_names": strings,
-        "described": lambda value: isinstance(value, bool),
-        "split": lambda value: isinstance(value, bool),
-        "left_out": strings,
-        "files": lambda value: isinstance(value, dict) and all(map(_is_plain, value)),
-        "plan": lambda value: isinstance(value, str),
-        "shards": lambda value: isinstance(value, list) and bool(value) and all(map(_is_shard, value)),
-    }
-    for field, right in rules.items():
-        if field not in index or not right(index[field]):
-            raise DataError(
-                f"{path}: {field} is {str(index.get(field))[:60]!r}, expected another kind of value"
-            )
-    if sum(shard["records"] for shard in index["shards"]) != index["items"]:
-        raise DataError(f"{path}: shards do not sum up to {index['items']} items")
-    return index
-
-
-def _is_shard(value: object) -> bool:
-    fields = {"file": str, "records": int, "bytes": int, "sha256": str}
-    if not isinstance(value, dict) or any(type(value.get(name)) is not kind for name, kind in fields.items()):
-        return False
-    return _is_plain(value["file"]) and min(value["records"], value["bytes"]) >= 0
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name leads nowhere else than into the folder."""
-    return name == Path(name).name and name not in ("", "..")
+def _check_shards(folder: Path, shards: list[dict]) -> None:
+    for shard in shards:
+        path = folder / shard["file"]
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard["bytes"]:
+            found = "not found" if size is None else f"{size} bytes"
+            raise DataError(f"{path}: {found}, expected {shard['bytes']} bytes; prepare mends it")
 
 
 class PreparedPictures:
@@ -150,19 +97,26 @@ class PreparedPictures:
         self.size = tuple(index["size"])
         self._raw = index["encoding"] == "raw"
         self._paths = [folder / shard["file"] for shard in index["shards"]]
-        self._starts = np.cumsum([0, *(shard["records"] for shard in index["shards"])])
+        self._bytes = [shard["bytes"] for shard in index["shards"]]
+        self._starts = list(itertools.accumulate((shard["records"] for shard in index["shards"]), initial=0))
         self._records = records
         self._files: dict[int, int] = {}
         self._opening = threading.Lock()
+        # The size of a picture is checked here; what Pillow warns of, nobody could mend.
+        warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Decodes pictures side by side; see `gch.data.pairs.Pictures`."""
+        rows = np.asarray(rows).tolist()
         pictures = np.empty((len(rows), *self.size, 3), np.uint8)
 
-        def decode(place: int) -> None:
-            pictures[place] = self._decode(int(rows[place]))
+        def fill(places: range) -> None:
+            for place in places:
+                self._read_into(pictures[place], rows[place])
 
-        list(self._pool.map(decode, range(len(rows))))
+        step = -(-len(rows) // (_RUNS_PER_THREAD * (os.cpu_count() or 1))) or 1
+        runs = [range(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
+        collections.deque(self._pool.map(fill, runs), maxlen=0)
         return pictures
 
     def __del__(self):
@@ -173,42 +127,44 @@ class PreparedPictures:
     def _pool(self) -> concurrent.futures.ThreadPoolExecutor:
         return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
 
-    def _decode(self, row: int) -> np.ndarray:
-        data = self._record(row)
-        height, width = self.size
-        if self._raw:
-            return np.frombuffer(data, np.uint8).reshape(height, width, 3)
-        try:
-            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-                if picture.size != (width, height):
-                    raise DataError(f"{self._where(row)}: {picture.size}, expected {width} x {height}")
-                return np.asarray(picture.convert("RGB"))
-        except DataError:
-            raise
-        except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
-            raise DataError(f"{self._where(row)}: cannot be decoded, expected JPEG") from error
-
-    def _record(self, row: int) -> bytes:
-        """The bytes of a picture, as they were written."""
-        offset, length, checksum = map(int, self._records[row])
-        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-        expected = 3 * self.size[0] * self.size[1] if self._raw else length
-        if not (offset >= 0 and 0 < length <= MAX_RECORD_BYTES and length == expected):
+    def _read_into(self, picture: np.ndarray, row: int) -> None:
+        offset, length, checksum = self._records[row].tolist()
+        fits = length == picture.nbytes if self._raw else 0 < length <= MAX_RECORD_BYTES
+        if not fits or not 0 <= offset <= self._bytes[self._shard(row)] - length:
             raise DataError(f"{self._where(row)}: {length} bytes at {offset}, expected a picture")
+        data = picture.reshape(-1) if self._raw else np.empty(length, np.uint8)
         try:
-            with self._opening:
-                if shard not in self._files:
-                    self._files[shard] = os.open(self._paths[shard], os.O_RDONLY)
-            data = os.pread(self._files[shard], length, offset)
+            read = os.preadv(self._file(row), [data], offset)
         except OSError as error:
             raise DataError(f"{self._where(row)}: unreadable, {error.strerror}") from error
-        if len(data) != length or zlib.crc32(data) != checksum:
+        if read != length or zlib.crc32(data) != checksum:
             raise DataError(f"{self._where(row)}: damaged, its checksum differs; prepare mends it")
-        return data
+        if not self._raw:
+            picture[...] = self._decode(data, row)
+
+    def _decode(self, data: np.ndarray, row: int) -> np.ndarray:
+        height, width = self.size
+        try:
+            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+                found = picture.size  # checked before a pixel is decoded
+                if found == (width, height):
+                    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
+            raise DataError(f"{self._where(row)}: cannot be decoded, expected JPEG") from error
+        raise DataError(f"{self._where(row)}: {found[0]} x {found[1]}, expected {width} x {height}")
+
+    def _file(self, row: int) -> int:
+        shard = self._shard(row)
+        with self._opening:
+            if shard not in self._files:
+                self._files[shard] = os.open(self._paths[shard], os.O_RDONLY)
+            return self._files[shard]
+
+    def _shard(self, row: int) -> int:
+        return bisect.bisect_right(self._starts, row) - 1
 
     def _where(self, row: int) -> str:
-        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return f"{self._paths[shard]}: picture {row}"
+        return f"{self._paths[self._shard(row)]}: picture {row}"
 
 
 def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -253,6 +209,9 @@ def _own_split(folder: Path, items: int) -> OwnSplit:
     except Exception as error:
         raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
     for part, rows in split._asdict().items():
-        if rows.ndim != 1 or not len(rows) or rows.min() < 0 or rows.max() >= items:
-            raise DataError(f"{path}: {part}: expected row numbers from 0 to {items - 1}")
+        ascending = rows.ndim == 1 and len(rows) and rows[0] >= 0 and (np.diff(rows) > 0).all()
+        if not ascending or rows[-1] >= items:
+            raise DataError(f"{path}: {part}: expected row numbers from 0 to {items - 1}, ascending")
+    if np.isin(split.query, np.concatenate(split[1:])).any():
+        raise DataError(f"{path}: query: rows of other parts too, expected rows of its own")
     return split

@@ -7,8 +7,9 @@ import numpy as np
 
 from gch.data.pairs import Pairs
 from gch.data.vocabulary import Vocabulary, build_vocabulary, load_vocabulary, read_stop_words
+from gch.errors import DataError
 from gch.settings import Settings
-from gch.storage import atomic_path, digest
+from gch.storage import atomic_path, digest, new_array
 
 _ITEMS_AT_ONCE = 4096
 
@@ -26,7 +27,7 @@ def with_vocabulary(
       cache: folder of the bags, which are kept on disk.
 
     Raises:
-      DataError: no word is left, or a file is damaged.
+      DataError: no word is left, a file is damaged, or the cache cannot be written.
     """
     if pairs.captions is None:
         return pairs
@@ -50,13 +51,20 @@ def _bags(pairs: Pairs, vocabulary: Vocabulary, cache: Path) -> np.ndarray:
     path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
     shape = (len(pairs.captions), len(vocabulary.words))
     if not _whole(path, shape):
-        with atomic_path(path) as temporary:
-            bags = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            for start in range(0, shape[0], _ITEMS_AT_ONCE):
-                part = pairs.captions[start : start + _ITEMS_AT_ONCE]
-                vocabulary.bags(part, out=bags[start : start + _ITEMS_AT_ONCE])
-            bags.flush()
+        try:
+            with atomic_path(path) as temporary:
+                _write(pairs, vocabulary, shape, temporary)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _write(pairs: Pairs, vocabulary: Vocabulary, shape: tuple[int, int], path: Path) -> None:
+    bags = new_array(path, np.uint8, shape)
+    for start in range(0, shape[0], _ITEMS_AT_ONCE):
+        part = pairs.captions[start : start + _ITEMS_AT_ONCE]
+        vocabulary.bags(part, out=bags[start : start + _ITEMS_AT_ONCE])
+    bags.flush()
 
 
 def _whole(path: Path, shape: tuple[int, int]) -> bool:

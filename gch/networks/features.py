@@ -8,7 +8,7 @@ import numpy as np
 from gch.data.pairs import Pairs
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, sequential_images
-from gch.storage import atomic_path, digest
+from gch.storage import atomic_path, digest, new_array
 
 
 def backbone_features(
@@ -36,7 +36,7 @@ def backbone_features(
         return cached
 
     with atomic_path(path) as temporary:
-        features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        features = new_array(temporary, np.float32, shape)
         done = 0
         for images in sequential_images(pairs.pictures, np.arange(shape[0])):
             features[done : done + len(images)] = infer(backbone.model, [images])[0]

@@ -1,0 +1,238 @@
+"""A user's own folder of pictures, opened as a run opens it: prepared once, broken pictures left out."""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from sources import opened, settings_of
+
+from gch.commands.source import guess_dataset
+from gch.data.catalog import open_source
+from gch.data.chosen_split import choose_split
+from gch.data.pairs import Pairs
+from gch.errors import DataError
+
+SIZE = 32
+MODES = {"RGB": "png", "L": "png", "P": "gif", "CMYK": "jpg", "RGBA": "png", "I;16": "png"}
+COUNT = 24
+BROKEN = {7: "cut off", 12: "missing", 13: "text"}  # rows, of those with a label
+UNLABELLED = (3, 20)
+LABELLED = [row for row in range(COUNT) if row not in UNLABELLED]
+WHOLE = [row for place, row in enumerate(LABELLED) if place not in BROKEN]
+SUFFIXES = list(MODES.items())
+
+
+def path_of(row: int) -> str:
+    mode, suffix = SUFFIXES[row % len(MODES)]
+    return f"photos/{row % 2}/{row} {mode.replace(';', '')}.{suffix}"
+
+
+def colour(row: int) -> tuple[int, int, int]:
+    grey = SUFFIXES[row % len(MODES)][0] in ("L", "I;16")
+    return (row * 10,) * 3 if grey else (row * 10, 120, 250 - row * 10)
+
+
+def make_picture(path: Path, mode: str, rgb: tuple[int, int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if mode == "I;16":
+        Image.fromarray(np.full((40, 50), 257 * rgb[0], np.uint16)).save(path)
+    else:
+        picture = Image.new("RGB", (50, 40), rgb)
+        picture = picture.quantize(4) if mode == "P" else picture.convert(mode)
+        picture.save(path, **({"quality": 100, "subsampling": 0} if path.suffix == ".jpg" else {}))
+
+
+def entry(row: int) -> dict[str, str]:
+    labels = "" if row in UNLABELLED else f"even;label {row % 3}" if row % 2 == 0 else f"label {row % 3}"
+    return {"path": path_of(row), "text": f"Picture number{row}, quoted", "labels": labels}
+
+
+def write_pictures(folder: Path) -> None:
+    for row in range(COUNT):
+        make_picture(folder / path_of(row), SUFFIXES[row % len(MODES)][0], colour(row))
+    for place, fault in BROKEN.items():
+        path = folder / path_of(LABELLED[place])
+        if fault == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(b"hello" if fault == "text" else path.read_bytes()[:-20])
+
+
+def write_csv(folder: Path) -> None:
+    with open(folder / "list.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["path", "text", "labels"])
+        writer.writeheader()
+        writer.writerows(map(entry, range(COUNT)))
+
+
+def write_jsonl(folder: Path) -> None:
+    lines = (json.dumps({**entry(row), "labels": entry(row)["labels"].split(";")}) for row in range(COUNT))
+    (folder / "list.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def assert_belong_together(pairs: Pairs) -> None:
+    """Row by row, picture, caption, labels and path are those of the same entry."""
+    assert list(pairs.ids) == [path_of(row) for row in WHOLE]
+    assert list(pairs.captions) == [entry(row)["text"] for row in WHOLE]
+    assert pairs.label_names == ("even", "label 0", "label 1", "label 2")
+    wanted = [[row % 2 == 0, *(row % 3 == label for label in range(3))] for row in WHOLE]
+    np.testing.assert_array_equal(pairs.labels, wanted)
+    pictures = pairs.pictures.read(np.arange(len(WHOLE)))
+    assert pictures.shape == (len(WHOLE), SIZE, SIZE, 3)
+    colours = np.broadcast_to(np.array([colour(row) for row in WHOLE])[:, None, None], pictures.shape)
+    np.testing.assert_allclose(pictures.astype(int), colours, atol=3)  # JPEG
+
+
+@pytest.fixture(scope="module", params=[write_csv, write_jsonl])
+def folder(request, tmp_path_factory):
+    """A collection that was opened once."""
+    folder = tmp_path_factory.mktemp("collection")
+    write_pictures(folder)
+    request.param(folder)
+    opened(folder, "collection", image_size=SIZE)
+    return folder
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    """A copy that a test may change, dates of its files and cache included."""
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def caches(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "cache").iterdir())
+
+
+def test_rows_still_belong_together_where_pictures_are_left_out(folder, capsys):
+    pairs = opened(folder, "collection", image_size=SIZE)
+    assert_belong_together(pairs)
+    output = capsys.readouterr().out
+    assert "Left out, as they cannot be read: 3 pictures" in output
+    for place in BROKEN:
+        assert path_of(LABELLED[place]) in output
+
+
+def test_opened_again_nothing_is_prepared(folder, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
+    first, second = (opened(folder, "collection", image_size=SIZE) for _ in range(2))
+    assert first.digest == second.digest
+    assert "Preparing" not in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")} == before
+
+
+def test_broken_pictures_end_the_run_where_that_is_set(folder, copied):
+    shutil.rmtree(copied / "cache")
+    for where in (folder, copied):  # prepared before, or not
+        with pytest.raises(DataError, match=r"photos/.*; |photos/.*expected") as caught:
+            opened(where, "collection", image_size=SIZE, broken="stop")
+        assert any(path_of(LABELLED[place]) in str(caught.value) for place in BROKEN)
+        assert "\n" not in str(caught.value)
+    assert_belong_together(opened(copied, "collection", image_size=SIZE))  # goes on where that run ended
+
+
+def test_entries_without_labels_are_left_out_and_named(folder):
+    pairs = open_source(settings_of(folder, "collection", image_size=SIZE))
+    assert list(pairs.ids) == [path_of(row) for row in LABELLED]
+    assert "no label: 2 entries" in pairs.found[1]
+    assert all(path_of(row) in pairs.found[1] for row in UNLABELLED)
+
+
+def test_a_changed_picture_is_prepared_anew(copied, capsys):
+    before, kept = opened(copied, "collection", image_size=SIZE), caches(copied)
+    assert "Preparing" not in capsys.readouterr().out  # The copy has the dates of the original.
+    path = copied / path_of(WHOLE[0])
+    make_picture(path, "RGB", (9, 8, 7))
+    os.utime(path, ns=(1, 1))
+    after = opened(copied, "collection", image_size=SIZE)
+    assert "Preparing" in capsys.readouterr().out
+    assert after.digest != before.digest
+    picture = after.pictures.read(np.array([0])).astype(int)
+    np.testing.assert_allclose(picture, np.broadcast_to((9, 8, 7), picture.shape), atol=3)
+    np.testing.assert_array_equal(after.pictures.read(np.array([1])), before.pictures.read(np.array([1])))
+    assert len(caches(copied)) == len(kept) + 1
+
+
+def test_a_missing_picture_that_comes_back_is_taken(copied):
+    (row,) = (LABELLED[place] for place, fault in BROKEN.items() if fault == "missing")
+    make_picture(copied / path_of(row), "RGB", colour(row))
+    pairs = opened(copied, "collection", image_size=SIZE)
+    place = pairs.ids.index(path_of(row))
+    assert pairs.captions[place] == entry(row)["text"]
+    assert len(pairs.labels) == len(WHOLE) + 1
+
+
+@pytest.mark.parametrize("changes", [{"image_size": 16}, {"image_size": SIZE, "fit": "letterbox"}])
+def test_other_pictures_are_prepared_beside(copied, changes):
+    kept = caches(copied)
+    pairs = opened(copied, "collection", **changes)
+    assert pairs.pictures.size == (changes["image_size"],) * 2
+    assert len(caches(copied)) == len(kept) + 1
+
+
+def test_a_damaged_cache_is_mended(copied, capsys):
+    (shard,) = (copied / "cache").rglob("*.tfrecord")
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert_belong_together(opened(copied, "collection", image_size=SIZE))
+    assert "Preparing" in capsys.readouterr().out
+
+
+def test_is_guessed_and_named(folder):
+    assert guess_dataset(folder) == "collection"
+    (prepared,) = (folder / "cache").iterdir()
+    assert guess_dataset(prepared) == "collection"
+    assert_belong_together(open_source(settings_of(prepared, "collection")))
+    (described,) = folder.glob("list.*")
+    for path, changes in ((described, {}), (folder, {"annotations": described.name})):
+        assert open_source(settings_of(path, "collection", **changes)).ids[0] == path_of(LABELLED[0])
+    with pytest.raises(DataError, match=r"other.csv: not found, expected a file of annotations"):
+        open_source(settings_of(folder, "collection", annotations="other.csv"))
+
+
+def test_several_files_of_annotations(copied):
+    write_csv(copied)
+    (copied / "more.jsonl").write_text("{}")
+    with pytest.raises(DataError, match=r"files of annotations .*the setting annotations can name it"):
+        open_source(settings_of(copied, "collection"))
+    pairs = open_source(settings_of(copied, "collection", annotations="list.csv"))
+    assert list(pairs.ids) == [path_of(row) for row in LABELLED]
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    with pytest.raises(DataError, match="no data set found for collection, the folder holds nothing"):
+        open_source(settings_of(tmp_path, "collection"))
+
+
+def test_no_picture_at_all_is_told(tmp_path):
+    write_csv(tmp_path)
+    with pytest.raises(DataError, match=r"no picture can be read.*0 RGB.png: not found") as caught:
+        opened(tmp_path, "collection", image_size=SIZE)
+    assert "\n" not in str(caught.value)
+
+
+def test_split_files_keep_their_split_where_pictures_are_left_out(tmp_path):
+    write_pictures(tmp_path)
+    paths = np.array([path_of(row) for row in LABELLED], "S")
+    texts, labels = np.eye(22, dtype=np.uint8), np.tile(np.eye(2, dtype=np.uint8), (11, 1))
+    parts = {"DataBase": np.arange(15), "Query": np.arange(15, 22), "Train": np.array([9, 7, 2, 4, 13, 11])}
+    for file, values in (("Img", paths), ("Tag", texts), ("Lab", labels)):
+        with h5py.File(tmp_path / f"{file}.h5", "w") as stored:
+            for part, rows in parts.items():
+                stored[f"{file}{part}"] = values[rows]
+    pairs = opened(tmp_path, "files", image_size=SIZE)
+    whole = [place for place in range(22) if place not in BROKEN]
+    np.testing.assert_array_equal(pairs.texts, texts[whole])
+    split = pairs.own_split
+    assert [whole[row] for row in split.training] == [2, 4, 9, 11]  # 7 and 13 are broken
+    assert [whole[row] for row in split.query] == list(range(15, 22))
+    assert [whole[row] for row in split.retrieval] == [row for row in range(15) if row not in BROKEN]
+    settings = settings_of(tmp_path, "files", image_size=SIZE, batch_size=2)
+    assert choose_split(settings, pairs).sizes == (7, 12, 4, 0)
+    drawn = choose_split(dataclasses.replace(settings, split="random"), pairs)
+    assert (drawn.sizes.query, drawn.sizes.retrieval) == (7, 12)
