@@ -9,8 +9,8 @@ stream   shuffled batches through tf.data with nobody training, then the step of
 frozen   main_itpair.py with a frozen backbone: features of all items, one outer epoch, encoding of all items
 trained  main_itpair.py with VGG-F trained from random weights, a few steps, then encoding of all items
 
-    python benchmarks/large.py --folder /tmp/large                      # prepare and stream
-    python benchmarks/large.py --folder /tmp/large --phases frozen,trained
+    python benchmarks/large.py --folder data/large                      # prepare and stream
+    python benchmarks/large.py --folder data/large --phases frozen,trained
 """
 
 import argparse

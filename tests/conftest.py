@@ -1,6 +1,8 @@
 """What several tests share."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,3 +20,20 @@ def golden():
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def forbid(monkeypatch) -> Callable[[Path], None]:
+    """Makes a file one that may not be opened, for root as well, whom no mode of a file stops."""
+    opens = open
+
+    def forbid(path: Path) -> None:
+        def guarded(file, *arguments, **options):
+            if isinstance(file, (str, os.PathLike)) and Path(file) == path:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return opens(file, *arguments, **options)
+
+        for name in ("builtins.open", "io.open"):
+            monkeypatch.setattr(name, guarded)
+
+    return forbid

@@ -303,10 +303,11 @@ def test_is_told_in_one_line_and_changes_nothing(name, tmp_path, repository, cap
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission(tmp_path, repository, capsys):
+def test_a_file_without_permission(tmp_path, repository, capsys, forbid):
     path = one_file(tmp_path)
-    path.chmod(0)
+    forbid(path)
     status = main(["main_itpair.py", "--dataset_dir=FLICKR", f"--DATA_DIR={path}"], repository / "setting.py")
     assert status == 1
-    assert "Permission denied" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{path}: cannot be opened, Permission denied" in error
+    assert error.count("\n") == 1
