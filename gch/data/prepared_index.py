@@ -41,6 +41,15 @@ def read_index(folder: Path) -> dict:
     return index
 
 
+def read_object(path: Path) -> dict:
+    """What a JSON file holds; nothing where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= _MOST
 

@@ -1,0 +1,79 @@
+"""Which data set a folder seems to be."""
+
+from pathlib import Path
+
+import pytest
+from sources import settings_of
+from written import ONE_FILE, PIXELS, index_files, write_separate, write_split_files
+
+from gch.commands.source import guess_dataset, setting_lines
+from gch.data.layouts import find_layout
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"),
+    [
+        ("FLICKR-25K.mat", "FLICKR"),
+        ("mirflickr-25k-iall.mat", "FLICKR"),
+        ("mirflickr25k-iall.npy", "FLICKR"),
+        ("NUS-WIDE-TC21.mat", "NUS-WIDE-TC21"),
+        ("nus-wide-iall.h5", "NUS-WIDE-TC21"),
+        ("nus-wide-tc10-iall.mat", "NUS-WIDE-TC10"),
+        ("MS-COCO.mat", "COCO"),
+        ("coconut.mat", "files"),
+        ("Img.h5", "files"),
+        ("list.csv", "collection"),
+        ("flickr25k.jsonl", "collection"),
+        ("imagenet-vgg-f.mat", "files"),
+    ],
+)
+def test_guesses_by_names(tmp_path, name, dataset):
+    (tmp_path / name).touch()
+    assert guess_dataset(tmp_path) == dataset
+    assert guess_dataset(tmp_path / name) == dataset
+
+
+def test_guesses_by_the_folder_or_what_it_holds(tmp_path, monkeypatch):
+    folder = tmp_path / "nus-wide-tc10"
+    folder.mkdir()
+    (folder / "Img.h5").touch()
+    assert guess_dataset(folder) == guess_dataset(tmp_path) == "NUS-WIDE-TC10"
+    monkeypatch.chdir(folder)
+    assert guess_dataset(Path()) == "NUS-WIDE-TC10"
+    (folder / "Img.h5").rename(folder / "list.csv")
+    (folder / "mirflickr").mkdir()
+    assert guess_dataset(folder) == "collection"  # pictures of a known set, described anew
+    assert guess_dataset(tmp_path / "nowhere") == "files"
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("a b", 'DATA_DIR = "a b"'),
+        ('it\'s "here"', 'DATA_DIR = "it\'s \\"here\\""'),
+        ("C:\\new", 'DATA_DIR = "C:\\\\new"'),
+    ],
+)
+def test_lines_to_set_are_python(path, line):
+    lines = setting_lines(settings_of(path, "files"), {"image_size": 9})
+    assert line in lines
+    values = {}
+    exec("\n".join(line.strip() for line in lines.splitlines()), values)
+    assert (values["DATA_DIR"], values["dataset_dir"], values["image_size"]) == (path, "files", 9)
+
+
+def test_every_layout_is_found_by_its_kind(tmp_path):
+    kinds = {}
+    for kind, write in {
+        "one file": lambda folder: ONE_FILE["v5"](folder / "any.mat"),
+        "separate files": lambda folder: write_separate(folder, "any"),
+        "split files": lambda folder: write_split_files(folder, PIXELS),
+        "index files": index_files,
+        "collection": lambda folder: (folder / "list.csv").touch(),
+        "prepared": lambda folder: (folder / "index.json").touch(),
+    }.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        write(folder)
+        kinds[kind] = find_layout(folder, "files").kind
+    assert kinds == {kind: kind for kind in kinds}

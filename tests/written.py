@@ -1,0 +1,197 @@
+"""Files in the field's layouts, written by independent means, and the items that they hold."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+from sources import settings_of
+
+from gch.data.catalog import open_source
+from gch.data.pairs import Pairs
+from gch.errors import DataError
+
+ITEMS, WORDS, LABELS, DIMENSIONS, HEIGHT, WIDTH = 40, 9, 4, 12, 10, 8
+
+
+RANDOM = np.random.default_rng(7)
+
+
+PIXELS = RANDOM.integers(0, 256, (ITEMS, HEIGHT, WIDTH, 3), np.uint8)
+
+
+TEXTS = RANDOM.integers(0, 2, (ITEMS, WORDS), np.uint8)
+
+
+TEXTS[0] = 1
+
+
+HOT = np.eye(LABELS, dtype=np.uint8)[np.arange(ITEMS) % LABELS]
+
+
+FEATURES = RANDOM.normal(size=(ITEMS, DIMENSIONS)).astype(np.float32)
+
+
+ALL = np.arange(ITEMS)
+
+
+def write_mat73(path: Path, **arrays) -> None:
+    """Writes arrays as MATLAB's save(..., '-v7.3') does: axes reversed; a list of str is a cell (N, 1)."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in arrays.items():
+            if isinstance(value, list):
+                write_cell(file, name, value)
+            else:
+                file[name] = value.T
+                file[name].attrs["MATLAB_class"] = np.bytes_(value.dtype.name.replace("float64", "double"))
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def write_cell(file: h5py.File, name: str, texts: list[str]) -> None:
+    refs = np.empty((1, len(texts)), h5py.ref_dtype)
+    for number, text in enumerate(texts):
+        units = np.frombuffer(text.encode("utf-16-le"), np.uint16)
+        cell = file.create_dataset(
+            f"#refs#/{number}", data=units[:, None] if text else np.zeros(2, np.uint64)
+        )
+        cell.attrs["MATLAB_class"] = np.bytes_("char")
+        cell.attrs["MATLAB_int_decode"] = 2
+        if not text:
+            cell.attrs["MATLAB_empty"] = 1
+        refs[0, number] = cell.ref
+    file.create_dataset(name, data=refs, dtype=h5py.ref_dtype).attrs["MATLAB_class"] = np.bytes_("cell")
+
+
+def write_char73(path: Path, name: str, texts: list[str]) -> None:
+    """A matrix of characters (N, longest) as MATLAB writes it."""
+    width = max(map(len, texts))
+    codes = np.array([[ord(letter) for letter in text.ljust(width)] for text in texts], np.uint16)
+    with h5py.File(path, "w") as file:
+        file[name] = codes.T
+        file[name].attrs["MATLAB_class"] = np.bytes_("char")
+
+
+def write_hdf5(path: Path, **arrays) -> None:
+    with h5py.File(path, "w") as file:
+        for name, value in arrays.items():
+            file[name] = value
+
+
+def write_v5(path: Path, **arrays) -> None:
+    scipy.io.savemat(path, arrays, appendmat=False)
+
+
+def cells(texts) -> np.ndarray:
+    column = np.empty((len(texts), 1), object)
+    column[:, 0] = texts
+    return column
+
+
+def source(path: Path, dataset: str = "FLICKR", **changes) -> Pairs:
+    return open_source(settings_of(path, dataset, **changes))
+
+
+def assert_same(pairs: Pairs, rows=ALL, texts=TEXTS, labels=HOT) -> None:
+    """Words, labels and images are those of these rows of what was written."""
+    np.testing.assert_array_equal(pairs.texts, texts[rows])
+    np.testing.assert_array_equal(pairs.labels, labels[rows])
+    assert pairs.texts.dtype == pairs.labels.dtype == np.uint8
+    order = np.random.default_rng(0).permutation(len(rows))
+    if pairs.pictures is None:
+        np.testing.assert_array_equal(pairs.features, FEATURES[rows])
+        assert pairs.features.dtype == np.float32
+    else:
+        assert pairs.features is None
+        np.testing.assert_array_equal(pairs.pictures.read(order), PIXELS[rows][order])
+
+
+def refused(line: str, path: Path, dataset: str = "FLICKR", **changes) -> None:
+    with pytest.raises(DataError, match=line) as caught:
+        source(path, dataset, **changes)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+MATLAB_PIXELS = PIXELS.transpose(1, 2, 3, 0)  # (H, W, 3, N), as MATLAB has them
+
+
+ONE_FILE = {
+    "v7.3": lambda path: write_mat73(path, images=MATLAB_PIXELS, YAll=TEXTS, LAll=HOT),
+    "v7.3 of doubles": lambda path: write_mat73(
+        path, IAll=MATLAB_PIXELS, YAll=TEXTS.T.astype(np.float64), LAll=HOT.astype(np.float64)
+    ),
+    "hdf5, channels last": lambda path: write_hdf5(path, images=PIXELS, YAll=TEXTS, LAll=HOT),
+    "v5": lambda path: write_v5(path, images=MATLAB_PIXELS, YAll=TEXTS, LAll=HOT.astype(float)),
+    "v5, items first": lambda path: write_v5(path, images=PIXELS, YAll=TEXTS.T, LAll=HOT.T),
+    "v5, features": lambda path: write_v5(path, images=FEATURES, YAll=TEXTS, LAll=HOT),
+    "v5, features across": lambda path: write_v5(path, images=FEATURES.T, YAll=TEXTS, LAll=HOT),
+    "v5, features of doubles": lambda path: write_v5(
+        path, images=FEATURES.astype(float), YAll=TEXTS, LAll=HOT
+    ),
+    "v5, doubles across": lambda path: write_v5(
+        path, images=FEATURES.astype(float).T, YAll=TEXTS.T, LAll=HOT
+    ),
+    "v7.3, features": lambda path: write_mat73(path, XAll=FEATURES, YAll=TEXTS, LAll=HOT),
+    "v7.3, features across": lambda path: write_mat73(path, XAll=FEATURES.T, YAll=TEXTS, LAll=HOT.T),
+}
+
+
+def write_separate(folder: Path, prefix: str) -> None:
+    write_mat73(folder / f"{prefix}-iall.mat", IAll=MATLAB_PIXELS)
+    write_v5(folder / f"{prefix}-yall.mat", YAll=TEXTS)
+    write_v5(folder / f"{prefix}-lall.mat", LAll=HOT.astype(float))
+
+
+def save_npy(folder: Path, **arrays) -> None:
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+DATABASE, QUERY = np.arange(20), np.arange(20, 26)
+
+
+AGAIN = np.array([13, 2, 19, 7, 0, 11, 4, 16])  # training items, of the database, in another order
+
+
+FURTHER = np.array([30, 33, 31])  # training items that the database lacks
+
+
+PARTS = {"Train": AGAIN, "DataBase": DATABASE, "Query": QUERY}
+
+
+def write_split_files(folder: Path, images, training=AGAIN, texts=TEXTS, labels=HOT) -> None:
+    rows = {**PARTS, "Train": training}
+    for file, values in (("Img", images), ("Tag", texts), ("Lab", labels)):
+        write_hdf5(folder / f"{file}.h5", **{f"{file}{part}": values[rows[part]] for part in rows})
+
+
+def colour(row: int) -> tuple[int, int, int]:
+    return (row * 5, 100, 200 - row)
+
+
+def write_pictures(folder: Path) -> list[str]:
+    folder.mkdir(exist_ok=True, parents=True)
+    names = [f"im{row}.png" for row in range(ITEMS)]
+    for row, name in enumerate(names):
+        Image.new("RGB", (32, 32), colour(row)).save(folder / name)
+    return names
+
+
+def assert_colours(pairs: Pairs, rows=ALL) -> None:
+    wanted = np.array([colour(row) for row in rows], np.uint8)
+    got = pairs.pictures.read(np.arange(len(rows)))
+    np.testing.assert_array_equal(got, np.broadcast_to(wanted[:, None, None], got.shape))
+
+
+CAPTIONS = [f"A dog number{row} über the beach" if row != 3 else "" for row in range(ITEMS)]
+
+
+def index_files(folder, leave_out="", **changed):
+    names = [f"mirflickr/{name}" for name in write_pictures(folder / "mirflickr")]
+    arrays = {"index": cells(names), "caption": cells(CAPTIONS), "label": HOT, **changed}
+    for name, array in arrays.items():
+        if name != leave_out:
+            write_v5(folder / f"{name}.mat", **{name: array})
