@@ -37,3 +37,18 @@ def forbid(monkeypatch) -> Callable[[Path], None]:
             monkeypatch.setattr(name, guarded)
 
     return forbid
+
+
+@pytest.fixture
+def command(repository, capsys, monkeypatch) -> Callable:
+    """Runs the command line in this process: exit status, standard output and standard error."""
+    from gch.cli import main
+
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def run(*arguments):
+        status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
+        return status, *capsys.readouterr()
+
+    return run

@@ -4,18 +4,7 @@ import time
 
 import pytest
 
-from gch.cli import main
 from gch.settings import Settings
-
-
-@pytest.fixture
-def command(repository, capsys):
-    def run(*arguments):
-        status = main(["main_itpair.py", *arguments], repository / "setting.py")
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_help_lists_every_setting_with_its_default_and_meaning(command):

@@ -9,22 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gch.cli import main
-
 ITEMS, SIDE = 60, 12
-
-
-@pytest.fixture
-def command(repository, capsys, monkeypatch):
-    """Runs the command line in this process."""
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
-
-    def run(*arguments):
-        status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
-        return status, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

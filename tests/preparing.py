@@ -1,0 +1,75 @@
+"""Small data sets to prepare, and what is in a folder."""
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gch.data.array_pictures import ArrayPictures
+from gch.data.generated import generate
+from gch.data.pairs import OwnSplit, Pairs
+from gch.data.prepare import prepare
+from gch.errors import DataError
+
+ITEMS, SHARD, SIDE = 50, 16, 16
+
+
+SOURCE = generate(items=ITEMS, image_size=SIDE)
+
+
+FIRST, SECOND = "images-00000-of-00004.tfrecord", "images-00001-of-00004.tfrecord"
+
+
+def changed(**fields) -> Pairs:
+    return dataclasses.replace(SOURCE, **fields)
+
+
+def described() -> Pairs:
+    return changed(
+        captions=tuple(f"number {row}" for row in range(ITEMS)),
+        ids=tuple(f"{row}.png" for row in range(ITEMS)),
+        own_split=OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30)),
+    )
+
+
+def write(folder: Path, pairs: Pairs = SOURCE, **options) -> Path:
+    prepare(pairs, folder, **{"encoding": "raw", "shard_items": SHARD, **options})
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def dates(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+class Watched(ArrayPictures):
+    """Remembers what is read together, and may fail."""
+
+    def read(self, rows):
+        self.reads.append(np.array(rows))
+        if self.broken in rows:
+            raise DataError(f"photos.mat: images: row {self.broken} unreadable")
+        return super().read(rows)
+
+
+def watched(block: int = 1, broken: int = -1) -> Pairs:
+    pictures = Watched(SOURCE.pictures.array, block)
+    object.__setattr__(pictures, "reads", [])
+    object.__setattr__(pictures, "broken", broken)
+    return changed(pictures=pictures)
+
+
+FLICKR = generate(items=ITEMS, image_size=32, labels=3, words=9)
+
+
+def flickr(folder: Path, images: np.ndarray | None = None) -> Path:
+    folder.mkdir()
+    pixels = FLICKR.pictures.array.transpose(0, 3, 2, 1)
+    with h5py.File(folder / "FLICKR-25K.mat", "w") as file:
+        file.create_dataset("images", data=pixels if images is None else images)
+        file["YAll"], file["LAll"] = FLICKR.texts.T, FLICKR.labels.T
+    return folder
