@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from gch.commands.catalog import COMMANDS, Command
+from gch.commands.catalog import COMMANDS, Call, Command
 from gch.errors import GCHError, SettingError
 from gch.settings import describe, load_settings, meaning, read_assignments
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         if command:
-            command.run(words[1:], options, given, load)
+            command.run(Call(words[1:], options, given, load))
         else:
             from gch.job import run_job
 

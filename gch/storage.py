@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,41 @@ def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
             f"{path.parent}: cannot be written, {error.strerror or error}; expected room for {size:,} bytes"
         ) from error
     return array
+
+
+def cached_array(
+    path: Path, dtype: type, shape: tuple[int, ...], fill: Callable[[np.memmap], None]
+) -> np.memmap:
+    """A memory-mapped .npy file that is filled once; one that is damaged or of another shape is filled anew.
+
+    Args:
+      path: the file.
+      dtype: type of its numbers.
+      shape: of the array.
+      fill: called with an array of zeros, which it fills.
+
+    Raises:
+      DataError: there is no room for it, or it cannot be written.
+    """
+    array = _mapped(path, dtype, shape)
+    if array is None:
+        try:
+            with atomic_path(path) as temporary:
+                filled = new_array(temporary, dtype, shape)
+                fill(filled)
+                filled.flush()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape and array.dtype == dtype else None
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:

@@ -16,13 +16,29 @@ class Flag(NamedTuple):
     meaning: str
 
 
+class Call(NamedTuple):
+    """How a command was called.
+
+    Attributes:
+      words: what follows the command's name and is no flag.
+      options: values of the command's own flags by name.
+      given: the settings that were given as flags, by name.
+      load: makes settings of setting.py and flags.
+    """
+
+    words: list[str]
+    options: dict[str, object]
+    given: dict[str, object]
+    load: Callable[[dict[str, object]], Settings]
+
+
 @dataclasses.dataclass(frozen=True)
 class Command:
     """Attributes:
     usage: the words and flags that follow the program's name.
     meaning: what it does.
     flags: beside the settings.
-    module: holds `run`, which takes the same as `run` here.
+    module: holds `run`, which takes a `Call`.
     """
 
     usage: str
@@ -30,22 +46,9 @@ class Command:
     flags: tuple[Flag, ...]
     module: str
 
-    def run(
-        self,
-        words: list[str],
-        options: dict[str, object],
-        given: dict[str, object],
-        load: Callable[[dict[str, object]], Settings],
-    ) -> None:
-        """Runs the command.
-
-        Args:
-          words: the other words of the command line.
-          options: values of `flags` by name.
-          given: the settings that were given as flags, by name.
-          load: makes settings of setting.py and flags.
-        """
-        importlib.import_module(self.module).run(words, options, given, load)
+    def run(self, call: Call) -> None:
+        """Runs the command."""
+        importlib.import_module(self.module).run(call)
 
 
 COMMANDS = {

@@ -1,11 +1,12 @@
 """eval: measures saved codes, of this project or of any tool."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gch import __version__
+from gch.commands.catalog import Call
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import SavedCodes, read_codes
 from gch.evaluation.directions import CROSS, evaluate_directions
@@ -17,29 +18,22 @@ from gch.settings import Settings, cutoff_ranks
 from gch.storage import atomic_path, file_digest, read_json, write_json
 
 
-def run(
-    words: Sequence[str],
-    options: dict[str, object],
-    given: dict[str, object],
-    load: Callable[[dict[str, object]], Settings],
-) -> None:
+def run(call: Call) -> None:
     """Evaluates files of codes, prints a table, and saves it with everything else that was measured.
 
     Args:
-      words: paths, see `gch.evaluation.codes_file.read_codes`.
-      options: `out`, the folder to save to, and `per_query`.
-      given: settings by flag, of which those of the section Evaluation count.
-      load: makes settings of them.
+      call: words are paths, see `gch.evaluation.codes_file.read_codes`; options are `out`, the folder to save
+        to, and `per_query`; of the settings those of the section Evaluation count.
 
     Raises:
       DataError: a file is not one of codes; all are read before any is evaluated.
       RunError: the folder of the results holds those of other files.
       SettingError: no path was given.
     """
-    if not words:
+    if not call.words:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
-    settings, out = load(given), Path(options["out"])
-    saved = [read_codes(Path(path)) for path in words]
+    settings, out = call.load(call.given), Path(call.options["out"])
+    saved = [read_codes(Path(path)) for path in call.words]
     digests = {str(codes.path): _digest(codes.path) for codes in saved}
     _require_own(out, digests)
     names = _names([codes.path for codes in saved])
@@ -53,7 +47,7 @@ def run(
     for note in tables.notes(records):
         print(note)
     _save(out, records, digests, header, lines)
-    if options["per_query"]:
+    if call.options["per_query"]:
         _save_per_query(out / "per_query.npz", found)
     if settings.plots and plots.available():
         for name, drawn in plots.draw_all(records):

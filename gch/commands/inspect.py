@@ -1,11 +1,11 @@
 """inspect: what a data set is, before anything is trained on it."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from gch.commands.catalog import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import is_of_files, open_pairs, open_source
 from gch.data.chosen_split import choose_split
@@ -13,7 +13,7 @@ from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs
 from gch.data.sheet import sample_sheet
 from gch.data.shortcomings import shortcomings
-from gch.data.vocabulary import build_vocabulary, read_stop_words
+from gch.data.texts import vocabulary_of
 from gch.errors import RunError
 from gch.settings import Settings
 from gch.storage import atomic_path
@@ -21,27 +21,20 @@ from gch.storage import atomic_path
 _LABELS_SHOWN = 100
 
 
-def run(
-    words: Sequence[str],
-    options: dict[str, object],
-    given: dict[str, object],
-    load: Callable[[dict[str, object]], Settings],
-) -> None:
+def run(call: Call) -> None:
     """Prints what was found, and draws a sheet of sample pictures with their words.
 
     Args:
-      words: a folder or file, or none for that of the settings.
-      options: `out`, the sheet's file.
-      given: settings by flag.
-      load: makes settings of them.
+      call: the word is a folder or file, or there is none for that of the settings; the option is `out`, the
+        sheet's file.
 
     Raises:
       DataError: the data are missing or broken.
       SettingError: the settings do not fit the data.
       RunError: the file of the sheet exists and is no PNG.
     """
-    settings = source_settings("inspect", words, given, load)
-    out = Path(options["out"])
+    settings = source_settings("inspect", call)
+    out = Path(call.options["out"])
     _require_png(out)
     embedded = canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
     pairs = open_pairs(settings) if embedded else open_source(settings)
@@ -59,7 +52,7 @@ def run(
     with atomic_path(out) as temporary:
         sheet.save(temporary)
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
-    print(f"Sample pictures with their words: {out}{turned}")
+    print(f"Sample pictures with their call.words: {out}{turned}")
     if not embedded:
         print("To train on it, set in setting.py:")
         print(setting_lines(settings, changes))
@@ -103,13 +96,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
     if pairs.captions is None:
         return pairs
-    vocabulary = build_vocabulary(
-        (pairs.captions[row] for row in split.training),
-        size=settings.vocabulary_size,
-        minimum=settings.vocabulary_minimum,
-        ngrams=settings.ngrams,
-        stop_words=read_stop_words(settings.stop_words),
-    )
+    vocabulary = vocabulary_of(pairs, split.training, settings)
     bags = vocabulary.bags(pairs.captions)
     common = np.argsort(-bags.sum(axis=0, dtype=np.int64), kind="stable")[:8]
     shown = ", ".join(vocabulary.words[number] for number in common)

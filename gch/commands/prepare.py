@@ -1,9 +1,9 @@
 """prepare: writes a data set in shards, see `gch.data.prepare`."""
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gch.commands.catalog import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import open_source
 from gch.data.prepare import prepare
@@ -11,40 +11,32 @@ from gch.data.prepared import open_prepared
 from gch.data.prepared_index import ENCODINGS
 from gch.errors import SettingError
 from gch.progress import Progress
-from gch.settings import Settings
 
 
-def run(
-    words: Sequence[str],
-    options: dict[str, object],
-    given: dict[str, object],
-    load: Callable[[dict[str, object]], Settings],
-) -> None:
+def run(call: Call) -> None:
     """Prepares a data set.
 
     Args:
-      words: a folder or file, or none for that of the settings.
-      options: `out`, `encoding`, `quality`, `shard_items` and `jobs`.
-      given: settings by flag.
-      load: makes settings of them.
+      call: the word is a folder or file, or there is none for that of the settings; options are `out`,
+        `encoding`, `quality`, `shard_items` and `jobs`.
 
     Raises:
       DataError: the data are missing or broken, or the folder cannot be written.
       SettingError: an option is wrong.
     """
-    settings = source_settings("prepare", words, given, load)
-    _check(options)
+    settings = source_settings("prepare", call)
+    _check(call.options)
     pairs = open_source(settings)
     for line in pairs.found:
         print(line)
-    folder = Path(options["out"])
+    folder = Path(call.options["out"])
     prepare(
         pairs,
         folder,
-        encoding=options["encoding"],
-        quality=options["quality"],
-        shard_items=options["shard_items"],
-        jobs=options["jobs"] or os.cpu_count() or 1,
+        encoding=call.options["encoding"],
+        quality=call.options["quality"],
+        shard_items=call.options["shard_items"],
+        jobs=call.options["jobs"] or os.cpu_count() or 1,
         broken=settings.broken,
         progress=Progress(),
     )

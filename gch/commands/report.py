@@ -1,43 +1,35 @@
 """report: one HTML page that compares runs."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gch.commands.catalog import Call
 from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page
 from gch.reporting.record import read_run
-from gch.settings import Settings
 from gch.storage import atomic_path
 
 MARK = "<!-- written by main_itpair.py report -->"
 
 
-def run(
-    words: Sequence[str],
-    options: dict[str, object],
-    given: dict[str, object],
-    load: Callable[[dict[str, object]], Settings],
-) -> None:
+def run(call: Call) -> None:
     """Writes the page.
 
     Args:
-      words: folders of runs that were tested.
-      options: `out`, the file to write.
-      given: not needed: runs know their own settings.
-      load: not needed.
+      call: words are folders of runs that were tested; the option is `out`, the file to write. Runs know
+        their own settings.
 
     Raises:
       RunError: a folder holds no tested run, or the file to write is something else.
       SettingError: no run was given.
       GCHError: matplotlib is not installed.
     """
-    if not words:
+    if not call.words:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
-    out = Path(options["out"])
+    out = Path(call.options["out"])
     if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")):
         raise RunError(f"{out}: exists and is no report; give another file by --out")
-    records = [read_run(Path(path)) for path in words]
+    records = [read_run(Path(path)) for path in call.words]
     drawn = list(plots.draw_all(records))
     with atomic_path(out) as temporary:
         temporary.write_text(page(records, drawn, MARK), encoding="utf-8")

@@ -3,42 +3,34 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gch.commands.catalog import Call
+from gch.data.annotations import SUFFIXES
 from gch.data.layouts import ARRAY_SUFFIXES, INDEX_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared_index import read_index
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 
-_ANNOTATIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
 
-
-def source_settings(
-    command: str,
-    words: Sequence[str],
-    given: dict[str, object],
-    load: Callable[[dict[str, object]], Settings],
-) -> Settings:
+def source_settings(command: str, call: Call) -> Settings:
     """Settings with DATA_DIR and dataset_dir of what the command line names.
 
     Args:
       command: for messages.
-      words: none, or the path of a folder or file.
-      given: settings given as flags.
-      load: makes settings of them.
+      call: how it was called, with no word or the path of a folder or file.
 
     Raises:
       SettingError: there is more than one word.
     """
-    if len(words) > 1:
-        raise SettingError(f"{command}: found {' '.join(words)}; expected one folder or file")
-    settings = load(given)
-    if words:
-        path = Path(words[0])
+    if len(call.words) > 1:
+        raise SettingError(f"{command}: found {' '.join(call.words)}; expected one folder or file")
+    settings = call.load(call.given)
+    if call.words:
+        path = Path(call.words[0])
         settings = dataclasses.replace(settings, DATA_DIR=str(path))
-        if "dataset_dir" not in given:
+        if "dataset_dir" not in call.given:
             settings = dataclasses.replace(settings, dataset_dir=guess_dataset(path))
     return settings
 
@@ -58,7 +50,7 @@ def guess_dataset(path: Path) -> str:
         known = canonical_dataset(read_index(index.parent)["name"])
         return known if known and (file_stems(known) or known == "collection") else "files"
     suffixes = {entry.suffix.lower() for entry in entries}
-    if suffixes.intersection(_ANNOTATIONS) and not suffixes.intersection(ARRAY_SUFFIXES):
+    if suffixes.intersection(SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
     held = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
     for name in (path.absolute().name, *held):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from gch.commands.catalog import Call
 from gch.data.names import file_name
 from gch.errors import RunError, SettingError
 from gch.reporting import tables
@@ -20,45 +21,39 @@ from gch.storage import atomic_path
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
 
 
-def run(
-    words: Sequence[str],
-    options: dict[str, object],
-    given: dict[str, object],
-    load: Callable[[dict[str, object]], Settings],
-) -> None:
+def run(call: Call) -> None:
     """Runs what is not finished, one process each, and writes the table of means and deviations.
 
     Args:
-      words: none.
-      options: `bits`, `methods`, `seeds` as lists with commas, `jobs`, and `out`, the folder of the tables.
-      given: settings by flag; every run gets them.
-      load: makes settings of them.
+      call: no words; options are `bits`, `methods`, `seeds` as lists with commas, `jobs`, and `out`, the
+        folder of the tables. Every run gets the settings that are given.
 
     Raises:
       SettingError: a value is wrong, or a flag is given that the sweep varies.
       RunError: a run's folder holds one with other settings, or a run failed.
     """
-    if words:
-        raise SettingError(f"sweep: {words[0]!r} is not understood; all is said by flags")
-    varied = [name for name in VARIED if name in given]
+    if call.words:
+        raise SettingError(f"sweep: {call.words[0]!r} is not understood; all is said by flags")
+    varied = [name for name in VARIED if name in call.given]
     if varied:
         raise SettingError(f"sweep: --{varied[0]} is what it varies; use --bits, --methods and --seeds")
-    if options["jobs"] < 1:
-        raise SettingError(f"sweep: jobs is {options['jobs']}; expected at least 1")
-    bits, seeds = _numbers("bits", options["bits"], "bit"), _numbers("seeds", options["seeds"], "seed")
-    kinds = [_kind(name) for name in str(options["methods"]).split(",")]
+    if call.options["jobs"] < 1:
+        raise SettingError(f"sweep: jobs is {call.options['jobs']}; expected at least 1")
+    bits = _numbers("bits", call.options["bits"], "bit")
+    seeds = _numbers("seeds", call.options["seeds"], "seed")
+    kinds = [_kind(name) for name in str(call.options["methods"]).split(",")]
     whole = {"phase": "train", "run_name": ""}  # whatever setting.py says
     runs = [
-        _Run(given | whole | kind | {"bit": bit, "seed": seed}, load)
+        _Run(call.given | whole | kind | {"bit": bit, "seed": seed}, call.load)
         for kind, bit, seed in itertools.product(kinds, bits, seeds)
     ]
     unfinished = [one for one in runs if not one.finished()]
     print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
-    _train(unfinished, options["jobs"])
+    _train(unfinished, call.options["jobs"])
     records = [read_run(one.folder) for one in runs]
     header, lines = tables.over_seeds(records)
     print(tables.plain(header, lines))
-    out = Path(options["out"])
+    out = Path(call.options["out"])
     texts = {
         "sweep.md": tables.markdown(header, lines),
         "sweep.tex": tables.latex(header, lines),

@@ -23,6 +23,7 @@ from gch.errors import DataError
 MAX_FILE_BYTES = 2**31
 _CSV = (".csv", ".tsv")
 _JSON = (".jsonl", ".ndjson")
+SUFFIXES = _CSV + _JSON
 _NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
     "text": ("text", "caption", "captions", "title", "description"),
@@ -70,7 +71,7 @@ def find_annotations(folder: Path) -> Path | None:
         found = sorted(
             path
             for path in folder.iterdir()
-            if path.suffix.lower() in _CSV + _JSON and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:
         raise DataError(f"{_printable(folder)}: {error.strerror}, expected a folder of pictures") from error
@@ -104,8 +105,8 @@ def read_annotations(file: Path, folder: Path) -> Annotations:
     """
     name = _printable(file)
     suffix = file.suffix.lower()
-    if suffix not in _CSV + _JSON:
-        raise DataError(f"{name}: found suffix {_shown(file.suffix)}, expected {', '.join(_CSV + _JSON)}")
+    if suffix not in SUFFIXES:
+        raise DataError(f"{name}: found suffix {_shown(file.suffix)}, expected {', '.join(SUFFIXES)}")
     root = os.path.realpath(folder)
     line_of: dict[str, int] = {}
     captions: list[str | tuple[str, ...]] = []

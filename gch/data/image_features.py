@@ -8,7 +8,7 @@ import numpy as np
 from gch.array_files import StoredArray
 from gch.data.matrices import items_first
 from gch.errors import DataError
-from gch.storage import atomic_path, digest, new_array
+from gch.storage import cached_array, digest
 
 
 def open_features(parts: Sequence[tuple[StoredArray, int]], cache: Path) -> np.ndarray:
@@ -41,13 +41,7 @@ def open_features(parts: Sequence[tuple[StoredArray, int]], cache: Path) -> np.n
         return features
     path = cache / f"image-features-{digest(*(_state(array) for array, _ in parts))[:16]}.npy"
     shape = (sum(items for _, items in parts), widths[0])
-    if not _whole(path, shape):
-        try:
-            with atomic_path(path) as temporary:
-                _copy(parts, shape, temporary)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return cached_array(path, np.float32, shape, lambda features: _copy(parts, features))
 
 
 def _state(array: StoredArray) -> str:
@@ -55,8 +49,8 @@ def _state(array: StoredArray) -> str:
     return repr((str(array.path.resolve()), status.st_size, status.st_mtime_ns, array.name))
 
 
-def _copy(parts: Sequence[tuple[StoredArray, int]], shape: tuple[int, int], path: Path) -> None:
-    features, row = new_array(path, np.float32, shape), 0
+def _copy(parts: Sequence[tuple[StoredArray, int]], features: np.ndarray) -> None:
+    row = 0
     for array, items in parts:
         own = features[row : row + items]
         for start, slab in array.slabs():
@@ -67,7 +61,6 @@ def _copy(parts: Sequence[tuple[StoredArray, int]], shape: tuple[int, int], path
                 own[:, start : start + len(slab)] = slab.T
         _require_some(array, own)
         row += items
-    features.flush()
 
 
 def _require_some(array: StoredArray, features: np.ndarray) -> None:
@@ -86,10 +79,3 @@ def _require_finite(array: StoredArray, values: np.ndarray, start: int = 0) -> N
                 f"{array.path}: {array.name} holds {found} (at {start + row + place[0]}, {place[1]}), "
                 "expected finite numbers of float32"
             )
-
-
-def _whole(path: Path, shape: tuple[int, int]) -> bool:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False).shape == shape
-    except (OSError, ValueError, EOFError):
-        return False

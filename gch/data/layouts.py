@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from gch.array_files import StoredArray, list_arrays
-from gch.data.annotations import find_annotations
+from gch.data.annotations import SUFFIXES, find_annotations
 from gch.data.names import file_stems
 from gch.errors import DataError
 
@@ -156,7 +156,7 @@ def _of_file(path: Path) -> Layout:
     stem, suffix = path.stem.lower(), path.suffix.lower()
     if path.name == INDEX_NAME:
         return Layout("prepared", path.parent)
-    if suffix in (".csv", ".tsv", ".jsonl", ".ndjson"):
+    if suffix in SUFFIXES:
         return Layout("collection", path.parent, annotations=path)
     if stem in (*_TRIO, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
         return found

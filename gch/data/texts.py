@@ -7,9 +7,8 @@ import numpy as np
 
 from gch.data.pairs import Pairs
 from gch.data.vocabulary import Vocabulary, build_vocabulary, load_vocabulary, read_stop_words
-from gch.errors import DataError
 from gch.settings import Settings
-from gch.storage import atomic_path, digest, new_array
+from gch.storage import cached_array, digest
 
 _ITEMS_AT_ONCE = 4096
 
@@ -34,42 +33,31 @@ def with_vocabulary(
     if saved.exists():
         vocabulary = load_vocabulary(saved)
     else:
-        vocabulary = build_vocabulary(
-            (pairs.captions[row] for row in training),
-            size=settings.vocabulary_size,
-            minimum=settings.vocabulary_minimum,
-            ngrams=settings.ngrams,
-            stop_words=read_stop_words(settings.stop_words),
-        )
+        vocabulary = vocabulary_of(pairs, training, settings)
         vocabulary.save(saved)
     texts = _bags(pairs, vocabulary, cache)
     return dataclasses.replace(pairs, texts=texts, tag_names=vocabulary.words)
+
+
+def vocabulary_of(pairs: Pairs, training: np.ndarray, settings: Settings) -> Vocabulary:
+    """The vocabulary of the training items' captions, as the settings choose it; see `with_vocabulary`."""
+    return build_vocabulary(
+        (pairs.captions[row] for row in training),
+        size=settings.vocabulary_size,
+        minimum=settings.vocabulary_minimum,
+        ngrams=settings.ngrams,
+        stop_words=read_stop_words(settings.stop_words),
+    )
 
 
 def _bags(pairs: Pairs, vocabulary: Vocabulary, cache: Path) -> np.ndarray:
     rule = (vocabulary.words, vocabulary.ngrams, sorted(vocabulary.stop_words))
     path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
     shape = (len(pairs.captions), len(vocabulary.words))
-    if not _whole(path, shape):
-        try:
-            with atomic_path(path) as temporary:
-                _write(pairs, vocabulary, shape, temporary)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
+    def fill(bags: np.ndarray) -> None:
+        for start in range(0, shape[0], _ITEMS_AT_ONCE):
+            part = pairs.captions[start : start + _ITEMS_AT_ONCE]
+            vocabulary.bags(part, out=bags[start : start + _ITEMS_AT_ONCE])
 
-def _write(pairs: Pairs, vocabulary: Vocabulary, shape: tuple[int, int], path: Path) -> None:
-    bags = new_array(path, np.uint8, shape)
-    for start in range(0, shape[0], _ITEMS_AT_ONCE):
-        part = pairs.captions[start : start + _ITEMS_AT_ONCE]
-        vocabulary.bags(part, out=bags[start : start + _ITEMS_AT_ONCE])
-    bags.flush()
-
-
-def _whole(path: Path, shape: tuple[int, int]) -> bool:
-    try:
-        kept = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return False
-    return kept.shape == shape and kept.dtype == np.uint8
+    return cached_array(path, np.uint8, shape, fill)

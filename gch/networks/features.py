@@ -8,7 +8,7 @@ import numpy as np
 from gch.data.pairs import Pairs
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, sequential_images
-from gch.storage import atomic_path, digest, new_array
+from gch.storage import cached_array, digest
 
 
 def backbone_features(
@@ -26,29 +26,17 @@ def backbone_features(
       float32 (N, F), on disk, read where it is used.
 
     Raises:
-      DataError: the images cannot be read.
+      DataError: the images cannot be read, or the cache cannot be written.
     """
     key = digest(backbone.digest, pairs.digest)[:16]
     path = cache / f"features-{pairs.name}-{Path(backbone.name).stem}-{key}.npy"
     shape = (len(pairs.labels), backbone.feature_size)
-    cached = _read(path, shape)
-    if cached is not None:
-        return cached
 
-    with atomic_path(path) as temporary:
-        features = new_array(temporary, np.float32, shape)
+    def fill(features: np.ndarray) -> None:
         done = 0
         for images in sequential_images(pairs.pictures, np.arange(shape[0])):
             features[done : done + len(images)] = infer(backbone.model, [images])[0]
             done += len(images)
             progress(done, shape[0])
-        features.flush()
-    return _read(path, shape)
 
-
-def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    try:
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return features if features.shape == shape and features.dtype == np.float32 else None
+    return cached_array(path, np.float32, shape, fill)
