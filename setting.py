@@ -38,7 +38,7 @@ TRAINING_SIZE = -1
 VERIFICATION_SIZE = -1  # validation queries, on which the best epoch is chosen
 
 # ---------------------------------------------------------------- image backbone
-netStr = "efficientnet-lite0"  # "vggf", a name of keras.applications, or a .keras file
+netStr = "efficientnet-lite0"  # "vggf", "vggf-agah", a name of keras.applications, or a .keras file
 backbone = "frozen"  # "frozen": its features are computed once and cached; "trained"
 backbone_start = "pretrained"  # "random": without ImageNet weights
 MODEL_DIR = "data/imagenet-vgg-f.mat"  # weights of VGG-F

@@ -14,7 +14,7 @@ from gch.data.split_file import export_split
 from gch.data.texts import with_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.networks.matconvnet import require_weights
-from gch.networks.names import canonical_backbone
+from gch.networks.names import VGGF, canonical_backbone
 from gch.progress import Progress
 from gch.quiet import native_stderr_held
 from gch.run import RunFolder, run_name
@@ -63,7 +63,7 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
             )
         return
     name = canonical_backbone(settings.netStr)
-    if name == "vggf" and settings.backbone_start == "pretrained":
+    if name in VGGF and settings.backbone_start == "pretrained":
         require_weights(settings.MODEL_DIR)
     if name.endswith(".keras") and not Path(name).is_file():
         raise WeightsError(f"{name}: not found; netStr expects a Keras model there")

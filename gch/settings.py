@@ -82,7 +82,8 @@ class Settings:
     )
 
     netStr: str = _setting(
-        "image backbone: efficientnet-lite0, vggf, a model of keras.applications by name, or a .keras file",
+        "image backbone: efficientnet-lite0, vggf, vggf-agah (normalised and pooled as AGAH does), a "
+        "model of keras.applications by name, or a .keras file",
         section="Image backbone",
     )
     backbone: str = _setting(
@@ -327,7 +328,7 @@ def _check_combinations(settings: Settings) -> None:
         known = ", ".join(known_datasets())
         raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one of {known}")
     if canonical_backbone(settings.netStr) is None:
-        known = ", ".join(known_backbones()[:4])
+        known = ", ".join(known_backbones()[:5])
         raise SettingError(
             f"netStr is {settings.netStr!r}; expected {known} ... (keras.applications), or a .keras file"
         )

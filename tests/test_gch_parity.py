@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 
 from gch.methods.gch import losses
-from gch.methods.gch.affinity import normalized_affinity, similarity
+from gch.methods.gch.affinity import normalized_affinity
 from gch.methods.gch.fusion import fuse
 from gch.methods.gch.networks import graph_network, image_head, label_network, text_network
 from gch.methods.optimizer import RatedAdam, learning_rate
+from gch.methods.similarity import similarity
 
 BITS, LABELS, WORDS = 16, 24, 1386
 SHAPE = {"labels": LABELS, "bits": BITS, "embedding": 512, "start": "glorot"}

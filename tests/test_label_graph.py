@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from gch.data.generated import generate
 from gch.methods.catalog import build_method
-from gch.methods.gch.draws import draw_numbers, draw_positions
+from gch.methods.draws import draw_numbers, draw_positions
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, infer_under_dropout, slices

@@ -38,6 +38,18 @@ def test_value_and_gradient_agree_with_the_original(golden, jit_compile):
     np.testing.assert_allclose(gradient, golden["grad_of_sum_y2"], rtol=1e-4, atol=1e-4)
 
 
+def test_a_window_to_one_side_agrees_with_the_original_of_agah():
+    golden = np.load(GOLDEN.with_name("agah_lrn.npz"))
+    x = tf.constant(golden["x"].transpose(0, 2, 3, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = local_response_normalization(x, depth_radius=1, later=0, alpha=1e-4 / 2)
+        energy = tf.reduce_sum(y**2)
+    gradient = tape.gradient(energy, x).numpy()
+    np.testing.assert_allclose(y.numpy().transpose(0, 3, 1, 2), golden["y"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradient.transpose(0, 3, 1, 2), golden["grad_of_sum_y2"], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("setting", [(0, 1.0, 0.5, 1.0), (1, 2.0, 0.1, 0.75), (9, 0.5, 1.0, 0.5)])
 def test_agrees_with_its_definition(setting):
     x = np.random.default_rng(0).normal(size=(2, 3, 3, 7))

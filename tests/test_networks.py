@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 
 from gch.methods.gch.layers import GraphConvolution
-from gch.methods.gch.networks import graph_network, image_head, image_network, label_network, text_network
+from gch.methods.gch.networks import graph_network, image_head, label_network, text_network
 from gch.networks.inference import infer, slices
+from gch.networks.parts import image_network
 
 SHAPE = {"labels": 5, "bits": 16, "embedding": 32, "start": "glorot"}
 

@@ -51,6 +51,26 @@ def test_forward_agrees_with_the_original():
         np.testing.assert_allclose(found, golden[name], rtol=1e-4, atol=2e-5, err_msg=name)
 
 
+def test_the_form_of_agah_agrees_with_its_original():
+    """Its pictures and kernels are those of the other golden file, transposed in height and width."""
+    golden = np.load(GOLDEN.with_name("agah_vgg.npz"))
+    model = vggf(mean_image=np.zeros(3), seed=0, as_agah=True)
+    assign_vggf(model, dict(golden_weights()), "drawn")
+    taps = keras.Model(
+        model.input, [model.get_layer(name).output for name in ("pool1", "pool5", "fc6", "fc7")]
+    )
+    images = np.random.RandomState(500).uniform(0, 255, (2, 3, 224, 224)).astype("float32")
+    pool1, pool5, fc6, fc7 = (tensor.numpy() for tensor in taps(images.transpose(0, 3, 2, 1)))
+    assert pool1.shape == (2, 28, 28, 64)  # VGG-F: 27 x 27
+    for found, name in (
+        (pool1.transpose(0, 3, 2, 1)[:, :, ::6, ::6], "pool1_sub"),
+        (pool5.transpose(0, 3, 2, 1), "pool5"),
+        (fc6[:, :, None, None], "relu6"),
+        (fc7[:, :, None, None], "relu7"),
+    ):
+        np.testing.assert_allclose(found, golden[name], rtol=1e-4, atol=5e-5, err_msg=name)
+
+
 def test_smaller_images_and_the_mean_image_survive_a_round_trip(tmp_path):
     mean = np.random.default_rng(0).uniform(0, 255, (64, 64, 3)).astype("float32")
     model = vggf(64, mean, seed=1)

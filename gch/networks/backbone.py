@@ -10,7 +10,7 @@ import numpy as np
 
 from gch.errors import SettingError, WeightsError
 from gch.networks import efficientnet_lite0, matconvnet
-from gch.networks.names import canonical_backbone
+from gch.networks.names import VGGF, canonical_backbone
 from gch.networks.vggf import MEAN_COLOR, vggf
 from gch.storage import digest, file_digest
 
@@ -86,8 +86,8 @@ def load_backbone(
         return Backbone(canonical, model, digest(".keras", image_size, policy, file_digest(canonical)))
     if canonical == "efficientnet-lite0":
         model = _efficientnet_lite0(image_size, pretrained, seed)
-    elif canonical == "vggf":
-        model = _vggf(image_size, pretrained, weights_path, mean_path, seed)
+    elif canonical in VGGF:
+        model = _vggf(canonical, image_size, pretrained, weights_path, mean_path, seed)
     else:
         model = _from_applications(canonical, image_size, pretrained)
     return Backbone(canonical, model, digest(canonical, image_size, policy, *model.get_weights()))
@@ -100,10 +100,12 @@ def _efficientnet_lite0(image_size: int, pretrained: bool, seed: int) -> keras.M
     return model
 
 
-def _vggf(image_size: int, pretrained: bool, weights_path: str, mean_path: str, seed: int) -> keras.Model:
+def _vggf(
+    name: str, image_size: int, pretrained: bool, weights_path: str, mean_path: str, seed: int
+) -> keras.Model:
     if image_size != VGGF_IMAGE_SIZE:
         raise SettingError(
-            f"image_size: found {image_size}, expected {VGGF_IMAGE_SIZE} for the backbone vggf"
+            f"image_size: found {image_size}, expected {VGGF_IMAGE_SIZE} for the backbone {name}"
         )
     file = matconvnet.read_matconvnet(weights_path) if pretrained else None
     if mean_path:
@@ -119,7 +121,7 @@ def _vggf(image_size: int, pretrained: bool, weights_path: str, mean_path: str, 
     expected = (image_size, image_size, 3)
     if mean.shape not in (expected, (3,)):
         raise WeightsError(f"{source}: mean image: found shape {mean.shape}, expected {expected}")
-    model = vggf(image_size, mean, seed)
+    model = vggf(image_size, mean, seed, as_agah=name == "vggf-agah")
     if file is not None:
         matconvnet.assign_vggf(model, file.layers, weights_path)
     return _with_float32_features(model)

@@ -44,9 +44,12 @@ KERAS_APPLICATIONS = (
 )
 
 
+VGGF = ("vggf", "vggf-agah")  # the published network, and as the original of AGAH changes it
+
+
 def known_backbones() -> tuple[str, ...]:
     """The image networks that go by a name; a path that ends in `.keras` is another way to say one."""
-    return ("efficientnet-lite0", "vggf", *KERAS_APPLICATIONS)
+    return ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 
 def canonical_backbone(name: str) -> str | None:

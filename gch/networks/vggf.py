@@ -16,7 +16,12 @@ MEAN_COLOR = (123.68, 116.779, 103.939)
 SMALLEST_IMAGE = 64
 
 
-def vggf(image_size: int = 224, mean_image: np.ndarray | None = None, seed: int | None = None) -> keras.Model:
+def vggf(
+    image_size: int = 224,
+    mean_image: np.ndarray | None = None,
+    seed: int | None = None,
+    as_agah: bool = False,
+) -> keras.Model:
     """Builds VGG-F with He initialisation and zero biases.
 
     Args:
@@ -25,6 +30,8 @@ def vggf(image_size: int = 224, mean_image: np.ndarray | None = None, seed: int 
       mean_image: what is subtracted from the images, RGB 0..255: float (image_size, image_size, 3) or a
         mean colour (3,). None is the mean colour of ImageNet.
       seed: makes the initial weights reproducible; None draws them from Keras' global seed.
+      as_agah: normalise and pool as the original of AGAH does in place of VGG-F: over two channels with half
+        the alpha, pool1 padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.
 
     Returns:
       Model 'vggf' from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the
@@ -36,6 +43,8 @@ def vggf(image_size: int = 224, mean_image: np.ndarray | None = None, seed: int 
     """
     if image_size < SMALLEST_IMAGE:
         raise ValueError(f"image_size is {image_size}; VGG-F needs {SMALLEST_IMAGE} or more")
+    normalization = {"depth_radius": 1, "later": 0, "alpha": 1e-4 / 2} if as_agah else {}
+    pool = _bare_pool if as_agah else _pool
     seeds = keras.random.SeedGenerator(seed) if seed is not None else None
 
     def weighted(layer: type[layers.Layer], *args, **kwargs) -> layers.Layer:
@@ -50,15 +59,17 @@ def vggf(image_size: int = 224, mean_image: np.ndarray | None = None, seed: int 
     preprocessing = SubtractMeanImage(name="subtract_mean")
     x = preprocessing(images)
     x = weighted(layers.Conv2D, 64, 11, strides=4, padding="valid", name="conv1")(x)
-    x = LocalResponseNormalization(name="norm1")(x)
-    x = _pool(x, "pool1")
+    x = LocalResponseNormalization(**normalization, name="norm1")(x)
+    if as_agah:
+        x = layers.ZeroPadding2D(((1, 2), (1, 2)), name="pad1")(x)
+    x = pool(x, "pool1")
     x = weighted(layers.Conv2D, 256, 5, padding="same", name="conv2")(x)
-    x = LocalResponseNormalization(name="norm2")(x)
-    x = _pool(x, "pool2")
+    x = LocalResponseNormalization(**normalization, name="norm2")(x)
+    x = pool(x, "pool2")
     x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv3")(x)
     x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv4")(x)
     x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv5")(x)
-    x = _pool(x, "pool5")
+    x = pool(x, "pool5")
     # Dense on the flattened map: the 6 x 6 and 1 x 1 convolutions that the papers write compute the same,
     # but slower on a CPU (benchmarks/vggf_step.py).
     x = layers.Flatten(name="flatten")(x)
@@ -77,3 +88,8 @@ def _pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """
     padding = "valid" if x.shape[1] % 2 else "same"
     return layers.MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
+
+
+def _bare_pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Maximum over 3 x 3 with stride 2; rows and columns that fill no window are left out."""
+    return layers.MaxPooling2D(3, strides=2, name=name)(x)

@@ -1,19 +1,6 @@
-"""Which items are similar, and the normalised affinity graph of a batch (paper section 3.2)."""
+"""The normalised affinity graph of a batch (paper section 3.2)."""
 
 import tensorflow as tf
-
-
-def similarity(labels: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """S_ij = 1 where two items share at least one label, else 0.
-
-    Args:
-      labels: float (N, C), multi-hot.
-      others: float (B, C), multi-hot.
-
-    Returns:
-      float (N, B) of zeros and ones.
-    """
-    return tf.cast(tf.matmul(labels, others, transpose_b=True) > 0, labels.dtype)
 
 
 def normalized_affinity(labels: tf.Tensor) -> tf.Tensor:

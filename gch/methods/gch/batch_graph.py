@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from gch.methods.gch.affinity import normalized_affinity, similarity
+from gch.methods.gch.affinity import normalized_affinity
 from gch.methods.gch.code_memory import CodeMemory
 from gch.methods.gch.fusion import fuse
 from gch.methods.gch.networks import graph_network
@@ -17,6 +17,7 @@ from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import compiled_step
 from gch.methods.sign import sign
+from gch.methods.similarity import similarity
 from gch.methods.stage import Stage
 from gch.networks.inference import infer
 from gch.settings import Settings

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from gch.methods.gch.affinity import similarity
-from gch.methods.gch.draws import draw_positions
+from gch.methods.draws import draw_positions
 from gch.methods.sign import sign
+from gch.methods.similarity import similarity
 from gch.settings import Settings
 
 

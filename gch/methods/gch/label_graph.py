@@ -14,13 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.methods.gch.affinity import similarity
-from gch.methods.gch.draws import draw_numbers, draw_positions
+from gch.methods.draws import draw_numbers, draw_positions
 from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others
 from gch.methods.gch.networks import encoder, label_graph_network
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import compiled_step
+from gch.methods.similarity import similarity
 from gch.methods.stage import Stage
 from gch.networks.inference import infer, infer_under_dropout
 from gch.settings import Settings

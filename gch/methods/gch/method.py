@@ -19,7 +19,7 @@ import tensorflow as tf
 from gch.methods.gch.batch_graph import BatchGraph
 from gch.methods.gch.code_memory import CodeMemory
 from gch.methods.gch.label_graph import LabelGraph
-from gch.methods.gch.networks import image_head, image_network, label_network, text_network
+from gch.methods.gch.networks import image_head, label_network, text_network
 from gch.methods.gch.objectives import Objectives
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, compiled_step, loss_scaled
@@ -27,6 +27,7 @@ from gch.methods.sign import sign
 from gch.methods.stage import Stage
 from gch.networks.backbone import Backbone
 from gch.networks.inference import VECTOR_BATCH, infer, slices
+from gch.networks.parts import image_network
 from gch.settings import Settings
 
 

@@ -8,6 +8,7 @@ features (B, F). All of these are float32 under every precision.
 import keras
 
 from gch.methods.gch.layers import GraphConvolution
+from gch.networks.parts import dense, drop, float32, initializer
 
 LEAK = 0.2
 LABEL_GRAPH_WIDTH = 256
@@ -26,9 +27,9 @@ def label_network(labels: int, bits: int, embedding: int, start: str) -> keras.M
     """
     inputs = keras.Input((labels,), name="labels")
     hidden = _block(inputs, embedding, start, "hidden")
-    feature = _float32(_block(hidden, embedding, start, "feature"), "feature")
-    code = _dense(feature, bits, start, "code", activation="tanh", dtype="float32")
-    label = _dense(code, labels, start, "label", dtype="float32")
+    feature = float32(_block(hidden, embedding, start, "feature"), "feature")
+    code = dense(feature, bits, start, "code", activation="tanh", dtype="float32")
+    label = dense(code, labels, start, "label", dtype="float32")
     return keras.Model(inputs, {"code": code, "feature": feature, "label": label}, name="label")
 
 
@@ -53,13 +54,13 @@ def text_network(
       word_dropout: rate on the words, in [0, 1).
     """
     inputs = keras.Input((words,), name="texts")
-    hidden = _dropout(inputs, word_dropout, "dropout_words")
-    hidden = _dropout(_block(hidden, embedding, start, "hidden_1"), dropout, "dropout_1")
-    hidden = _dropout(_block(hidden, embedding, start, "hidden_2"), dropout, "dropout_2")
-    feature = _float32(_block(hidden, embedding, start, "feature"), "feature")
-    code = _dense(feature, bits, start, "code", activation="tanh", dtype="float32")
-    label = _dense(feature, labels, start, "label", dtype="float32")
-    outputs = {"code": code, "feature": feature, "label": label, "vector": _float32(inputs, "vector")}
+    hidden = drop(inputs, word_dropout, "dropout_words")
+    hidden = drop(_block(hidden, embedding, start, "hidden_1"), dropout, "dropout_1")
+    hidden = drop(_block(hidden, embedding, start, "hidden_2"), dropout, "dropout_2")
+    feature = float32(_block(hidden, embedding, start, "feature"), "feature")
+    code = dense(feature, bits, start, "code", activation="tanh", dtype="float32")
+    label = dense(feature, labels, start, "label", dtype="float32")
+    outputs = {"code": code, "feature": feature, "label": label, "vector": float32(inputs, "vector")}
     return keras.Model(inputs, outputs, name="text")
 
 
@@ -77,20 +78,14 @@ def image_head(
       dropout: rate on the backbone's features and on the embedding that the code is made of, in [0, 1).
     """
     inputs = keras.Input((features,), name="image_features")
-    feature = _float32(_block(_dropout(inputs, dropout, "dropout_1"), embedding, start, "feature"), "feature")
-    dropped = _dropout(feature, dropout, "dropout_2")
-    code = _dense(dropped, bits, start, "code_dense", dtype="float32")
+    feature = float32(_block(drop(inputs, dropout, "dropout_1"), embedding, start, "feature"), "feature")
+    dropped = drop(feature, dropout, "dropout_2")
+    code = dense(dropped, bits, start, "code_dense", dtype="float32")
     code = _batch_norm(code, "code_norm", dtype="float32")
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
-    label = _dense(dropped, labels, start, "label", dtype="float32")
-    outputs = {"code": code, "feature": feature, "label": label, "vector": _float32(inputs, "vector")}
+    label = dense(dropped, labels, start, "label", dtype="float32")
+    outputs = {"code": code, "feature": feature, "label": label, "vector": float32(inputs, "vector")}
     return keras.Model(inputs, outputs, name="image_head")
-
-
-def image_network(backbone: keras.Model, head: keras.Model) -> keras.Model:
-    """The backbone, images (B, H, W, 3) of 0..255 to features (B, F), with the head on it."""
-    inputs = keras.Input(backbone.input_shape[1:], name="images")
-    return keras.Model(inputs, head(backbone(inputs)), name="image")
 
 
 def graph_network(embedding: int, labels: int, bits: int, start: str, batch_norm: bool) -> keras.Model:
@@ -108,15 +103,14 @@ def graph_network(embedding: int, labels: int, bits: int, start: str, batch_norm
     fused = keras.Input((embedding,), name="fused")
     affinity = keras.Input((None,), name="affinity")
     hidden = _batch_norm(fused, "fused_norm") if batch_norm else fused
-    hidden = GraphConvolution(embedding, _initializer(start), name="convolution_1")([hidden, affinity])
+    initial = initializer(start, embedding)
+    hidden = GraphConvolution(embedding, initial, name="convolution_1")([hidden, affinity])
     if batch_norm:
         hidden = _batch_norm(hidden, "hidden_norm")
     hidden = keras.layers.ReLU(name="hidden")(hidden)
-    code = GraphConvolution(bits, _initializer(start), name="convolution_2", dtype="float32")(
-        [hidden, affinity]
-    )
+    code = GraphConvolution(bits, initial, name="convolution_2", dtype="float32")([hidden, affinity])
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
-    label = _dense(code, labels, start, "label", dtype="float32")
+    label = dense(code, labels, start, "label", dtype="float32")
     return keras.Model([fused, affinity], {"code": code, "label": label}, name="graph")
 
 
@@ -139,7 +133,7 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
     ties = keras.layers.Concatenate(name="ties", dtype="float32")([probabilities, neighbours])
     hidden = _block(ties, LABEL_GRAPH_WIDTH, start, "convolution", "float32")
     hidden = _block(hidden, LABEL_GRAPH_WIDTH, start, "hidden", "float32")
-    code = _dense(hidden, bits, start, "code_dense", dtype="float32")
+    code = dense(hidden, bits, start, "code_dense", dtype="float32")
     # Scaled, so that relaxed codes are nearly signs from the start: the ranking is of signs in the end.
     code = keras.layers.Rescaling(LABEL_GRAPH_SHARPNESS, name="sharpened", dtype="float32")(code)
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
@@ -162,26 +156,6 @@ def encoder(student: keras.Model, neighbours: keras.layers.Layer, graph: keras.M
     )
 
 
-def _initializer(start: str) -> keras.initializers.Initializer:
-    return (
-        keras.initializers.RandomNormal(stddev=1.0)
-        if start == "normal"
-        else keras.initializers.GlorotUniform()
-    )
-
-
-def _dense(inputs, units: int, start: str, name: str, activation=None, dtype=None):
-    bias = keras.initializers.RandomNormal(stddev=1.0) if start == "normal" else "zeros"
-    return keras.layers.Dense(
-        units,
-        activation,
-        kernel_initializer=_initializer(start),
-        bias_initializer=bias,
-        name=name,
-        dtype=dtype,
-    )(inputs)
-
-
 def _batch_norm(inputs, name: str, dtype=None):
     return keras.layers.BatchNormalization(
         momentum=BATCH_NORM_MOMENTUM, epsilon=1e-3, name=name, dtype=dtype
@@ -189,13 +163,5 @@ def _batch_norm(inputs, name: str, dtype=None):
 
 
 def _block(inputs, units: int, start: str, name: str, dtype=None):
-    hidden = _batch_norm(_dense(inputs, units, start, f"{name}_dense", dtype=dtype), f"{name}_norm", dtype)
+    hidden = _batch_norm(dense(inputs, units, start, f"{name}_dense", dtype=dtype), f"{name}_norm", dtype)
     return keras.layers.LeakyReLU(LEAK, name=f"{name}_relu", dtype=dtype)(hidden)
-
-
-def _dropout(inputs, rate: float, name: str):
-    return keras.layers.Dropout(rate, name=name)(inputs) if rate else inputs
-
-
-def _float32(inputs, name: str):
-    return keras.layers.Activation("linear", name=name, dtype="float32")(inputs)
