@@ -16,7 +16,8 @@ from gch.data.pairs import Pairs
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
-from gch.settings import Settings, load_settings
+from gch.settings import Settings
+from gch.settings_file import load_settings
 
 SETTINGS_FILE = Path(__file__).parents[1] / "setting.py"
 

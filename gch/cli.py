@@ -11,7 +11,8 @@ from absl import flags
 
 from gch.commands.catalog import COMMANDS, Call, Command
 from gch.errors import GCHError, SettingError
-from gch.settings import describe, load_settings, meaning, read_assignments
+from gch.settings import describe
+from gch.settings_file import load_settings, meaning, read_assignments
 
 WORDS = ("train", "test", "help")
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130

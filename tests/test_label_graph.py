@@ -11,7 +11,7 @@ from gch.methods.draws import draw_numbers, draw_positions
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, infer_under_dropout, slices
-from gch.settings import load_settings
+from gch.settings_file import load_settings
 
 TRAINED, NEW = np.arange(60), np.arange(60, 80)
 PAIRS = generate(items=80, image_size=8)

@@ -7,7 +7,7 @@ from PIL import Image
 from records import write_run
 
 from gch.cli import main
-from gch.settings import load_settings
+from gch.settings_file import load_settings
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.errors import SettingError
-from gch.settings import Settings, describe, known_presets, load_settings, meaning, read_assignments
+from gch.settings import Settings, describe
+from gch.settings_file import known_presets, load_settings, meaning, read_assignments
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 from records import write_run
 
 from gch.cli import main
-from gch.settings import load_settings
+from gch.settings_file import load_settings
 
 
 @pytest.fixture

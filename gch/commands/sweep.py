@@ -15,7 +15,8 @@ from gch.errors import RunError, SettingError
 from gch.reporting import tables
 from gch.reporting.record import read_run
 from gch.run import FREE_SETTINGS, run_name
-from gch.settings import METHODS, Settings, check_value, known_presets
+from gch.settings import METHODS, Settings
+from gch.settings_file import check_value, known_presets
 from gch.storage import atomic_path
 
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
