@@ -13,8 +13,8 @@ into data/ and change three lines:
 
 # ---------------------------------------------------------------- the job
 phase = "train"  # "train" trains, then tests; "test" tests the best checkpoint of a run
-method = "gch"
-preset = ""  # "reference": the original's losses, networks and schedule
+method = "gch"  # or "agah"
+preset = ""  # "reference", "agah_reference": as the originals; "agah": the original's options
 seed = 0  # of the split, the weights, the batches and dropout
 bit = 64  # length of a code: a multiple of 8
 
@@ -32,16 +32,22 @@ vocabulary_minimum = 2  # training items that must have a word
 ngrams = 1  # free texts: 2 takes pairs of words as well
 stop_words = "english"  # free texts: "" for none, or a file of one word a line
 split = ""  # "random", "sequential" or an index file; "": the files' own, else random
+num_label = -1  # what the data must have; -1: whatever they have
+tag_dim = -1  # likewise, words
 QUERY_SIZE = -1  # -1: the data set's own, here and below
 DATABASE_SIZE = -1  # the retrieval set; training and validation items belong to it
 TRAINING_SIZE = -1
 VERIFICATION_SIZE = -1  # validation queries, on which the best epoch is chosen
+valid = True  # False: the last outer epoch counts as the best
+valid_freq = 1  # outer epochs from one validation to the next
+best_on = "validation"  # "query": the best epoch is chosen on the query set, as AGAH's original does
 
 # ---------------------------------------------------------------- image backbone
 netStr = "efficientnet-lite0"  # "vggf", "vggf-agah", a name of keras.applications, or a .keras file
 backbone = "frozen"  # "frozen": its features are computed once and cached; "trained"
 backbone_start = "pretrained"  # "random": without ImageNet weights
 MODEL_DIR = "data/imagenet-vgg-f.mat"  # weights of VGG-F
+load_model_path = ""  # folder of a run whose best weights are the start
 meanpath = ""  # Mean.h5 for VGG-F; "": the mean image in the weights file
 
 # ---------------------------------------------------------------- where a run is kept
@@ -51,8 +57,21 @@ run_name = ""  # "": made of data set, method, backbone, bit and seed
 checkpoint_minutes = 5.0  # also saved after every outer epoch
 
 # ---------------------------------------------------------------- schedule
-Epoch = 4  # outer epochs; each runs the stages below in turn
+Epoch = 4  # outer epochs; each runs the stages of the method in turn
 batch_size = 128
+decay = 0.5  # of every learning rate ...
+decay_steps = 1  # ... each so many outer epochs
+decay_early = False  # True: for the first time after the first, as AGAH's original
+lr_backbone = 1e-4  # GCH: of a trained backbone
+
+# ---------------------------------------------------------------- the networks of both methods
+SEMANTIC_EMBED = 512  # size of the features that codes are made of
+start = "glorot"  # initial weights; "normal": N(0, 1), "uniform": PyTorch's
+dropout_txt = 0.5
+dropout_words = 0.5  # of a text's words
+dropout_img = 0.5
+
+# ---------------------------------------------------------------- the method GCH
 MAX_ITER = 100  # steps in a round of the label and graph stages
 k_lab = 2  # rounds of the label stage
 k_txt = 10  # passes over the training items: text network to the teacher's codes
@@ -64,22 +83,12 @@ lr_lab = 3e-3
 lr_txt = 3e-3
 lr_img = 3e-3
 lr_gph = 2e-3
-lr_backbone = 1e-4  # of a trained backbone
-decay = 0.5  # of every learning rate ...
-decay_steps = 1  # ... each so many outer epochs
-
-# ---------------------------------------------------------------- the method GCH
-SEMANTIC_EMBED = 512  # size of the features that codes and labels are made of
 graph = "label"  # of items and labels; "batch": the paper's; "none": without, for comparison
 graph_neighbours = 64  # training items whose labels say something of an item
 graph_text_queries = 2.0  # weight of queries by text, which are harder; those by image weigh 1
 graph_balance = 0.1  # weight of the bits' imbalance
 graph_tie = 0.05  # weight of the distance between the image and the text code of a pair
 teacher = True  # False, with graph = "label": image and text network learn labels alone
-start = "glorot"  # initial weights; "normal": N(0, 1), as the original
-dropout_txt = 0.5
-dropout_words = 0.5  # of a text's words
-dropout_img = 0.5
 pair_loss = "likelihood"  # "squared": as the original
 pair_scale = 16.0  # theta = pair_scale / bit * code . code in the likelihood; 0: the paper's 1/2
 memory = "sign"  # what pairs are made with: signs of the code memory, "relaxed" ones, or the "batch" itself
@@ -88,6 +97,20 @@ pair_items = 1024  # items of the memory that a batch is compared with, drawn an
 student_pair = 1.0  # weight of the pair loss of the image and text network against the memory
 graph_input = "normalized"  # batch graph: unit features, batch-normalised; "raw": as the original
 unified = "both"  # batch graph: whose signs are learned in the end: "teacher", "graph", "both" or "apart"
+
+# ---------------------------------------------------------------- the method AGAH
+k_agah = 2  # passes over the training items; the label maps are made anew after each
+lr = 1e-4  # of a trained backbone; ten times that of all else
+lambd = 0.8  # share of an item's own features; the rest is of the labels that it attends to
+margin = 0.3  # of the triplets, in cosine distance
+alpha = 1.0  # weights of the losses: bits that are as far from 0
+beta = 0.0  # label classifiers
+gamma = 1e-3  # code map
+eta = 1.0  # quantization
+mu = 1.0  # adversarial
+data_enhance = False  # mix-up of pairs ...
+delta = 0.5  # ... with shares drawn from Beta(delta, delta)
+feature_norm = "item"  # "batch": by the whole batch, as the original; a code then depends on its batch
 
 # ---------------------------------------------------------------- evaluation
 ties = "tie-aware"  # "stable", "optimistic", "pessimistic": what equal distances count

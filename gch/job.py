@@ -17,7 +17,7 @@ from gch.networks.matconvnet import require_weights
 from gch.networks.names import VGGF, canonical_backbone
 from gch.progress import Progress
 from gch.quiet import native_stderr_held
-from gch.run import RunFolder, run_name
+from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
 
 
@@ -32,6 +32,8 @@ def run_job(settings: Settings) -> None:
     split = choose_split(settings, pairs)
     name = run_name(settings, pairs.name)
     run = RunFolder(Path(settings.checkpoint_dir) / name)
+    if settings.phase == "train" and settings.load_model_path:
+        require_checkpoint(Path(settings.load_model_path))
     if settings.phase == "test":
         run.open(settings, pairs.digest)
     else:
@@ -40,6 +42,7 @@ def run_job(settings: Settings) -> None:
     cache = cache_folder(settings)
     pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
+    _require_sizes(settings, pairs.name, words, labels)
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
     for line in shortcomings(pairs):
@@ -67,6 +70,14 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
         require_weights(settings.MODEL_DIR)
     if name.endswith(".keras") and not Path(name).is_file():
         raise WeightsError(f"{name}: not found; netStr expects a Keras model there")
+
+
+def _require_sizes(settings: Settings, name: str, words: int, labels: int) -> None:
+    """Checks num_label and tag_dim."""
+    for setting, found, what in (("num_label", labels, "labels"), ("tag_dim", words, "words")):
+        expected = getattr(settings, setting)
+        if expected not in (-1, found):
+            raise SettingError(f"{setting} is {expected}; {name} has {found} {what}")
 
 
 def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:

@@ -51,8 +51,15 @@ def run_name(settings: Settings, dataset: str) -> str:
         return settings.run_name
     backbone = Path(settings.netStr).stem.lower()
     trained = "-trained" if settings.backbone == "trained" else ""
-    preset = f"-{settings.preset}" if settings.preset not in ("", dataset) else ""
+    preset = settings.preset.removeprefix(settings.method).removeprefix("_")
+    preset = f"-{preset}" if preset not in ("", dataset) else ""
     return f"{dataset}_{settings.method}{preset}_{backbone}{trained}_{settings.bit}_seed{settings.seed}"
+
+
+def require_checkpoint(folder: Path) -> None:
+    """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from."""
+    if not (folder / "best" / "checkpoint").is_file():
+        raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
 
 
 class RunFolder:

@@ -55,6 +55,8 @@ class Session:
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
         if not self._trainer.resume():
+            if self._settings.load_model_path:
+                self._trainer.start_from(Path(self._settings.load_model_path))
             self._summaries.settings(self._settings, [f"{QUERY_MAP}/{direction}" for direction in DIRECTIONS])
             self._summaries.graph(self._method)
         self._trainer.train()
@@ -83,6 +85,7 @@ class Session:
         }
         training = {
             "best_epoch": best,
+            "best_epoch_chosen_on": self._chosen_on,
             "seconds": sum(record["seconds"] for record in history),
             "epochs": history,
         }
@@ -91,7 +94,8 @@ class Session:
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
         self._summaries.close()
-        print(f"Query set, weights of outer epoch {best}: {_words(figures['mAP'])}")
+        warning = ", chosen on this very set" if self._chosen_on == "query" else ""
+        print(f"Query set, weights of outer epoch {best}{warning}: {_words(figures['mAP'])}")
         print(f"Codes in {codes}, figures in {self._run.results}")
 
     def _validate(self, epoch: int) -> dict:
@@ -101,11 +105,15 @@ class Session:
         agreement = {}
         if "graph" in relaxed:
             agreement["graph and teacher"] = bit_agreement(relaxed["graph"], relaxed["teacher"])
-        if not len(self._split.validation):
+        if self._chosen_on == "last":
             self._log_codes(statistics, agreement, relaxed, epoch)
             return {"score": float(epoch), "codes": statistics}
-        queries = self._encode(self._split.validation)
-        database = self._encode(np.setdiff1d(self._split.retrieval, self._split.validation))
+        if self._chosen_on == "query":
+            asked, answered = self._split.query, self._split.retrieval
+        else:
+            asked = self._split.validation
+            answered = np.setdiff1d(self._split.retrieval, asked)
+        queries, database = self._encode(asked), self._encode(answered)
         precision = map_by_direction(queries.coded(), database.coded())
         statistics |= {"image": code_statistics(queries.image), "text": code_statistics(queries.text)}
         agreement["image and text"] = bit_agreement(queries.image, queries.text)
@@ -117,6 +125,15 @@ class Session:
         print(f"  validation {_words(precision)}")
         score = (precision["I->T"] + precision["T->I"]) / 2
         return {"score": score, "mAP": precision, "codes": statistics, "agreement": agreement}
+
+    @property
+    def _chosen_on(self) -> str:
+        """Where the best outer epoch comes from: 'validation', 'query', or 'last', without choosing."""
+        if not self._settings.valid:
+            return "last"
+        if self._settings.best_on == "query":
+            return "query"
+        return "validation" if len(self._split.validation) else "last"
 
     def _log_codes(
         self, statistics: dict, agreement: dict, relaxed: dict[str, np.ndarray], epoch: int

@@ -7,7 +7,7 @@ import dataclasses
 
 from gch.data.names import known_datasets
 
-METHODS = ("gch",)
+METHODS = ("gch", "agah")
 
 
 def _setting(meaning: str, *, section: str = "", choices: tuple = (), minimum=None, above=None, maximum=None):
@@ -63,6 +63,8 @@ class Settings:
         "random by seed, sequential (AGAH's: queries first), or an index file (.npz, .mat); '': the one that "
         "the files bring, else random"
     )
+    num_label: int = _setting("labels that the data must have; -1: as many as there are", minimum=-1)
+    tag_dim: int = _setting("words that the data must have; -1: as many as there are", minimum=-1)
     QUERY_SIZE: int = _setting("number of query items; -1: the data set's own", minimum=-1)
     DATABASE_SIZE: int = _setting("number of items in the retrieval set; -1: the data set's own", minimum=-1)
     TRAINING_SIZE: int = _setting("number of retrieval items to train on; -1: the data set's own", minimum=-1)
@@ -70,6 +72,18 @@ class Settings:
         "number of retrieval items kept from training as validation queries, on which the best epoch is "
         "chosen; 0: none, the last epoch counts as the best; -1: the data set's own",
         minimum=-1,
+    )
+
+    valid: bool = _setting(
+        "choose the best outer epoch on validation queries; without it the last one counts as the best"
+    )
+    valid_freq: int = _setting(
+        "outer epochs from one validation to the next; the last has one too", minimum=1
+    )
+    best_on: str = _setting(
+        "queries on which the best outer epoch is chosen: those kept for validation, or the query set, as "
+        "AGAH's original does, which makes its figures too good",
+        choices=("validation", "query"),
     )
 
     netStr: str = _setting(
@@ -82,6 +96,9 @@ class Settings:
     )
     backbone_start: str = _setting("start of the backbone", choices=("pretrained", "random"))
     MODEL_DIR: str = _setting("file of the VGG-F weights, imagenet-vgg-f.mat")
+    load_model_path: str = _setting(
+        "folder of a run, whose best weights the networks start from; '': from those of `start`"
+    )
     meanpath: str = _setting("file of the mean image for VGG-F, Mean.h5; '': the one in the weights file")
 
     checkpoint_dir: str = _setting("folder of the runs", section="Where a run is kept")
@@ -91,7 +108,25 @@ class Settings:
 
     Epoch: int = _setting("number of outer epochs", section="Schedule", minimum=1)
     batch_size: int = _setting("items in a training batch", minimum=2)
-    MAX_ITER: int = _setting("steps in a round of the label and graph stages", minimum=1)
+    decay: float = _setting("factor on every learning rate each decay_steps outer epochs", above=0, maximum=1)
+    decay_steps: int = _setting("outer epochs between two decays", minimum=1)
+    decay_early: bool = _setting("the first decay comes after the first outer epoch, as in AGAH's original")
+    lr_backbone: float = _setting("learning rate of a trained backbone under GCH", above=0)
+
+    SEMANTIC_EMBED: int = _setting(
+        "size of the features that codes are made of", section="The networks of both methods", minimum=1
+    )
+    start: str = _setting(
+        "initial weights: Glorot's, N(0, 1) as GCH's original, or PyTorch's as AGAH's",
+        choices=("glorot", "normal", "uniform"),
+    )
+    dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
+    dropout_words: float = _setting("dropout rate on the words of a text", minimum=0, maximum=0.95)
+    dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
+
+    MAX_ITER: int = _setting(
+        "steps in a round of the label and graph stages", section="The method GCH", minimum=1
+    )
     k_lab: int = _setting("rounds of the label stage in an outer epoch", minimum=1)
     k_txt: int = _setting("passes over the training items of the text network's label stage", minimum=0)
     k_img: int = _setting("passes over the training items of the image network's label stage", minimum=0)
@@ -106,13 +141,6 @@ class Settings:
     lr_txt: float = _setting("learning rate of the text network", above=0)
     lr_img: float = _setting("learning rate of the image network", above=0)
     lr_gph: float = _setting("learning rate of the graph network", above=0)
-    lr_backbone: float = _setting("learning rate of a trained backbone", above=0)
-    decay: float = _setting("factor on every learning rate each decay_steps outer epochs", above=0, maximum=1)
-    decay_steps: int = _setting("outer epochs between two decays", minimum=1)
-
-    SEMANTIC_EMBED: int = _setting(
-        "size of the features that the graph network fuses", section="The method GCH", minimum=1
-    )
     graph: str = _setting(
         "graph of the graph half: of items and labels, the paper's of the items of a batch, or no graph half",
         choices=("label", "batch", "none"),
@@ -137,10 +165,6 @@ class Settings:
     teacher: bool = _setting(
         "label network, whose codes image and text network learn; without it they learn labels alone"
     )
-    start: str = _setting("distribution of the initial weights", choices=("glorot", "normal"))
-    dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
-    dropout_words: float = _setting("dropout rate on the words of a text", minimum=0, maximum=0.95)
-    dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
     pair_loss: str = _setting("loss of a pair's similarity", choices=("likelihood", "squared"))
     pair_scale: float = _setting(
         "sharpness of the pair likelihood: theta = pair_scale / bit * code . code; 0: the paper's 1/2",
@@ -167,6 +191,29 @@ class Settings:
         "codes that the image and text network learn in the graph half: the teacher's, the graph network's, "
         "the signs of both together, or both apart",
         choices=("teacher", "graph", "both", "apart"),
+    )
+
+    k_agah: int = _setting(
+        "passes over the training items in an outer epoch; both maps are made anew after each",
+        section="The method AGAH",
+        minimum=1,
+    )
+    lr: float = _setting("learning rate of a trained backbone; all else learns ten times as fast", above=0)
+    lambd: float = _setting(
+        "share of an item's own features; the rest is of the labels that it attends to", minimum=0, maximum=1
+    )
+    margin: float = _setting("margin of the triplets, in cosine distance", minimum=0, maximum=2)
+    alpha: float = _setting("weight of the balance loss", minimum=0)
+    beta: float = _setting("weight of the label classifiers' loss", minimum=0)
+    gamma: float = _setting("weight of the code map's loss", minimum=0)
+    eta: float = _setting("weight of the quantization loss", minimum=0)
+    mu: float = _setting("weight of the adversarial loss", minimum=0)
+    data_enhance: bool = _setting("mix-up: train on blends of two pairs")
+    delta: float = _setting("mix-up: shares are drawn from Beta(delta, delta)", above=0)
+    feature_norm: str = _setting(
+        "features of unit length for each item, or divided by the norm of their whole batch, as AGAH's "
+        "original does, under which a code depends on its batch",
+        choices=("item", "batch"),
     )
 
     ties: str = _setting(

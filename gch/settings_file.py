@@ -109,7 +109,13 @@ def load_settings(path: Path, flags: Mapping[str, object]) -> Settings:
                 f"preset is {preset!r}; expected one of {', '.join(map(repr, known_presets()))}"
             )
         with resources.as_file(resources.files("gch").joinpath("presets", f"{preset}.py")) as file:
-            values |= read_assignments(file)
+            of_preset = read_assignments(file)
+        wanted = flags.get("method", of_preset.get("method", values["method"]))
+        if of_preset.get("method", wanted) != wanted:
+            raise SettingError(
+                f"preset is {preset!r}, which is of the method {of_preset['method']}; method is {wanted!r}"
+            )
+        values |= of_preset
     settings = Settings(**(values | flags | {"preset": preset}))
     _check_combinations(settings)
     return settings
@@ -141,6 +147,8 @@ def _check_combinations(settings: Settings) -> None:
         raise SettingError(
             "QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE must be positive, or -1 for the data set's own"
         )
+    if settings.num_label == 0 or settings.tag_dim == 0:
+        raise SettingError("num_label and tag_dim must be positive, or -1 for whatever the data have")
     if 0 < settings.TRAINING_SIZE < settings.batch_size:
         raise SettingError(
             f"batch_size is {settings.batch_size}, TRAINING_SIZE {settings.TRAINING_SIZE}; "

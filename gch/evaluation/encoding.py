@@ -1,13 +1,14 @@
 """Codes of a data set's items by the trained image and text network."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
 from gch.data.pairs import Pairs
 from gch.evaluation.coded import CodedItems, coded_items
 from gch.methods.method import Method
-from gch.networks.inference import VECTOR_BATCH, infer, sequential_images
+from gch.networks.inference import PIXEL_BATCH, VECTOR_BATCH, infer, sequential_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +45,19 @@ def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.n
       features: float32 (all rows, F) of a frozen backbone or of the data set; None, and pixels are read.
       rows: int64 (n,), which items.
     """
+    size = method.encoding_batch or VECTOR_BATCH
     if features is None:
-        images = sequential_images(pairs.pictures, rows)
+        images = sequential_images(pairs.pictures, rows, method.encoding_batch or PIXEL_BATCH)
     else:
-        images = (features[rows[start : start + VECTOR_BATCH]] for start in range(0, len(rows), VECTOR_BATCH))
-    texts = (
-        pairs.texts[rows[start : start + VECTOR_BATCH]].astype(np.float32)
-        for start in range(0, len(rows), VECTOR_BATCH)
-    )
+        images = (features[part] for part in _parts(rows, size))
+    texts = (pairs.texts[part].astype(np.float32) for part in _parts(rows, size))
     return Encoded(
         image=infer(method.encoders["image"], images, "code")[0],
         text=infer(method.encoders["text"], texts, "code")[0],
         labels=pairs.labels[rows],
         rows=rows,
     )
+
+
+def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -14,7 +14,7 @@ from gch.evaluation.intervals import Interval, mean_interval
 from gch.evaluation.ties import POLICIES, grouped
 
 RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
-RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of the curve of precision
+RANKS = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # of the curve of precision
 CUTOFFS = (10, 100, 1000)
 RADIUS = 2  # of the precision within a Hamming radius
 WITHOUT_RELEVANT = ("zero", "skip")

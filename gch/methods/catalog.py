@@ -1,5 +1,6 @@
 """The methods by name."""
 
+from gch.methods.agah.method import AGAH
 from gch.methods.gch.method import GCH
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
@@ -12,5 +13,5 @@ def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | 
 
     `backbone` may be None where the items have features.
     """
-    methods = {"gch": GCH}
+    methods = {"gch": GCH, "agah": AGAH}
     return methods[settings.method](settings, items, backbone)

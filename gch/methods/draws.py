@@ -24,3 +24,20 @@ def draw_numbers(batch: tf.Tensor, stream: int, count: int, below: int) -> tf.Te
       below: how many numbers there are.
     """
     return tf.random.stateless_uniform([count], seed=batch[:2] + stream, maxval=below, dtype=batch.dtype)
+
+
+def draw_uniform(batch: tf.Tensor, stream: int, shape: tuple[int, ...]) -> tf.Tensor:
+    """Numbers float32 of `shape` in [0, 1), drawn as by `draw_numbers`."""
+    return tf.random.stateless_uniform(shape, seed=batch[:2] + stream)
+
+
+def draw_beta(batch: tf.Tensor, stream: int, shape: tuple[int, ...], concentration: float) -> tf.Tensor:
+    """Numbers float32 of `shape` in [0, 1] from Beta(concentration, concentration); streams as above.
+
+    Two gamma variables of one scale divide their sum so.
+    """
+    first, second = (
+        tf.random.stateless_gamma(shape, seed=batch[:2] + stream + 1000 * part, alpha=concentration)
+        for part in (0, 1)
+    )
+    return tf.math.divide_no_nan(first, first + second)

@@ -15,6 +15,7 @@ class Method(Protocol):
     encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
       backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
       (B, K) in (-1, 1) and `label` logits (B, C).
+    encoding_batch: items that are encoded together where a code depends on its batch, else None.
     optimizers: all optimizers by name.
     memories: variables beside networks and optimizers that a checkpoint must hold, by name.
     stages: what an outer epoch runs, in order.
@@ -22,6 +23,7 @@ class Method(Protocol):
 
     networks: dict[str, keras.Layer]
     encoders: dict[str, keras.Model]
+    encoding_batch: int | None
     optimizers: dict[str, keras.optimizers.Optimizer]
     memories: dict[str, tf.Variable]
     stages: tuple[Stage, ...]

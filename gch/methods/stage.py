@@ -18,6 +18,7 @@ class Stage:
     parts: names of the losses.
     optimizers: each with its base learning rate.
     reads_images: whether `update` needs images.
+    shown: those of the losses that the terminal has room for; none: all.
     begin: sets what is constant during the stage, such as the targets. Called again when the stage resumes,
       so it may depend only on what the stage leaves alone.
     """
@@ -29,3 +30,4 @@ class Stage:
     optimizers: tuple[tuple[keras.optimizers.Optimizer, float], ...]
     reads_images: bool
     begin: Callable[[], None]
+    shown: tuple[str, ...] = ()

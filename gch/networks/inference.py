@@ -69,8 +69,10 @@ def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.
         yield part if dtype is None else tf.cast(part, dtype)
 
 
-def sequential_images(pictures: Pictures, rows: np.ndarray) -> Iterator[tf.Tensor]:
-    """The pixels of `rows` in order, uint8 (B, H, W, 3), read ahead; raises DataError."""
+def sequential_images(pictures: Pictures, rows: np.ndarray, size: int = PIXEL_BATCH) -> Iterator[tf.Tensor]:
+    """The pixels of `rows` in order, uint8 (B, H, W, 3) with B = `size` but for the last, read ahead; raises
+    DataError.
+    """
     with reading_errors():
-        for _, images in sequential_batches(pictures, rows, PIXEL_BATCH):
+        for _, images in sequential_batches(pictures, rows, size):
             yield images

@@ -2,8 +2,6 @@
 
 import keras
 
-STARTS = ("glorot", "normal", "uniform")
-
 
 def initializer(start: str, inputs: int) -> keras.initializers.Initializer:
     """The distribution of a layer's initial weights.

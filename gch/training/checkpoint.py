@@ -1,4 +1,4 @@
-"""Checkpoints: everything that the rest of a run depends on, in two rings: latest and best."""
+"""Checkpoints: everything that the rest of a run depends on (latest), and what codes depend on (best)."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from gch.errors import RunError
 from gch.methods.method import Method
+from gch.run import require_checkpoint
 
 
 class Position:
@@ -61,22 +62,17 @@ class Position:
 
 class Checkpoints:
     """Saves and restores a method and its position. A kill at any moment leaves a whole checkpoint behind:
-    TensorFlow writes beside the old one and renames.
+    TensorFlow writes beside the old one and renames. The best one lacks the optimizers, whose moments take
+    twice the room of the weights.
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):
-        variables = {f"position/{name}": variable for name, variable in position.variables.items()}
-        variables |= {f"memory/{name}": variable for name, variable in method.memories.items()}
-        holders = {f"network/{name}": network for name, network in method.networks.items()}
-        holders |= {f"optimizer/{name}": optimizer for name, optimizer in method.optimizers.items()}
-        for name, holder in holders.items():
-            # By number: Keras makes up names that depend on what the process built before.
-            variables |= {
-                f"{name}/{number}": variable.value for number, variable in enumerate(holder.variables)
-            }
-        self._checkpoint = tf.train.Checkpoint(variables=variables)
-        self._latest = tf.train.CheckpointManager(self._checkpoint, str(folder / "latest"), max_to_keep=1)
-        self._best = tf.train.CheckpointManager(self._checkpoint, str(folder / "best"), max_to_keep=1)
+        own = {f"position/{name}": variable for name, variable in position.variables.items()}
+        own |= {f"memory/{name}": variable for name, variable in method.memories.items()}
+        self._networks = _numbered("network", method.networks)
+        optimizers = _numbered("optimizer", method.optimizers)
+        self._latest = _manager(folder / "latest", own | self._networks | optimizers)
+        self._best = _manager(folder / "best", own | self._networks)
 
     def save_latest(self) -> None:
         """Saves for resuming."""
@@ -94,15 +90,39 @@ class Checkpoints:
         """Restores the best checkpoint, if there is one; says whether there was."""
         return self._restore(self._best)
 
+    def start_from(self, folder: Path) -> None:
+        """Takes the networks' weights from the best checkpoint of the run in `folder`, and nothing else.
+
+        Raises:
+          RunError: there is none, or it is of other networks.
+        """
+        require_checkpoint(folder)
+        self._restore(_manager(folder / "best", self._networks))
+
     def _restore(self, manager: tf.train.CheckpointManager) -> bool:
         path = manager.latest_checkpoint
         if path is None:
             return False
         try:
-            self._checkpoint.restore(path).assert_consumed()
+            manager.checkpoint.restore(path).assert_existing_objects_matched()
         except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             raise RunError(
                 f"{path}: not a whole checkpoint of this method and its sizes: {reason}"
             ) from error
         return True
+
+
+def _numbered(kind: str, holders: dict[str, object]) -> dict[str, tf.Variable]:
+    """The variables of networks or optimizers, by number: Keras makes up names that depend on what the
+    process built before.
+    """
+    return {
+        f"{kind}/{name}/{number}": variable.value
+        for name, holder in holders.items()
+        for number, variable in enumerate(holder.variables)
+    }
+
+
+def _manager(folder: Path, variables: dict[str, tf.Variable]) -> tf.train.CheckpointManager:
+    return tf.train.CheckpointManager(tf.train.Checkpoint(variables=variables), str(folder), max_to_keep=1)

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -37,8 +38,9 @@ class Trainer:
         summaries: Summaries,
         validate: Callable[[int], dict[str, float]],
     ):
-        """Arguments beside the obvious: `validate` is called after every outer epoch with its number, counted
-        from 1; it returns validation figures, of which 'score' decides what the best epoch is.
+        """Arguments beside the obvious: `validate` is called with the number of the outer epoch that is over,
+        counted from 1, as often as `valid_freq` says; it returns validation figures, of which 'score' decides
+        what the best epoch is.
         """
         self._settings = settings
         self._stages = method.stages
@@ -57,6 +59,11 @@ class Trainer:
         if found:
             print(f"Resuming {self._run.path}: {self._where()}")
         return found
+
+    def start_from(self, folder: Path) -> None:
+        """Takes the weights of another run to start from."""
+        self._checkpoints.start_from(folder)
+        print(f"Weights of {folder}")
 
     def train(self) -> None:
         """Trains from the position until `Epoch` outer epochs are done.
@@ -86,24 +93,28 @@ class Trainer:
             stage = self._stages[position.stage]
             seconds[stage.name] = self._run_stage(stage, self._loops[position.stage], epoch)
             position.move(epoch, position.stage + 1)
-        figures = self._validate(epoch + 1)
+        figures = self._validate(epoch + 1) if self._validates_after(epoch + 1) else {}
         record = {"epoch": epoch + 1, "seconds": time.monotonic() - started, "stages": seconds, **figures}
         self._run.write_history([*self._run.read_history()[:epoch], record])
         self._summaries.scalars("seconds", seconds, epoch + 1)
         position.move(epoch + 1)
-        if figures["score"] > position.best_score:
+        if figures and figures["score"] > position.best_score:
             position.crown(figures["score"], epoch + 1)
             self._checkpoints.save_best()
         self._save()
+
+    def _validates_after(self, epoch: int) -> bool:
+        return epoch % self._settings.valid_freq == 0 or epoch == self._settings.Epoch
 
     def _run_stage(self, stage: Stage, loop: StageLoop, epoch: int) -> float:
         """Runs the rest of a stage; returns the seconds that took."""
         settings, position, started = self._settings, self._position, time.monotonic()
         for optimizer, base in stage.optimizers:
-            rate = learning_rate(base, settings.decay, settings.decay_steps, epoch)
+            rate = learning_rate(base, settings.decay, settings.decay_steps, epoch, settings.decay_early)
             optimizer.learning_rate = rate
         run = loop.open((settings.seed, epoch, stage.name), position.step)
-        bar = keras.utils.Progbar(stage.steps, stateful_metrics=stage.parts, unit_name="step")
+        shown = stage.shown or stage.parts
+        bar = keras.utils.Progbar(stage.steps, stateful_metrics=shown, unit_name="step")
         print(f"  {stage.name}")
         count = 1
         while position.step < stage.steps:
@@ -114,7 +125,7 @@ class Trainer:
             parts = dict(zip(stage.parts, means.tolist(), strict=True))
             self._check(stage, epoch, parts)
             self._summaries.losses(stage.name, epoch * stage.steps + position.step, parts, rate)
-            bar.update(position.step, list(parts.items()))
+            bar.update(position.step, [(part, parts[part]) for part in shown])
             self._between_reports()
             # The first call compiles, so the second is short again.
             pace = count / max(time.monotonic() - before, 1e-3)

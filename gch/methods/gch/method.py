@@ -41,6 +41,7 @@ class GCH:
         self._backbone = backbone
         self.networks = self._build_networks()
         self.encoders = {modality: self.networks[modality] for modality in ("image", "text")}
+        self.encoding_batch = None
         self._teacher = CodeMemory(settings, items.labels, "teacher_codes")
         self.memories = {"teacher_codes": self._teacher.codes}
         # Constant during a stage and derived from the networks when it begins: not for the checkpoint.

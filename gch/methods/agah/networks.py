@@ -1,0 +1,107 @@
+"""The networks of AGAH as Keras models.
+
+The image and the text network return a dictionary: `code` (B, K) in (-1, 1), `label` logits (B, C) and
+`feature` (B, E), normalised, before the attention. All of these are float32 under every precision.
+"""
+
+import keras
+
+from gch.methods.agah.layers import BatchNormalized, LabelAttention
+from gch.networks.parts import dense, drop, float32
+
+TEXT_WIDTHS = (8192, 4096)
+DISCRIMINATOR_WIDTH = 256
+
+
+def image_head(
+    features: int,
+    labels: int,
+    bits: int,
+    embedding: int,
+    start: str,
+    dropout: float,
+    feature_norm: str,
+    attention: LabelAttention,
+) -> keras.Model:
+    """F -> E ReLU, normalised; attention; E -> K tanh; E -> C.
+
+    Args:
+      features: size of the backbone's features F.
+      labels: number of labels C.
+      bits: length of a code K.
+      embedding: size of the features E.
+      start: as of `gch.networks.parts.initializer`.
+      dropout: rate on the backbone's features, in [0, 1).
+      feature_norm: 'item': features have unit length; 'batch': those of a batch together.
+      attention: holds the feature map, for both networks.
+    """
+    inputs = keras.Input((features,), name="image_features")
+    hidden = drop(inputs, dropout, "dropout")
+    outputs = _outputs(hidden, labels, bits, embedding, start, feature_norm, attention)
+    return keras.Model(inputs, outputs, name="image_head")
+
+
+def text_network(
+    words: int,
+    labels: int,
+    bits: int,
+    embedding: int,
+    start: str,
+    dropout: float,
+    word_dropout: float,
+    feature_norm: str,
+    attention: LabelAttention,
+) -> keras.Model:
+    """D -> 8192 -> 4096 -> E, each with ReLU, normalised; attention; E -> K tanh; E -> C.
+
+    Args:
+      words: size of the vocabulary D.
+      dropout: rate after each of the first two layers, in [0, 1).
+      word_dropout: rate on the words, in [0, 1).
+      labels: as of `image_head`, as are the others.
+      bits: length of a code K.
+      embedding: size of the features E.
+      start: initial weights.
+      feature_norm: 'item' or 'batch'.
+      attention: holds the feature map.
+    """
+    inputs = keras.Input((words,), name="texts")
+    hidden = drop(inputs, word_dropout, "dropout_words")
+    for number, width in enumerate(TEXT_WIDTHS, start=1):
+        hidden = dense(hidden, width, start, f"hidden_{number}", activation="relu")
+        hidden = drop(hidden, dropout, f"dropout_{number}")
+    outputs = _outputs(hidden, labels, bits, embedding, start, feature_norm, attention)
+    return keras.Model(inputs, outputs, name="text")
+
+
+def discriminator(embedding: int, start: str, name: str) -> keras.Model:
+    """E -> E -> 256 -> 1, with ReLU between: features (B, E) to scores (B, 1), in float32.
+
+    Args:
+      embedding: size of the features E.
+      start: as of `gch.networks.parts.initializer`.
+      name: of the model.
+    """
+    inputs = keras.Input((embedding,), name="features")
+    hidden = dense(inputs, embedding, start, "hidden_1", activation="relu", dtype="float32")
+    hidden = dense(hidden, DISCRIMINATOR_WIDTH, start, "hidden_2", activation="relu", dtype="float32")
+    return keras.Model(inputs, dense(hidden, 1, start, "score", dtype="float32"), name=name)
+
+
+def _outputs(
+    hidden, labels: int, bits: int, embedding: int, start: str, feature_norm: str, attention: LabelAttention
+) -> dict:
+    feature = float32(dense(hidden, embedding, start, "feature_dense", activation="relu"), "feature_raw")
+    normalized = (
+        BatchNormalized(name="feature", dtype="float32")
+        if feature_norm == "batch"
+        else keras.layers.UnitNormalization(name="feature", dtype="float32")
+    )
+    feature = normalized(feature)
+    attended = attention(feature)
+    code = dense(attended, bits, start, "code", activation="tanh", dtype="float32")
+    return {
+        "code": code,
+        "label": dense(attended, labels, start, "label", dtype="float32"),
+        "feature": feature,
+    }
