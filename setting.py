@@ -67,9 +67,6 @@ lr_backbone = 1e-4  # GCH: of a trained backbone
 # ---------------------------------------------------------------- the networks of both methods
 SEMANTIC_EMBED = 512  # size of the features that codes are made of
 start = "glorot"  # initial weights; "normal": N(0, 1), "uniform": PyTorch's
-dropout_txt = 0.5
-dropout_words = 0.5  # of a text's words
-dropout_img = 0.5
 
 # ---------------------------------------------------------------- the method GCH
 MAX_ITER = 100  # steps in a round of the label and graph stages
@@ -89,6 +86,9 @@ graph_text_queries = 2.0  # weight of queries by text, which are harder; those b
 graph_balance = 0.1  # weight of the bits' imbalance
 graph_tie = 0.05  # weight of the distance between the image and the text code of a pair
 teacher = True  # False, with graph = "label": image and text network learn labels alone
+dropout_txt = 0.5
+dropout_words = 0.5  # of a text's words
+dropout_img = 0.5
 pair_loss = "likelihood"  # "squared": as the original
 pair_scale = 16.0  # theta = pair_scale / bit * code . code in the likelihood; 0: the paper's 1/2
 memory = "sign"  # what pairs are made with: signs of the code memory, "relaxed" ones, or the "batch" itself

@@ -1,5 +1,6 @@
 """The command line: words and flags to settings, settings to a run."""
 
+import dataclasses
 import functools
 import os
 import sys
@@ -21,7 +22,8 @@ USAGE = """\
 Usage: python main_itpair.py [train | test | help] [--SETTING=VALUE ...]
 {commands}
 
-Trains GCH on image-text pairs and tests it; test alone tests the best checkpoint of a run.
+Trains GCH or AGAH (--method=agah) on image-text pairs and tests it; test alone tests the best
+checkpoint of a run.
 Settings are read from setting.py; a flag of the same name wins over the file.
 """
 
@@ -97,15 +99,25 @@ def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, obje
         bool: flags.DEFINE_boolean,
     }
     for _, field in describe():
-        define[field.type](field.name, None, meaning(field), flag_values=values)
+        for name in filter(None, (field.name, field.metadata["alias"])):
+            define[field.type](name, None, meaning(field), flag_values=values)
     for flag in command.flags if command else ():
         define[type(flag.default)](flag.name, None, flag.meaning, flag_values=values)
     flags.DEFINE_boolean("help", None, "all settings", short_name="h", flag_values=values)
     words = values(list(argv))[1:]
-    given = {name: values[name].value for name in values if values[name].present}
+    given = _by_setting({name: values[name].value for name in values if values[name].present})
     if given.pop("h", None):
         given["help"] = True
     return given, words
+
+
+def _by_setting(given: dict[str, object]) -> dict[str, object]:
+    """Flags by the names of settings, where AGAH's names were given."""
+    settings = {field.metadata["alias"]: field.name for _, field in describe()}
+    for alias in given.keys() & settings.keys():
+        if settings[alias] in given:
+            raise flags.Error(f"--{alias} is --{settings[alias]}; expected one of them")
+    return {settings.get(name, name): value for name, value in given.items()}
 
 
 def _help(settings_file: Path, command: Command | None) -> str:
@@ -121,13 +133,18 @@ def _help(settings_file: Path, command: Command | None) -> str:
         if section != current:
             lines.append(f"{section}:")
             current = section
-        lines.append(_flag_help(field.name, defaults.get(field.name), meaning(field)))
+        lines.append(_flag_help(field.name, defaults.get(field.name), _words(field)))
     return "\n".join(lines)
 
 
 def _flag_help(name: str, default: object, meaning: str) -> str:
     words = textwrap.fill(meaning, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"  --{name}={default!r}".replace("'", "") + "\n" + words
+
+
+def _words(field: dataclasses.Field) -> str:
+    alias = field.metadata["alias"]
+    return f"{meaning(field)} (AGAH: --{alias})" if alias else meaning(field)
 
 
 def _complain(program: str, error: Exception, status: int) -> int:

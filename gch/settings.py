@@ -10,7 +10,16 @@ from gch.data.names import known_datasets
 METHODS = ("gch", "agah")
 
 
-def _setting(meaning: str, *, section: str = "", choices: tuple = (), minimum=None, above=None, maximum=None):
+def _setting(
+    meaning: str,
+    *,
+    section: str = "",
+    choices: tuple = (),
+    minimum=None,
+    above=None,
+    maximum=None,
+    alias: str = "",
+):
     rules = {
         "meaning": meaning,
         "section": section,
@@ -18,13 +27,16 @@ def _setting(meaning: str, *, section: str = "", choices: tuple = (), minimum=No
         "minimum": minimum,
         "above": above,
         "maximum": maximum,
+        "alias": alias,
     }
     return dataclasses.field(metadata=rules)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One run's settings; the metadata of a field holds its meaning and its rules."""
+    """One run's settings; the metadata of a field holds its meaning, its rules, and the name that AGAH's
+    original has for it, which is a flag too.
+    """
 
     phase: str = _setting(
         "train (and then test), or test the best checkpoint of the run",
@@ -38,8 +50,10 @@ class Settings:
     )
     bit: int = _setting("length K of a code in bits, a positive multiple of 8", minimum=8)
 
-    dataset_dir: str = _setting("data set: " + ", ".join(known_datasets()), section="Data")
-    DATA_DIR: str = _setting("folder of the data files (or one of the files) and of the caches")
+    dataset_dir: str = _setting("data set: " + ", ".join(known_datasets()), section="Data", alias="dataset")
+    DATA_DIR: str = _setting(
+        "folder of the data files (or one of the files) and of the caches", alias="data_path"
+    )
     image_size: int = _setting("height and width of the images in pixels", minimum=8)
     image_axes: str = _setting(
         "which comes first in files of pixels, width or height; auto: W where the channels come before "
@@ -65,9 +79,15 @@ class Settings:
     )
     num_label: int = _setting("labels that the data must have; -1: as many as there are", minimum=-1)
     tag_dim: int = _setting("words that the data must have; -1: as many as there are", minimum=-1)
-    QUERY_SIZE: int = _setting("number of query items; -1: the data set's own", minimum=-1)
-    DATABASE_SIZE: int = _setting("number of items in the retrieval set; -1: the data set's own", minimum=-1)
-    TRAINING_SIZE: int = _setting("number of retrieval items to train on; -1: the data set's own", minimum=-1)
+    QUERY_SIZE: int = _setting(
+        "number of query items; -1: the data set's own", minimum=-1, alias="query_size"
+    )
+    DATABASE_SIZE: int = _setting(
+        "number of items in the retrieval set; -1: the data set's own", minimum=-1, alias="db_size"
+    )
+    TRAINING_SIZE: int = _setting(
+        "number of retrieval items to train on; -1: the data set's own", minimum=-1, alias="training_size"
+    )
     VERIFICATION_SIZE: int = _setting(
         "number of retrieval items kept from training as validation queries, on which the best epoch is "
         "chosen; 0: none, the last epoch counts as the best; -1: the data set's own",
@@ -95,7 +115,7 @@ class Settings:
         "train the backbone, or keep it frozen and cache its features", choices=("frozen", "trained")
     )
     backbone_start: str = _setting("start of the backbone", choices=("pretrained", "random"))
-    MODEL_DIR: str = _setting("file of the VGG-F weights, imagenet-vgg-f.mat")
+    MODEL_DIR: str = _setting("file of the VGG-F weights, imagenet-vgg-f.mat", alias="pretrain_model_path")
     load_model_path: str = _setting(
         "folder of a run, whose best weights the networks start from; '': from those of `start`"
     )
@@ -106,23 +126,22 @@ class Settings:
     run_name: str = _setting("name of the run; '': made of data set, method, backbone, bit and seed")
     checkpoint_minutes: float = _setting("minutes between checkpoints within an outer epoch", minimum=0)
 
-    Epoch: int = _setting("number of outer epochs", section="Schedule", minimum=1)
+    Epoch: int = _setting("number of outer epochs", section="Schedule", minimum=1, alias="max_epoch")
     batch_size: int = _setting("items in a training batch", minimum=2)
     decay: float = _setting("factor on every learning rate each decay_steps outer epochs", above=0, maximum=1)
     decay_steps: int = _setting("outer epochs between two decays", minimum=1)
     decay_early: bool = _setting("the first decay comes after the first outer epoch, as in AGAH's original")
-    lr_backbone: float = _setting("learning rate of a trained backbone under GCH", above=0)
 
     SEMANTIC_EMBED: int = _setting(
-        "size of the features that codes are made of", section="The networks of both methods", minimum=1
+        "size of the features that codes are made of",
+        section="The networks of both methods",
+        minimum=1,
+        alias="emb_dim",
     )
     start: str = _setting(
         "initial weights: Glorot's, N(0, 1) as GCH's original, or PyTorch's as AGAH's",
         choices=("glorot", "normal", "uniform"),
     )
-    dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
-    dropout_words: float = _setting("dropout rate on the words of a text", minimum=0, maximum=0.95)
-    dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
 
     MAX_ITER: int = _setting(
         "steps in a round of the label and graph stages", section="The method GCH", minimum=1
@@ -141,6 +160,7 @@ class Settings:
     lr_txt: float = _setting("learning rate of the text network", above=0)
     lr_img: float = _setting("learning rate of the image network", above=0)
     lr_gph: float = _setting("learning rate of the graph network", above=0)
+    lr_backbone: float = _setting("learning rate of a trained backbone under GCH", above=0)
     graph: str = _setting(
         "graph of the graph half: of items and labels, the paper's of the items of a batch, or no graph half",
         choices=("label", "batch", "none"),
@@ -165,6 +185,9 @@ class Settings:
     teacher: bool = _setting(
         "label network, whose codes image and text network learn; without it they learn labels alone"
     )
+    dropout_txt: float = _setting("dropout rate in the text network", minimum=0, maximum=0.95)
+    dropout_words: float = _setting("dropout rate on the words of a text", minimum=0, maximum=0.95)
+    dropout_img: float = _setting("dropout rate in the image network", minimum=0, maximum=0.95)
     pair_loss: str = _setting("loss of a pair's similarity", choices=("likelihood", "squared"))
     pair_scale: float = _setting(
         "sharpness of the pair likelihood: theta = pair_scale / bit * code . code; 0: the paper's 1/2",
@@ -236,7 +259,9 @@ class Settings:
     )
     histograms: bool = _setting("histograms of weights and relaxed codes after every outer epoch")
 
-    select_gpu: str = _setting("number of the GPU to use, several as 0,1, '' for none", section="Device")
+    select_gpu: str = _setting(
+        "number of the GPU to use, several as 0,1, '' for none", section="Device", alias="device"
+    )
     per_process_gpu_memory_fraction: float = _setting("share of a GPU's memory to take", above=0, maximum=1)
     precision: str = _setting(
         "precision of the networks", choices=("float32", "mixed_bfloat16", "mixed_float16")

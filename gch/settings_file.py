@@ -60,7 +60,8 @@ def check_value(name: str, value: object, *, where: str) -> object:
     """
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     if name not in fields:
-        close = difflib.get_close_matches(name, fields, n=1)
+        known_as = {field.metadata["alias"]: field.name for field in fields.values()}
+        close = [known_as[name]] if name in known_as else difflib.get_close_matches(name, fields, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --help lists all settings"
         raise SettingError(f"{where}: unknown setting {name}{hint}")
     field = fields[name]

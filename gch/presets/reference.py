@@ -16,6 +16,8 @@ code depended on its neighbours in the batch), the text network's label target i
 code is a constant target in the students' steps, and weights, splits and batches are seeded.
 """
 
+method = "gch"
+
 batch_size = 128
 MAX_ITER = 100
 k_lab = 10

@@ -73,10 +73,8 @@ class AGAH:
             "attention": attention,
         }
         features = self._backbone.feature_size if items.features is None else items.features.shape[1]
-        head = image_head(features, dropout=settings.dropout_img, **shape)
-        text = text_network(
-            items.texts.shape[1], dropout=settings.dropout_txt, word_dropout=settings.dropout_words, **shape
-        )
+        head = image_head(features, **shape)
+        text = text_network(items.texts.shape[1], **shape)
         critics = {
             f"discriminator_{modality}": discriminator(
                 settings.SEMANTIC_EMBED, settings.start, f"discriminator_{modality}"

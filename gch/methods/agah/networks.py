@@ -7,7 +7,7 @@ The image and the text network return a dictionary: `code` (B, K) in (-1, 1), `l
 import keras
 
 from gch.methods.agah.layers import BatchNormalized, LabelAttention
-from gch.networks.parts import dense, drop, float32
+from gch.networks.parts import dense, float32
 
 TEXT_WIDTHS = (8192, 4096)
 DISCRIMINATOR_WIDTH = 256
@@ -19,7 +19,6 @@ def image_head(
     bits: int,
     embedding: int,
     start: str,
-    dropout: float,
     feature_norm: str,
     attention: LabelAttention,
 ) -> keras.Model:
@@ -31,13 +30,11 @@ def image_head(
       bits: length of a code K.
       embedding: size of the features E.
       start: as of `gch.networks.parts.initializer`.
-      dropout: rate on the backbone's features, in [0, 1).
       feature_norm: 'item': features have unit length; 'batch': those of a batch together.
       attention: holds the feature map, for both networks.
     """
     inputs = keras.Input((features,), name="image_features")
-    hidden = drop(inputs, dropout, "dropout")
-    outputs = _outputs(hidden, labels, bits, embedding, start, feature_norm, attention)
+    outputs = _outputs(inputs, labels, bits, embedding, start, feature_norm, attention)
     return keras.Model(inputs, outputs, name="image_head")
 
 
@@ -47,8 +44,6 @@ def text_network(
     bits: int,
     embedding: int,
     start: str,
-    dropout: float,
-    word_dropout: float,
     feature_norm: str,
     attention: LabelAttention,
 ) -> keras.Model:
@@ -56,8 +51,6 @@ def text_network(
 
     Args:
       words: size of the vocabulary D.
-      dropout: rate after each of the first two layers, in [0, 1).
-      word_dropout: rate on the words, in [0, 1).
       labels: as of `image_head`, as are the others.
       bits: length of a code K.
       embedding: size of the features E.
@@ -66,10 +59,9 @@ def text_network(
       attention: holds the feature map.
     """
     inputs = keras.Input((words,), name="texts")
-    hidden = drop(inputs, word_dropout, "dropout_words")
+    hidden = inputs
     for number, width in enumerate(TEXT_WIDTHS, start=1):
         hidden = dense(hidden, width, start, f"hidden_{number}", activation="relu")
-        hidden = drop(hidden, dropout, f"dropout_{number}")
     outputs = _outputs(hidden, labels, bits, embedding, start, feature_norm, attention)
     return keras.Model(inputs, outputs, name="text")
 

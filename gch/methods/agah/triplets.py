@@ -25,32 +25,36 @@ def cosine_distances(codes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     return tf.maximum(1 - tf.matmul(unit, other_unit, transpose_b=True), 0)
 
 
-@tf.custom_gradient
-def all_triplets(distances: tf.Tensor, similar: tf.Tensor, margin: tf.Tensor) -> tf.Tensor:
+def all_triplets(distances: tf.Tensor, similar: tf.Tensor, margin: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The sum of the hinges of all triplets, and how many of them are open.
 
     Args:
       distances: float32 (A, B), of each anchor to each item.
       similar: (A, B), more than 0 where the two share a label.
-      margin: float32 scalar.
+      margin: of the hinge.
 
     Returns:
       The sum, a float32 scalar with a gradient for `distances`; the number of open hinges, likewise, without.
     """
-    similar = similar > 0
-    infinity = tf.fill(tf.shape(distances), tf.constant(float("inf"), distances.dtype))
-    reach = tf.where(similar, distances + margin, -infinity)
-    rivals = tf.where(similar, infinity, distances)
-    ranked = tf.sort(rivals, axis=1)
-    nearer = tf.searchsorted(ranked, reach, side="left")  # dissimilar items within reach
-    summed = tf.cumsum(tf.where(tf.math.is_finite(ranked), ranked, 0.0), axis=1)
-    summed = tf.gather(tf.pad(summed, [[0, 0], [1, 0]]), nearer, batch_dims=1)
-    opened = tf.cast(nearer, distances.dtype)
-    total = tf.reduce_sum(tf.where(similar, opened * (distances + margin) - summed, 0.0))
+    similar = tf.convert_to_tensor(similar > 0)
+    infinity = float("inf")
 
-    def gradient(of_total, _):
-        further = tf.searchsorted(tf.sort(reach, axis=1), rivals, side="right")
-        reaching = tf.cast(tf.shape(distances)[1] - further, distances.dtype)  # similar items that reach it
-        return of_total * tf.where(similar, opened, -reaching), None, None
+    @tf.custom_gradient
+    def summed(distances: tf.Tensor):
+        reach = tf.where(similar, distances + margin, -infinity)
+        rivals = tf.where(similar, infinity, distances)
+        ranked = tf.sort(rivals, axis=1)
+        nearer = tf.searchsorted(ranked, reach, side="left")  # dissimilar items within reach
+        before = tf.cumsum(tf.where(tf.math.is_finite(ranked), ranked, 0.0), axis=1)
+        before = tf.gather(tf.pad(before, [[0, 0], [1, 0]]), nearer, batch_dims=1)
+        opened = tf.cast(nearer, distances.dtype)
+        total = tf.reduce_sum(tf.where(similar, opened * (distances + margin) - before, 0.0))
 
-    return (total, tf.reduce_sum(opened)), gradient
+        def gradient(of_total: tf.Tensor, _) -> tf.Tensor:
+            further = tf.searchsorted(tf.sort(reach, axis=1), rivals, side="right")
+            reaching = tf.cast(tf.shape(distances)[1] - further, distances.dtype)  # similar items
+            return of_total * tf.where(similar, opened, -reaching)
+
+        return (total, tf.reduce_sum(opened)), gradient
+
+    return summed(tf.convert_to_tensor(distances))
