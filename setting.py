@@ -62,7 +62,6 @@ batch_size = 128
 decay = 0.5  # of every learning rate ...
 decay_steps = 1  # ... each so many outer epochs
 decay_early = False  # True: for the first time after the first, as AGAH's original
-lr_backbone = 1e-4  # GCH: of a trained backbone
 
 # ---------------------------------------------------------------- the networks of both methods
 SEMANTIC_EMBED = 512  # size of the features that codes are made of
@@ -80,6 +79,7 @@ lr_lab = 3e-3
 lr_txt = 3e-3
 lr_img = 3e-3
 lr_gph = 2e-3
+lr_backbone = 1e-4  # of a trained backbone
 graph = "label"  # of items and labels; "batch": the paper's; "none": without, for comparison
 graph_neighbours = 64  # training items whose labels say something of an item
 graph_text_queries = 2.0  # weight of queries by text, which are harder; those by image weigh 1

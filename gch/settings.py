@@ -160,7 +160,7 @@ class Settings:
     lr_txt: float = _setting("learning rate of the text network", above=0)
     lr_img: float = _setting("learning rate of the image network", above=0)
     lr_gph: float = _setting("learning rate of the graph network", above=0)
-    lr_backbone: float = _setting("learning rate of a trained backbone under GCH", above=0)
+    lr_backbone: float = _setting("learning rate of a trained backbone", above=0)
     graph: str = _setting(
         "graph of the graph half: of items and labels, the paper's of the items of a batch, or no graph half",
         choices=("label", "batch", "none"),
