@@ -101,6 +101,7 @@ unified = "both"  # batch graph: whose signs are learned in the end: "teacher", 
 # ---------------------------------------------------------------- the method AGAH
 k_agah = 2  # passes over the training items; the label maps are made anew after each
 lr = 1e-4  # of a trained backbone; ten times that of all else
+txt_widths = "8192,4096"  # of the hidden layers of the text network
 lambd = 0.8  # share of an item's own features; the rest is of the labels that it attends to
 margin = 0.3  # of the triplets, in cosine distance
 alpha = 1.0  # weights of the losses: bits that are as far from 0

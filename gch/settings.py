@@ -222,6 +222,7 @@ class Settings:
         minimum=1,
     )
     lr: float = _setting("learning rate of a trained backbone; all else learns ten times as fast", above=0)
+    txt_widths: str = _setting("widths of the hidden layers of the text network, such as 8192,4096")
     lambd: float = _setting(
         "share of an item's own features; the rest is of the labels that it attends to", minimum=0, maximum=1
     )

@@ -140,10 +140,10 @@ def _check_combinations(settings: Settings) -> None:
             f"teacher is False and graph is {settings.graph!r}; without a teacher codes come from the graph "
             "'label' only"
         )
-    if not all(rank.isdigit() and int(rank) > 0 for rank in settings.cutoffs.split(",")):
-        raise SettingError(
-            f"cutoffs is {settings.cutoffs!r}; expected positive whole numbers such as '10,100,1000'"
-        )
+    for name, example in (("cutoffs", "10,100,1000"), ("txt_widths", "8192,4096")):
+        listed = getattr(settings, name)
+        if not all(number.isdigit() and int(number) > 0 for number in listed.split(",")):
+            raise SettingError(f"{name} is {listed!r}; expected positive whole numbers such as '{example}'")
     if settings.QUERY_SIZE == 0 or settings.TRAINING_SIZE == 0 or settings.DATABASE_SIZE == 0:
         raise SettingError(
             "QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE must be positive, or -1 for the data set's own"

@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from gch.data.generated import generate
 from gch.evaluation.encoding import encode
-from gch.methods.agah import losses, networks
+from gch.methods.agah import losses
 from gch.methods.agah.layers import BatchNormalized, LabelAttention, attend
 from gch.methods.agah.maps import updated_code_map
+from gch.methods.agah.networks import text_network
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.settings_file import load_settings
@@ -18,7 +19,15 @@ from gch.training.loop import StageLoop
 
 PAIRS = generate(items=80, image_size=8)
 TRAINED = np.arange(60)
-SETTINGS = {"method": "agah", "bit": 16, "batch_size": 20, "SEMANTIC_EMBED": 32, "k_agah": 2, "lr": 3e-4}
+SETTINGS = {
+    "method": "agah",
+    "bit": 16,
+    "batch_size": 20,
+    "SEMANTIC_EMBED": 32,
+    "k_agah": 2,
+    "lr": 3e-4,
+    "txt_widths": "48,40",
+}
 SEED = (0, 0, "pairs")
 
 
@@ -31,9 +40,7 @@ def features():
 
 
 @pytest.fixture
-def build(repository, features, monkeypatch):
-    monkeypatch.setattr(networks, "TEXT_WIDTHS", (48, 40))  # the published ones take half a second a step
-
+def build(repository, features):
     def build(**changes):
         keras.utils.set_random_seed(0)
         settings = load_settings(repository / "setting.py", SETTINGS | changes)
@@ -94,6 +101,15 @@ def test_codes_of_labels_follow_the_codes_of_their_items():
     found = np.abs(code_map.numpy() @ wanted.T) / 16
     assert (np.argmax(code_map.numpy() @ wanted.T, axis=1) == np.arange(6)).all()
     assert np.diag(found).mean() > 0.8
+
+
+def test_the_text_network_is_as_wide_as_the_originals(repository):
+    settings = load_settings(repository / "setting.py", {"method": "agah"})
+    assert settings.txt_widths == "8192,4096"
+    attention = LabelAttention(24, 0.8)
+    network = text_network(10, [8192, 4096], 24, 16, settings.SEMANTIC_EMBED, "glorot", "item", attention)
+    shapes = [tuple(weight.shape) for weight in network.trainable_weights if weight.path.endswith("kernel")]
+    assert sorted(shapes) == sorted([(10, 8192), (8192, 4096), (4096, 512), (512, 16), (512, 24)])
 
 
 @pytest.mark.parametrize("layer", [LabelAttention(3, 0.7), BatchNormalized()])

@@ -37,6 +37,7 @@ start = "uniform"
 
 k_agah = 1
 lr = 1e-4
+txt_widths = "8192,4096"
 lambd = 0.8
 margin = 0.3
 alpha = 1.0

@@ -74,7 +74,8 @@ class AGAH:
         }
         features = self._backbone.feature_size if items.features is None else items.features.shape[1]
         head = image_head(features, **shape)
-        text = text_network(items.texts.shape[1], **shape)
+        widths = [int(width) for width in settings.txt_widths.split(",")]
+        text = text_network(items.texts.shape[1], widths, **shape)
         critics = {
             f"discriminator_{modality}": discriminator(
                 settings.SEMANTIC_EMBED, settings.start, f"discriminator_{modality}"

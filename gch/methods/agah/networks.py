@@ -4,12 +4,13 @@ The image and the text network return a dictionary: `code` (B, K) in (-1, 1), `l
 `feature` (B, E), normalised, before the attention. All of these are float32 under every precision.
 """
 
+from collections.abc import Sequence
+
 import keras
 
 from gch.methods.agah.layers import BatchNormalized, LabelAttention
 from gch.networks.parts import dense, float32
 
-TEXT_WIDTHS = (8192, 4096)
 DISCRIMINATOR_WIDTH = 256
 
 
@@ -40,6 +41,7 @@ def image_head(
 
 def text_network(
     words: int,
+    widths: Sequence[int],
     labels: int,
     bits: int,
     embedding: int,
@@ -47,10 +49,11 @@ def text_network(
     feature_norm: str,
     attention: LabelAttention,
 ) -> keras.Model:
-    """D -> 8192 -> 4096 -> E, each with ReLU, normalised; attention; E -> K tanh; E -> C.
+    """D -> widths -> E, each with ReLU, normalised; attention; E -> K tanh; E -> C.
 
     Args:
       words: size of the vocabulary D.
+      widths: of the hidden layers; 8192 and 4096 in the original.
       labels: as of `image_head`, as are the others.
       bits: length of a code K.
       embedding: size of the features E.
@@ -60,7 +63,7 @@ def text_network(
     """
     inputs = keras.Input((words,), name="texts")
     hidden = inputs
-    for number, width in enumerate(TEXT_WIDTHS, start=1):
+    for number, width in enumerate(widths, start=1):
         hidden = dense(hidden, width, start, f"hidden_{number}", activation="relu")
     outputs = _outputs(hidden, labels, bits, embedding, start, feature_norm, attention)
     return keras.Model(inputs, outputs, name="text")
