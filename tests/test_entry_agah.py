@@ -117,7 +117,7 @@ def test_reference_mode_says_what_the_best_epoch_was_chosen_on(command):
         netStr="efficientnet-lite0",
         backbone="frozen",
         split="random",
-        max_epoch=3,
+        Epoch=3,
         **sizes,
     )
     assert "chosen on this very set" in output
