@@ -26,6 +26,8 @@ FREE_SETTINGS = frozenset(
         "DATA_DIR",
         "annotations",
         "broken",
+        "num_label",
+        "tag_dim",
         "MODEL_DIR",
         "meanpath",
         "preset",

@@ -34,6 +34,56 @@ def test_the_preset_of_a_data_set_changes_nothing_else(shipped, preset, dataset)
     assert changed == plain | {"preset": preset, "dataset_dir": dataset}
 
 
+ORIGINAL_OPTIONS = {  # of AGAH, as its help prints them, by the names of settings
+    "dataset_dir": "FLICKR",
+    "DATABASE_SIZE": 18015,
+    "num_label": 24,
+    "tag_dim": 1386,
+    "QUERY_SIZE": 2000,
+    "TRAINING_SIZE": 10000,
+    "batch_size": 128,
+    "SEMANTIC_EMBED": 512,
+    "valid": True,
+    "valid_freq": 2,
+    "Epoch": 300,
+    "bit": 64,
+    "lr": 1e-4,
+    "alpha": 1.0,
+    "beta": 0.0,
+    "gamma": 1e-3,
+    "eta": 1.0,
+    "mu": 1.0,
+    "delta": 0.5,
+    "lambd": 0.8,
+    "margin": 0.3,
+    "data_enhance": False,
+    "load_model_path": "",
+}
+
+
+def test_the_presets_of_agah_have_the_originals_options(shipped):
+    for preset in ("agah", "agah_reference"):
+        values = dataclasses.asdict(load_settings(shipped, {"preset": preset}))
+        assert values["method"] == "agah"
+        assert {name: values[name] for name in ORIGINAL_OPTIONS} == ORIGINAL_OPTIONS
+
+
+def test_only_the_reference_of_agah_keeps_the_originals_faults(shipped):
+    mended, reference = (
+        dataclasses.asdict(load_settings(shipped, {"preset": preset}))
+        for preset in ("agah", "agah_reference")
+    )
+    differ = {name: (mended[name], reference[name]) for name in mended if mended[name] != reference[name]}
+    assert differ == {
+        "preset": ("agah", "agah_reference"),
+        "netStr": ("vggf", "vggf-agah"),
+        "feature_norm": ("item", "batch"),
+        "decay_early": (False, True),
+        "best_on": ("validation", "query"),
+        "VERIFICATION_SIZE": (-1, 0),
+    }
+
+
 def test_settings_are_frozen(shipped):
     with pytest.raises(dataclasses.FrozenInstanceError):
         load_settings(shipped, {}).bit = 16
@@ -69,6 +119,12 @@ def test_presets_change_only_what_differs_between_methods(repository):
         ({"dataset_dir": "wiki"}, ["'wiki'", "OpenMoji, FLICKR, NUS-WIDE-TC21"]),
         ({"netStr": "resnet"}, ["'resnet'", "efficientnet-lite0, vggf"]),
         ({"QUERY_SIZE": 0}, ["QUERY_SIZE", "positive"]),
+        ({"num_label": 0}, ["num_label", "positive"]),
+        ({"lambd": 1.5}, ["lambd is 1.5", "at most 1"]),
+        ({"txt_widths": "8192,"}, ["txt_widths is '8192,'", "8192,4096"]),
+        ({"max_epoch": 3}, ["unknown setting max_epoch", "Epoch?"]),
+        ({"method": "agah", "preset": "reference"}, ["'reference'", "method gch", "'agah'"]),
+        ({"valid_freq": 0}, ["valid_freq is 0", "at least 1"]),
         ({"TRAINING_SIZE": 10, "batch_size": 11}, ["batch_size is 11", "TRAINING_SIZE 10"]),
         ({"run_name": "../other"}, ["run_name", "plain name"]),
         ({"select_gpu": "first"}, ["select_gpu is 'first'"]),
