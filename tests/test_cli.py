@@ -16,6 +16,16 @@ def test_help_lists_every_setting_with_its_default_and_meaning(command):
         assert "--bit=64\n      length K of a code in bits" in output
 
 
+def test_the_names_of_agahs_options_are_flags_too(command, tmp_path):
+    _, output, _ = command("--help")
+    for name, alias in (("Epoch", "max_epoch"), ("DATA_DIR", "data_path"), ("DATABASE_SIZE", "db_size")):
+        meaning = output.split(f"  --{name}=")[1].split("\n  --")[0]
+        assert f"(AGAH: --{alias})" in " ".join(meaning.split())
+    status, _, error = command("--dataset=generated", f"--data_path={tmp_path}", "--query_size=601", "test")
+    assert status == 1
+    assert "QUERY_SIZE = 601" in error
+
+
 def test_help_does_not_load_tensorflow(repository):
     started = time.monotonic()
     code = (
@@ -42,6 +52,8 @@ def test_help_does_not_load_tensorflow(repository):
         (["tain"], ["'tain'", "train, test, help"]),
         (["train", "test"], ["train and test"]),
         (["--Epoch"], ["Epoch"]),
+        (["--max_epoch=3", "--Epoch=3"], ["--max_epoch is --Epoch"]),
+        (["--method=agah", "train", "--lr=0"], ["lr is 0.0"]),
     ],
 )
 def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
