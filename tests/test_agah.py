@@ -162,6 +162,15 @@ def test_training_lowers_the_triplet_loss_and_sets_the_maps(build):
     assert first["label"] == 0  # beta is 0
 
 
+def test_compiled_by_xla_a_step_does_the_same(build):
+    found = []
+    for jit_compile in (False, True):
+        method, items, _ = build(jit_compile=jit_compile)
+        run = StageLoop(method.stages[0], items, 20).open(SEED, 0)
+        found.append(run(3))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-3)
+
+
 def test_a_weight_of_zero_leaves_its_part_out(build):
     weights = ("alpha", "beta", "gamma", "eta", "mu")
     method, items, _ = build(**dict.fromkeys(weights, 0.0))

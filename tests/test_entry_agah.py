@@ -152,9 +152,8 @@ def test_a_trained_backbone_and_mixed_pairs(command):
         np.testing.assert_array_equal(array, codes[name])
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_learns_too(command, precision):
-    command.run(precision=precision, Epoch=1, SEMANTIC_EMBED=64, txt_widths="64,64", panel_queries=0)
+def test_mixed_precision_learns_too(command):
+    command.run(precision="mixed_float16", Epoch=1, SEMANTIC_EMBED=64, txt_widths="64,64", panel_queries=0)
     assert command.results["mAP"]["T->I"] > 0.2
 
 

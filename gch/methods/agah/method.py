@@ -114,7 +114,13 @@ class AGAH:
             inputs = images, texts, tf.gather(items.labels, positions)
             if settings.data_enhance:
                 inputs = mixed(positions, settings.delta, *inputs)
-            (outputs, critics), parts = step(positions, inputs)
+            # Drawn here, as XLA would draw other numbers within the step.
+            shape = (settings.batch_size, settings.SEMANTIC_EMBED)
+            mixing = {
+                modality: draw_uniform(positions, stream, shape)
+                for stream, modality in enumerate(("text", "image"), start=1)
+            }
+            (outputs, critics), parts = step(positions, (*inputs, mixing))
             self._maps.gather(inputs[2], outputs)
             return parts | critics
 
@@ -129,12 +135,15 @@ class AGAH:
             shown=SHOWN,
         )
 
-    def _forward(self, positions: tf.Tensor, inputs: tuple[tf.Tensor, ...]) -> tuple:
-        """One step of the discriminators, and then the losses of the networks."""
-        images, texts, labels = inputs
+    def _forward(self, _, inputs: tuple) -> tuple:
+        """One step of the discriminators, and then the losses of the networks.
+
+        Inputs are images, texts, labels, and by modality the mixing weights (B, E) of the gradient penalties.
+        """
+        images, texts, labels, mixing = inputs
         image = self.networks["image"](images, training=True)
         text = self.networks["text"](texts, training=True)
-        critics = self._train_critics(positions, image["feature"], text["feature"])
+        critics = self._train_critics(image["feature"], text["feature"], mixing)
         return ([image, text], critics), self._losses(image, text, labels)
 
     def _losses(self, image: dict, text: dict, labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -159,17 +168,16 @@ class AGAH:
         )
         return dict(zip(LEARNED, parts, strict=True))
 
-    def _train_critics(self, positions: tf.Tensor, image: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _train_critics(self, image: tf.Tensor, text: tf.Tensor, mixing: dict) -> dict[str, tf.Tensor]:
         """A step of both discriminators on features (B, E); returns their losses by the names of CRITICS."""
         image, text = tf.stop_gradient(image), tf.stop_gradient(text)
         parts = {}
-        for stream, (modality, real, fake) in enumerate((("text", text, image), ("image", image, text)), 1):
+        for modality, real, fake in (("text", text, image), ("image", image, text)):
             name = f"discriminator_{modality}"
             network, optimizer = self.networks[name], self.optimizers[name]
-            mixing = draw_uniform(positions, stream, tf.shape(real))
             with tf.GradientTape() as tape:
                 critic = losses.critic_loss(network, real, fake)
-                penalty = losses.gradient_penalty(network, real, fake, mixing)
+                penalty = losses.gradient_penalty(network, real, fake, mixing[modality])
                 loss = critic + penalty
             variables = network.trainable_variables
             optimizer.apply(tape.gradient(loss, [variable.value for variable in variables]), variables)
