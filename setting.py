@@ -14,7 +14,7 @@ into data/ and change three lines:
 # ---------------------------------------------------------------- the job
 phase = "train"  # "train" trains, then tests; "test" tests the best checkpoint of a run
 method = "gch"  # or "agah"
-preset = ""  # "reference", "agah_reference": as the originals; "agah": the original's options
+preset = ""  # "reference", "agah_reference": as the originals; "agah_paper": AGAH's own options
 seed = 0  # of the split, the weights, the batches and dropout
 bit = 64  # length of a code: a multiple of 8
 

@@ -62,7 +62,7 @@ ORIGINAL_OPTIONS = {  # of AGAH, as its help prints them, by the names of settin
 
 
 def test_the_presets_of_agah_have_the_originals_options(shipped):
-    for preset in ("agah", "agah_reference"):
+    for preset in ("agah_paper", "agah_reference"):
         values = dataclasses.asdict(load_settings(shipped, {"preset": preset}))
         assert values["method"] == "agah"
         assert {name: values[name] for name in ORIGINAL_OPTIONS} == ORIGINAL_OPTIONS
@@ -71,11 +71,11 @@ def test_the_presets_of_agah_have_the_originals_options(shipped):
 def test_only_the_reference_of_agah_keeps_the_originals_faults(shipped):
     mended, reference = (
         dataclasses.asdict(load_settings(shipped, {"preset": preset}))
-        for preset in ("agah", "agah_reference")
+        for preset in ("agah_paper", "agah_reference")
     )
     differ = {name: (mended[name], reference[name]) for name in mended if mended[name] != reference[name]}
     assert differ == {
-        "preset": ("agah", "agah_reference"),
+        "preset": ("agah_paper", "agah_reference"),
         "netStr": ("vggf", "vggf-agah"),
         "feature_norm": ("item", "batch"),
         "decay_early": (False, True),

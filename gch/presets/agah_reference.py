@@ -1,4 +1,4 @@
-"""AGAH as its original code runs: the preset agah, and what that mends left as it was.
+"""AGAH as its original code runs: the preset agah_paper, and what that mends left as it was.
 
     python main_itpair.py --preset=agah_reference
 
@@ -6,7 +6,7 @@ A code depends on the batch that it is encoded in, so codes are made in batches 
 outer epoch is chosen on the query set, which makes the figures too good; results.json says so.
 """
 
-from gch.presets.agah import *  # noqa: F403
+from gch.presets.agah_paper import *  # noqa: F403
 
 netStr = "vggf-agah"
 feature_norm = "batch"

@@ -1,6 +1,6 @@
 """AGAH (Gu et al., ICMR 2019) with every option as its original code has it, but for mended faults.
 
-    python main_itpair.py --preset=agah            # FLICKR-25K.mat and imagenet-vgg-f.mat in data/
+    python main_itpair.py --preset=agah_paper      # FLICKR-25K.mat and imagenet-vgg-f.mat in data/
 
 With VGG-F trained, as here, that takes a day on a CPU. `--netStr=efficientnet-lite0 --backbone=frozen` takes
 the features of another network instead; on other data give num_label, tag_dim and the sizes as well.
