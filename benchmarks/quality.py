@@ -11,7 +11,9 @@ set is ranked once, by the run. Runs go side by side, each on its share of the p
     python benchmarks/quality.py main --seeds 0,1,2,3,4,5,6                   # OpenMoji
     python benchmarks/quality.py backbone --seeds 0                           # likewise
     python benchmarks/quality.py agah --dataset_dir FLICKR --DATA_DIR data
-    python benchmarks/quality.py agah_ablations --dataset_dir FLICKR --DATA_DIR data
+    python benchmarks/quality.py agah_ablations --dataset_dir FLICKR --DATA_DIR data --seeds 0
+    python benchmarks/quality.py agah_long --dataset_dir FLICKR --DATA_DIR data --seeds 0
+    python benchmarks/quality.py agah_reference --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agreement --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py plot --dataset_dir FLICKR                    # needs matplotlib
 """
@@ -38,8 +40,22 @@ DIRECTIONS = ("I->T", "T->I")
 WHOLE, NO_GRAPH = "whole method", "without graph"
 NO_DROPOUT = {"dropout_txt": 0.0, "dropout_words": 0.0, "dropout_img": 0.0}
 STRONG_STUDENTS = "without graph, dropout .5/0/.3"
-AGAH, AGAH_SHORT = "AGAH", "AGAH, a pass an outer epoch"
-AGAH_PASS = {"method": "agah", "k_agah": 1}
+AGAH, AGAH_SHORT, NARROW = "AGAH", "AGAH, a pass an outer epoch", "AGAH, text network 1024-512"
+NARROW_TEXT = {"txt_widths": "1024,512"}
+AGAH_PARTS = {
+    AGAH_SHORT: {},
+    "AGAH, balance off": {"alpha": 0.0},
+    "AGAH, code map off": {"gamma": 0.0},
+    "AGAH, quantization off": {"eta": 0.0},
+    "AGAH, adversaries off": {"mu": 0.0},
+    "AGAH, attention off": {"lambd": 1.0},
+    "AGAH, margin 0": {"margin": 0.0},
+    "AGAH, label classifiers on": {"beta": 1.0},
+    "AGAH, code map times 100": {"gamma": 0.1},
+    "AGAH, mix-up": {"data_enhance": True},
+    "AGAH, features by the batch": {"feature_norm": "batch"},
+}
+AGAH_LONG = {f"{part.replace(AGAH_SHORT, AGAH)}, 40 passes": part for part in AGAH_PARTS}
 AGAH_DATA = {  # what the preset says of the data, undone
     "netStr": "efficientnet-lite0",
     "backbone": "frozen",
@@ -71,19 +87,13 @@ VARIANTS = {
     "balance 0": {"graph_balance": 0.0},
     "tie 0": {"graph_tie": 0.0},
     AGAH: {"method": "agah"},
-    AGAH_SHORT: AGAH_PASS,
-    "AGAH, text network 1024-512": {"method": "agah", "txt_widths": "1024,512"},
+    NARROW: {"method": "agah", **NARROW_TEXT, "k_agah": 4},
     "AGAH reference": {"preset": "agah_reference", "Epoch": 8, "valid_freq": 2, **AGAH_DATA},
-    "AGAH, balance off": {**AGAH_PASS, "alpha": 0.0},
-    "AGAH, code map off": {**AGAH_PASS, "gamma": 0.0},
-    "AGAH, quantization off": {**AGAH_PASS, "eta": 0.0},
-    "AGAH, adversaries off": {**AGAH_PASS, "mu": 0.0},
-    "AGAH, attention off": {**AGAH_PASS, "lambd": 1.0},
-    "AGAH, margin 0": {**AGAH_PASS, "margin": 0.0},
-    "AGAH, label classifiers on": {**AGAH_PASS, "beta": 1.0},
-    "AGAH, code map times 100": {**AGAH_PASS, "gamma": 0.1},
-    "AGAH, mix-up": {**AGAH_PASS, "data_enhance": True},
-    "AGAH, features by the batch": {**AGAH_PASS, "feature_norm": "batch"},
+    **{variant: {"method": "agah", "k_agah": 1, **changes} for variant, changes in AGAH_PARTS.items()},
+    **{
+        variant: {"method": "agah", **NARROW_TEXT, "k_agah": 10, **AGAH_PARTS[part]}
+        for variant, part in AGAH_LONG.items()
+    },
     "backbone frozen, 2 passes": {"Epoch": 1, "k_img": 2},
     "backbone trained, 2 passes": {"Epoch": 1, "k_img": 2, "backbone": "trained"},
 }
@@ -105,17 +115,15 @@ ABLATIONS = (
     "tie 0",
     "balance 0",
 )
-AGAH_ABLATIONS = tuple(
-    variant for variant, changes in VARIANTS.items() if changes.items() >= AGAH_PASS.items()
-)
 GROUPS = {
     "main": ((WHOLE, NO_GRAPH), (16, 32, 64)),
     "strong": ((STRONG_STUDENTS,), (16, 32, 64)),
     "reference": (("reference",), (16, 32, 64)),
     "ablations": (ABLATIONS, (32,)),
-    "agah": ((AGAH_SHORT, AGAH), (16, 32, 64)),
-    "agah_other": (("AGAH, text network 1024-512", "AGAH reference"), (16, 32, 64)),
-    "agah_ablations": (AGAH_ABLATIONS, (32,)),
+    "agah": ((AGAH_SHORT, AGAH, NARROW), (16, 32, 64)),
+    "agah_reference": (("AGAH reference",), (16, 32, 64)),
+    "agah_ablations": (tuple(AGAH_PARTS), (32,)),
+    "agah_long": (tuple(AGAH_LONG), (32,)),
     "backbone": (("backbone frozen, 2 passes", "backbone trained, 2 passes"), (64,)),
 }
 
