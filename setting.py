@@ -99,7 +99,7 @@ graph_input = "normalized"  # batch graph: unit features, batch-normalised; "raw
 unified = "both"  # batch graph: whose signs are learned in the end: "teacher", "graph", "both" or "apart"
 
 # ---------------------------------------------------------------- the method AGAH
-k_agah = 2  # passes over the training items; the label maps are made anew after each
+k_agah = 10  # passes over the training items; the label maps are made anew after each
 lr = 1e-4  # of a trained backbone; ten times that of all else
 txt_widths = "8192,4096"  # of the hidden layers of the text network
 lambd = 0.8  # share of an item's own features; the rest is of the labels that it attends to

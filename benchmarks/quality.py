@@ -13,6 +13,7 @@ set is ranked once, by the run. Runs go side by side, each on its share of the p
     python benchmarks/quality.py agah --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py agah_ablations --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agah_long --dataset_dir FLICKR --DATA_DIR data --seeds 0
+    python benchmarks/quality.py agah_passes --dataset_dir FLICKR --DATA_DIR data --seeds 0,1
     python benchmarks/quality.py agah_reference --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agreement --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py plot --dataset_dir FLICKR                    # needs matplotlib
@@ -120,7 +121,8 @@ GROUPS = {
     "strong": ((STRONG_STUDENTS,), (16, 32, 64)),
     "reference": (("reference",), (16, 32, 64)),
     "ablations": (ABLATIONS, (32,)),
-    "agah": ((AGAH_SHORT, AGAH, NARROW), (16, 32, 64)),
+    "agah": ((AGAH_SHORT, NARROW), (16, 32, 64)),
+    "agah_passes": ((AGAH,), (32,)),
     "agah_reference": (("AGAH reference",), (16, 32, 64)),
     "agah_ablations": (tuple(AGAH_PARTS), (32,)),
     "agah_long": (tuple(AGAH_LONG), (32,)),
