@@ -41,8 +41,7 @@ DIRECTIONS = ("I->T", "T->I")
 WHOLE, NO_GRAPH = "whole method", "without graph"
 NO_DROPOUT = {"dropout_txt": 0.0, "dropout_words": 0.0, "dropout_img": 0.0}
 STRONG_STUDENTS = "without graph, dropout .5/0/.3"
-AGAH, AGAH_SHORT, NARROW = "AGAH", "AGAH, a pass an outer epoch", "AGAH, text network 1024-512"
-NARROW_TEXT = {"txt_widths": "1024,512"}
+AGAH, AGAH_SHORT, NARROW = "AGAH", "AGAH, a pass an outer epoch", "AGAH narrow"
 AGAH_PARTS = {
     AGAH_SHORT: {},
     "AGAH, balance off": {"alpha": 0.0},
@@ -56,7 +55,7 @@ AGAH_PARTS = {
     "AGAH, mix-up": {"data_enhance": True},
     "AGAH, features by the batch": {"feature_norm": "batch"},
 }
-AGAH_LONG = {f"{part.replace(AGAH_SHORT, AGAH)}, 40 passes": part for part in AGAH_PARTS}
+AGAH_LONG = {part.replace(AGAH_SHORT, NARROW).replace("AGAH, ", "AGAH narrow, "): part for part in AGAH_PARTS}
 AGAH_DATA = {  # what the preset says of the data, undone
     "netStr": "efficientnet-lite0",
     "backbone": "frozen",
@@ -88,11 +87,10 @@ VARIANTS = {
     "balance 0": {"graph_balance": 0.0},
     "tie 0": {"graph_tie": 0.0},
     AGAH: {"method": "agah"},
-    NARROW: {"method": "agah", **NARROW_TEXT, "k_agah": 4},
     "AGAH reference": {"preset": "agah_reference", "Epoch": 8, "valid_freq": 2, **AGAH_DATA},
     **{variant: {"method": "agah", "k_agah": 1, **changes} for variant, changes in AGAH_PARTS.items()},
     **{
-        variant: {"method": "agah", **NARROW_TEXT, "k_agah": 10, **AGAH_PARTS[part]}
+        variant: {"method": "agah", "txt_widths": "1024,512", **AGAH_PARTS[part]}
         for variant, part in AGAH_LONG.items()
     },
     "backbone frozen, 2 passes": {"Epoch": 1, "k_img": 2},
