@@ -20,6 +20,24 @@ QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5, "
 PATIENCE = 300
 
 
+def save_small_backbone(path: Path) -> None:
+    """A convolution with batch norm, for what would take EfficientNet half a minute to train."""
+    import keras
+
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((SIZES["image_size"], SIZES["image_size"], 3)),
+            layers.Rescaling(1 / 127.5, -1),
+            layers.Conv2D(16, 8, strides=4),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.save(path)
+
+
 class Command:
     """Runs main_itpair.py with small settings in a folder of the test's own."""
 

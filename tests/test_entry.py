@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from entry import PATIENCE, Command
+from entry import PATIENCE, Command, save_small_backbone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gch.evaluation.coded import coded_items
@@ -217,7 +217,10 @@ def test_mixed_precision_learns_too(command, precision):
 
 
 def test_a_trained_backbone_streams_its_pixels(command):
+    small = command.folder / "small.keras"
+    save_small_backbone(small)
     settings = {"TRAINING_SIZE": 60, "batch_size": 20, "k_img": 1, "k_img_g": 1, "DATABASE_SIZE": 150}
+    settings["netStr"] = small
     output, _ = command.run(backbone="trained", Epoch=1, **settings)
     assert "image/label" in output
     assert "Query set" in output

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from entry import PATIENCE, Command
+from entry import PATIENCE, Command, save_small_backbone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 AGAH = {"method": "agah", "k_agah": 3, "txt_widths": "512,256", "lr": 3e-4}
@@ -141,8 +141,10 @@ def test_a_run_starts_from_the_weights_of_another(finished, command):
 
 
 def test_a_trained_backbone_and_mixed_pairs(command):
+    small = command.folder / "small.keras"
+    save_small_backbone(small)
     settings = {"TRAINING_SIZE": 60, "batch_size": 20, "DATABASE_SIZE": 150, "Epoch": 1, "k_agah": 1}
-    settings |= {"backbone": "trained", "data_enhance": True, "valid": False}
+    settings |= {"netStr": small, "backbone": "trained", "data_enhance": True, "valid": False}
     output, _ = command.run(**settings)
     assert "validation" not in output.split("Outer epoch")[1]
     assert command.results["training"]["best_epoch_chosen_on"] == "last"
