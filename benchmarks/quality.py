@@ -13,7 +13,6 @@ set is ranked once, by the run. Runs go side by side, each on its share of the p
     python benchmarks/quality.py agah --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py agah_ablations --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agah_long --dataset_dir FLICKR --DATA_DIR data --seeds 0
-    python benchmarks/quality.py agah_passes --dataset_dir FLICKR --DATA_DIR data --seeds 0,1
     python benchmarks/quality.py agah_reference --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agreement --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py plot --dataset_dir FLICKR                    # needs matplotlib
@@ -41,7 +40,7 @@ DIRECTIONS = ("I->T", "T->I")
 WHOLE, NO_GRAPH = "whole method", "without graph"
 NO_DROPOUT = {"dropout_txt": 0.0, "dropout_words": 0.0, "dropout_img": 0.0}
 STRONG_STUDENTS = "without graph, dropout .5/0/.3"
-AGAH, AGAH_SHORT, NARROW = "AGAH", "AGAH, a pass an outer epoch", "AGAH narrow"
+AGAH_SHORT, NARROW = "AGAH, a pass an outer epoch", "AGAH narrow"
 AGAH_PARTS = {
     AGAH_SHORT: {},
     "AGAH, balance off": {"alpha": 0.0},
@@ -86,7 +85,6 @@ VARIANTS = {
     "no decay": {"decay": 1.0},
     "balance 0": {"graph_balance": 0.0},
     "tie 0": {"graph_tie": 0.0},
-    AGAH: {"method": "agah"},
     "AGAH reference": {"preset": "agah_reference", "Epoch": 8, "valid_freq": 2, **AGAH_DATA},
     **{variant: {"method": "agah", "k_agah": 1, **changes} for variant, changes in AGAH_PARTS.items()},
     **{
@@ -120,7 +118,6 @@ GROUPS = {
     "reference": (("reference",), (16, 32, 64)),
     "ablations": (ABLATIONS, (32,)),
     "agah": ((AGAH_SHORT, NARROW), (16, 32, 64)),
-    "agah_passes": ((AGAH,), (32,)),
     "agah_reference": (("AGAH reference",), (16, 32, 64)),
     "agah_ablations": (tuple(AGAH_PARTS), (32,)),
     "agah_long": (tuple(AGAH_LONG), (32,)),
