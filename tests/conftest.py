@@ -22,6 +22,12 @@ def repository() -> Path:
     return Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """The folder of the caches of processes, shared: the drawings are made once."""
+    return tmp_path_factory.mktemp("data")
+
+
 @pytest.fixture
 def forbid(monkeypatch) -> Callable[[Path], None]:
     """Makes a file one that may not be opened, for root as well, whom no mode of a file stops."""

@@ -1,6 +1,8 @@
-"""Settings for tests that open data sets."""
+"""What tests make of data sets: settings that open them, features of their items."""
 
 from pathlib import Path
+
+import numpy as np
 
 from gch.data.catalog import open_pairs
 from gch.data.pairs import Pairs
@@ -17,3 +19,10 @@ def settings_of(folder: Path, dataset: str, **changes) -> Settings:
 def opened(folder: Path, dataset: str, **changes) -> Pairs:
     """The data set in a folder, as a run opens it."""
     return open_pairs(settings_of(folder, dataset, **changes))
+
+
+def labels_through_noise(pairs: Pairs, size: int) -> np.ndarray:
+    """Features float32 (N, size) that tell of the labels: a random projection of them, with noise."""
+    random = np.random.default_rng(0)
+    projected = pairs.labels @ random.normal(size=(pairs.labels.shape[1], size))
+    return (projected + 0.3 * random.normal(size=projected.shape)).astype(np.float32)

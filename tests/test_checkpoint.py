@@ -57,6 +57,18 @@ def test_best_and_latest_are_apart(tmp_path):
     assert position.epoch == 2
 
 
+def test_the_best_leaves_out_the_optimizers_alone(tmp_path):
+    checkpoints = Checkpoints(tmp_path, Small(), Position())
+    checkpoints.save_latest()
+    checkpoints.save_best()
+    latest, best = (
+        {name for name, _ in tf.train.list_variables(tf.train.latest_checkpoint(str(tmp_path / ring)))}
+        for ring in ("latest", "best")
+    )
+    assert {name for name in latest - best if "optimizer" not in name} == set()
+    assert best < latest
+
+
 def test_only_the_newest_of_each_is_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path, Small(), Position())
     for _ in range(3):

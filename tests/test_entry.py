@@ -15,12 +15,6 @@ from gch.evaluation.coded import coded_items
 from gch.evaluation.evaluate import mean_average_precision
 
 
-@pytest.fixture(scope="session")
-def data(tmp_path_factory):
-    """The folder of the caches, shared: the drawings are made once."""
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.fixture
 def command(repository, tmp_path, data):
     return Command(repository, tmp_path, data)

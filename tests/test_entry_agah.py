@@ -24,12 +24,6 @@ class Agah(Command):
         return json.loads((self.run_folder / "results.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The folder of the caches, shared."""
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.fixture
 def command(repository, tmp_path, data):
     return Agah(repository, tmp_path, data)

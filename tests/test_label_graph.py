@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sources import labels_through_noise
 
 from gch.data.generated import generate
 from gch.methods.catalog import build_method
@@ -27,10 +28,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def features():
-    """Labels seen through a random projection, with noise."""
-    random = np.random.default_rng(0)
-    projected = PAIRS.labels @ random.normal(size=(PAIRS.labels.shape[1], 12))
-    return (projected + 0.3 * random.normal(size=projected.shape)).astype(np.float32)
+    return labels_through_noise(PAIRS, 12)
 
 
 @pytest.fixture

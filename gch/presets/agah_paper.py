@@ -2,8 +2,9 @@
 
     python main_itpair.py --preset=agah_paper      # FLICKR-25K.mat and imagenet-vgg-f.mat in data/
 
-With VGG-F trained, as here, that takes a day on a CPU. `--netStr=efficientnet-lite0 --backbone=frozen` takes
-the features of another network instead; on other data give num_label, tag_dim and the sizes as well.
+With VGG-F trained, as here, 300 passes of 78 steps are 20 hours of VGG-F's steps alone on the two cores that
+benchmarks/README.md measured. `--netStr=efficientnet-lite0 --backbone=frozen` takes the features of another
+network instead; on other data give num_label, tag_dim and the sizes as well.
 
 Mended: features have unit length (the original divides by the norm of the whole batch), the best outer epoch
 is chosen on validation queries (on the query set), the rate is first cut after outer epoch 100 (after the
