@@ -5,6 +5,7 @@ elsewhere always has some that are broken.
 """
 
 import io
+import math
 import stat
 import warnings
 from pathlib import Path
@@ -21,6 +22,7 @@ MAX_FILE_BYTES = 2**28
 # Raster formats that Pillow decodes by itself: EPS, for one, would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _EXPECTED = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
+_SUPPORT = 2  # of the bicubic filter, in pixels of the result
 _GAP = 2  # Cheap reductions stop at this multiple of the final size, the rest is done by good resampling.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -177,8 +179,25 @@ def _scaled(image: Image.Image, extent: tuple[float, float], size: int) -> Image
 def _resized(
     image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]
 ) -> Image.Image:
-    # Only the box is resampled: a very long picture has no scaled copy in between.
-    return image.resize(size, Image.Resampling.BICUBIC, box, reducing_gap=_GAP)
+    """A part of a picture scaled, along the rows and then along the columns.
+
+    In two steps since Pillow by itself takes either first, whose rounding an exported model could not repeat.
+    """
+    factors = tuple(max(1, int((box[axis + 2] - box[axis]) / size[axis] / _GAP)) for axis in range(2))
+    # Only what is needed: a very long picture has no scaled copy in between.
+    left, right = _reach(image.width, size[0], box[0], box[2])
+    top, bottom = _reach(image.height, size[1], box[1], box[3])
+    needed = (left, top, right, bottom)
+    image = image.reduce(factors, needed) if max(factors) > 1 else image.crop(needed)
+    x, y, x_end, y_end = ((box[i] - needed[i % 2]) / factors[i % 2] for i in range(4))
+    scaled = image.resize((size[0], image.height), Image.Resampling.BICUBIC, (x, 0, x_end, image.height))
+    return scaled.resize(size, Image.Resampling.BICUBIC, (0, y, size[0], y_end))
+
+
+def _reach(length: int, size: int, start: float, stop: float) -> tuple[int, int]:
+    """First and last pixel that scaling start..stop to `size` reads, of a side of `length`."""
+    reach = _SUPPORT * max(1.0, (stop - start) / size) + 1
+    return max(0, math.floor(start - reach)), min(length, math.ceil(stop + reach))
 
 
 def _padded(image: Image.Image, size: int) -> Image.Image:
