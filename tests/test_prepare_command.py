@@ -61,7 +61,7 @@ def test_the_command_goes_on_mends_and_takes_its_settings(command, data, tmp_pat
     ("flags", "told"),
     [
         ([], "out is missing; expected --out=FOLDER"),
-        (["--out=new", "--encoding=gif"], "encoding is 'gif'; expected jpeg or raw"),
+        (["--out=new", "--encoding=gif"], "encoding is 'gif'; expected jpeg, png, raw"),
         (["--out=new", "--quality=0"], "quality is 0; expected 1 to 100"),
         (["--out=new", "--shard_items=0"], "shard_items is 0"),
         (["--out=new", "--jobs=-1"], "jobs is -1"),

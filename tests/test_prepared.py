@@ -72,6 +72,14 @@ def test_jpeg_is_close_and_smaller(tmp_path):
     assert sum(path.stat().st_size for path in folder.glob("*.tfrecord")) < ITEMS * smooth.size / 2
 
 
+def test_png_loses_nothing_and_is_smaller(tmp_path):
+    flat = np.arange(ITEMS, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
+    source = dataclasses.replace(SOURCE, pictures=ArrayPictures(flat))
+    folder = write(tmp_path / "set", source, encoding="png")
+    np.testing.assert_array_equal(open_prepared(folder).pictures.read(np.arange(ITEMS)), flat)
+    assert sum(path.stat().st_size for path in folder.glob("*.tfrecord")) < flat.size / 2
+
+
 def test_shards_are_plain_tfrecords(tmp_path):
     folder = write(tmp_path / "set")
     shards = sorted(str(path) for path in folder.glob("*.tfrecord"))
@@ -286,7 +294,7 @@ WRONG = {
     "items as text": {"items": "50"},
     "size": {"size": [16]},
     "huge": {"size": [10**6, 10**6]},
-    "encoding": {"encoding": "png"},
+    "encoding": {"encoding": "gif"},
     "sizes": {"default_sizes": [1, 2, 3, "4"]},
     "names": {"label_names": [1]},
     "shards": {"shards": []},

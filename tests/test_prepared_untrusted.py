@@ -42,7 +42,7 @@ VALUES = {
     "name": ["", "..", "a/b", "a\0", "--", 1, None, []],
     "items": [0, -1, 51, True, 50.0, 10**30, "50", None],
     "size": [[16], [16, -16], [16, 16, 3], [True, 16], [7, 16], [4097, 16], 16, {"16": 16}],
-    "encoding": ["png", None, [], {}],
+    "encoding": ["gif", None, [], {}],
     "default_sizes": [[8, 42, 38], [8, 0, 0, 0], [0, 8, 1, 1], [-1, 9, 1, 1], [2**70] * 4, "8888"],
     "tag_names": [[1], "word", {"a": 1}, None],
     "label_names": [[None], "label", 8, nested(900)],

@@ -64,7 +64,11 @@ COMMANDS = {
         "where it was stopped, and mends what is damaged.",
         flags=(
             Flag("out", "", "folder of the prepared data set"),
-            Flag("encoding", "jpeg", "of the pictures: jpeg, or raw (no loss, three bytes a pixel)"),
+            Flag(
+                "encoding",
+                "jpeg",
+                "of the pictures: jpeg, png (no loss) or raw (no loss, three bytes a pixel)",
+            ),
             Flag("quality", 95, "of JPEG, 1 to 100"),
             Flag("shard_items", 1024, "pictures in a shard"),
             Flag("jobs", 0, "threads that read and encode; 0: one for each core"),

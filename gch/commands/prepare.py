@@ -53,7 +53,7 @@ def _check(options: dict[str, object]) -> None:
     if not options["out"]:
         raise SettingError("prepare: out is missing; expected --out=FOLDER")
     if options["encoding"] not in ENCODINGS:
-        raise SettingError(f"prepare: encoding is {options['encoding']!r}; expected {' or '.join(ENCODINGS)}")
+        raise SettingError(f"prepare: encoding is {options['encoding']!r}; expected {', '.join(ENCODINGS)}")
     for name, least, most in (("quality", 1, 100), ("shard_items", 1, 1_000_000), ("jobs", 0, 1024)):
         if not least <= options[name] <= most:
             raise SettingError(f"prepare: {name} is {options[name]}; expected {least} to {most}")

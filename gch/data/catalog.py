@@ -79,7 +79,8 @@ def _prepared_once(pairs: Pairs, settings: Settings, progress: Callable[[int, in
         prepared = open_prepared(folder)
     except DataError:
         print(f"Preparing the pictures of {pairs.name} in {folder} (once)")
-        prepare(pairs, folder, broken=settings.broken, progress=progress)
+        # Without loss: the model that is exported gives the very codes of the test for the same files.
+        prepare(pairs, folder, encoding="png", broken=settings.broken, progress=progress)
         return open_prepared(folder)
     report_broken(folder, settings.broken)
     return prepared

@@ -48,7 +48,7 @@ def prepare(
     Args:
       pairs: the data set, with pictures.
       folder: new, empty, or begun by the same call.
-      encoding: 'jpeg', or 'raw' (no loss; three bytes a pixel).
+      encoding: 'jpeg', 'png' (no loss) or 'raw' (no loss; three bytes a pixel).
       quality: of JPEG, 1 to 100.
       shard_items: pictures in a shard.
       jobs: threads that read and encode; they do not change what is written.

@@ -29,6 +29,7 @@ from gch.errors import DataError
 from gch.quiet import native_stderr_held
 from gch.storage import atomic_path, digest, file_digest, write_json
 
+_ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xae\x42\x60\x82"}
 _RECORD_HEADER, _RECORD_FRAME = 12, 16  # bytes that TFRecord writes before a record, and around it
 
 
@@ -97,7 +98,7 @@ def _ahead(pool: concurrent.futures.Executor, work: Callable, things: Iterable, 
 def _encode(work: Work, rows: range) -> _Block:
     records, left_out = [], []
     for row, picture in _pictures(work, rows, left_out):
-        data = picture.tobytes() if work.encoding == "raw" else _jpeg(picture, work.quality)
+        data = picture.tobytes() if work.encoding == "raw" else _compressed(picture, work)
         records.append((row, data, zlib.crc32(data)))
     return _Block(rows, records, left_out)
 
@@ -119,13 +120,14 @@ def _pictures(work: Work, rows: range, left_out: list[str]) -> Iterator[tuple[in
             yield row, picture
 
 
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+def _compressed(picture: np.ndarray, work: Work) -> bytes:
+    options = {"jpeg": {"quality": work.quality, "subsampling": 0}, "png": {"compress_level": 1}}
     # Into a true file Pillow encodes without Python's lock; into one in memory, threads wait for each other.
     with tempfile.TemporaryFile(buffering=0) as file:
-        Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)
+        Image.fromarray(picture).save(file, work.encoding, **options[work.encoding])
         file.seek(0)
         data = file.read()
-    if not data.endswith(b"\xff\xd9"):
+    if not data.endswith(_ENDS[work.encoding]):
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} in {tempfile.gettempdir()}")
     return data
 

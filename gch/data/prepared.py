@@ -1,7 +1,7 @@
 """A prepared data set: pictures of one size in shards, found by offset, each with a checksum.
 
     index.json                         what it is; written last, so a folder that has it is whole
-    images-00000-of-00049.tfrecord     pictures, one a record: JPEG, or raw bytes (H, W, 3)
+    images-00000-of-00049.tfrecord     pictures, one a record: JPEG, PNG or raw bytes (H, W, 3)
     records.npy                        int64 (N, 3): offset in the shard, bytes, CRC-32
     texts.npy, labels.npy              uint8 (N, D), (N, C)
     items.jsonl                        {"id": ..., "text" or "tags": ...} of each item
@@ -96,6 +96,7 @@ class PreparedPictures:
     def __init__(self, folder: Path, index: dict, records: np.ndarray):
         self.size = tuple(index["size"])
         self._raw = index["encoding"] == "raw"
+        self._format = index["encoding"].upper()
         self._paths = [folder / shard["file"] for shard in index["shards"]]
         self._bytes = [shard["bytes"] for shard in index["shards"]]
         self._starts = list(itertools.accumulate((shard["records"] for shard in index["shards"]), initial=0))
@@ -145,12 +146,12 @@ class PreparedPictures:
     def _decode(self, data: np.ndarray, row: int) -> np.ndarray:
         height, width = self.size
         try:
-            with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
+            with Image.open(io.BytesIO(data), formats=(self._format,)) as picture:
                 found = picture.size  # checked before a pixel is decoded
                 if found == (width, height):
                     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
         except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
-            raise DataError(f"{self._where(row)}: cannot be decoded, expected JPEG") from error
+            raise DataError(f"{self._where(row)}: cannot be decoded, expected {self._format}") from error
         raise DataError(f"{self._where(row)}: {found[0]} x {found[1]}, expected {width} x {height}")
 
     def _file(self, row: int) -> int:

@@ -10,7 +10,7 @@ from gch.data.layouts import INDEX_NAME
 from gch.errors import DataError
 
 FORMAT, VERSION = "gch-prepared", 1
-ENCODINGS = ("jpeg", "raw")
+ENCODINGS = ("jpeg", "png", "raw")
 SIDES = range(8, 4097)  # of pictures
 _MOST = 2**40  # of anything that is counted
 
