@@ -1,0 +1,34 @@
+// A query as the address of the page has it: ?q=words, ?image=row, ?text=row, or ?picture=number of an upload.
+
+export const STEP = 48;
+
+/** The query of an address, null on the first page. */
+export function readAddress(search) {
+  const given = new URLSearchParams(search);
+  const find = ["images", "texts"].includes(given.get("find")) ? given.get("find") : null;
+  const count = natural(given.get("count")) ?? STEP;
+  const words = given.get("q")?.trim();
+  if (words) return { by: "words", words, find, count };
+  for (const modality of ["image", "text"]) {
+    const row = natural(given.get(modality));
+    if (row !== null) return { by: "row", modality, row, find, count };
+  }
+  const upload = natural(given.get("picture"));
+  return upload === null ? null : { by: "picture", upload, find, count };
+}
+
+/** The address of a query. */
+export function writeAddress(query) {
+  if (!query) return "/";
+  const told = new URLSearchParams();
+  if (query.by === "words") told.set("q", query.words);
+  if (query.by === "row") told.set(query.modality, query.row);
+  if (query.by === "picture") told.set("picture", query.upload);
+  if (query.find) told.set("find", query.find);
+  if (query.count !== STEP) told.set("count", query.count);
+  return `/?${told}`;
+}
+
+function natural(text) {
+  return /^\d{1,15}$/.test(text ?? "") ? Number(text) : null;
+}

@@ -1,0 +1,35 @@
+// The server's JSON API. Every function throws an Error whose message can be shown.
+
+export const info = () => ask("/api/info");
+
+export const sample = (find, count) => ask(`/api/sample?${new URLSearchParams({ find, count })}`);
+
+export function search(query, file, signal) {
+  const { count } = query;
+  const asked = new URLSearchParams({ count, ...(query.find && { find: query.find }) });
+  if (query.by === "row") {
+    asked.set("modality", query.modality);
+    asked.set("row", query.row);
+    return ask(`/api/search/row?${asked}`, { signal });
+  }
+  if (query.by === "picture") {
+    const headers = { "content-type": "application/octet-stream" };
+    return ask(`/api/search/picture?${asked}`, { method: "POST", headers, body: file, signal });
+  }
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({ text: query.words, find: query.find, count });
+  return ask("/api/search/text", { method: "POST", headers, body, signal });
+}
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server cannot be reached. Is it still running?");
+  }
+  const told = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error(told?.error ?? `The server answered ${answer.status}.`);
+  return told;
+}

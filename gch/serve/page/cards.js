@@ -1,0 +1,59 @@
+// Items as cards. What an item says is only ever set as text, never as markup.
+
+import { writeAddress, STEP } from "./address.js";
+
+/** An element with properties and children. */
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** A picture of the collection, `side` pixels wide, sharp on fine screens too. */
+export function picture(item, side) {
+  const image = element("img", { alt: item.text ?? name(item), loading: "lazy", decoding: "async" });
+  image.addEventListener("error", () => image.replaceWith(""), { once: true });
+  image.srcset = `${item.picture}?size=${side}, ${item.picture}?size=${2 * side} 2x`;
+  image.src = `${item.picture}?size=${side}`;
+  return image;
+}
+
+/** A file's name without folder and suffix, or the id of a text. */
+export function name(item) {
+  return item.modality === "image" ? item.id.split("/").pop().replace(/\.\w+$/, "") : item.id;
+}
+
+/** An item of a list: a link that asks for what goes with it. */
+export function card(item, bits) {
+  const query = { by: "row", modality: item.modality, row: item.row, count: STEP };
+  const link = element("a", { className: "card", href: writeAddress(query) });
+  link.append(item.modality === "image" ? shown(item) : element("div", { className: "said" }, item.text ?? item.id));
+  link.append(told(item, bits));
+  if (item.distance !== undefined) link.append(near(item.distance, bits));
+  return element("li", {}, link);
+}
+
+function shown(item) {
+  const box = element("div", { className: "shown" }, picture(item, 240));
+  box.firstChild.addEventListener("error", () => box.classList.add("gone"), { once: true });
+  return box;
+}
+
+function told(item, bits) {
+  const line = element("div", { className: "told" });
+  const label = item.modality === "image" ? (item.text ?? name(item)) : item.id;
+  const hidden = item.modality === "image"; // The picture's alternative text says the same.
+  line.append(element("span", { className: "name", title: item.id, ariaHidden: hidden ? "true" : null }, label));
+  if (item.distance !== undefined) {
+    const title = `Hamming distance ${item.distance} of ${bits} bits`;
+    const visible = element("span", { ariaHidden: "true" }, String(item.distance), element("small", {}, ` / ${bits}`));
+    line.append(element("span", { className: "distance", title }, visible, element("span", { className: "hidden" }, title)));
+  }
+  return line;
+}
+
+function near(distance, bits) {
+  const bar = element("div", { className: "near" }, element("i"));
+  bar.firstChild.style.setProperty("--share", `${100 * (1 - distance / bits)}%`);
+  return bar;
+}

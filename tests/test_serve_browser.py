@@ -1,0 +1,229 @@
+"""The page in a real browser: words, pictures, clicks, back, and what goes wrong."""
+
+import re
+import shutil
+
+import pytest
+from served import ColourModel, Searcher, collection, served, square
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium in PATH")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+MARKUP = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    parts = collection(tmp_path_factory.mktemp("browser") / "pictures")
+    with served(Searcher(ColourModel(), parts)) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, and afterwards: nothing was said on its console, nothing else was asked for."""
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
+    page.set_default_timeout(5000)
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    context.close()
+    # Chromium itself tells of every 4xx.
+    assert [line for line in said if "responded with a status of 4" not in line] == []
+    assert [url for url in asked if not url.startswith((address, f"blob:{address}"))] == []
+
+
+def heading(page, text):
+    sync_api.expect(page.get_by_role("heading", level=1)).to_have_text(text)
+
+
+def cards(page, count=6):
+    cards = page.locator("#results .card")
+    sync_api.expect(cards).to_have_count(count)
+    return cards
+
+
+def drawn(page):
+    """Waits until all pictures that are seen have loaded."""
+    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+
+
+def ask(page, words):
+    page.get_by_label("Words to search by").fill(words)
+    page.keyboard.press("Enter")
+
+
+def test_from_words_to_pictures_to_texts_and_back(page):
+    page.goto("/")
+    heading(page, "Pictures by words, words by pictures")
+    cards(page)
+    ask(page, "something orange")
+    heading(page, "Pictures for “something orange”")
+    found = cards(page)
+    drawn(page)
+    assert found.first.get_by_role("img").get_attribute("alt") == "orange"
+    told = page.locator(".distance span:first-child").all_inner_texts()
+    assert told == [f"{distance} / 24" for distance in (0, 4, 12, 12, 12, 20)]
+    assert "6 pictures, the nearest at distance 0 of 24." in page.get_by_role("status").inner_text()
+
+    found.first.click()
+    heading(page, "Texts for this picture")
+    assert re.search(r"\?image=1$", page.url)
+    assert cards(page).first.locator(".said").inner_text() == "something orange"
+    drawn(page)
+
+    page.locator("#results .card").nth(1).click()
+    heading(page, "Pictures for “something red”")
+    cards(page)
+    page.go_back()
+    heading(page, "Texts for this picture")
+    page.go_back()
+    heading(page, "Pictures for “something orange”")
+    assert page.get_by_label("Words to search by").input_value() == "something orange"
+    cards(page)
+    page.go_back()
+    heading(page, "Pictures by words, words by pictures")
+
+
+def test_what_to_find_can_be_switched(page):
+    page.goto("/?q=blue")
+    heading(page, "Pictures for “blue”")
+    page.get_by_label("Texts", exact=True).check()
+    heading(page, "Texts for “blue”")
+    assert cards(page).first.locator(".said").inner_text() == "something blue"
+    page.goto("/?image=0&find=images")
+    heading(page, "Pictures like this one")
+    assert page.get_by_label("Pictures", exact=True).is_checked()
+
+
+def test_a_picture_is_chosen_or_dropped_or_pasted(page):
+    page.goto("/")
+    page.locator("#file").set_input_files(
+        {"name": "blue sky.png", "mimeType": "image/png", "buffer": square((0, 0, 255))}
+    )
+    heading(page, "Texts for your picture")
+    assert cards(page).first.locator(".said").inner_text() == "something blue"
+    assert page.get_by_text("blue sky.png").is_visible()
+    assert page.get_by_alt_text("Your picture").is_visible()
+    page.evaluate(
+        """(bytes) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(bytes)], "red.png", { type: "image/png" }));
+            for (const kind of ["dragenter", "dragover", "drop"]) {
+                document.body.dispatchEvent(
+                    new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true }),
+                );
+            }
+        }""",
+        list(square((255, 0, 0))),
+    )
+    sync_api.expect(page.locator("#results .said").first).to_have_text("something red")
+    assert page.locator("#drop").is_hidden()
+    page.evaluate(
+        """(bytes) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, cancelable: true }));
+        }""",
+        list(square((0, 255, 0))),
+    )
+    sync_api.expect(page.locator("#results .said").first).to_have_text("something green")
+    page.go_back()
+    sync_api.expect(page.locator("#results .said").first).to_have_text("something red")
+
+
+def test_what_goes_wrong_is_told(page):
+    page.goto("/")
+    alert = page.get_by_role("alert")
+    page.locator("#file").set_input_files(
+        {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    sync_api.expect(alert).to_contain_text("Picture: no picture that is known here, expected JPEG")
+    ask(page, "whale")
+    sync_api.expect(alert).to_have_text("Text 'whale': no word that the model knows.")
+    heading(page, "Pictures for “whale”")
+    cards(page, 0)
+    page.goto("/?image=99")
+    sync_api.expect(alert).to_have_text("No image 99; expected 0 to 5.")
+    page.goto("/?picture=5")
+    sync_api.expect(alert).to_have_text("The picture is no longer here. Drop it again.")
+    ask(page, "red")
+    sync_api.expect(alert).to_be_hidden()
+    cards(page)
+
+
+def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
+    parts = collection(tmp_path / "pictures")
+    parts["text"].items[:2] = [{"id": MARKUP, "text": MARKUP}, {"id": "t1", "text": f"'\"`{MARKUP}"}]
+    (tmp_path / "pictures" / "x onerror=1").mkdir()
+    with served(Searcher(ColourModel(), parts)) as address:
+        page = browser.new_context(base_url=address).new_page()
+        for path in ("/?q=red&find=texts", "/?text=0", "/?text=1&find=texts"):
+            page.goto(path)
+            cards(page)
+            assert page.locator("#results img[src=x], #query img, #results script").count() == 0
+            assert page.title() != "run"
+        heading(page, f"Texts for “'\"`{MARKUP}”")
+        ask(page, f"red {MARKUP}")
+        heading(page, f"Pictures for “red {MARKUP}”")
+        page.context.close()
+
+
+def test_the_keyboard_is_enough(page):
+    page.goto("/")
+    cards(page)
+    page.keyboard.press("/")
+    page.keyboard.type("green")
+    page.keyboard.press("Enter")
+    heading(page, "Pictures for “green”")
+    # The heading has the focus now; the first result is what comes after it.
+    assert page.evaluate("document.activeElement.id") == "heading"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "card"
+    page.keyboard.press("Enter")
+    heading(page, "Texts for this picture")
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll("a, button, input:not([aria-hidden])")].filter((one) =>
+            one.checkVisibility()
+            && !(one.textContent.trim() || one.labels?.length || one.querySelector("img[alt]"))).length"""
+    )
+    assert unnamed == 0
+
+
+def test_a_narrow_page_does_not_scroll_sideways(browser, address):
+    context = browser.new_context(base_url=address, viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    for path in ("/", "/?q=red", "/?image=0", "/?text=0&find=texts"):
+        page.goto(path)
+        cards(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == 320
+    context.close()
+
+
+def test_more_results_come_when_they_are_asked_for(page):
+    page.goto("/?q=red&count=2")
+    cards(page, 2)
+    page.get_by_role("button", name="Show more").click()
+    cards(page)
+    assert page.evaluate("document.activeElement.closest('li').matches(':nth-child(3)')")
+    assert page.get_by_role("button", name="Show more").is_hidden()
