@@ -1,4 +1,4 @@
-"""Pictures in a TensorFlow graph, of any size, as bytes or as pixels: what `gch.data.pictures` does with files.
+"""Pictures in a TensorFlow graph, of any size, as bytes or pixels: what `gch.data.pictures` does with files.
 
 JPEG, PNG of 8 bits, BMP and the first picture of a GIF come out as Pillow reads them, to the last bit. What
 differs: grey PNG of 16 bits keep the upper 8 only, transparent parts of a GIF and CMYK JPEG are coloured by

@@ -66,7 +66,7 @@ def _reduced(picture: tf.Tensor, box: tf.Tensor, factors: tf.Tensor) -> tuple[tf
 
 
 def _weights(length: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Weights (size, length) of the pixels of an axis, start..stop of which is scaled: whole, of PRECISION."""
+    """Weights (size, length) for an axis whose pixels start..stop are scaled; whole, of PRECISION."""
     scale = (stop - start) / tf.cast(size, tf.float64)
     spread = tf.maximum(scale, 1)
     centre = start + (tf.range(size, dtype=tf.float64)[:, None] + 0.5) * scale
