@@ -36,7 +36,9 @@ def compiled():
     """`decoded` as a graph, by fit."""
     signature = [tf.TensorSpec([], tf.string)]
     return {
-        fit: tf.function(lambda data, fit=fit: decoded(data, SIDE, fit), input_signature=signature)
+        fit: tf.function(
+            lambda data, fit=fit: decoded(data, tf.constant(7), SIDE, fit), input_signature=signature
+        )
         for fit in FITS
     }
 
@@ -102,5 +104,18 @@ def test_any_size(compiled, height, width, kind, fit):
 def test_other_bytes_are_refused(compiled, data):
     with pytest.raises(tf.errors.InvalidArgumentError):
         compiled["crop"](data)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="JPEG, PNG, GIF or BMP"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"picture.*7.*JPEG, PNG, GIF or BMP"):
         compiled["crop"](b"no picture")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2**15).to_bytes(4, "big") * 2,
+        b"GIF89a" + b"\xff" * 4,
+        b"BM" + b"\0" * 16 + (2**15).to_bytes(4, "little") * 2,
+    ],
+)
+def test_a_picture_that_claims_to_be_huge_is_not_decoded(compiled, data):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="134217728 at most"):
+        compiled["crop"](data)

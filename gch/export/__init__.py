@@ -1,1 +1,1 @@
-"""What a trained run becomes: a model that any TensorFlow program can serve."""
+"""A trained run as a SavedModel that needs nothing of this package."""

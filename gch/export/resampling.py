@@ -18,7 +18,7 @@ def resized(picture: tf.Tensor, size: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """A part of a picture, scaled.
 
     Args:
-      picture: float64 (H, W, C), whole numbers in 0..255.
+      picture: uint8 (H, W, C).
       size: int32 (2,), height and width of the result.
       box: float64 (4,), the part: top, left, bottom, right, in pixels.
 
@@ -32,7 +32,9 @@ def resized(picture: tf.Tensor, size: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     picture = picture[first[0] : last[0], first[1] : last[1]]
     box -= tf.cast(tf.tile(first, [2]), tf.float64)
     picture, box = tf.cond(
-        tf.reduce_max(factors) > 1, lambda: _reduced(picture, box, factors), lambda: (picture, box)
+        tf.reduce_max(factors) > 1,
+        lambda: _reduced(picture, box, factors),
+        lambda: (tf.cast(picture, tf.float64), box),
     )
     box = tf.cast(tf.cast(box, tf.float32), tf.float64)  # as precise as Pillow takes it
     shape = tf.shape(picture)
@@ -54,9 +56,9 @@ def _reduced(picture: tf.Tensor, box: tf.Tensor, factors: tf.Tensor) -> tuple[tf
     size = tf.shape(picture)[:2]
     blocks = (size + factors - 1) // factors
     missing = blocks * factors - size
-    part = tf.pad(picture, [[0, missing[0]], [0, missing[1]], [0, 0]])
+    part = tf.pad(tf.cast(picture, tf.int32), [[0, missing[0]], [0, missing[1]], [0, 0]])
     part = tf.reshape(part, [blocks[0], factors[0], blocks[1], factors[1], -1])
-    total = tf.reduce_sum(part, axis=[1, 3])
+    total = tf.cast(tf.reduce_sum(part, axis=[1, 3]), tf.float64)
     held = [
         tf.minimum(factors[axis], size[axis] - factors[axis] * tf.range(blocks[axis])) for axis in range(2)
     ]

@@ -112,8 +112,7 @@ class ExportedModel:
         return self._run("encode_image", np.asarray(pictures))
 
     def encode_texts(self, texts: Sequence[str | tuple[str, ...]]) -> Encoded:
-        """Codes of free texts (str) and of sets of tags (tuples of str), without the words that the model does
-        not know.
+        """Codes of free texts (str) and of sets of tags (tuples of str); unknown words are dropped.
 
         Raises:
           DataError: the model knows no words, only vectors.
