@@ -12,7 +12,7 @@ into data/ and change three lines:
 """
 
 # ---------------------------------------------------------------- the job
-phase = "train"  # "train" trains, then tests; "test" tests the best checkpoint of a run
+phase = "train"  # "train" trains, then tests; "test" and "export" take its best checkpoint
 method = "gch"  # or "agah"
 preset = ""  # "reference", "agah_reference": as the originals; "agah_paper": AGAH's own options
 seed = 0  # of the split, the weights, the batches and dropout

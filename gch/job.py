@@ -1,4 +1,4 @@
-"""A whole run: data, training, test.
+"""A whole run: data, training, test, export.
 
 TensorFlow is loaded only when settings, data and run folder are known to be sound.
 """
@@ -21,8 +21,12 @@ from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
 
 
-def run_job(settings: Settings) -> None:
+def run_job(settings: Settings, export_to: Path | None = None) -> None:
     """Does what `settings.phase` says.
+
+    Args:
+      settings: of the run.
+      export_to: where the phase 'export' writes; `export` in the folder of the run by default.
 
     Raises:
       GCHError: something that the user can mend.
@@ -34,7 +38,7 @@ def run_job(settings: Settings) -> None:
     run = RunFolder(Path(settings.checkpoint_dir) / name)
     if settings.phase == "train" and settings.load_model_path:
         require_checkpoint(Path(settings.load_model_path))
-    if settings.phase == "test":
+    if settings.phase != "train":
         run.open(settings, pairs.digest)
     else:
         run.start(settings, pairs.digest)
@@ -52,6 +56,9 @@ def run_job(settings: Settings) -> None:
         from gch.session import Session  # loads TensorFlow
 
     session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name)
+    if settings.phase == "export":
+        session.export(export_to)
+        return
     if settings.phase == "train":
         session.train()
     session.test()

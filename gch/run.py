@@ -7,6 +7,7 @@ latest/, best/   checkpoints
 history.json     validation figures of every outer epoch
 <dataset>_<bit>.mat, results.json    codes and figures of the test phase
 plots/, panels/  pictures of the test phase
+export/          the model as others use it
 """
 
 import dataclasses
@@ -58,6 +59,15 @@ def run_name(settings: Settings, dataset: str) -> str:
     return f"{dataset}_{settings.method}{preset}_{backbone}{trained}_{settings.bit}_seed{settings.seed}"
 
 
+def started_settings(folder: Path) -> dict[str, object]:
+    """The settings that the run in a folder was started with, by name.
+
+    Raises:
+      RunError: there is no run.
+    """
+    return RunFolder(folder).read_settings()
+
+
 def require_checkpoint(folder: Path) -> None:
     """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from."""
     if not (folder / "best" / "checkpoint").is_file():
@@ -103,7 +113,9 @@ class RunFolder:
           RunError: there is no checkpoint, or the run has other settings or data, or is in use.
         """
         if not self.has_checkpoint():
-            raise RunError(f"{self.path}: no checkpoint to test; train first, with the same settings")
+            raise RunError(
+                f"{self.path}: no checkpoint to {settings.phase}; train first, with the same settings"
+            )
         self.check(settings, data_digest)
         self._take_lock()
 
@@ -131,6 +143,10 @@ class RunFolder:
             write_json(self._settings, started)
         elif noted != digest:
             raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
+
+    def read_settings(self) -> dict[str, object]:
+        """The settings it was started with, by name."""
+        return self._read()["settings"]
 
     def _read(self) -> dict:
         try:

@@ -1,5 +1,6 @@
-"""Training and testing one method on one data set in one run folder."""
+"""Training, testing and exporting one method on one data set in one run folder."""
 
+import time
 from pathlib import Path
 
 import keras
@@ -17,6 +18,8 @@ from gch.evaluation.results import (
     test_figures,
     weights_digest_parts,
 )
+from gch.export.describe import describe, known_words, remarks
+from gch.export.save import save_model
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
@@ -97,6 +100,29 @@ class Session:
         warning = ", chosen on this very set" if self._chosen_on == "query" else ""
         print(f"Query set, weights of outer epoch {best}{warning}: {_words(figures['mAP'])}")
         print(f"Codes in {codes}, figures in {self._run.results}")
+
+    def export(self, out: Path | None) -> None:
+        """Writes the best weights as a SavedModel, with all that comes before and after the networks.
+
+        Args:
+          out: its folder; None: `export` in the folder of the run, where an earlier one makes way.
+        """
+        best = self._trainer.restore_best()
+        place = out or self._run.path / "export"
+        started = time.monotonic()
+        networks = dict(self._method.encoders)
+        if self._backbone and self._settings.backbone == "frozen":
+            networks["backbone"] = self._backbone.model
+        note = save_model(
+            place,
+            networks,
+            known_words(self._pairs, self._run.vocabulary),
+            describe(self._settings, self._pairs, self._method, self._backbone, self._run.path.name),
+            replace=out is None,
+        )
+        print(f"SavedModel of outer epoch {best} in {place}, {time.monotonic() - started:.0f} s")
+        for line in [f"takes {', '.join(note.signatures)}", *remarks(note)]:
+            print(f"  {line}")
 
     def _validate(self, epoch: int) -> dict:
         """Figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""

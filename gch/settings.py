@@ -39,9 +39,9 @@ class Settings:
     """
 
     phase: str = _setting(
-        "train (and then test), or test the best checkpoint of the run",
+        "train (and then test), or test or export the best checkpoint of the run",
         section="The job",
-        choices=("train", "test"),
+        choices=("train", "test", "export"),
     )
     method: str = _setting("hashing method", choices=METHODS)
     preset: str = _setting("named group of settings laid over setting.py, '' for none: " + "%(presets)s")

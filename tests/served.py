@@ -38,6 +38,7 @@ NOTE = ModelNote(
     fit="crop",
     digest="0" * 64,
     dataset="colours",
+    run="openmoji_gch",
     method="gch",
     label_names=(),
     signatures=("encode_image", "encode_text_string"),

@@ -84,6 +84,13 @@ COMMANDS = {
         ),
         module="gch.commands.evaluate",
     ),
+    "export": Command(
+        usage="export [RUN] [--out=FOLDER] [--SETTING=VALUE ...]",
+        meaning="Writes the best checkpoint of a run as a SavedModel, which encodes pictures and texts in "
+        "any TensorFlow program. Without a run it is the one that the settings describe.",
+        flags=(Flag("out", "", "folder of the model; by default export in that of the run"),),
+        module="gch.commands.export",
+    ),
     "report": Command(
         usage="report RUN [RUN ...] [--out=FILE]",
         meaning="Writes one HTML page that compares runs: settings, measures, plots, pictures.",

@@ -27,6 +27,7 @@ class ModelNote:
       digest: names the networks' weights; codes of models of different digests do not compare.
       dataset: what it was trained on.
       method: 'gch' or 'agah'.
+      run: name of the run that it was exported from.
       label_names: C names, or none where the data set does not tell them.
       signatures: names of what it can do.
       encoding_batch: number of items that are encoded together where a code depends on its batch, else None.
@@ -38,6 +39,7 @@ class ModelNote:
     digest: str
     dataset: str
     method: str
+    run: str
     label_names: tuple[str, ...]
     signatures: tuple[str, ...]
     encoding_batch: int | None

@@ -1,0 +1,140 @@
+"""The model that a run is exported as: from pictures and texts to codes, with all preprocessing inside."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from gch.data.pictures import MAX_PIXELS
+from gch.export import checks
+from gch.export.pictures import decoded, squared
+from gch.export.words import Words
+
+
+class SearchModel(tf.Module):
+    """Encodes pictures and texts; `signatures` says what it can do.
+
+    Each function returns a dictionary of
+      codes: uint8 (B, K / 8), packed as by numpy.packbits and as FAISS reads them: the first bit is the
+        highest of the first byte, and 1 where the relaxed code is 0 or more.
+      relaxed: float32 (B, K), in (-1, 1).
+      labels: float32 (B, C), probabilities of the labels, each by itself.
+      words: int32 (B,), of `encode_text_string` only, how many words of the vocabulary the text holds.
+
+    The shapes of inputs are checked by the graph itself, since a saved signature does not: its inputs have no
+    shape of their own. What is wrong raises InvalidArgumentError with a message that says what is expected.
+
+    Args:
+      image: encoder of pictures, from pixels or, behind a backbone, features.
+      text: encoder of texts.
+      backbone: from pixels to features; None where `image` takes what pictures are.
+      image_size: side of the pictures that the networks take; 0 where they take features of a data set.
+      fit: how a picture becomes a square, 'crop' or 'letterbox'.
+      words: looks up words, or None where the data set does not tell what its columns mean.
+    """
+
+    def __init__(
+        self,
+        *,
+        image: keras.Model,
+        text: keras.Model,
+        backbone: keras.Model | None,
+        image_size: int,
+        fit: str,
+        words: Words | None,
+    ):
+        super().__init__(name="search_model")
+        self._image, self._text, self._backbone = (
+            _Network(network) if network is not None else None for network in (image, text, backbone)
+        )
+        self._size, self._fit, self._words = image_size, fit, words
+        self._feature_size, self._vector_size = image.input_shape[-1], text.input_shape[-1]
+        if image_size:
+            self.encode_image = tf.function(self._encode_image)
+            self.encode_image_bytes = tf.function(self._encode_image_bytes)
+        else:
+            self.encode_image_features = tf.function(self._encode_image_features)
+        self.encode_text = tf.function(self._encode_text)
+        if words is not None:
+            self.encode_text_string = tf.function(self._encode_text_string)
+
+    def signatures(self) -> dict[str, Callable]:
+        """Functions of tensors of any shape by name, as `tf.saved_model.save` takes them."""
+
+        def of(function, dtype: tf.DType, name: str) -> Callable:
+            return function.get_concrete_function(tf.TensorSpec(None, dtype, name))
+
+        if self._size:
+            found = {
+                "encode_image": of(self.encode_image, tf.uint8, "images"),
+                "encode_image_float": of(self.encode_image, tf.float32, "images"),
+                "encode_image_bytes": of(self.encode_image_bytes, tf.string, "contents"),
+            }
+        else:
+            found = {"encode_image_features": of(self.encode_image_features, tf.float32, "features")}
+        found["encode_text"] = of(self.encode_text, tf.float32, "texts")
+        if self._words is not None:
+            found["encode_text_string"] = of(self.encode_text_string, tf.string, "texts")
+        return found
+
+    def _encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = checks.pictures(images, MAX_PIXELS)
+        extent = tf.shape(images)[1:3]
+
+        def all_squared() -> tf.Tensor:
+            exact = tf.cast(extent, tf.float64)
+            return tf.map_fn(lambda one: squared(one, exact, tf.constant(1), self._size, self._fit), images)
+
+        fits = tf.reduce_all(extent == self._size)
+        return self._of_squares(tf.cond(fits, lambda: images, all_squared))
+
+    def _encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        contents = checks.of_rank(contents, (1,), "contents", "expected the bytes of picture files (B,)")
+        contents = tf.reshape(contents, [-1])
+        squares = tf.map_fn(
+            lambda one: decoded(one[0], one[1], self._size, self._fit),
+            (contents, tf.range(tf.size(contents))),
+            fn_output_signature=tf.TensorSpec((self._size, self._size, 3), tf.uint8),
+        )
+        return self._of_squares(squares)
+
+    def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.ensure_shape(images, (None, self._size, self._size, 3))
+        return _encoded(self._image(self._backbone(images) if self._backbone else images))
+
+    def _encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        return _encoded(self._image(checks.vectors(features, self._feature_size, "features")))
+
+    def _encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        return _encoded(self._text(checks.vectors(texts, self._vector_size, "texts")))
+
+    def _encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
+        bags = self._words.bags(checks.of_rank(texts, (1, 2), "texts", expected))
+        bags = tf.ensure_shape(bags, (None, self._vector_size))
+        known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
+        return _encoded(self._text(bags)) | {"words": known}
+
+
+def _encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    relaxed = tf.cast(outputs["code"], tf.float32)
+    ones = tf.cast(relaxed >= 0, tf.int32)
+    bytes_of_bits = tf.reshape(ones, [tf.shape(ones)[0], ones.shape[1] // 8, 8])
+    places = tf.constant([128, 64, 32, 16, 8, 4, 2, 1])
+    return {
+        "codes": tf.cast(tf.reduce_sum(bytes_of_bits * places, axis=2), tf.uint8),
+        "relaxed": relaxed,
+        "labels": tf.sigmoid(tf.cast(outputs["label"], tf.float32)),
+    }
+
+
+class _Network(tf.Module):
+    """A network as functions and variables, without what only Keras knows of it."""
+
+    def __init__(self, network: keras.Model):
+        super().__init__()
+        self._held = [variable.value for variable in network.variables]
+        self._call = lambda inputs: network(inputs, training=False)
+
+    def __call__(self, inputs: tf.Tensor):
+        return self._call(inputs)

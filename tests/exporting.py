@@ -1,0 +1,63 @@
+"""Small models of random weights in the form that `export` writes, without a run."""
+
+import dataclasses
+from pathlib import Path
+
+from gch.data.vocabulary import Vocabulary
+from gch.search.exported import ModelNote
+
+SIZE, BITS, LABELS = 32, 16, 3
+VOCABULARY = Vocabulary(("cat", "cat face", "ice-cream", "red", "sea"), 1, frozenset({"the"}))
+NOTE = ModelNote(
+    bits=BITS,
+    image_size=SIZE,
+    fit="crop",
+    digest="1" * 64,
+    dataset="small",
+    method="gch",
+    run="small_gch",
+    label_names=("animal", "food", "place"),
+    signatures=(),
+    encoding_batch=None,
+)
+
+
+def small_networks(features: int = 0, vectors: int = len(VOCABULARY.words)) -> dict:
+    """Encoders of pictures (of features where there are any) and of texts."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+
+    def outputs(name: str, start, inner) -> keras.Model:
+        code = layers.Dense(BITS, activation="tanh", kernel_initializer="he_normal", name="code")(inner)
+        label = layers.Dense(LABELS, name="label")(inner)
+        return keras.Model(start, {"code": code, "label": label}, name=name)
+
+    text = keras.Input((vectors,))
+    if features:
+        vector = keras.Input((features,))
+        return {"image": outputs("image", vector, vector), "text": outputs("text", text, text)}
+    picture = keras.Input((SIZE, SIZE, 3))
+    inner = layers.Rescaling(1 / 127.5, -1)(picture)
+    inner = layers.Conv2D(8, 3, strides=2, activation="relu")(inner)
+    inner = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(inner))
+    backbone = keras.Model(picture, inner, name="eyes-1")
+    vector = keras.Input((8,))
+    return {
+        "image": outputs("image", vector, vector),
+        "text": outputs("text", text, text),
+        "backbone": backbone,
+    }
+
+
+def save_small_model(
+    folder: Path, vocabulary: Vocabulary | None = VOCABULARY, features: int = 0, **changes
+) -> dict:
+    """Exports one; returns its networks. `changes` are those of the note."""
+    from gch.export.save import save_model
+
+    networks = small_networks(features)
+    note = dataclasses.replace(NOTE, **{"image_size": 0} if features else {}, **changes)
+    save_model(folder, networks, vocabulary, note, replace=False)
+    return networks

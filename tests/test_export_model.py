@@ -1,0 +1,225 @@
+"""The model that `export` writes: what it takes, what it gives, and how it complains."""
+
+import io
+
+import numpy as np
+import pytest
+from exporting import BITS, LABELS, NOTE, SIZE, VOCABULARY, save_small_model
+from PIL import Image
+
+from gch.data.pictures import decode_picture
+from gch.errors import DataError, RunError
+from gch.search.exported import ExportedModel, read_model_note
+
+tf = pytest.importorskip("tensorflow")
+WRONG = tf.errors.InvalidArgumentError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of a model, and the networks in it."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    return folder, save_small_model(folder)
+
+
+@pytest.fixture(scope="module")
+def signatures(saved):
+    model = tf.saved_model.load(str(saved[0]))
+    return {name: function for name, function in model.signatures.items()}
+
+
+def pictures(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def file_of(picture: np.ndarray, kind: str, **options) -> bytes:
+    held = io.BytesIO()
+    Image.fromarray(picture).save(held, kind, **options)
+    return held.getvalue()
+
+
+def relaxed(networks: dict, images: np.ndarray) -> np.ndarray:
+    return np.asarray(networks["image"](networks["backbone"](images, training=False))["code"])
+
+
+def test_every_signature_gives_codes_relaxed_codes_and_probabilities(signatures):
+    asked = {
+        "encode_image": {"images": pictures(2, SIZE, SIZE)},
+        "encode_image_float": {"images": pictures(2, 9, 7).astype(np.float32)},
+        "encode_image_bytes": {"contents": np.array([file_of(pictures(9, 7), "PNG")] * 2, object)},
+        "encode_text": {"texts": np.eye(2, 5, dtype=np.float32)},
+        "encode_text_string": {"texts": np.array(["cat", "the sea"], object)},
+    }
+    assert asked.keys() == signatures.keys()
+    for name, inputs in asked.items():
+        result = signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        assert result["codes"].shape == (2, BITS // 8)
+        assert result["codes"].dtype == tf.uint8
+        assert result["relaxed"].shape == (2, BITS)
+        assert result["labels"].shape == (2, LABELS)
+        assert 0 < np.min(result["labels"]) < np.max(result["labels"]) < 1
+        np.testing.assert_array_equal(result["codes"], np.packbits(result["relaxed"].numpy() >= 0, axis=1))
+
+
+def test_a_relaxed_code_of_nought_is_a_one(tmp_path):
+    networks = save_small_model(tmp_path / "model")
+    for weight in networks["text"].weights:
+        weight.assign(np.zeros(weight.shape))
+    from gch.export.save import save_model
+
+    save_model(tmp_path / "zero", networks, VOCABULARY, NOTE, replace=False)
+    codes = ExportedModel(tmp_path / "zero").encode_texts(["cat"])
+    assert codes.codes.tolist() == [[255, 255]]
+    assert codes.labels.tolist() == [[0.5] * LABELS]
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_pictures_of_the_right_size_go_to_the_networks_as_they_are(saved, signatures, batch):
+    images = pictures(batch, SIZE, SIZE)
+    result = signatures["encode_image"](images=tf.constant(images))
+    np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], images), atol=1e-6)
+    as_floats = signatures["encode_image_float"](
+        images=tf.constant(np.minimum(images + np.float32(0.25), 255))
+    )
+    np.testing.assert_array_equal(as_floats["relaxed"], result["relaxed"])
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (33, 90), (7, 5), (300, 64)])
+def test_pictures_of_any_size_are_scaled_as_files_are(saved, signatures, shape):
+    images = pictures(2, *shape)
+    expected = np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images])
+    result = signatures["encode_image"](images=tf.constant(images))
+    np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], expected), atol=1e-6)
+
+
+def test_bytes_of_all_formats_are_read(saved, signatures):
+    picture = pictures(40, 60)
+    files = [file_of(picture, kind) for kind in ("PNG", "BMP", "JPEG", "GIF")]
+    expected = np.stack([decode_picture(one, "", SIZE, "crop") for one in files])
+    result = signatures["encode_image_bytes"](contents=tf.constant(files))
+    np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], expected), atol=1e-6)
+
+
+def test_the_loaded_object_takes_bytes_and_floats_by_the_same_name(saved):
+    model = tf.saved_model.load(str(saved[0]))
+    images = pictures(1, SIZE, SIZE)
+    of_bytes = model.encode_image(tf.constant(images))
+    of_floats = model.encode_image(tf.constant(images, tf.float32))
+    np.testing.assert_array_equal(of_bytes["relaxed"], of_floats["relaxed"])
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "message"),
+    [
+        (
+            "encode_image",
+            np.zeros((8, 8, 3), np.uint8),
+            r"images: shape: found\] \[8 8 3\].*one or more pict",
+        ),
+        ("encode_image", np.zeros((1, 8, 8, 1), np.uint8), r"\[1 8 8 1\].*expected one or more pictures"),
+        ("encode_image", np.zeros((0, 8, 8, 3), np.uint8), r"\[0 8 8 3\].*expected one or more pictures"),
+        ("encode_image", np.zeros((1, 0, 8, 3), np.uint8), r"\[1 0 8 3\].*expected one or more pictures"),
+        ("encode_image", np.uint8(1), r"images: shape.*expected one or more pictures"),
+        ("encode_image_float", np.full((1, 8, 8, 3), 300, np.float32), r"\[300 300\].*expected 0..255"),
+        ("encode_image_float", np.full((1, 8, 8, 3), -1, np.float32), r"\[-1 -1\].*expected 0..255"),
+        ("encode_image_float", np.full((1, 8, 8, 3), np.nan, np.float32), "expected 0..255"),
+        (
+            "encode_image_float",
+            np.full((1, 8, 8, 3), 0.5, np.float32),
+            "not pictures that are scaled to 0..1",
+        ),
+        ("encode_image_bytes", np.array([b"no"]), r"picture\] \[0\] \[is none.*JPEG, PNG, GIF or BMP"),
+        ("encode_image_bytes", np.array([[b"no"]]), r"contents: shape.*\[1 1\].*picture files \(B,\)"),
+        ("encode_text", np.zeros((2, 4), np.float32), r"texts: shape.*\[2 4\].*expected texts \(B, 5\)"),
+        ("encode_text", np.zeros(5, np.float32), r"texts: shape.*\[5\].*expected texts \(B, 5\)"),
+        ("encode_text", np.full((1, 5), np.inf, np.float32), "expected finite numbers"),
+        (
+            "encode_text_string",
+            np.array([[["a"]]], object),
+            r"\[1 1 1\].*expected free texts \(B,\), or tags",
+        ),
+    ],
+)
+def test_the_graph_itself_says_what_is_wrong(signatures, name, inputs, message):
+    (argument,) = signatures[name].structured_input_signature[1]
+    with pytest.raises(WRONG, match=message):
+        signatures[name](**{argument: tf.constant(inputs)})
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+def test_a_picture_that_is_cut_short_is_an_error(signatures, kind):
+    whole = file_of(pictures(64, 64), kind)
+    with pytest.raises(WRONG):
+        signatures["encode_image_bytes"](contents=tf.constant([whole[: len(whole) // 2]]))
+
+
+def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
+    networks = save_small_model(tmp_path / "model", vocabulary=None, features=6)
+    model = ExportedModel(tmp_path / "model")
+    assert model.note.signatures == ("encode_image_features", "encode_text")
+    features = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
+    served = tf.saved_model.load(str(tmp_path / "model")).signatures["encode_image_features"]
+    expected = networks["image"](features)["code"]
+    np.testing.assert_allclose(served(features=tf.constant(features))["relaxed"], expected, atol=1e-6)
+    with pytest.raises(WRONG, match=r"features: shape.*\[3 5\].*\(B, 6\)"):
+        served(features=tf.zeros((3, 5)))
+    with pytest.raises(DataError, match="no encode_text_string, only encode_image_features"):
+        model.encode_texts(["cat"])
+    with pytest.raises(DataError, match="no encode_image,"):
+        model.encode_pictures(pictures(1, SIZE, SIZE))
+
+
+def test_free_texts_and_tags_may_be_mixed(saved):
+    model = ExportedModel(saved[0])
+    mixed = model.encode_texts([("Cat Face", "red"), "the red cat face", ("unknown",), "RED"])
+    # A free text that holds 'cat face' holds 'cat' too; a tag is what it is.
+    assert mixed.words.tolist() == [2, 3, 0, 1]
+    for row, text in enumerate([("cat face", "red"), "the red cat face", ("unknown",), "red"]):
+        np.testing.assert_allclose(mixed.relaxed[row], model.encode_texts([text]).relaxed[0], atol=1e-6)
+
+
+def test_the_networks_lie_beside_as_keras_has_them(saved):
+    import keras
+
+    images = pictures(2, SIZE, SIZE)
+    loaded = {path.stem: keras.saving.load_model(path) for path in (saved[0] / "networks").iterdir()}
+    assert loaded.keys() == saved[1].keys()
+    np.testing.assert_allclose(relaxed(loaded, images), relaxed(saved[1], images), atol=1e-6)
+
+
+def test_the_note_says_what_the_model_is(saved):
+    note = read_model_note(saved[0])
+    assert (note.bits, note.image_size, note.fit, note.run) == (BITS, SIZE, "crop", "small_gch")
+    assert note.label_names == NOTE.label_names
+    assert note.signatures[0] == "encode_image"
+
+
+def test_another_model_or_other_files_are_not_overwritten(tmp_path):
+    save_small_model(tmp_path / "model")
+    save_small_model(tmp_path / "model")  # the same one again
+    with pytest.raises(RunError, match="holds another model, 16 bits of small; expected a new folder"):
+        save_small_model(tmp_path / "model", digest="2" * 64)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(RunError, match="holds something else than a model"):
+        save_small_model(tmp_path / "mine")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "model"]
+
+
+def test_an_export_that_is_stopped_leaves_the_earlier_model(tmp_path, monkeypatch):
+    from gch.export import save
+
+    save_small_model(tmp_path / "model")
+    before = (tmp_path / "model" / "saved_model.pb").read_bytes()
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(save, "write_json", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        save_small_model(tmp_path / "model")
+    assert (tmp_path / "model" / "saved_model.pb").read_bytes() == before
+    monkeypatch.undo()
+    save_small_model(tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
