@@ -64,10 +64,9 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
         misused = command and isinstance(error, SettingError)
         return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)
     except KeyboardInterrupt as stop:
-        print(
-            f"\n{program}: {stop or 'stopped'}; the same command goes on from the last checkpoint",
-            file=sys.stderr,
-        )
+        hint = "; the same command goes on from the last checkpoint" if command is None else ""
+        hint = "; the same command goes on from there" if command and command.goes_on else hint
+        print(f"\n{program}: {stop or 'stopped'}{hint}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
 

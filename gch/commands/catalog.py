@@ -39,12 +39,14 @@ class Command:
     meaning: what it does.
     flags: beside the settings.
     module: holds `run`, which takes a `Call`.
+    goes_on: whether the same command goes on where it was stopped.
     """
 
     usage: str
     meaning: str
     flags: tuple[Flag, ...]
     module: str
+    goes_on: bool = False
 
     def run(self, call: Call) -> None:
         """Runs the command."""
@@ -74,6 +76,7 @@ COMMANDS = {
             Flag("jobs", 0, "threads that read and encode; 0: one for each core"),
         ),
         module="gch.commands.prepare",
+        goes_on=True,
     ),
     "eval": Command(
         usage="eval CODES [CODES ...] [--out=FOLDER] [--SETTING=VALUE ...]",
@@ -90,6 +93,40 @@ COMMANDS = {
         "any TensorFlow program. Without a run it is the one that the settings describe.",
         flags=(Flag("out", "", "folder of the model; by default export in that of the run"),),
         module="gch.commands.export",
+    ),
+    "encode": Command(
+        usage="encode MODEL [--images=FOLDER | LIST] [--texts=FILE] --out=FOLDER [--shard=i/n]",
+        meaning="Codes of a collection of any size, by an exported model. Goes on where it was stopped; what "
+        "cannot be read is reported and skipped.",
+        flags=(
+            Flag("images", "", "folder of pictures, or a file that names one on each line"),
+            Flag("texts", "", "file of a text on each line, or .jsonl of id and text or tags"),
+            Flag("out", "", "folder of the codes"),
+            Flag("shard", "1/1", "i/n: the i-th of n parts, which machines encode side by side"),
+            Flag("batch", 0, "items that are encoded together; 0: 32 pictures or 1024 texts"),
+            Flag("part_items", 1_000_000, "most codes in a file"),
+            Flag("jobs", 0, "threads that read pictures; 0: one for each core"),
+        ),
+        module="gch.commands.encode",
+        goes_on=True,
+    ),
+    "serve": Command(
+        usage="serve MODEL INDEX [--host=127.0.0.1] [--port=8000] [--batch=32] [--queue=256]",
+        meaning="Serves a search page and a JSON API: type words or drop a picture, click a result to turn "
+        "the search around. Needs the extra serve.",
+        flags=(
+            Flag(
+                "host",
+                "127.0.0.1",
+                "address to listen at; any but this machine's own is open to others, without a password",
+            ),
+            Flag("port", 8000, "0: any that is free"),
+            Flag("batch", 32, "queries answered together at most"),
+            Flag("queue", 256, "queries that may wait; more are sent away with 503"),
+            Flag("max_megabytes", 16, "size of a picture that is sent, at most"),
+            Flag("timeout_s", 30, "seconds that a request may take"),
+        ),
+        module="gch.commands.serve",
     ),
     "report": Command(
         usage="report RUN [RUN ...] [--out=FILE]",
@@ -109,5 +146,6 @@ COMMANDS = {
             Flag("out", "sweep", "folder of the tables: sweep.md, sweep.tex and sweep.csv"),
         ),
         module="gch.commands.sweep",
+        goes_on=True,
     ),
 }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,16 +131,25 @@ class ExportedModel:
         order = np.argsort([*free, *tagged], kind="stable")
         return Encoded(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
-    def _run(self, name: str, batch: np.ndarray) -> Encoded:
+    def function(self, name: str) -> Callable:
+        """What the model does with a batch: one signature as a function of a tensor.
+
+        Raises:
+          DataError: it has none of that name.
+        """
         if name not in self.note.signatures:
             raise DataError(
                 f"{self._path}: the model has no {name}, only {', '.join(self.note.signatures)}; "
                 f"{self.note.dataset} does not tell what it needs"
             )
+        signature = self._model.signatures[name]
+        (argument,) = signature.structured_input_signature[1]
+        return lambda batch: signature(**{argument: batch})
+
+    def _run(self, name: str, batch: np.ndarray) -> Encoded:
         import tensorflow as tf
 
-        (argument,) = self._model.signatures[name].structured_input_signature[1]
-        result = self._model.signatures[name](**{argument: tf.constant(batch)})
+        result = self.function(name)(tf.constant(batch))
         return Encoded(**{field: value.numpy() for field, value in result.items()})
 
 
