@@ -110,6 +110,30 @@ COMMANDS = {
         module="gch.commands.encode",
         goes_on=True,
     ),
+    "index": Command(
+        usage="index CODES [CODES ...] --out=FOLDER [--kind=auto]",
+        meaning="Makes codes of pictures, texts or both searchable; several folders of one model are joined. "
+        "Needs the extra search.",
+        flags=(
+            Flag("out", "", "folder of the index"),
+            Flag("kind", "auto", "flat (exact), multihash, hnsw, or auto, which goes by the number of items"),
+            Flag("parameters", "", "of the kind, such as M=32,efConstruction=80,efSearch=128"),
+        ),
+        module="gch.commands.index",
+    ),
+    "search": Command(
+        usage="search MODEL INDEX [WORD ... | --picture=FILE | --text=FILE] [--find=images] [--count=10]",
+        meaning="Finds pictures or texts by words, by a picture, or by each line of a file. INDEX may be a "
+        "folder of codes, too. Needs the extra search.",
+        flags=(
+            Flag("picture", "", "picture file to search by; -: standard input"),
+            Flag("text", "", "file of a query on each line; -: standard input"),
+            Flag("find", "", "images or texts; by default images by words, texts by a picture"),
+            Flag("count", 10, "results of a query, at most 1000"),
+            Flag("json", False, "prints a JSON object a line for each query"),
+        ),
+        module="gch.commands.search",
+    ),
     "serve": Command(
         usage="serve MODEL INDEX [--host=127.0.0.1] [--port=8000] [--batch=32] [--queue=256]",
         meaning="Serves a search page and a JSON API: type words or drop a picture, click a result to turn "

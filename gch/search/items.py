@@ -3,7 +3,7 @@
 import bisect
 import json
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,10 @@ class Items(Sequence):
         number = bisect.bisect_right(self._starts, row) - 1
         return self._files[number].read(row - self._starts[number])
 
+    def content(self) -> Iterator[memoryview]:
+        """The bytes of all lines as they are in the files, file by file."""
+        return (file.content() for file in self._files)
+
 
 class _Lines:
     def __init__(self, path: Path, count: int):
@@ -48,6 +52,9 @@ class _Lines:
         if len(ends) != count:
             raise DataError(f"{path}: {len(ends)} lines, expected {count} items")
         self._ends = ends
+
+    def content(self) -> memoryview:
+        return memoryview(self._bytes)[: self._ends[-1] + 1 if len(self._ends) else 0]
 
     def read(self, line: int) -> dict[str, str]:
         start = self._ends[line - 1] + 1 if line else 0

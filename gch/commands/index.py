@@ -1,0 +1,55 @@
+"""index: codes of a collection to something that is searched fast."""
+
+import time
+from pathlib import Path
+
+from gch.commands.catalog import Call
+from gch.errors import SettingError
+from gch.search.codes_folder import open_codes
+from gch.search.index_build import build_index
+from gch.search.index_kinds import AUTO, FLAT_ITEMS
+from gch.search.index_note import PartNote
+
+
+def run(call: Call) -> None:
+    """Builds an index.
+
+    Args:
+      call: words are folders of codes; options are `out`, `kind` and `parameters`.
+
+    Raises:
+      DataError: a folder holds no codes, or they are of different models.
+      RunError: the folder of the index holds something else, or FAISS is not installed.
+      SettingError: a word is missing, or an option is wrong.
+    """
+    kind = call.options["kind"]
+    if not call.words:
+        raise SettingError("index: no codes given; expected folders that `encode` wrote")
+    if not call.options["out"]:
+        raise SettingError("index: out is missing; expected --out=FOLDER")
+    parameters, out = _parameters(call.options["parameters"]), Path(call.options["out"])
+    start = time.perf_counter()
+    note = build_index([open_codes(Path(word)) for word in call.words], out, kind, parameters)
+    seconds = time.perf_counter() - start
+    for modality, part in note.parts.items():
+        print(f"{part.items:,} {modality}s: {_told(part, kind)}")
+    size = sum(path.stat().st_size for path in out.iterdir())
+    print(f"Codes of {note.bits} bits in {out}, {size / 1e6:,.1f} MB, built in {seconds:.1f} s")
+
+
+def _told(part: PartNote, asked: str) -> str:
+    names = ", ".join(f"{name}={value}" for name, value in part.parameters.items())
+    told = f"{part.kind} index" + (f", {names}" if names else ", exact")
+    if asked == AUTO:
+        told += f" (auto: flat up to {FLAT_ITEMS:,}, hnsw above)"
+    return told
+
+
+def _parameters(words: str) -> dict[str, int]:
+    found = {}
+    for word in filter(None, words.split(",")):
+        name, _, value = word.strip().partition("=")
+        if not value.isdecimal() or not value.isascii():
+            raise SettingError(f"parameters: found {word!r}; expected NAME=NUMBER, such as efSearch=128")
+        found[name] = int(value)
+    return found

@@ -1,0 +1,158 @@
+"""search: what a text or a picture finds in an index."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gch.commands.catalog import Call
+from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
+from gch.errors import DataError, SettingError
+from gch.search.exported import ExportedModel, ModelNote, read_model_note
+from gch.search.index import Index, open_index
+from gch.search.query import FINDS, MAX_COUNT, Hit, Searcher, require_pictures, require_same_model
+
+STDIN = "-"
+
+
+class _Queries(NamedTuple):
+    """Attributes:
+    names: what to call each.
+    texts: of queries by text, else none.
+    picture: the name of a picture file; '-' is standard input, and '' is none.
+    """
+
+    names: Sequence[str]
+    texts: Sequence[str]
+    picture: str
+
+
+def run(call: Call) -> None:
+    """Searches, and prints what was found, nearest first.
+
+    With `json` each query is answered by a line, an object of `query` (the text, or the name of the file),
+    `find`, `bits` and `results`: a list of `rank`, `distance`, `id`, and `text` of a text or `path` of an
+    image, which is left out where it lies outside its folder.
+
+    Args:
+      call: words are the folders of an exported model and of an index, then the words of a query; options
+        are `picture`, `text`, `find`, `count` and `json`.
+
+    Raises:
+      DataError: model, index or picture cannot be read, do not fit, or a text has no known word.
+      RunError: FAISS is not installed.
+      SettingError: a word is missing, or an option is wrong.
+    """
+    if len(call.words) < 2:
+        raise SettingError("search: a folder is missing; expected MODEL INDEX and what to search by")
+    options, (model, folder) = call.options, call.words[:2]
+    _check(options)
+    queries = _queries(call.words[2:], options["text"], options["picture"])
+    note, index = read_model_note(Path(model)), open_index(Path(folder))
+    require_same_model(note, index)
+    find = options["find"] or _default_find(index, "texts" if queries.picture else "images")
+    decoded = _decoded(queries.picture, note) if queries.picture else None
+    searcher = Searcher(ExportedModel(Path(model)), index)
+    if decoded is None:
+        found = searcher.by_texts(queries.texts, find, options["count"])
+    else:
+        found = searcher.by_decoded([decoded], find, options["count"])
+    told = zip(queries.names, found, strict=True)
+    _print(_objects(told, find, index) if options["json"] else _tables(told, len(found)))
+
+
+def _check(options: dict[str, object]) -> None:
+    if options["find"] and options["find"] not in FINDS:
+        raise SettingError(f"--find={options['find']}: expected one of {', '.join(FINDS)}")
+    if not 1 <= options["count"] <= MAX_COUNT:
+        raise SettingError(f"--count={options['count']}: expected 1 to {MAX_COUNT}")
+
+
+def _queries(words: Sequence[str], text: str, picture: str) -> _Queries:
+    if (bool(words), bool(text), bool(picture)).count(True) != 1:
+        raise SettingError(
+            "search: expected one of words after MODEL and INDEX, --picture=FILE, and --text=FILE of a query "
+            "on each line; - is standard input"
+        )
+    if picture:
+        return _Queries([picture], (), picture)
+    texts = _lines(text) if text else [" ".join(words)]
+    return _Queries(texts, texts, "")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read, {error.strerror or error}; expected a text file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8, {error.reason} at byte {error.start}; expected a text file"
+        ) from error
+    queries = [line for line in lines if line]
+    if not queries:
+        raise DataError(f"{path}: empty; expected a query on each line")
+    return queries
+
+
+def _decoded(picture: str, note: ModelNote):
+    require_pictures(note)
+    if picture != STDIN:
+        return read_picture(Path(picture), note.image_size, note.fit)
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise DataError(f"standard input: expected a picture of {MAX_FILE_BYTES} bytes at most")
+    return decode_picture(data, "standard input", note.image_size, note.fit)
+
+
+def _default_find(index: Index, wanted: str) -> str:
+    held = [name for name, modality in FINDS.items() if modality in index.parts]
+    return wanted if wanted in held else held[0]
+
+
+def _objects(found: Iterable[tuple[str, list[Hit]]], find: str, index: Index) -> Iterator[str]:
+    part = index.parts[FINDS[find]]
+
+    def result(hit: Hit) -> dict[str, object]:
+        value = {"rank": hit.rank, "distance": hit.distance, "id": hit.id}
+        if hit.text is not None:
+            value["text"] = hit.text
+        if hit.modality == "image":
+            with contextlib.suppress(DataError):
+                value["path"] = str(part.picture_path(hit.row))
+        return value
+
+    for query, hits in found:
+        yield json.dumps(
+            {"query": query, "find": find, "bits": index.bits, "results": [result(hit) for hit in hits]}
+        )
+
+
+def _tables(found: Iterable[tuple[str, list[Hit]]], queries: int) -> Iterator[str]:
+    for number, (query, hits) in enumerate(found):
+        if queries > 1:
+            yield ("\n" if number else "") + _shown(query)
+        ids = [_shown(hit.id) for hit in hits]
+        texts = ["" if hit.text is None else _shown(hit.text) for hit in hits]
+        width = max(map(len, ids), default=0) if any(texts) else 0
+        yield "rank  distance  id" + ("  ".rjust(max(0, width - 2) + 2) + "text" if any(texts) else "")
+        for hit, identity, text in zip(hits, ids, texts, strict=True):
+            yield f"{hit.rank:4}  {hit.distance:8}  {identity.ljust(width)}  {text}".rstrip()
+
+
+def _shown(text: str) -> str:
+    """A text that does nothing to a terminal."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _print(lines: Iterable[str]) -> None:
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # Who reads has seen enough, as `head` has; Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,181 @@
+"""An index: the items of a collection, of which those nearest to a code are found."""
+
+import bisect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gch.errors import DataError
+from gch.search import codes_folder
+from gch.search.found import Found, picture_inside
+from gch.search.index_kinds import faiss_search, flat_search, read
+from gch.search.index_note import NOTE, PartNote, Source, read_note
+from gch.search.items import Items
+
+EXPECTED = "expected a folder that `index` or `encode` wrote"
+
+
+class IndexPart:
+    """Items of one modality; several threads may search at once.
+
+    Args:
+      modality: 'image' or 'text'.
+      kind: one of `gch.search.index_kinds.KINDS`.
+      codes: uint8 (N, K / 8).
+      items: N items.
+      sources: where they are from, in order.
+      search: finds the nearest codes, see `gch.search.index_kinds.flat_search`.
+
+    Attributes:
+      modality, kind: these.
+    """
+
+    def __init__(
+        self,
+        modality: str,
+        kind: str,
+        codes: np.ndarray,
+        items: Sequence[dict[str, str]],
+        sources: Sequence[Source],
+        search: Callable[[np.ndarray, int], Found],
+    ):
+        self.modality, self.kind = modality, kind
+        self._codes, self._items, self._search = codes, items, search
+        self._roots = [source.root for source in sources]
+        self._stops = list(itertools.accumulate(source.items for source in sources))
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def search(self, codes: np.ndarray, count: int) -> Found:
+        """The nearest items of each query, in the order of distance, then row.
+
+        A flat index finds the first `count` of all items in that order. Other kinds miss some, and which of
+        several items of the largest distance are found is not defined.
+
+        Args:
+          codes: uint8 (Q, K / 8), packed.
+          count: most items for a query, 1 or more.
+        """
+        width = self._codes.shape[1]
+        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width or count < 1:
+            raise ValueError(f"{codes.dtype} {codes.shape}, {count} results; expected uint8 (Q, {width}), 1")
+        rows = np.full((len(codes), count), -1, np.int64)
+        distances = np.full((len(codes), count), -1, np.int32)
+        places = min(count, len(self))
+        if places and len(codes):
+            found = _ordered(self._search(np.ascontiguousarray(codes), places))
+            rows[:, :places], distances[:, :places] = found
+        return Found(rows, distances)
+
+    def code(self, row: int) -> np.ndarray:
+        """The code of an item, uint8 (K / 8,)."""
+        self._require(row)
+        return np.array(self._codes[row])
+
+    def item(self, row: int) -> dict[str, str]:
+        """An item: id, and text where there is one."""
+        self._require(row)
+        return self._items[row]
+
+    def picture_path(self, row: int) -> Path:
+        """The absolute path of an image.
+
+        Raises:
+          DataError: it lies outside the folder of pictures.
+        """
+        root = self._roots[bisect.bisect_right(self._stops, row)]
+        return picture_inside(root, self.item(row)["id"])
+
+    def _require(self, row: int) -> None:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+
+
+class Index:
+    """Coded images, texts or both.
+
+    Attributes:
+      bits: length of a code K.
+      model: digest of the model that made them.
+      parts: by modality, 'image' and 'text', those that there are.
+    """
+
+    def __init__(self, bits: int, model: str, parts: Mapping[str, IndexPart]):
+        self.bits, self.model, self.parts = bits, model, dict(parts)
+
+
+def open_index(path: Path) -> Index:
+    """Opens an index; a folder of codes counts as a flat one.
+
+    Raises:
+      DataError: there is none, or it is damaged.
+      RunError: FAISS is not installed.
+    """
+    path = Path(path)
+    if not (path / NOTE).is_file():
+        return _open_codes(path)
+    note = read_note(path)
+    parts = {
+        modality: _open_part(path, modality, part, note.bits) for modality, part in sorted(note.parts.items())
+    }
+    return Index(note.bits, note.model, parts)
+
+
+def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
+    """Packed codes, uint8 (N, K / 8), memory-mapped.
+
+    Raises:
+      DataError: the file is missing or has another length.
+    """
+    width = bits // 8
+    try:
+        size = path.stat().st_size
+        if size != items * width:
+            raise DataError(f"{path}: {size} bytes, expected {items} codes of {width}; {EXPECTED}")
+        return (
+            np.memmap(path, np.uint8, "r", shape=(items, width)) if items else np.empty((0, width), np.uint8)
+        )
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read, {error.strerror or error}; {EXPECTED}") from error
+
+
+def _open_codes(path: Path) -> Index:
+    if not (path / codes_folder.NOTE).is_file() and not any(path.glob("shard-*-of-*")):
+        raise DataError(f"{path}: no {NOTE} or {codes_folder.NOTE} in it; {EXPECTED}")
+    codes = codes_folder.open_codes(path)
+    part = IndexPart(
+        codes.modality,
+        "flat",
+        codes.codes,
+        codes.items,
+        [Source(codes.root, len(codes.items))],
+        flat_search(codes.codes),
+    )
+    return Index(codes.bits, codes.model, {codes.modality: part})
+
+
+def _open_part(path: Path, modality: str, note: PartNote, bits: int) -> IndexPart:
+    codes = read_codes_file(path / f"{modality}.codes", note.items, bits)
+    items = Items([(path / f"{modality}.items", note.items)])
+    if note.kind == "flat":
+        search = flat_search(codes)
+    else:
+        file = path / f"{modality}.faiss"
+        size = file.stat().st_size if file.is_file() else 0
+        if size != note.faiss_bytes:
+            raise DataError(f"{file}: {size} bytes, expected {note.faiss_bytes}; build the index again")
+        search = faiss_search(read(file, note.kind, note.parameters, note.items, bits))
+    return IndexPart(modality, note.kind, codes, items, note.sources, search)
+
+
+def _ordered(found: Found) -> Found:
+    """Results in the order of distance, then row; where there is none, -1 at the end."""
+    missing = found.rows < 0
+    distances = np.where(missing, np.iinfo(np.int32).max, found.distances)
+    order = np.lexsort((found.rows, distances), axis=-1)
+    rows = np.take_along_axis(found.rows, order, axis=-1)
+    distances = np.take_along_axis(distances, order, axis=-1)
+    return Found(np.where(rows < 0, -1, rows), np.where(rows < 0, -1, distances))
