@@ -111,11 +111,15 @@ COMMANDS = {
         goes_on=True,
     ),
     "index": Command(
-        usage="index CODES [CODES ...] --out=FOLDER [--kind=auto]",
+        usage="index CODES [CODES ...] --out=FOLDER | URI [--kind=auto]",
         meaning="Makes codes of pictures, texts or both searchable; several folders of one model are joined. "
         "Needs the extra search.",
         flags=(
-            Flag("out", "", "folder of the index"),
+            Flag(
+                "out",
+                "",
+                "folder of the index, or where ClickHouse is: clickhouse://HOST/DATABASE or chdb://FOLDER",
+            ),
             Flag("kind", "auto", "flat (exact), multihash, hnsw, or auto, which goes by the number of items"),
             Flag("parameters", "", "of the kind, such as M=32,efConstruction=80,efSearch=128"),
         ),
@@ -124,7 +128,7 @@ COMMANDS = {
     "search": Command(
         usage="search MODEL INDEX [WORD ... | --picture=FILE | --text=FILE] [--find=images] [--count=10]",
         meaning="Finds pictures or texts by words, by a picture, or by each line of a file. INDEX may be a "
-        "folder of codes, too. Needs the extra search.",
+        "folder of codes or the URI of an engine, too. Needs the extra search.",
         flags=(
             Flag("picture", "", "picture file to search by; -: standard input"),
             Flag("text", "", "file of a query on each line; -: standard input"),

@@ -1,11 +1,14 @@
 """index: codes of a collection to something that is searched fast."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from gch.commands.catalog import Call
 from gch.errors import SettingError
-from gch.search.codes_folder import open_codes
+from gch.progress import Progress
+from gch.search.codes_folder import Codes, open_codes
+from gch.search.engine.address import is_engine
 from gch.search.index_build import build_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS
 from gch.search.index_note import PartNote
@@ -15,7 +18,8 @@ def run(call: Call) -> None:
     """Builds an index.
 
     Args:
-      call: words are folders of codes; options are `out`, `kind` and `parameters`.
+      call: words are folders of codes; options are `out`, a folder or the URI of an engine, `kind` and
+        `parameters`.
 
     Raises:
       DataError: a folder holds no codes, or they are of different models.
@@ -27,9 +31,33 @@ def run(call: Call) -> None:
         raise SettingError("index: no codes given; expected folders that `encode` wrote")
     if not call.options["out"]:
         raise SettingError("index: out is missing; expected --out=FOLDER")
-    parameters, out = _parameters(call.options["parameters"]), Path(call.options["out"])
+    parameters, out = _parameters(call.options["parameters"]), call.options["out"]
+    sources = [open_codes(Path(word)) for word in call.words]
+    if is_engine(out):
+        if kind != AUTO or parameters:
+            raise SettingError(f"index: kind and parameters are of FAISS; {out} has none")
+        _load(sources, out)
+    else:
+        _build(sources, Path(out), kind, parameters)
+
+
+def _load(sources: Sequence[Codes], uri: str) -> None:
+    from gch.search.engine.loading import load_into_engine  # its client is an extra
+
+    progress, total, loaded = Progress("codes"), sum(len(codes.codes) for codes in sources), 0
+
+    def count(items: int) -> None:
+        nonlocal loaded
+        loaded += items
+        progress(loaded, total)
+
+    for done in load_into_engine(sources, uri, count):
+        print(f"{done.items:,} {done.modality}s in {uri}, {done.new:,} of them new")
+
+
+def _build(sources: Sequence[Codes], out: Path, kind: str, parameters: dict[str, int]) -> None:
     start = time.perf_counter()
-    note = build_index([open_codes(Path(word)) for word in call.words], out, kind, parameters)
+    note = build_index(sources, out, kind, parameters)
     seconds = time.perf_counter() - start
     for modality, part in note.parts.items():
         print(f"{part.items:,} {modality}s: {_told(part, kind)}")

@@ -51,7 +51,7 @@ def run(call: Call) -> None:
     options, (model, folder) = call.options, call.words[:2]
     _check(options)
     queries = _queries(call.words[2:], options["text"], options["picture"])
-    note, index = read_model_note(Path(model)), open_index(Path(folder))
+    note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
     find = options["find"] or _default_find(index, "texts" if queries.picture else "images")
     decoded = _decoded(queries.picture, note) if queries.picture else None

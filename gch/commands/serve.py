@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gch.commands.catalog import Call
 from gch.errors import RunError, SettingError
+from gch.search.engine.address import is_engine
 from gch.serve.limits import Limits
 
 _NEEDED = ("fastapi", "uvicorn")
@@ -26,7 +27,7 @@ def run(call: Call) -> None:
     """
     if len(call.words) != 2:
         raise SettingError(f"serve: {len(call.words)} folders given; expected two, MODEL and INDEX")
-    model, index = map(Path, call.words)
+    model, index = Path(call.words[0]), call.words[1]
     host, port, limits = call.options["host"], call.options["port"], _limits(call.options)
     if not 0 <= port < 2**16:
         raise SettingError(f"--port={port}: expected 0 to 65535; 0 takes any that is free")
@@ -41,10 +42,10 @@ def run(call: Call) -> None:
         if not is_local(host):
             told = "anybody who reaches this address can search and see the collection: there is no password"
             print(f"serve: {told}", file=sys.stderr, flush=True)
-        serve(searcher, limits, taken, host, (model, index))
+        serve(searcher, limits, taken, host, (model,) if is_engine(index) else (model, Path(index)))
 
 
-def _searcher(model: Path, index: Path):
+def _searcher(model: Path, index: str):
     from gch.search.exported import ExportedModel
     from gch.search.index import open_index
     from gch.search.query import Searcher

@@ -4,15 +4,20 @@ import bisect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gch.errors import DataError
 from gch.search import codes_folder
+from gch.search.engine.address import is_engine
 from gch.search.found import Found, picture_inside
 from gch.search.index_kinds import faiss_search, flat_search, read
 from gch.search.index_note import NOTE, PartNote, Source, read_note
 from gch.search.items import Items
+
+if TYPE_CHECKING:
+    from gch.search.engine.index import EngineIndex
 
 EXPECTED = "expected a folder that `index` or `encode` wrote"
 
@@ -107,13 +112,21 @@ class Index:
         self.bits, self.model, self.parts = bits, model, dict(parts)
 
 
-def open_index(path: Path) -> Index:
+def open_index(path: str | Path) -> "Index | EngineIndex":
     """Opens an index; a folder of codes counts as a flat one.
+
+    Args:
+      path: the folder, or the URI of an engine, see `gch.search.engine.address`.
 
     Raises:
       DataError: there is none, or it is damaged.
-      RunError: FAISS is not installed.
+      RunError: FAISS or the engine's client is not installed, or the engine cannot be reached.
+      SettingError: the URI is none.
     """
+    if is_engine(path):
+        from gch.search.engine.index import open_engine  # its client is an extra
+
+        return open_engine(str(path))
     path = Path(path)
     if not (path / NOTE).is_file():
         return _open_codes(path)
