@@ -1,0 +1,244 @@
+"""Searching by words, pictures and items, in the terminal."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exporting import NOTE, save_small_model
+from PIL import Image
+
+from gch.errors import DataError, SettingError
+from gch.search.exported import ExportedModel
+from gch.search.index import open_index
+from gch.search.query import Searcher
+
+pytest.importorskip("faiss")
+TEXTS = ["cat", "the cat face", "red sea", "sea", "ice cream"]
+PICTURES = 6
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a model, codes of pictures and of texts, and an index of both."""
+    from gch.cli import main
+
+    folder = tmp_path_factory.mktemp("place")
+    save_small_model(folder / "model")
+    (folder / "pictures").mkdir()
+    random = np.random.default_rng(0)
+    for number in range(PICTURES):
+        pixels = np.full((20, 40 + number, 3), random.integers(0, 256, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "pictures" / f"{number}.png")
+    (folder / "texts.txt").write_text("\n".join(TEXTS))
+    setting = Path(__file__).parent.parent / "setting.py"
+    for words in (
+        ["encode", "model", "--images=pictures", "--out=images"],
+        ["encode", "model", "--texts=texts.txt", "--out=texts"],
+        ["index", "images", "texts", "--out=both"],
+    ):
+        put = [
+            "=".join([*word.split("=")[:-1], str(folder / word.split("=")[-1])]) if number else word
+            for number, word in enumerate(words)
+        ]
+        assert main(["main_itpair.py", *put], setting) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def searcher(place):
+    return Searcher(ExportedModel(place / "model"), open_index(place / "both"))
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    def give(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    return give
+
+
+def expected(searcher: Searcher, code: np.ndarray, modality: str, count: int) -> list[tuple[int, int]]:
+    """Rows and distances by hand."""
+    part = searcher.index.parts[modality]
+    away = [int(np.bitwise_count(part.code(row) ^ code).sum()) for row in range(len(part))]
+    return sorted(
+        ((row, distance) for row, distance in enumerate(away)), key=lambda one: one[::-1][:1] + one
+    )[:count]
+
+
+@pytest.mark.parametrize("find", ["images", "texts"])
+def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
+    modality = find[:-1]
+    text = searcher.model.encode_texts(["the cat face"]).codes[0]
+    (hits,) = searcher.by_texts(["the cat face"], find, 4)
+    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, text, modality, 4)
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+    content = (place / "pictures" / "3.png").read_bytes()
+    (hits,) = searcher.by_pictures([(content, "mine")], find, 4)
+    picture = searcher.index.parts["image"].code(3)
+    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, picture, modality, 4)
+    assert searcher.by_row("image", 3, find, 4) == hits
+
+
+def test_an_item_finds_itself(searcher):
+    assert searcher.by_row("text", 1, "texts", 5)[0][1:] == (0, 1, "text", "2", "the cat face")
+    assert searcher.by_row("image", 2, "images", 1)[0].distance == 0
+
+
+def test_many_queries_are_answered_in_their_order(searcher):
+    alone = [searcher.by_texts([text], "images", 3)[0] for text in TEXTS]
+    assert searcher.by_texts(TEXTS, "images", 3) == alone
+    assert searcher.by_texts([], "images", 3) == []
+
+
+def test_fewer_items_than_asked_for_are_all_found(searcher):
+    assert len(searcher.by_texts(["cat"], "images", 1000)[0]) == PICTURES
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda one: one.by_texts(["cat"], "images", 0), SettingError, "count is 0; expected 1 to 1000"),
+        (lambda one: one.by_texts(["cat"], "images", 1001), SettingError, "count is 1001"),
+        (lambda one: one.by_texts(["cat"], "sounds", 1), SettingError, "find is 'sounds'"),
+        (
+            lambda one: one.by_texts(["cat", "xyzzy"], "images", 1),
+            DataError,
+            "^text 'xyzzy': no word that the",
+        ),
+        (
+            lambda one: one.by_row("image", PICTURES, "images", 1),
+            DataError,
+            "no image 6; the index holds 6 im",
+        ),
+        (lambda one: one.by_row("image", -1, "images", 1), DataError, "no image -1"),
+        (lambda one: one.by_pictures([(b"no", "mine")], "images", 1), DataError, "mine: no picture"),
+    ],
+)
+def test_wrong_questions_are_refused(searcher, ask, error, message):
+    with pytest.raises(error, match=message):
+        ask(searcher)
+
+
+def test_an_index_of_another_model_is_refused(place, tmp_path):
+    save_small_model(tmp_path / "other", digest="2" * 64)
+    with pytest.raises(DataError, match="16 bits by the model 111111111111, the model given is 222222222222"):
+        Searcher(ExportedModel(tmp_path / "other"), open_index(place / "both"))
+
+
+def test_the_terminal_shows_rank_distance_id_and_text(command, place, searcher):
+    status, output, error = command("search", place / "model", place / "both", "Cat", "face", "--count=3")
+    assert (status, error) == (0, "")
+    hits = searcher.by_texts(["Cat face"], "images", 3)[0]
+    lines = [f"{hit.rank:4}  {hit.distance:8}  {hit.id}" for hit in hits]
+    assert output.splitlines() == ["rank  distance  id", *lines]
+    picture = f"--picture={place / 'pictures' / '1.png'}"
+    status, output, _ = command("search", place / "model", place / "both", picture, "--count=1")
+    (hit,) = searcher.by_row("image", 1, "texts", 1)
+    assert output.splitlines() == [
+        "rank  distance  id  text",
+        f"   1  {hit.distance:8}  {hit.id}  {hit.text}",
+    ]
+
+
+def test_json_tells_the_same(command, place, searcher, stdin):
+    stdin(b"cat\n\nred sea\n")
+    status, output, _ = command(
+        "search", place / "model", place / "both", "--text=-", "--json", "--count=2", "--find=images"
+    )
+    assert status == 0
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [answer["query"] for answer in answers] == ["cat", "red sea"]
+    hits = searcher.by_texts(["cat", "red sea"], "images", 2)
+    root = (place / "pictures").resolve()
+    for answer, found in zip(answers, hits, strict=True):
+        assert (answer["find"], answer["bits"]) == ("images", NOTE.bits)
+        assert answer["results"] == [
+            {"rank": hit.rank, "distance": hit.distance, "id": hit.id, "path": str(root / hit.id)}
+            for hit in found
+        ]
+
+
+def test_a_picture_may_come_from_standard_input(command, place, stdin, searcher):
+    stdin((place / "pictures" / "2.png").read_bytes())
+    status, output, _ = command(
+        "search", place / "model", place / "both", "--picture=-", "--find=images", "--json"
+    )
+    assert status == 0
+    answer = json.loads(output)
+    assert answer["query"] == "-"
+    assert answer["results"][0]["id"] == searcher.by_row("image", 2, "images", 1)[0].id
+    assert answer["results"][0]["distance"] == 0
+
+
+def test_a_folder_of_codes_is_searched_as_it_is(command, place):
+    for folder in ("images", "texts"):
+        status, output, _ = command("search", place / "model", place / folder, "cat", "--json")
+        assert status == 0
+        assert json.loads(output)["find"] == folder
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["MODEL"], 2, "expected MODEL INDEX and what to search by"),
+        (["MODEL", "BOTH"], 2, "expected one of words after MODEL and INDEX"),
+        (["MODEL", "BOTH", "cat", "--text=-"], 2, "expected one of words"),
+        (["MODEL", "BOTH", "cat", "--find=sounds"], 2, "--find=sounds: expected one of images, texts"),
+        (["MODEL", "BOTH", "cat", "--count=0"], 2, "--count=0: expected 1 to 1000"),
+        (["MODEL", "BOTH", "xyzzy"], 1, "'xyzzy': no word that the model knows"),
+        (["MODEL", "BOTH", "--picture=/no/such.png"], 1, "/no/such.png"),
+        (["MODEL", "BOTH", "--text=/no/such.txt"], 1, "/no/such.txt: cannot be read"),
+        (["MODEL", "PLACE", "cat"], 1, "no index.json or codes.json in it"),
+        (["BOTH", "MODEL", "cat"], 1, "no saved_model.pb"),
+        (["MODEL", "IMAGES", "cat", "--find=texts"], 1, "the index holds no texts; expected to find images"),
+        (["MODEL", "ftp://x", "cat"], 1, "expected clickhouse://"),
+    ],
+)
+def test_wrong_calls_are_refused(command, place, words, status, message):
+    for name in ("MODEL", "BOTH", "IMAGES"):
+        words = [word.replace(name, str(place / name.lower())) for word in words]
+    words = [word.replace("PLACE", str(place)) for word in words]
+    found, _, error = command("search", *words)
+    assert message in error
+    assert found in (status, 2)
+    assert "Traceback" not in error
+
+
+def test_queries_that_are_no_text_are_refused(command, place, stdin):
+    for content, message in ((b"\xff\n", "not UTF-8"), (b" \n", "empty; expected a query on each line")):
+        stdin(content)
+        status, _, error = command("search", place / "model", place / "both", "--text=-")
+        assert status == 1
+        assert message in error
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(place):
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    words = [
+        "main_itpair.py",
+        "search",
+        str(place / "model"),
+        str(place / "both"),
+        "--text=-",
+        "--count=1000",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    process.stdin.write(b"cat\n" * 20_000)  # more than a pipe holds of answers
+    process.stdin.close()
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=100) == 0
