@@ -48,7 +48,7 @@ def test_a_run_keeps_to_its_backbone(settings, tmp_path):
 
 def test_testing_needs_a_checkpoint(settings, tmp_path):
     with pytest.raises(RunError, match="no checkpoint to test"):
-        RunFolder(tmp_path / "run").open(settings(), "data")
+        RunFolder(tmp_path / "run").open(settings(phase="test"), "data")
     assert not (tmp_path / "run").exists()
 
 
