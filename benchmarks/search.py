@@ -10,7 +10,8 @@ An item is found rightly when it is not farther than the exact last one of as ma
 tie, and which of the tied ones is given is a matter of taste. Recall is the share of these among the results.
 
 Each way runs in a process of its own. Memory is what the process holds more when the index is there than
-before, beside the codes themselves; numpy and flat scan the codes as they are. Queries are put in batches of
+before, beside the codes themselves; numpy and flat scan the codes as they are, the others hold each distinct
+code once. Queries are put in batches of
 `BATCH`, as for stdin or a busy server, and one after the other in the column `ms alone`.
 
     python benchmarks/search.py                                   # 1 million codes
@@ -30,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gch.search.equal_codes import group_equal
 from gch.search.index_kinds import build, complete, faiss_search, flat_search, load_faiss
 
 BITS = 64
@@ -43,12 +45,14 @@ SECONDS = 8.0  # for each measurement of speed, at most
 WAYS = {
     "numpy": ("numpy", {}),
     "flat": ("flat", {}),
-    "hash b=16 nflip=2": ("hash", {"b": 16, "nflip": 2}),
-    "multihash 4 x 16, nflip=1": ("multihash", {"nflip": 1}),
-    "multihash 4 x 16, nflip=2": ("multihash", {}),
+    "hash b=12, nflip=3": ("hash", {"b": 12, "nflip": 3}),
+    "hash b=16, nflip=4": ("hash", {"b": 16, "nflip": 4}),
+    "hash b=20, nflip=4": ("hash", {"b": 20, "nflip": 4}),
+    "multihash 4 x 16, nflip=1": ("multihash", {"nhash": 4, "b": 16, "nflip": 1}),
+    "multihash 2 x 24, nflip=2": ("multihash", {"nhash": 2, "b": 24, "nflip": 2}),
     "hnsw M=16, 40, 64": ("hnsw", {"M": 16, "efConstruction": 40, "efSearch": 64}),
-    "hnsw M=32, 80, 128": ("hnsw", {}),
-    "hnsw M=32, 80, 512": ("hnsw", {"efSearch": 512}),
+    "hnsw M=32, 80, 128": ("hnsw", {"M": 32, "efConstruction": 80, "efSearch": 128}),
+    "hnsw M=32, 80, 512": ("hnsw", {"M": 32, "efConstruction": 80, "efSearch": 512}),
 }
 
 
@@ -104,7 +108,7 @@ def measure(name: str, codes: np.ndarray, queries: dict[str, np.ndarray], pipe) 
     kind, given = WAYS[name]
     faiss = load_faiss()
     before, start = resident(), time.perf_counter()
-    search = prepared(faiss, kind, given, codes)
+    search = prepared(kind, given, codes)
     built = time.perf_counter() - start
     figures = {"build s": built, "MB": max(0.0, resident() - before) / 1e6}
     found = {}
@@ -123,19 +127,14 @@ def measure(name: str, codes: np.ndarray, queries: dict[str, np.ndarray], pipe) 
     pipe.send((figures, {key: np.concatenate(parts) for key, parts in found.items()}))
 
 
-def prepared(faiss, kind: str, given: dict[str, int], codes: np.ndarray) -> Callable:
+def prepared(kind: str, given: dict[str, int], codes: np.ndarray) -> Callable:
     """What finds the nearest codes."""
     if kind == "numpy":
         return numpy_search(codes)
     if kind == "flat":
         return flat_search(codes)
-    if kind == "hash":
-        index = faiss.IndexBinaryHash(BITS, given["b"])
-        index.nflip = given["nflip"]
-        index.add(codes)
-    else:
-        index = build(kind, complete(kind, given, BITS), codes)
-    return faiss_search(index)
+    equal = group_equal(codes)
+    return faiss_search(build(kind, complete(kind, given, BITS), codes[equal.distinct]), equal)
 
 
 def rate(search: Callable, queries: np.ndarray, size: int) -> float:

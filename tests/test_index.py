@@ -85,7 +85,7 @@ def test_distances_by_hand(tmp_path):
     assert found.distances.tolist() == [[0, 1, 4, 4]]
 
 
-@pytest.mark.parametrize("kind", ["multihash", "hnsw"])
+@pytest.mark.parametrize("kind", ["hash", "multihash", "hnsw"])
 def test_other_kinds_find_nearly_all_before_and_after_saving(tmp_path, kind):
     codes, queries = clustered(5000), clustered(50, seed=1)
     build_index([saved(tmp_path / "c", codes)], tmp_path / "i", kind)
@@ -98,13 +98,26 @@ def test_other_kinds_find_nearly_all_before_and_after_saving(tmp_path, kind):
     for query, rows, away in zip(queries, *found, strict=True):
         held = rows >= 0
         assert held[:3].all()
+        assert len(set(rows[held])) == held.sum()
         assert (away[~held] == -1).all()
         np.testing.assert_array_equal(np.bitwise_count(codes[rows[held]] ^ query).sum(axis=1), away[held])
 
 
+def test_a_graph_finds_all_of_many_equal_codes(tmp_path):
+    """One over the items themselves links equals to equals, and finds few of the others."""
+    codes, queries = clustered(20, seed=3)[np.arange(4000) % 20], clustered(30, seed=1)
+    build_index([saved(tmp_path / "c", codes)], tmp_path / "i", "hnsw")
+    found = open_index(tmp_path / "i").parts["image"].search(queries, 300)
+    np.testing.assert_array_equal(found.distances, exact(codes, queries, 300)[1])
+
+
 @pytest.mark.parametrize(
     ("kind", "few", "many"),
-    [("hnsw", {"M": 2, "efConstruction": 2, "efSearch": 1}, {}), ("multihash", {"nflip": 0}, {"nflip": 3})],
+    [
+        ("hnsw", {"M": 2, "efConstruction": 2, "efSearch": 1}, {}),
+        ("hash", {"nflip": 0}, {}),
+        ("multihash", {"nflip": 0}, {"nflip": 3}),
+    ],
 )
 def test_parameters_are_saved_with_the_index(tmp_path, kind, few, many):
     codes = np.random.default_rng(0).integers(0, 256, (3000, 8), np.uint8)
@@ -168,19 +181,26 @@ def test_auto_goes_by_the_number_of_items():
         ("hnsw", {"m": 3}, "hnsw has no parameter 'm'; expected M, efConstruction, efSearch"),
         ("flat", {"M": 3}, "flat has no parameter 'M'; expected none"),
         ("hnsw", {"M": 1}, "M is 1; expected 2 to 512"),
-        ("multihash", {"nhash": 8, "b": 16}, "8 tables of 16 bits; expected 64 bits in all at most"),
+        (
+            "multihash",
+            {"nhash": 8, "b": 16},
+            "b is 16; expected, for 8 tables of 16 bits, 64 bits in all at most",
+        ),
         ("multihash", {"b": 2, "nflip": 3}, "nflip is 3; expected b = 2 at most"),
     ],
 )
 def test_wrong_parameters_are_named(kind, given, message):
     with pytest.raises(SettingError, match=message):
         complete(kind, given, BITS)
-    with pytest.raises(SettingError, match="kind is 'ivf'; expected one of auto, flat, multihash, hnsw"):
+    with pytest.raises(
+        SettingError, match="kind is 'ivf'; expected one of auto, flat, hash, multihash, hnsw"
+    ):
         choose("ivf", 3)
 
 
 def test_tables_of_short_codes_share_their_bits():
     assert complete("multihash", {}, 16) == {"nhash": 4, "b": 4, "nflip": 2}
+    assert complete("hash", {}, 8) == {"b": 8, "nflip": 3}
 
 
 def test_an_index_of_other_codes_is_not_overwritten(tmp_path):
@@ -227,6 +247,7 @@ def test_no_codes_are_no_index(tmp_path):
         ("image.codes", lambda path: path.write_bytes(b"short"), "5 bytes, expected 500 codes of 8"),
         ("image.codes", Path.unlink, "cannot be read"),
         ("image.items", lambda path: path.write_bytes(b"{}\n"), "1 lines, expected 500 items"),
+        ("image.equal", Path.unlink, "0 bytes, expected .* build the index again"),
         ("image.faiss", Path.unlink, "0 bytes, expected .* build the index again"),
         ("image.faiss", lambda path: path.write_bytes(path.read_bytes()[:-9]), "build the index again"),
         ("image.faiss", lambda path: path.write_bytes(b"x" * path.stat().st_size), "FAISS cannot read it"),
@@ -267,7 +288,7 @@ def test_many_threads_search_at_once(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
     codes, queries = clustered(2000), clustered(64, 1)
-    for kind in ("flat", "hnsw", "multihash"):
+    for kind in ("flat", "hash", "hnsw", "multihash"):
         build_index([saved(tmp_path / f"c{kind}", codes)], tmp_path / kind, kind)
         part = open_index(tmp_path / kind).parts["image"]
         together = part.search(queries, 5).distances

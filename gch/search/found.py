@@ -18,6 +18,16 @@ class Found(NamedTuple):
     distances: np.ndarray
 
 
+def in_order(found: Found) -> Found:
+    """Results in the order of distance, then row; -1 where there are fewer, at the end."""
+    missing = found.rows < 0
+    distances = np.where(missing, np.iinfo(np.int32).max, found.distances)
+    order = np.lexsort((found.rows, distances), axis=-1)
+    rows = np.take_along_axis(found.rows, order, axis=-1)
+    distances = np.take_along_axis(distances, order, axis=-1)
+    return Found(np.where(rows < 0, -1, rows), np.where(rows < 0, -1, distances))
+
+
 def picture_inside(root: str, identity: str) -> Path:
     """The absolute path of a picture.
 

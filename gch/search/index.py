@@ -11,7 +11,8 @@ import numpy as np
 from gch.errors import DataError
 from gch.search import codes_folder
 from gch.search.engine.address import is_engine
-from gch.search.found import Found, picture_inside
+from gch.search.equal_codes import read_equal
+from gch.search.found import Found, in_order, picture_inside
 from gch.search.index_kinds import faiss_search, flat_search, read
 from gch.search.index_note import NOTE, PartNote, Source, read_note
 from gch.search.items import Items
@@ -71,7 +72,7 @@ class IndexPart:
         distances = np.full((len(codes), count), -1, np.int32)
         places = min(count, len(self))
         if places and len(codes):
-            found = _ordered(self._search(np.ascontiguousarray(codes), places))
+            found = in_order(self._search(np.ascontiguousarray(codes), places))
             rows[:, :places], distances[:, :places] = found
         return Found(rows, distances)
 
@@ -180,15 +181,6 @@ def _open_part(path: Path, modality: str, note: PartNote, bits: int) -> IndexPar
         size = file.stat().st_size if file.is_file() else 0
         if size != note.faiss_bytes:
             raise DataError(f"{file}: {size} bytes, expected {note.faiss_bytes}; build the index again")
-        search = faiss_search(read(file, note.kind, note.parameters, note.items, bits))
+        equal = read_equal(path / f"{modality}.equal", note.items, note.distinct)
+        search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal)
     return IndexPart(modality, note.kind, codes, items, note.sources, search)
-
-
-def _ordered(found: Found) -> Found:
-    """Results in the order of distance, then row; where there is none, -1 at the end."""
-    missing = found.rows < 0
-    distances = np.where(missing, np.iinfo(np.int32).max, found.distances)
-    order = np.lexsort((found.rows, distances), axis=-1)
-    rows = np.take_along_axis(found.rows, order, axis=-1)
-    distances = np.take_along_axis(distances, order, axis=-1)
-    return Found(np.where(rows < 0, -1, rows), np.where(rows < 0, -1, distances))

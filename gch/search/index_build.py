@@ -12,6 +12,7 @@ import numpy as np
 
 from gch.errors import DataError, RunError
 from gch.search.codes_folder import MODALITIES, Codes
+from gch.search.equal_codes import group_equal, write_equal
 from gch.search.index import read_codes_file
 from gch.search.index_kinds import AUTO, build, choose, complete, load_faiss
 from gch.search.index_note import NOTE, IndexNote, PartNote, Source, note_value, read_note
@@ -155,17 +156,19 @@ def _build_part(
         parameters=parameters,
         digest=digest,
         faiss_bytes=0,
+        distinct=0,
         sources=tuple(Source(codes.root, len(codes.codes)) for codes in sources),
     )
     if kind == "flat":
         return note
     codes = read_codes_file(folder / f"{modality}.codes", note.items, sources[0].bits)
-    file = folder / f"{modality}.faiss"
+    equal, file = group_equal(codes), folder / f"{modality}.faiss"
+    write_equal(folder / f"{modality}.equal", equal)
     try:
-        load_faiss().write_index_binary(build(kind, parameters, codes), str(file))
+        load_faiss().write_index_binary(build(kind, parameters, codes[equal.distinct]), str(file))
     except RuntimeError as error:  # the message is a trace of C++
         raise RunError(f"{folder}: FAISS cannot build or write the index, out of memory or disk") from error
-    return PartNote(**vars(note) | {"faiss_bytes": file.stat().st_size})
+    return PartNote(**vars(note) | {"faiss_bytes": file.stat().st_size, "distinct": len(equal.distinct)})
 
 
 def _sync(folder: Path) -> None:

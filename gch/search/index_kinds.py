@@ -3,8 +3,11 @@
 | kind      | finds                | parameters                                                           |
 |-----------|----------------------|----------------------------------------------------------------------|
 | flat      | the nearest, exactly |                                                                      |
-| multihash | most of them         | nhash tables of b bits each; buckets up to nflip bits away are read  |
-| hnsw      | most of them         | M links an item; efConstruction, efSearch candidates kept on the way |
+| hash      | most of them         | a table of the first b bits; buckets up to nflip bits away are read  |
+| multihash | most of them         | nhash tables of b bits each, read in the same way                    |
+| hnsw      | most of them         | M links a code; efConstruction, efSearch candidates kept on the way  |
+
+All but flat hold every distinct code once, see `gch.search.equal_codes`.
 """
 
 import dataclasses
@@ -15,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from gch.errors import DataError, RunError, SettingError
-from gch.search.found import Found
+from gch.search.equal_codes import EqualCodes, all_of
+from gch.search.found import Found, in_order
 
 AUTO = "auto"
-FLAT_ITEMS = 50_000_000
+FLAT_ITEMS = 10_000_000
 NEEDED = "FAISS is not installed; expected pip install -e '.[search]'"
 _PLACES = 2**22  # for results of queries that are compared together: FAISS keeps K + 1 lists of each
 
@@ -36,6 +40,7 @@ class Kind:
 
 KINDS = {
     "flat": Kind({}),
+    "hash": Kind({"b": 12, "nflip": 3}, "IndexBinaryHash"),
     "multihash": Kind({"nhash": 4, "b": 16, "nflip": 2}, "IndexBinaryMultiHash"),
     "hnsw": Kind({"M": 32, "efConstruction": 80, "efSearch": 128}, "IndexBinaryHNSW"),
 }
@@ -67,7 +72,7 @@ def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
     Args:
       kind: one of `KINDS`.
       given: those that are not to be the defaults.
-      bits: length of a code K, that tables share: b is cut to K / nhash where it is not given.
+      bits: length of a code K, which the tables share: where b is not given it is cut to that.
 
     Raises:
       SettingError: the kind has no such parameter, or it is out of range.
@@ -80,12 +85,13 @@ def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
         if not low <= value <= high:
             raise SettingError(f"{name} is {value}; expected {low} to {high}")
     found = dict(defaults) | dict(given)
-    if kind == "multihash":
+    if "b" in found:
+        tables = found.get("nhash", 1)
         if "b" not in given:
-            found["b"] = max(1, min(found["b"], bits // found["nhash"]))
-        if found["nhash"] * found["b"] > bits:
-            told = f"{found['nhash']} tables of {found['b']} bits"
-            raise SettingError(f"nhash and b are for {told}; expected {bits} bits in all at most")
+            found["b"] = max(1, min(found["b"], bits // tables))
+        if tables * found["b"] > bits:
+            told = f"{tables} tables of {found['b']} bits, {bits} bits in all at most"
+            raise SettingError(f"b is {found['b']}; expected, for {told.replace('1 tables', '1 table')}")
         if found["nflip"] > found["b"]:
             raise SettingError(f"nflip is {found['nflip']}; expected b = {found['b']} at most")
     return found
@@ -110,12 +116,14 @@ def build(kind: str, parameters: Mapping[str, int], codes: np.ndarray):
     Args:
       kind: one that has a class in FAISS.
       parameters: all of the kind.
-      codes: uint8 (N, K / 8).
+      codes: uint8 (U, K / 8), all different.
     """
     faiss, bits = load_faiss(), 8 * codes.shape[1]
     if kind == "hnsw":
         index = faiss.IndexBinaryHNSW(bits, parameters["M"])
         index.hnsw.efConstruction = parameters["efConstruction"]
+    elif kind == "hash":
+        index = faiss.IndexBinaryHash(bits, parameters["b"])
     else:
         index = faiss.IndexBinaryMultiHash(bits, parameters["nhash"], parameters["b"])
     set_search(index, kind, parameters)
@@ -131,7 +139,7 @@ def set_search(index, kind: str, parameters: Mapping[str, int]) -> None:
         index.nflip = parameters["nflip"]
 
 
-def read(path: Path, kind: str, parameters: Mapping[str, int], items: int, bits: int):
+def read(path: Path, kind: str, parameters: Mapping[str, int], distinct: int, bits: int):
     """FAISS's index in a file.
 
     Raises:
@@ -143,10 +151,10 @@ def read(path: Path, kind: str, parameters: Mapping[str, int], items: int, bits:
     except (RuntimeError, MemoryError) as error:  # the message is a trace of C++
         raise DataError(f"{path}: damaged, FAISS cannot read it; build the index again") from error
     found = type(index).__name__, index.d, index.ntotal
-    if found != (KINDS[kind].faiss_class, bits, items):
+    if found != (KINDS[kind].faiss_class, bits, distinct):
         raise DataError(
             f"{path}: holds {found[0]} of {found[2]} codes of {found[1]} bits; expected "
-            f"{KINDS[kind].faiss_class} of {items} of {bits}; build the index again"
+            f"{KINDS[kind].faiss_class} of {distinct} of {bits}; build the index again"
         )
     set_search(index, kind, parameters)
     return index
@@ -177,15 +185,21 @@ def flat_search(codes: np.ndarray) -> Callable[[np.ndarray, int], Found]:
     return search
 
 
-def faiss_search(index) -> Callable[[np.ndarray, int], Found]:
-    """Searches an index of FAISS; which of several items of equal distance are found is not defined.
+def faiss_search(index, equal: EqualCodes) -> Callable[[np.ndarray, int], Found]:
+    """Searches an index of FAISS.
+
+    Which of several items of the largest distance are found is not defined.
+
+    Args:
+      index: of the distinct codes.
+      equal: rows by code.
 
     Returns:
       A function of queries, uint8 (Q, K / 8), and count, at most N.
     """
 
     def search(queries: np.ndarray, count: int) -> Found:
-        distances, rows = index.search(queries, count)
-        return Found(rows, distances)
+        distances, codes = index.search(queries, min(count, index.ntotal))
+        return all_of(equal, in_order(Found(codes, distances)), count)
 
     return search

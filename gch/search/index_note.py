@@ -3,7 +3,8 @@
 index.json     bits, model, and of each modality kind, parameters, number of items and where they are from
 image.codes    packed codes, K / 8 bytes an item; with image.items they are as `encode` writes them
 image.items    an item a line
-image.faiss    FAISS's index of these codes; a flat index has none
+image.faiss    FAISS's index of the distinct codes, and
+image.equal    the rows of each, see `gch.search.equal_codes`; a flat index has neither
 text.codes ... the same of texts
 """
 
@@ -38,6 +39,7 @@ class PartNote:
     parameters: all of the kind.
     digest: of codes and items.
     faiss_bytes: length of FAISS's file; 0 where there is none.
+    distinct: number of distinct codes in it.
     sources: in the order of rows.
     """
 
@@ -45,6 +47,7 @@ class PartNote:
     parameters: dict[str, int]
     digest: str
     faiss_bytes: int
+    distinct: int
     sources: tuple[Source, ...]
 
     @property
@@ -98,7 +101,12 @@ def read_note(folder: Path) -> IndexNote:
 def _part(value: dict, bits: int) -> PartNote:
     sources = tuple(Source(**source) for source in value.pop("sources"))
     part = PartNote(**value, sources=sources)
-    numbers = (part.faiss_bytes, *(source.items for source in sources), *part.parameters.values())
+    numbers = (
+        part.faiss_bytes,
+        part.distinct,
+        *(source.items for source in sources),
+        *part.parameters.values(),
+    )
     if not all(isinstance(number, int) and number >= 0 for number in numbers):
         raise ValueError("a number is none")
     if not all(isinstance(source.root, str) for source in sources):
