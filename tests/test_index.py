@@ -171,7 +171,7 @@ def test_codes_of_different_models_are_not_mixed(tmp_path, change, message):
 
 def test_auto_goes_by_the_number_of_items():
     assert choose(AUTO, FLAT_ITEMS) == "flat"
-    assert choose(AUTO, FLAT_ITEMS + 1) == "hnsw"
+    assert choose(AUTO, FLAT_ITEMS + 1) == "hash"
     assert choose("multihash", 1) == "multihash"
 
 
@@ -199,8 +199,8 @@ def test_wrong_parameters_are_named(kind, given, message):
 
 
 def test_tables_of_short_codes_share_their_bits():
-    assert complete("multihash", {}, 16) == {"nhash": 4, "b": 4, "nflip": 2}
-    assert complete("hash", {}, 8) == {"b": 8, "nflip": 3}
+    assert complete("multihash", {}, 16) == {"nhash": 4, "b": 4, "nflip": 1}
+    assert complete("hash", {}, 8) == {"b": 8, "nflip": 4}
 
 
 def test_an_index_of_other_codes_is_not_overwritten(tmp_path):
@@ -302,7 +302,7 @@ def test_the_command_tells_what_it_built_and_why(command, tmp_path):
     saved(tmp_path / "t", clustered(30), modality="text")
     status, output, error = command("index", tmp_path / "a", tmp_path / "t", f"--out={tmp_path / 'i'}")
     assert (status, error) == (0, "")
-    assert f"40 images: flat index, exact (auto: flat up to {FLAT_ITEMS:,}, hnsw above)\n" in output
+    assert f"40 images: flat index, exact (auto: flat up to {FLAT_ITEMS:,}, hash above)\n" in output
     assert "30 texts: flat index, exact" in output
     assert f"Codes of 64 bits in {tmp_path / 'i'}, 0.0 MB" in output
     status, output, _ = command(

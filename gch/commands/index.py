@@ -69,7 +69,7 @@ def _told(part: PartNote, asked: str) -> str:
     names = ", ".join(f"{name}={value}" for name, value in part.parameters.items())
     told = f"{part.kind} index" + (f", {names}" if names else ", exact")
     if asked == AUTO:
-        told += f" (auto: flat up to {FLAT_ITEMS:,}, hnsw above)"
+        told += f" (auto: flat up to {FLAT_ITEMS:,}, hash above)"
     return told
 
 

@@ -40,8 +40,8 @@ class Kind:
 
 KINDS = {
     "flat": Kind({}),
-    "hash": Kind({"b": 12, "nflip": 3}, "IndexBinaryHash"),
-    "multihash": Kind({"nhash": 4, "b": 16, "nflip": 2}, "IndexBinaryMultiHash"),
+    "hash": Kind({"b": 12, "nflip": 4}, "IndexBinaryHash"),
+    "multihash": Kind({"nhash": 4, "b": 16, "nflip": 1}, "IndexBinaryMultiHash"),
     "hnsw": Kind({"M": 32, "efConstruction": 80, "efSearch": 128}, "IndexBinaryHNSW"),
 }
 _RANGES = {"nhash": (1, 64), "b": (1, 64), "nflip": (0, 8), "M": (2, 512)} | {
@@ -53,14 +53,14 @@ def choose(kind: str, items: int) -> str:
     """The kind that is meant.
 
     Args:
-      kind: one of `KINDS`, or 'auto': flat up to `FLAT_ITEMS` items, hnsw above.
+      kind: one of `KINDS`, or 'auto': flat up to `FLAT_ITEMS` items, hash above.
       items: number of codes.
 
     Raises:
       SettingError: it is none of these.
     """
     if kind == AUTO:
-        return "flat" if items <= FLAT_ITEMS else "hnsw"
+        return "flat" if items <= FLAT_ITEMS else "hash"
     if kind not in KINDS:
         raise SettingError(f"kind is {kind!r}; expected one of {', '.join((AUTO, *KINDS))}")
     return kind
