@@ -21,12 +21,13 @@ from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
 
 
-def run_job(settings: Settings, export_to: Path | None = None) -> None:
+def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> None:
     """Does what `settings.phase` says.
 
     Args:
       settings: of the run.
       export_to: where the phase 'export' writes; `export` in the folder of the run by default.
+      lite: whether it also writes the encoders for TensorFlow Lite.
 
     Raises:
       GCHError: something that the user can mend.
@@ -57,7 +58,7 @@ def run_job(settings: Settings, export_to: Path | None = None) -> None:
 
     session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name)
     if settings.phase == "export":
-        session.export(export_to)
+        session.export(export_to, lite)
         return
     if settings.phase == "train":
         session.train()

@@ -101,11 +101,12 @@ class Session:
         print(f"Query set, weights of outer epoch {best}{warning}: {_words(figures['mAP'])}")
         print(f"Codes in {codes}, figures in {self._run.results}")
 
-    def export(self, out: Path | None) -> None:
+    def export(self, out: Path | None, lite: bool) -> None:
         """Writes the best weights as a SavedModel, with all that comes before and after the networks.
 
         Args:
           out: its folder; None: `export` in the folder of the run, where an earlier one makes way.
+          lite: whether the encoders are also written for TensorFlow Lite.
         """
         best = self._trainer.restore_best()
         place = out or self._run.path / "export"
@@ -119,6 +120,7 @@ class Session:
             known_words(self._pairs, self._run.vocabulary),
             describe(self._settings, self._pairs, self._method, self._backbone, self._run.path.name),
             replace=out is None,
+            lite=lite,
         )
         print(f"SavedModel of outer epoch {best} in {place}, {time.monotonic() - started:.0f} s")
         for line in [f"takes {', '.join(note.signatures)}", *remarks(note)]:

@@ -1,10 +1,11 @@
 """The model that `export` writes: what it takes, what it gives, and how it complains."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
-from exporting import BITS, LABELS, NOTE, SIZE, VOCABULARY, save_small_model
+from exporting import BITS, LABELS, NOTE, SIZE, VOCABULARY, save_small_model, small_networks
 from PIL import Image
 
 from gch.data.pictures import decode_picture
@@ -223,3 +224,46 @@ def test_an_export_that_is_stopped_leaves_the_earlier_model(tmp_path, monkeypatc
     monkeypatch.undo()
     save_small_model(tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("features", [0, 6])
+def test_encoders_for_tensorflow_lite_agree_with_the_model(tmp_path, features):
+    from gch.export.save import save_model
+
+    networks = small_networks(features)
+    note = dataclasses.replace(NOTE, image_size=0 if features else SIZE)
+    save_model(tmp_path / "model", networks, VOCABULARY, note, replace=False, lite=True)
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    inputs = {
+        "text": ("encode_text", "texts", np.eye(5, dtype=np.float32)),
+        "image": ("encode_image", "images", pictures(5, SIZE, SIZE)),
+    }
+    if features:
+        vectors = np.random.default_rng(0).normal(size=(5, features)).astype(np.float32)
+        inputs["image"] = ("encode_image_features", "features", vectors)
+    for name, (signature, given, items) in inputs.items():
+        expected = signatures[signature](**{given: tf.constant(items)})
+        lite = tf.lite.Interpreter(str(tmp_path / "model" / "lite" / f"{name}.tflite")).get_signature_runner()
+        for row, item in enumerate(items):
+            found = lite(**{given: item[None]})
+            np.testing.assert_allclose(found["relaxed"][0], expected["relaxed"][row], atol=0.02)
+            np.testing.assert_allclose(found["labels"][0], expected["labels"][row], atol=0.02)
+            np.testing.assert_array_equal(found["codes"], np.packbits(found["relaxed"] >= 0, axis=1))
+            assert found["codes"].dtype == np.uint8
+
+
+def test_what_tensorflow_lite_cannot_do_is_told_and_nothing_is_written(tmp_path):
+    from gch.export.save import save_model
+
+    networks, place = small_networks(), tmp_path / "model"
+    by_batch = dataclasses.replace(NOTE, encoding_batch=8)
+    with pytest.raises(RunError, match="lite: codes of this model depend on their batch"):
+        save_model(place, networks, VOCABULARY, by_batch, replace=False, lite=True)
+    encoder = networks["text"]
+    strange = tf.keras.layers.Lambda(tf.math.digamma)
+    outputs = {name: strange(output) for name, output in encoder.output.items()}
+    networks["text"] = tf.keras.Model(encoder.input, outputs)
+    with pytest.raises(RunError, match=r"cannot hold the encoder of texts, 'tf.Digamma' op is neither"):
+        save_model(place, networks, VOCABULARY, NOTE, replace=False, lite=True)
+    assert not place.exists()

@@ -88,10 +88,13 @@ COMMANDS = {
         module="gch.commands.evaluate",
     ),
     "export": Command(
-        usage="export [RUN] [--out=FOLDER] [--SETTING=VALUE ...]",
+        usage="export [RUN] [--out=FOLDER] [--lite] [--SETTING=VALUE ...]",
         meaning="Writes the best checkpoint of a run as a SavedModel, which encodes pictures and texts in "
         "any TensorFlow program. Without a run it is the one that the settings describe.",
-        flags=(Flag("out", "", "folder of the model; by default export in that of the run"),),
+        flags=(
+            Flag("out", "", "folder of the model; by default export in that of the run"),
+            Flag("lite", False, "also writes the encoders for TensorFlow Lite, with weights of 8 bits"),
+        ),
         module="gch.commands.export",
     ),
     "encode": Command(

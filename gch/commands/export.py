@@ -16,7 +16,8 @@ def run(call: Call) -> None:
 
     Args:
       call: a word is the folder of the run; without one it is the run that the settings describe. The option
-        `out` is the folder of the model, by default `export` in that of the run.
+        `out` is the folder of the model, by default `export` in that of the run; with `lite` the encoders for
+        TensorFlow Lite are in it too.
 
     Raises:
       SettingError: there is more than one word, or a setting was given that the run cannot change.
@@ -29,7 +30,7 @@ def run(call: Call) -> None:
     else:
         settings = call.load(call.given | {"phase": "export"})
     out = call.options["out"]
-    run_job(settings, export_to=Path(out) if out else None)
+    run_job(settings, export_to=Path(out) if out else None, lite=call.options["lite"])
 
 
 def _settings_of(run: Path, given: dict[str, object]) -> Settings:

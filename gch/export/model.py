@@ -45,7 +45,7 @@ class SearchModel(tf.Module):
     ):
         super().__init__(name="search_model")
         self._image, self._text, self._backbone = (
-            _Network(network) if network is not None else None for network in (image, text, backbone)
+            Network(network) if network is not None else None for network in (image, text, backbone)
         )
         self._size, self._fit, self._words = image_size, fit, words
         self._feature_size, self._vector_size = image.input_shape[-1], text.input_shape[-1]
@@ -100,23 +100,24 @@ class SearchModel(tf.Module):
 
     def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.ensure_shape(images, (None, self._size, self._size, 3))
-        return _encoded(self._image(self._backbone(images) if self._backbone else images))
+        return encoded(self._image(self._backbone(images) if self._backbone else images))
 
     def _encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _encoded(self._image(checks.vectors(features, self._feature_size, "features")))
+        return encoded(self._image(checks.vectors(features, self._feature_size, "features")))
 
     def _encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _encoded(self._text(checks.vectors(texts, self._vector_size, "texts")))
+        return encoded(self._text(checks.vectors(texts, self._vector_size, "texts")))
 
     def _encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
         bags = self._words.bags(checks.of_rank(texts, (1, 2), "texts", expected))
         bags = tf.ensure_shape(bags, (None, self._vector_size))
         known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
-        return _encoded(self._text(bags)) | {"words": known}
+        return encoded(self._text(bags)) | {"words": known}
 
 
-def _encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What `SearchModel` returns, from the outputs code and label of an encoder."""
     relaxed = tf.cast(outputs["code"], tf.float32)
     ones = tf.cast(relaxed >= 0, tf.int32)
     bytes_of_bits = tf.reshape(ones, [tf.shape(ones)[0], ones.shape[1] // 8, 8])
@@ -128,7 +129,7 @@ def _encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     }
 
 
-class _Network(tf.Module):
+class Network(tf.Module):
     """A network as functions and variables, without what only Keras knows of it."""
 
     def __init__(self, network: keras.Model):
@@ -137,4 +138,5 @@ class _Network(tf.Module):
         self._call = lambda inputs: network(inputs, training=False)
 
     def __call__(self, inputs: tf.Tensor):
+        """Outputs, as when the network is used and not trained."""
         return self._call(inputs)

@@ -4,6 +4,7 @@ saved_model.pb, variables/   the SavedModel
 assets/words.tsv, tags.tsv   what `encode_text_string` looks up in free texts and in tags
 assets.extra/model.json      what the model is (`gch.search.exported.ModelNote`)
 networks/*.keras             the Keras networks by themselves
+lite/image.tflite, text...   the encoders for TensorFlow Lite, where they are asked for
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from gch.data.vocabulary import Vocabulary
 from gch.errors import DataError, RunError
+from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.words import Words
 from gch.search.exported import FORMAT, NOTE, ModelNote, read_model_note
@@ -29,6 +31,7 @@ def save_model(
     note: ModelNote,
     *,
     replace: bool,
+    lite: bool = False,
 ) -> ModelNote:
     """Writes a model beside its final place, and moves it there when it is whole.
 
@@ -38,19 +41,27 @@ def save_model(
       vocabulary: of the texts, or None where nothing tells their words.
       note: of the model; `signatures` is filled in.
       replace: whether a model of another digest makes way.
+      lite: whether the encoders are also written for TensorFlow Lite.
 
     Returns:
       The note as it was written.
 
     Raises:
-      RunError: the folder holds something else, or cannot be written.
+      RunError: the folder holds something else, or cannot be written; TensorFlow Lite cannot hold a network,
+        or its codes depend on their batch.
     """
     require_free(out, note, replace=replace)
+    if lite and note.encoding_batch is not None:
+        raise RunError(
+            "lite: codes of this model depend on their batch, TensorFlow Lite encodes single items"
+        )
+    converted = lite_models(networks, note.image_size) if lite else {}
     unfinished = out.with_name(f".{out.name}-unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         note = _write(unfinished, networks, vocabulary, note)
+        _write_lite(unfinished / "lite", converted)
         if out.exists():
             earlier = out.with_name(f".{out.name}-earlier")
             shutil.rmtree(earlier, ignore_errors=True)
@@ -102,3 +113,9 @@ def _write(
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_json(folder / NOTE, {"format": FORMAT, **dataclasses.asdict(note)})
     return note
+
+
+def _write_lite(folder: Path, models: Mapping[str, bytes]) -> None:
+    for name, content in models.items():
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.tflite").write_bytes(content)

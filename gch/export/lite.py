@@ -1,0 +1,63 @@
+"""The encoders for small machines, by TensorFlow Lite: one item at a time, weights of 8 bits.
+
+Weights are whole numbers of 8 bits with a scale for each channel; what is computed from them stays float32.
+So nothing has to be calibrated, but some bits of a code come out otherwise than from the SavedModel.
+"""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from gch.errors import RunError
+from gch.export.model import Network, encoded
+from gch.quiet import native_stderr_held
+
+
+def lite_models(networks: Mapping[str, keras.Model], image_size: int) -> dict[str, bytes]:
+    """Converts the encoders.
+
+    Args:
+      networks: 'image' and 'text' encoders, and 'backbone' where the first takes its features.
+      image_size: side S of the pictures that the networks take; 0 where they take features of a data set.
+
+    Returns:
+      Contents of TensorFlow Lite files, 'image' and 'text', of one signature each. They take `images`, uint8
+      (1, S, S, 3), or `features`, float32 (1, F); `texts`, float32 (1, D), bags of words. They give what
+      `gch.export.model.SearchModel` does: codes, relaxed and labels.
+
+    Raises:
+      RunError: TensorFlow Lite has no operation for a part of a network.
+    """
+    image, text, backbone = (
+        Network(networks[name]) if name in networks else None for name in ("image", "text", "backbone")
+    )
+    vector, bag = networks["image"].input_shape[-1], networks["text"].input_shape[-1]
+
+    def of_image(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return encoded(image(backbone(inputs) if backbone else inputs))
+
+    if image_size:
+        taken = tf.TensorSpec((1, image_size, image_size, 3), tf.uint8, "images")
+    else:
+        taken = tf.TensorSpec((1, vector), tf.float32, "features")
+    return {
+        "image": _converted(of_image, taken, (image, backbone)),
+        "text": _converted(
+            lambda bags: encoded(text(bags)), tf.TensorSpec((1, bag), tf.float32, "texts"), (text,)
+        ),
+    }
+
+
+def _converted(function, taken: tf.TensorSpec, held: tuple) -> bytes:
+    module = tf.Module()
+    module.held = held
+    concrete = tf.function(function).get_concrete_function(taken)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    try:
+        with native_stderr_held():
+            return converter.convert()
+    except Exception as error:  # the converter's own type is private, and its message a page
+        reason = (str(error).partition("error: ")[2] or str(error) or type(error).__name__).splitlines()[0]
+        raise RunError(f"lite: TensorFlow Lite cannot hold the encoder of {taken.name}, {reason}") from error
