@@ -94,7 +94,7 @@ def numpy_search(codes: np.ndarray) -> Callable[[np.ndarray, int], tuple[np.ndar
         rows, distances = [], []
         for query in np.ascontiguousarray(queries).view(np.uint64)[:, 0]:
             away = np.bitwise_count(words ^ query)
-            nearest = np.argpartition(away, count)[:count]
+            nearest = np.argpartition(away, count)[:count].copy()  # else all rows are held
             rows.append(nearest)
             distances.append(away[nearest].astype(np.int32))
         return np.stack(rows), np.stack(distances)

@@ -125,6 +125,8 @@ class Session:
         print(f"SavedModel of outer epoch {best} in {place}, {time.monotonic() - started:.0f} s")
         for line in [f"takes {', '.join(note.signatures)}", *remarks(note)]:
             print(f"  {line}")
+        if lite:
+            print(f"  the encoders for TensorFlow Lite in {place / 'lite'}")
 
     def _validate(self, epoch: int) -> dict:
         """Figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""

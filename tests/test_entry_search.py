@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -142,10 +144,13 @@ def test_another_program_gets_the_codes_of_the_test_phase(exported, queries, tmp
 def test_exporting_again_replaces_the_model_and_other_settings_are_refused(exported, repository, tmp_path):
     command, _ = exported
     before = (command.run_folder / "export" / "fingerprint.pb").stat().st_mtime_ns
-    output, _ = command.run("export", netStr=command.folder / "small.keras", Epoch=1)
+    output, _ = command.run("export", "--lite", netStr=command.folder / "small.keras", Epoch=1)
     assert "SavedModel of outer epoch 1" in output
     assert (command.run_folder / "export" / "fingerprint.pb").stat().st_mtime_ns > before
     assert not [path for path in command.run_folder.iterdir() if "unfinished" in path.name]
+    lite = command.run_folder / "export" / "lite"
+    assert f"the encoders for TensorFlow Lite in {lite}" in output
+    assert sorted(path.name for path in lite.iterdir()) == ["image.tflite", "text.tflite"]
     _, error = process(repository, "export", command.run_folder, "--bit=32", expect=2)
     assert "export: bit is given; a run keeps what it was started with" in error
     _, error = process(repository, "export", tmp_path, expect=1)
@@ -177,33 +182,53 @@ def test_searching_both_ways(exported, collection, repository):
     assert Path(found["results"][0]["path"]).is_file()
 
 
-def test_a_real_server_answers(exported, collection, repository):
+def test_a_real_server_answers_many_at_once_and_refuses_what_is_wrong(exported, collection, repository):
     command, _ = exported
     model, index = command.run_folder / "export", collection / "index"
     server = subprocess.Popen(
-        [sys.executable, "main_itpair.py", "serve", model, index, "--port=0"],
+        [sys.executable, "main_itpair.py", "serve", model, index, "--port=0", "--max_megabytes=1"],
         cwd=repository,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
+    picture = (collection / "pictures" / "003.png").read_bytes()
+    asked = {
+        "words": ("text", json.dumps({"text": "smiling cat", "count": 3}).encode(), 200),
+        "picture": ("picture?count=3", picture, 200),
+        "no word": ("text", json.dumps({"text": "xyzzyx"}).encode(), 400),
+        "no JSON": ("text", b"{", 400),
+        "no picture": ("picture", b"GIF89a" + bytes(99), 400),
+        "half a picture": ("picture", picture[: len(picture) // 2], 400),
+        "no modality": ("picture?find=sounds", picture, 400),
+        "too large": ("picture", bytes(2**20 + 1), 413),
+    }
     try:
         lines = iter(server.stdout.readline, "")
         address = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
 
-        def ask(words: str) -> dict:
-            body = json.dumps({"text": words, "count": 3}).encode()
-            request = urllib.request.Request(
-                f"{address}/api/search/text", body, {"Content-Type": "application/json"}
-            )
-            return json.loads(urllib.request.urlopen(request, timeout=60).read())
+        def ask(name: str) -> tuple[str, int, dict]:
+            place, body, _ = asked[name]
+            request = urllib.request.Request(f"{address}/api/search/{place}", body)
+            if place == "text":
+                request.add_header("Content-Type", "application/json")
+            try:
+                with urllib.request.urlopen(request, timeout=60) as reply:
+                    return name, reply.status, json.loads(reply.read())
+            except urllib.error.HTTPError as refusal:
+                with refusal:
+                    return name, refusal.code, json.loads(refusal.read())
 
-        assert len(ask("smiling cat")["results"]) == 3
-        with pytest.raises(urllib.error.HTTPError, match="400"):
-            ask("xyzzyx")
+        with ThreadPoolExecutor(24) as pool:
+            answers = list(pool.map(ask, [*asked] * 20))
+        for name, status, value in answers:
+            assert status == asked[name][2], (name, value)
+            assert len(value["results"]) == 3 if status == 200 else value["error"]
+        alone = {name: ask(name)[2] for name in asked}
+        assert all(value == alone[name] for name, _, value in answers)
     finally:
-        server.send_signal(2)
+        server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) in (0, 130)
         assert "Traceback" not in server.stderr.read()
         server.stdout.close()

@@ -267,3 +267,29 @@ def test_what_tensorflow_lite_cannot_do_is_told_and_nothing_is_written(tmp_path)
     with pytest.raises(RunError, match=r"cannot hold the encoder of texts, 'tf.Digamma' op is neither"):
         save_model(place, networks, VOCABULARY, NOTE, replace=False, lite=True)
     assert not place.exists()
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_small_batches_are_filled_up_so_that_an_item_has_one_code(fill):
+    """Networks whose codes tell how many rows they were given."""
+    from gch.export.model import SearchModel
+
+    layers = tf.keras.layers
+    rows = layers.Lambda(lambda inputs: tf.zeros_like(inputs) + tf.cast(tf.shape(inputs)[0], tf.float32))
+    vector, picture = tf.keras.Input((BITS,)), tf.keras.Input((SIZE, SIZE, 3))
+    counted = tf.keras.Model(vector, {"code": rows(vector), "label": rows(vector)})
+    same = tf.keras.Model(vector, {"code": layers.Identity()(vector), "label": layers.Identity()(vector)})
+    of_pictures = layers.Dense(BITS)(layers.GlobalAveragePooling2D()(picture))
+    backbone = tf.keras.Model(picture, rows(of_pictures))
+    model = SearchModel(
+        image=same, text=counted, backbone=backbone, image_size=SIZE, fit="crop", words=None, fill=fill
+    )
+    for count, of_text, of_picture in ((1, 16, 2), (3, 16, 4), (4, 16, 4), (20, 20, 20)):
+        for found, filled in (
+            (model.encode_text(tf.zeros((count, BITS))), of_text),
+            (model.encode_image(tf.zeros((count, SIZE, SIZE, 3), tf.uint8)), of_picture),
+        ):
+            expected = np.full((count, BITS), filled if fill else count)
+            np.testing.assert_array_equal(found["relaxed"], expected)
+            assert found["codes"].shape == (count, BITS // 8)
+            assert found["labels"].shape == (count, BITS)

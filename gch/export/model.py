@@ -10,6 +10,8 @@ from gch.export import checks
 from gch.export.pictures import decoded, squared
 from gch.export.words import Words
 
+_VECTORS = 16  # rows that a network of vectors gets at least
+
 
 class SearchModel(tf.Module):
     """Encodes pictures and texts; `signatures` says what it can do.
@@ -24,6 +26,9 @@ class SearchModel(tf.Module):
     The shapes of inputs are checked by the graph itself, since a saved signature does not: its inputs have no
     shape of their own. What is wrong raises InvalidArgumentError with a message that says what is expected.
 
+    An item has the same code alone and in company: with few rows TensorFlow multiplies matrices in another
+    order, which moves relaxed codes by 1e-5 and turns a bit now and then, so small batches are filled up.
+
     Args:
       image: encoder of pictures, from pixels or, behind a backbone, features.
       text: encoder of texts.
@@ -31,6 +36,7 @@ class SearchModel(tf.Module):
       image_size: side of the pictures that the networks take; 0 where they take features of a data set.
       fit: how a picture becomes a square, 'crop' or 'letterbox'.
       words: looks up words, or None where the data set does not tell what its columns mean.
+      fill: whether small batches are filled up; not where a code depends on its batch.
     """
 
     def __init__(
@@ -42,8 +48,10 @@ class SearchModel(tf.Module):
         image_size: int,
         fit: str,
         words: Words | None,
+        fill: bool = True,
     ):
         super().__init__(name="search_model")
+        self._fill = fill
         self._image, self._text, self._backbone = (
             Network(network) if network is not None else None for network in (image, text, backbone)
         )
@@ -100,20 +108,39 @@ class SearchModel(tf.Module):
 
     def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.ensure_shape(images, (None, self._size, self._size, 3))
-        return encoded(self._image(self._backbone(images) if self._backbone else images))
+        count = tf.shape(images)[0]
+        images = self._filled(images, count % 2)
+        if self._backbone is None:
+            return encoded(_first(self._image(images), count))
+        return self._of_vectors(self._image, self._backbone(images)[:count])
 
     def _encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        return encoded(self._image(checks.vectors(features, self._feature_size, "features")))
+        return self._of_vectors(self._image, checks.vectors(features, self._feature_size, "features"))
 
     def _encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        return encoded(self._text(checks.vectors(texts, self._vector_size, "texts")))
+        return self._of_vectors(self._text, checks.vectors(texts, self._vector_size, "texts"))
 
     def _encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
         bags = self._words.bags(checks.of_rank(texts, (1, 2), "texts", expected))
         bags = tf.ensure_shape(bags, (None, self._vector_size))
         known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
-        return encoded(self._text(bags)) | {"words": known}
+        return self._of_vectors(self._text, bags) | {"words": known}
+
+    def _of_vectors(self, network: "Network", vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.shape(vectors)[0]
+        filled = self._filled(vectors, tf.maximum(_VECTORS - count, 0))
+        return encoded(_first(network(filled), count))
+
+    def _filled(self, rows: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
+        """Rows and `missing` more of noughts."""
+        if not self._fill:
+            return rows
+        return tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
+
+
+def _first(outputs: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {name: output[:count] for name, output in outputs.items()}
 
 
 def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -102,6 +102,7 @@ def _write(
         image_size=note.image_size,
         fit=note.fit,
         words=words,
+        fill=note.encoding_batch is None,
     )
     signatures = model.signatures()
     tf.saved_model.save(model, str(folder), signatures)
