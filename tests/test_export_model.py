@@ -270,7 +270,7 @@ def test_what_tensorflow_lite_cannot_do_is_told_and_nothing_is_written(tmp_path)
 
 
 @pytest.mark.parametrize("fill", [True, False])
-def test_small_batches_are_filled_up_so_that_an_item_has_one_code(fill):
+def test_batches_are_filled_up_so_that_an_item_has_one_code(fill):
     """Networks whose codes tell how many rows they were given."""
     from gch.export.model import SearchModel
 
@@ -284,7 +284,7 @@ def test_small_batches_are_filled_up_so_that_an_item_has_one_code(fill):
     model = SearchModel(
         image=same, text=counted, backbone=backbone, image_size=SIZE, fit="crop", words=None, fill=fill
     )
-    for count, of_text, of_picture in ((1, 16, 2), (3, 16, 4), (4, 16, 4), (20, 20, 20)):
+    for count, of_text, of_picture in ((1, 16, 2), (3, 16, 4), (4, 16, 4), (20, 32, 20)):
         for found, filled in (
             (model.encode_text(tf.zeros((count, BITS))), of_text),
             (model.encode_image(tf.zeros((count, SIZE, SIZE, 3), tf.uint8)), of_picture),

@@ -10,7 +10,7 @@ from gch.export import checks
 from gch.export.pictures import decoded, squared
 from gch.export.words import Words
 
-_VECTORS = 16  # rows that a network of vectors gets at least
+_VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
 
 
 class SearchModel(tf.Module):
@@ -26,8 +26,9 @@ class SearchModel(tf.Module):
     The shapes of inputs are checked by the graph itself, since a saved signature does not: its inputs have no
     shape of their own. What is wrong raises InvalidArgumentError with a message that says what is expected.
 
-    An item has the same code alone and in company: with few rows TensorFlow multiplies matrices in another
-    order, which moves relaxed codes by 1e-5 and turns a bit now and then, so small batches are filled up.
+    An item has the same code alone and in company: with few rows, or an odd number, TensorFlow multiplies
+    matrices in another order, which moves relaxed codes by 1e-5 and turns a bit now and then. So batches are
+    filled up.
 
     Args:
       image: encoder of pictures, from pixels or, behind a backbone, features.
@@ -36,7 +37,7 @@ class SearchModel(tf.Module):
       image_size: side of the pictures that the networks take; 0 where they take features of a data set.
       fit: how a picture becomes a square, 'crop' or 'letterbox'.
       words: looks up words, or None where the data set does not tell what its columns mean.
-      fill: whether small batches are filled up; not where a code depends on its batch.
+      fill: whether batches are filled up; not where a code depends on its batch.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class SearchModel(tf.Module):
     def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.ensure_shape(images, (None, self._size, self._size, 3))
         count = tf.shape(images)[0]
-        images = self._filled(images, count % 2)
+        images = self._filled(images, _PICTURES)
         if self._backbone is None:
             return encoded(_first(self._image(images), count))
         return self._of_vectors(self._image, self._backbone(images)[:count])
@@ -129,13 +130,13 @@ class SearchModel(tf.Module):
 
     def _of_vectors(self, network: "Network", vectors: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(vectors)[0]
-        filled = self._filled(vectors, tf.maximum(_VECTORS - count, 0))
-        return encoded(_first(network(filled), count))
+        return encoded(_first(network(self._filled(vectors, _VECTORS)), count))
 
-    def _filled(self, rows: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
-        """Rows and `missing` more of noughts."""
+    def _filled(self, rows: tf.Tensor, multiple: int) -> tf.Tensor:
+        """Rows, and noughts up to a multiple."""
         if not self._fill:
             return rows
+        missing = -tf.shape(rows)[0] % multiple
         return tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
 
 
