@@ -5,24 +5,19 @@ import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
-
-pytest.importorskip("chdb")
-pytest.importorskip("clickhouse_connect")
-
 from clickhouse_server import serving
+from coded import MODEL, nearest, saved
 
 from gch.errors import DataError, RunError
-from gch.search.codes_folder import Codes, CodesNote, open_codes
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import Codes
 from gch.search.engine import loading, tables
 from gch.search.engine.address import read_address
 from gch.search.engine.client import Client
 from gch.search.engine.index import open_engine
 from gch.search.engine.loading import Loaded, load_into_engine
-
-MODEL = "ab" * 32
 
 
 @pytest.fixture
@@ -42,31 +37,6 @@ def clustered(count: int, bits: int, seed: int = 0) -> np.ndarray:
     return np.packbits(near[random.integers(0, 20, count)] ^ (random.random((count, bits)) < 0.03), axis=1)
 
 
-def folder(path: Path, codes: np.ndarray, modality: str = "image", model: str = MODEL, root="/r") -> Codes:
-    """Writes codes as `encode` does, and opens them."""
-    note = CodesNote(
-        bits=codes.shape[1] * 8,
-        modality=modality,
-        model=model,
-        root=root if modality == "image" else "",
-        source="s",
-        shard=(1, 1),
-        entries=len(codes),
-    )
-    texts = [None if modality == "image" else f"text {row}" for row in range(len(codes))]
-    with CodesWriter(path, note, 1000) as writer:
-        writer.write(codes, [(f"{path.name}/{row}.jpg", text) for row, text in enumerate(texts)])
-        writer.save(len(codes))
-    return open_codes(path)
-
-
-def nearest(codes: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and distances in the order of distance, then row, by comparing all bits."""
-    different = np.unpackbits(queries[:, None] ^ codes[None], axis=2).sum(axis=2, dtype=np.int64)
-    order = np.argsort(different, axis=1, kind="stable")[:, :count]
-    return order, np.take_along_axis(different, order, axis=1)
-
-
 def opened(uri: str):
     return contextlib.closing(open_engine(uri))
 
@@ -81,10 +51,9 @@ def refused(kind: type[Exception], call, *words: str) -> None:
 
 
 def test_finds_what_a_flat_index_of_faiss_finds_ties_by_row(tmp_path, uri):
-    faiss = pytest.importorskip("faiss")
     codes, queries = clustered(5000, 64), clustered(40, 64, seed=1)
-    one, two = folder(tmp_path / "one", codes[:3000]), folder(tmp_path / "two", codes[3000:])
-    texts = folder(tmp_path / "texts", codes[:7], "text")
+    one, two = saved(tmp_path / "one", codes[:3000]), saved(tmp_path / "two", codes[3000:])
+    texts = saved(tmp_path / "texts", codes[:7], "text")
     loaded = load_into_engine([one, texts, two], uri)
     assert loaded == [Loaded("image", 5000, 5000), Loaded("text", 7, 7)]
     flat = faiss.IndexBinaryFlat(64)
@@ -112,7 +81,7 @@ def test_finds_what_a_flat_index_of_faiss_finds_ties_by_row(tmp_path, uri):
 def test_every_length_of_a_code(tmp_path, uri, bits):
     codes = np.random.default_rng(bits).integers(0, 256, (200, bits // 8), np.uint8)
     codes[5], codes[7] = codes[3], ~codes[3]
-    load_into_engine([folder(tmp_path / "c", codes)], uri)
+    load_into_engine([saved(tmp_path / "c", codes)], uri)
     with opened(uri) as index:
         found = index.parts["image"].search(codes[3:4], 200)
     rows, distances = nearest(codes, codes[3:4], 200)
@@ -123,18 +92,18 @@ def test_every_length_of_a_code(tmp_path, uri, bits):
 
 def test_items_codes_and_pictures_by_row(tmp_path, uri):
     codes, root = clustered(6, 16), tmp_path / "pictures"
-    pictures = folder(tmp_path / "p", codes, root=str(root))
+    pictures = saved(tmp_path / "p", codes, root=str(root))
     load_into_engine(
-        [pictures, folder(tmp_path / "q", codes[::-1]), folder(tmp_path / "t", codes, "text")], uri
+        [pictures, saved(tmp_path / "q", codes[::-1]), saved(tmp_path / "t", codes, "text")], uri
     )
     with opened(uri) as index:
         images, texts = index.parts["image"], index.parts["text"]
-        assert images.item(2) == {"id": "p/2.jpg"}
-        assert images.item(8) == {"id": "q/2.jpg"}
-        assert texts.item(5) == {"id": "t/5.jpg", "text": "text 5"}
+        assert images.item(2) == {"id": "p/2"}
+        assert images.item(8) == {"id": "q/2"}
+        assert texts.item(5) == {"id": "t/5", "text": "a text"}
         assert images.code(6).tolist() == codes[5].tolist()
-        assert images.picture_path(2) == (root / "p" / "2.jpg").resolve()
-        assert images.picture_path(8) == Path("/r/q/2.jpg")
+        assert images.picture_path(2) == (root / "p" / "2").resolve()
+        assert images.picture_path(8) == Path("/r/q/2")
         refused(DataError, lambda: images.item(12), "no image 12", "0 to 11")
 
 
@@ -154,19 +123,19 @@ def test_a_picture_outside_its_folder_is_not_told(tmp_path, uri):
 
 
 def test_loading_again_adds_nothing(tmp_path, uri, small_blocks):
-    codes = folder(tmp_path / "c", clustered(250, 16))
+    codes = saved(tmp_path / "c", clustered(250, 16))
     counted = []
     assert load_into_engine([codes], uri, counted.append) == [Loaded("image", 250, 250)]
     assert load_into_engine([codes], uri, counted.append) == [Loaded("image", 250, 0)]
     assert counted == [100, 100, 50] * 2
-    texts = folder(tmp_path / "t", clustered(3, 16), "text")
+    texts = saved(tmp_path / "t", clustered(3, 16), "text")
     assert load_into_engine([texts], uri) == [Loaded("text", 3, 3)]
     with opened(uri) as index:
         assert [len(part) for part in index.parts.values()] == [250, 3]
 
 
 def test_a_load_that_was_stopped_goes_on(tmp_path, uri, small_blocks, monkeypatch):
-    codes = folder(tmp_path / "c", clustered(250, 16))
+    codes = saved(tmp_path / "c", clustered(250, 16))
     whole, inserted = Client.insert, []
 
     def stopping(self, database, table, columns):
@@ -188,7 +157,7 @@ def test_a_load_that_was_stopped_goes_on(tmp_path, uri, small_blocks, monkeypatc
 
 
 def test_rows_that_are_there_twice_are_told(tmp_path, uri):
-    codes = folder(tmp_path / "c", clustered(20, 16))
+    codes = saved(tmp_path / "c", clustered(20, 16))
     load_into_engine([codes], uri)
     with contextlib.closing(Client(read_address(uri))) as client:
         client.command("INSERT INTO codes.image SELECT * FROM codes.image WHERE row = 3")
@@ -198,11 +167,11 @@ def test_rows_that_are_there_twice_are_told(tmp_path, uri):
 
 def test_other_codes_are_refused_and_nothing_changes(tmp_path, uri):
     codes = clustered(20, 16)
-    held = folder(tmp_path / "held", codes)
+    held = saved(tmp_path / "held", codes)
     load_into_engine([held], uri)
-    other = folder(tmp_path / "other", clustered(20, 16, seed=5))
-    model = folder(tmp_path / "model", codes, "text", model="cd" * 32)
-    bits = folder(tmp_path / "bits", clustered(20, 24), "text")
+    other = saved(tmp_path / "other", clustered(20, 16, seed=5))
+    model = saved(tmp_path / "model", codes, "text", model="cd" * 32)
+    bits = saved(tmp_path / "bits", clustered(20, 24), "text")
     refused(RunError, lambda: load_into_engine([other], uri), uri, "20 images other", "another database")
     refused(RunError, lambda: load_into_engine([held, other], uri), uri, "other than the 40")
     refused(DataError, lambda: load_into_engine([model], uri), "cdcdcdcdcdcd", "abababababab", uri)
@@ -230,7 +199,7 @@ def test_notes_of_another_program_are_told(uri):
 
 
 def test_a_folder_that_another_has_open_is_told(tmp_path, uri):
-    load_into_engine([folder(tmp_path / "c", clustered(5, 8))], uri)
+    load_into_engine([saved(tmp_path / "c", clustered(5, 8))], uri)
     with open(tmp_path / "engine" / "status", "w") as status:
         fcntl.flock(status, fcntl.LOCK_EX)
         refused(RunError, lambda: open_engine(uri), uri, "another process")
@@ -240,7 +209,7 @@ def test_a_folder_that_another_has_open_is_told(tmp_path, uri):
 
 def test_several_threads_may_search_at_once(tmp_path, uri):
     codes = clustered(500, 32)
-    load_into_engine([folder(tmp_path / "c", codes)], uri)
+    load_into_engine([saved(tmp_path / "c", codes)], uri)
     rows, _ = nearest(codes, codes[:40], 10)
     with opened(uri) as index, ThreadPoolExecutor(8) as threads:
         search = index.parts["image"].search
@@ -250,7 +219,7 @@ def test_several_threads_may_search_at_once(tmp_path, uri):
 
 def test_the_same_over_http(tmp_path):
     codes, queries = clustered(300, 64), clustered(5, 64, seed=1)
-    source = folder(tmp_path / "c", codes)
+    source = saved(tmp_path / "c", codes)
     with serving(tmp_path / "engine") as port:
         uri = f"clickhouse://127.0.0.1:{port}/photos"
         refused(DataError, lambda: open_engine(uri), "no codes there")
@@ -258,7 +227,7 @@ def test_the_same_over_http(tmp_path):
         assert load_into_engine([source], uri) == [Loaded("image", 300, 0)]
         with opened(uri) as index:
             found = index.parts["image"].search(queries, 20)
-            assert index.parts["image"].item(299) == {"id": "c/299.jpg"}
+            assert index.parts["image"].item(299) == {"id": "c/299"}
             assert index.parts["image"].code(1).tolist() == codes[1].tolist()
     rows, distances = nearest(codes, queries, 20)
     np.testing.assert_array_equal(found.rows, rows)

@@ -84,7 +84,6 @@ def test_tables_of_a_cluster_are_made_on_all_its_machines_and_spread_by_row():
 
 @pytest.mark.parametrize("missing", ["clickhouse_connect", "chdb"])
 def test_a_missing_extra_is_told(monkeypatch, tmp_path, missing):
-    pytest.importorskip("clickhouse_connect")
     monkeypatch.setitem(sys.modules, missing, None)
     address = Address(uri="chdb://x", database="codes", folder=tmp_path / "x")
     with pytest.raises(RunError, match=r"pip install -e '\.\[embedded\]'") as caught:
@@ -94,7 +93,6 @@ def test_a_missing_extra_is_told(monkeypatch, tmp_path, missing):
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line():
-    pytest.importorskip("clickhouse_connect")
     uri = "clickhouse://127.0.0.1:1/photos"
     with pytest.raises(RunError, match="cannot be reached") as caught:
         Client(read_address(uri))

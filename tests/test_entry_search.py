@@ -19,8 +19,6 @@ from PIL import Image
 from gch.data.openmoji import open_openmoji
 from gch.search.codes_folder import open_codes
 
-pytest.importorskip("faiss")
-
 # What any TensorFlow program does; this package cannot be imported in it.
 ANY_PROGRAM = """
 import sys

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from exporting import BITS, LABELS, NOTE, SIZE, VOCABULARY, save_small_model, small_networks
 from PIL import Image
 
@@ -12,7 +13,6 @@ from gch.data.pictures import decode_picture
 from gch.errors import DataError, RunError
 from gch.search.exported import ExportedModel, read_model_note
 
-tf = pytest.importorskip("tensorflow")
 WRONG = tf.errors.InvalidArgumentError
 
 
@@ -217,7 +217,7 @@ def test_an_export_that_is_stopped_leaves_the_earlier_model(tmp_path, monkeypatc
     def stopped(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(save, "write_json", stopped)
+    monkeypatch.setattr(save, "write_note_file", stopped)
     with pytest.raises(KeyboardInterrupt):
         save_small_model(tmp_path / "model")
     assert (tmp_path / "model" / "saved_model.pb").read_bytes() == before

@@ -4,13 +4,12 @@ import unicodedata
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.data.vocabulary import Vocabulary
 from gch.export.words import Words, tag_columns, word_columns
-
-tf = pytest.importorskip("tensorflow")
 
 CAPTIONED = Vocabulary(("a cat", "cat", "dog", "é", "σας", "सेब", "猫", "7"), 2, frozenset({"the", "of"}))
 TAGGED = Vocabulary(("Cat Face", "day of the dead", "ice-cream", "man's shoe", "no."), 1, frozenset())

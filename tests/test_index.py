@@ -6,18 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coded import nearest, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.errors import DataError, RunError, SettingError
 from gch.search import index_build
-from gch.search.codes_folder import Codes, CodesNote, open_codes
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import open_codes
 from gch.search.index import open_index
 from gch.search.index_build import build_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS, choose, complete
 
-pytest.importorskip("faiss")
 BITS = 64
 
 
@@ -27,33 +26,6 @@ def clustered(count: int, seed: int = 0) -> np.ndarray:
     centres = np.random.default_rng(99).random((20, BITS)) < 0.5
     flips = random.random((count, BITS)) < random.beta(0.7, 12, (count, 1))
     return np.packbits(centres[random.integers(0, 20, count)] ^ flips, axis=1)
-
-
-def saved(
-    folder: Path, codes: np.ndarray, modality: str = "image", model: str = "m" * 64, root: str = ""
-) -> Codes:
-    """A folder of codes as `encode` writes it."""
-    note = CodesNote(
-        bits=8 * codes.shape[1],
-        modality=modality,
-        model=model,
-        root=root if modality == "image" else "",
-        source="s",
-        shard=(1, 1),
-        entries=len(codes),
-    )
-    with CodesWriter(folder, note, 10_000) as writer:
-        text = "a text" if modality == "text" else None
-        writer.write(codes, ((f"{folder.name}/{row}", text) for row in range(len(codes))))
-        writer.save(len(codes))
-    return open_codes(folder)
-
-
-def exact(codes: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and distances by a plain scan, by distance, then row."""
-    away = np.bitwise_count(queries[:, None] ^ codes[None]).sum(axis=2).astype(int)
-    rows = np.argsort(away, axis=1, kind="stable")[:, :count]
-    return rows, np.take_along_axis(away, rows, axis=1)
 
 
 @given(st.data())
@@ -70,7 +42,7 @@ def test_a_flat_index_finds_the_first_by_distance_then_row(tmp_path_factory, dat
     for index in (open_index(folder / "index"), open_index(folder / "codes")):
         found = index.parts["image"].search(queries, count)
         assert found.rows.shape == found.distances.shape == (3, count)
-        rows, distances = exact(codes, queries, count)
+        rows, distances = nearest(codes, queries, count)
         np.testing.assert_array_equal(found.rows[:, : rows.shape[1]], rows)
         np.testing.assert_array_equal(found.distances[:, : rows.shape[1]], distances)
         assert (found.rows[:, items:] == -1).all()
@@ -92,7 +64,7 @@ def test_other_kinds_find_nearly_all_once_saved(tmp_path, kind, parameters):
     part = open_index(tmp_path / "i").parts["image"]
     assert (part.kind, len(part)) == (kind, 5000)
     found = part.search(queries, 10)
-    _, distances = exact(codes, queries, 10)
+    _, distances = nearest(codes, queries, 10)
     assert ((found.rows >= 0) & (found.distances <= distances[:, -1:])).mean() > 0.95
     assert (np.diff(np.where(found.distances < 0, 99, found.distances), axis=1) >= 0).all()
     for query, rows, away in zip(queries, *found, strict=True):
@@ -108,7 +80,7 @@ def test_a_graph_finds_all_of_many_equal_codes(tmp_path):
     codes, queries = clustered(20, seed=3)[np.arange(4000) % 20], clustered(30, seed=1)
     build_index([saved(tmp_path / "c", codes)], tmp_path / "i", "hnsw")
     found = open_index(tmp_path / "i").parts["image"].search(queries, 300)
-    np.testing.assert_array_equal(found.distances, exact(codes, queries, 300)[1])
+    np.testing.assert_array_equal(found.distances, nearest(codes, queries, 300)[1])
 
 
 @pytest.mark.parametrize(
@@ -127,7 +99,7 @@ def test_parameters_are_saved_with_the_index(tmp_path, kind, few, many):
         note = build_index([source], tmp_path / f"i{number}", kind, parameters)
         assert note.parts["image"].parameters.items() >= parameters.items()
         distances = open_index(tmp_path / f"i{number}").parts["image"].search(queries, 5).distances
-        found.append((distances == exact(codes, queries, 5)[1]).mean())
+        found.append((distances == nearest(codes, queries, 5)[1]).mean())
     assert found[0] < found[1]
 
 
@@ -184,7 +156,7 @@ def test_auto_goes_by_the_number_of_items():
         (
             "multihash",
             {"nhash": 8, "b": 16},
-            "b is 16; expected, for 8 tables of 16 bits, 64 bits in all at most",
+            "nhash x b is 8 x 16; expected 64 at most, the bits of a code",
         ),
         ("multihash", {"b": 2, "nflip": 3}, "nflip is 3; expected b = 2 at most"),
     ],
@@ -225,7 +197,7 @@ def test_a_build_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(index_build, "write_json", full)
+    monkeypatch.setattr(index_build, "write_note_file", full)
     for out in ("i", "new"):
         with pytest.raises(RunError, match=f"{out}: cannot be written, No space left"):
             build_index([source], tmp_path / out)

@@ -17,7 +17,6 @@ from gch.search.exported import ExportedModel
 from gch.search.index import open_index
 from gch.search.query import Searcher
 
-pytest.importorskip("faiss")
 TEXTS = ["cat", "the cat face", "red sea", "sea", "ice cream"]
 PICTURES = 6
 

@@ -4,11 +4,11 @@ import re
 import shutil
 
 import pytest
+from playwright import sync_api
 from served import ColourModel, Searcher, collection, served, square
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium in PATH")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium in PATH, which pip does not install")
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

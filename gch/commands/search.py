@@ -13,7 +13,15 @@ from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import Index, open_index
-from gch.search.query import FINDS, MAX_COUNT, Hit, Searcher, require_pictures, require_same_model
+from gch.search.query import (
+    FINDS,
+    MAX_COUNT,
+    Hit,
+    Searcher,
+    default_find,
+    require_pictures,
+    require_same_model,
+)
 
 STDIN = "-"
 
@@ -53,7 +61,7 @@ def run(call: Call) -> None:
     queries = _queries(call.words[2:], options["text"], options["picture"])
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
-    find = options["find"] or _default_find(index, "texts" if queries.picture else "images")
+    find = options["find"] or default_find("image" if queries.picture else "text", index.parts)
     decoded = _decoded(queries.picture, note) if queries.picture else None
     searcher = Searcher(ExportedModel(Path(model)), index)
     if decoded is None:
@@ -107,11 +115,6 @@ def _decoded(picture: str, note: ModelNote):
     if len(data) > MAX_FILE_BYTES:
         raise DataError(f"standard input: expected a picture of {MAX_FILE_BYTES} bytes at most")
     return decode_picture(data, "standard input", note.image_size, note.fit)
-
-
-def _default_find(index: Index, wanted: str) -> str:
-    held = [name for name, modality in FINDS.items() if modality in index.parts]
-    return wanted if wanted in held else held[0]
 
 
 def _objects(found: Iterable[tuple[str, list[Hit]]], find: str, index: Index) -> Iterator[str]:

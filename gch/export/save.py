@@ -20,8 +20,8 @@ from gch.errors import DataError, RunError
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.words import Words
-from gch.search.exported import FORMAT, NOTE, ModelNote, read_model_note
-from gch.storage import write_json
+from gch.search.exported import NOTE, ModelNote, read_model_note
+from gch.search.note_file import write_note_file
 
 
 def save_model(
@@ -112,7 +112,7 @@ def _write(
         network.save(folder / "networks" / f"{name}.keras")
     note = dataclasses.replace(note, signatures=tuple(signatures))
     (folder / NOTE).parent.mkdir(exist_ok=True)
-    write_json(folder / NOTE, {"format": FORMAT, **dataclasses.asdict(note)})
+    write_note_file(folder / NOTE, note)
     return note
 
 

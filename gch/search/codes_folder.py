@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.errors import DataError, RunError
+from gch.errors import DataError
 from gch.search.items import Items
-from gch.storage import read_json
+from gch.search.note_file import read_note_file
 
-FORMAT = 1
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
 MODALITIES = ("image", "text")
@@ -133,7 +132,7 @@ def open_codes(path: Path) -> Codes:
                 )
     files = [(folder, part) for folder, note in zip(folders, notes, strict=True) for part in note.parts]
     arrays = [
-        _read_part(folder / f"{part.name}.codes", part.items, first.bits // 8) for folder, part in files
+        read_codes_file(folder / f"{part.name}.codes", part.items, first.bits) for folder, part in files
     ]
     codes = (
         arrays[0] if len(arrays) == 1 else np.concatenate([np.empty((0, first.bits // 8), np.uint8), *arrays])
@@ -151,27 +150,20 @@ def read_note(folder: Path) -> CodesNote:
     path = folder / NOTE
     if not path.is_file():
         raise DataError(f"{folder}: no {NOTE} in it; {EXPECTED}")
-    try:
-        value = read_json(path)
-        if value.pop("format") != FORMAT:
-            raise ValueError(f"another format than {FORMAT}")
-        parts = tuple(Part(**part) for part in value.pop("parts"))
-        note = CodesNote(**value | {"shard": tuple(value["shard"]), "parts": parts})
-        numbers = (note.entries, note.done, note.skipped, note.skipped_bytes, note.items)
-        if not all(isinstance(number, int) and number >= 0 for number in numbers):
-            raise ValueError("a number of items is none")
-        if note.modality not in MODALITIES or note.bits < 8 or note.bits % 8:
-            raise ValueError(f"modality {note.modality!r}, {note.bits!r} bits")
-        if any(not re.fullmatch(r"\d{5}", part.name) for part in parts):
-            raise ValueError("a part has another name than five digits")
-    except (RunError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not the note of codes, {error}; {EXPECTED}") from error
+    return read_note_file(path, "codes", _note, EXPECTED)
+
+
+def _note(value: dict) -> CodesNote:
+    parts = tuple(Part(**part) for part in value.pop("parts"))
+    note = CodesNote(**value | {"shard": tuple(value["shard"]), "parts": parts})
+    numbers = (note.entries, note.done, note.skipped, note.skipped_bytes, note.items)
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError("a number of items is none")
+    if note.modality not in MODALITIES or note.bits < 8 or note.bits % 8:
+        raise ValueError(f"modality {note.modality!r}, {note.bits!r} bits")
+    if any(not re.fullmatch(r"\d{5}", part.name) for part in parts):
+        raise ValueError("a part has another name than five digits")
     return note
-
-
-def note_value(note: CodesNote) -> dict:
-    """A note as JSON has it."""
-    return {"format": FORMAT, **dataclasses.asdict(note)}
 
 
 def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
@@ -197,13 +189,39 @@ def _folders(path: Path) -> Sequence[Path]:
     return [shard_folder(path, (number, counts[0])) for number in range(1, counts[0] + 1)]
 
 
-def _read_part(path: Path, items: int, width: int) -> np.ndarray:
+def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
+    """Packed codes, uint8 (N, K / 8), memory-mapped.
+
+    Raises:
+      DataError: the file is missing or has another length.
+    """
+    width = bits // 8
     try:
         size = path.stat().st_size
-        if size != items * width:
-            raise DataError(f"{path}: {size} bytes, expected {items} codes of {width}")
-        if not items:
-            return np.empty((0, width), np.uint8)
-        return np.memmap(path, np.uint8, "r", shape=(items, width))
     except OSError as error:
         raise DataError(f"{path}: cannot be read, {error.strerror or error}; {EXPECTED}") from error
+    if size != items * width:
+        raise DataError(f"{path}: {size} bytes, expected {items} codes of {width}")
+    return np.memmap(path, np.uint8, "r", shape=(items, width)) if items else np.empty((0, width), np.uint8)
+
+
+def require_one_model(sources: Sequence[Codes], held: Sequence[tuple[str, int, str]] = ()) -> None:
+    """Refuses codes that do not compare.
+
+    Args:
+      sources: codes that are put together.
+      held: where others are that they are put to, and their bits and model.
+
+    Raises:
+      DataError: they are of several models or lengths, or there are none.
+    """
+    if not any(len(codes.codes) for codes in sources):
+        where = ", ".join(str(codes.path) for codes in sources) or "nothing"
+        raise DataError(f"{where}: no codes to index; expected folders that `encode` wrote")
+    (where, bits, model), *others = [*held, *((str(one.path), one.bits, one.model) for one in sources)]
+    for other, its_bits, its_model in others:
+        if (its_bits, its_model) != (bits, model):
+            raise DataError(
+                f"{other}: codes of {its_bits} bits by the model {its_model[:12]}, {where}: of {bits} bits "
+                f"by {model[:12]}; expected codes of one model"
+            )

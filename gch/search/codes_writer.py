@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from gch.errors import DataError, RunError
-from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, Part, note_value, read_note
+from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, Part, read_note
 from gch.search.items import item_line
-from gch.storage import write_json
+from gch.search.note_file import write_note_file
 
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 
@@ -99,7 +99,7 @@ class CodesWriter:
             skipped_bytes=self._skipped.tell(),
             parts=tuple(self._parts),
         )
-        write_json(self._folder / NOTE, note_value(self.note))
+        write_note_file(self._folder / NOTE, self.note)
 
     def _found(self, note: CodesNote) -> CodesNote:
         """The note of an earlier start of the same work, or a new one."""
@@ -109,7 +109,7 @@ class CodesWriter:
             leftover = all(name == SKIPPED or name.startswith("00000.") or name[0] == "." for name in others)
             if not leftover:
                 raise RunError(f"{self._folder}: holds other files and no {NOTE}; expected a new folder")
-            write_json(path, note_value(note))
+            write_note_file(path, note)
             return note
         earlier = read_note(self._folder)
         for name in _SAME:

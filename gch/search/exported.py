@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gch.errors import DataError, RunError
-from gch.storage import read_json
+from gch.errors import DataError
+from gch.search.note_file import read_note_file
 
 NOTE = Path("assets.extra") / "model.json"
-FORMAT = 1
 EXPECTED = "expected a folder that `export` wrote"
 
 
@@ -68,14 +67,11 @@ def read_model_note(path: Path) -> ModelNote:
     path = Path(path)
     if not (path / "saved_model.pb").is_file() or not (path / NOTE).is_file():
         raise DataError(f"{path}: no saved_model.pb with {NOTE} in it; {EXPECTED}")
-    try:
-        value = read_json(path / NOTE)
-        if value.pop("format") != FORMAT:
-            raise ValueError(f"another format than {FORMAT}")
-        lists = {name: tuple(value[name]) for name in ("label_names", "signatures")}
-        return ModelNote(**value | lists)
-    except (RunError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path / NOTE}: not the note of a model, {error}; {EXPECTED}") from error
+
+    def made(value: dict) -> ModelNote:
+        return ModelNote(**value | {name: tuple(value[name]) for name in ("label_names", "signatures")})
+
+    return read_note_file(path / NOTE, "a model", made, EXPECTED)
 
 
 class ExportedModel:

@@ -138,24 +138,6 @@ def open_index(path: str | Path) -> "Index | EngineIndex":
     return Index(note.bits, note.model, parts)
 
 
-def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
-    """Packed codes, uint8 (N, K / 8), memory-mapped.
-
-    Raises:
-      DataError: the file is missing or has another length.
-    """
-    width = bits // 8
-    try:
-        size = path.stat().st_size
-        if size != items * width:
-            raise DataError(f"{path}: {size} bytes, expected {items} codes of {width}; {EXPECTED}")
-        return (
-            np.memmap(path, np.uint8, "r", shape=(items, width)) if items else np.empty((0, width), np.uint8)
-        )
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read, {error.strerror or error}; {EXPECTED}") from error
-
-
 def _open_codes(path: Path) -> Index:
     if not (path / codes_folder.NOTE).is_file() and not any(path.glob("shard-*-of-*")):
         raise DataError(f"{path}: no {NOTE} or {codes_folder.NOTE} in it; {EXPECTED}")
@@ -172,7 +154,7 @@ def _open_codes(path: Path) -> Index:
 
 
 def _open_part(path: Path, modality: str, note: PartNote, bits: int) -> IndexPart:
-    codes = read_codes_file(path / f"{modality}.codes", note.items, bits)
+    codes = codes_folder.read_codes_file(path / f"{modality}.codes", note.items, bits)
     items = Items([(path / f"{modality}.items", note.items)])
     if note.kind == "flat":
         search = flat_search(codes)

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from gch.errors import DataError, RunError
-from gch.search.codes_folder import MODALITIES, Codes
+from gch.search.codes_folder import MODALITIES, Codes, read_codes_file, require_one_model
 from gch.search.equal_codes import group_equal, write_equal
-from gch.search.index import read_codes_file
 from gch.search.index_kinds import AUTO, build, choose, complete, load_faiss
-from gch.search.index_note import NOTE, IndexNote, PartNote, Source, note_value, read_note
-from gch.storage import write_json
+from gch.search.index_note import NOTE, IndexNote, PartNote, Source, read_note
+from gch.search.note_file import write_note_file
 
 _ROWS_AT_ONCE = 1_000_000
 
@@ -40,7 +39,8 @@ def build_index(
       RunError: the folder holds something else, cannot be written, or FAISS is not installed.
       SettingError: the kind or a parameter is unknown or out of range.
     """
-    first, out = _require_one_model(sources), Path(out).absolute()
+    require_one_model(sources)
+    first, out = sources[0], Path(out).absolute()
     load_faiss()
     by_modality = {
         modality: found
@@ -60,25 +60,12 @@ def build_index(
                 for modality, plan in plans.items()
             }
             note = IndexNote(bits=first.bits, model=first.model, parts=parts)
-            write_json(folder / NOTE, note_value(note))
+            write_note_file(folder / NOTE, note)
             _sync(folder)
             _move(folder, out)
     except OSError as error:
         raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
     return note
-
-
-def _require_one_model(sources: Sequence[Codes]) -> Codes:
-    if not any(len(codes.codes) for codes in sources):
-        raise DataError(f"{', '.join(str(codes.path) for codes in sources) or 'nothing'}: no codes to index")
-    first = sources[0]
-    for codes in sources:
-        if (codes.model, codes.bits) != (first.model, first.bits):
-            raise DataError(
-                f"{codes.path}: codes of {codes.bits} bits by the model {codes.model[:12]}, {first.path}: of "
-                f"{first.bits} bits by {first.model[:12]}; expected codes of one model"
-            )
-    return first
 
 
 def _plan(found: Sequence[Codes], kind: str, parameters: Mapping[str, int], bits: int):

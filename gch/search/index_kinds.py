@@ -90,8 +90,8 @@ def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
         if "b" not in given:
             found["b"] = max(1, min(found["b"], bits // tables))
         if tables * found["b"] > bits:
-            told = f"{tables} tables of {found['b']} bits, {bits} bits in all at most"
-            raise SettingError(f"b is {found['b']}; expected, for {told.replace('1 tables', '1 table')}")
+            told = "b is" if tables == 1 else f"nhash x b is {tables} x"
+            raise SettingError(f"{told} {found['b']}; expected {bits} at most, the bits of a code")
         if found["nflip"] > found["b"]:
             raise SettingError(f"nflip is {found['nflip']}; expected b = {found['b']} at most")
     return found

@@ -11,12 +11,11 @@ text.codes ... the same of texts
 import dataclasses
 from pathlib import Path
 
-from gch.errors import DataError, RunError, SettingError
+from gch.errors import DataError
 from gch.search.codes_folder import MODALITIES
 from gch.search.index_kinds import KINDS, complete
-from gch.storage import read_json
+from gch.search.note_file import read_note_file
 
-FORMAT = 1
 NOTE = "index.json"
 EXPECTED = "expected a folder that `index` wrote"
 
@@ -69,11 +68,6 @@ class IndexNote:
     parts: dict[str, PartNote]
 
 
-def note_value(note: IndexNote) -> dict:
-    """A note as JSON has it."""
-    return {"format": FORMAT, **dataclasses.asdict(note)}
-
-
 def read_note(folder: Path) -> IndexNote:
     """What index.json in a folder says.
 
@@ -83,18 +77,16 @@ def read_note(folder: Path) -> IndexNote:
     path = folder / NOTE
     if not path.is_file():
         raise DataError(f"{folder}: no {NOTE} in it; {EXPECTED}")
-    try:
-        value = read_json(path)
-        if value.pop("format") != FORMAT:
-            raise ValueError(f"another format than {FORMAT}")
-        parts = {modality: _part(part, value["bits"]) for modality, part in value.pop("parts").items()}
-        note = IndexNote(**value, parts=parts)
-        if not isinstance(note.model, str) or not note.parts or not set(note.parts) <= set(MODALITIES):
-            raise ValueError(f"model {note.model!r}, parts {', '.join(note.parts) or 'none'}")
-        if not isinstance(note.bits, int) or note.bits < 8 or note.bits % 8:
-            raise ValueError(f"{note.bits!r} bits")
-    except (RunError, SettingError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not the note of an index, {error}; {EXPECTED}") from error
+    return read_note_file(path, "an index", _note, EXPECTED)
+
+
+def _note(value: dict) -> IndexNote:
+    parts = {modality: _part(part, value["bits"]) for modality, part in value.pop("parts").items()}
+    note = IndexNote(**value, parts=parts)
+    if not isinstance(note.model, str) or not note.parts or not set(note.parts) <= set(MODALITIES):
+        raise ValueError(f"model {note.model!r}, parts {', '.join(note.parts) or 'none'}")
+    if not isinstance(note.bits, int) or note.bits < 8 or note.bits % 8:
+        raise ValueError(f"{note.bits!r} bits")
     return note
 
 

@@ -1,6 +1,6 @@
 """Queries by text, picture or item, and what they find: what `search` and `serve` have in common."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -156,6 +156,20 @@ class Searcher:
         part = self._part(find, count)
         found = part.search(codes, count)
         return [list(_hits(part, *of_query)) for of_query in zip(found.rows, found.distances, strict=True)]
+
+
+def default_find(given: str, held: Collection[str]) -> str:
+    """What a query finds where it does not say: the other modality where there are items of it, else its own.
+
+    Args:
+      given: modality of the query, 'image' or 'text'.
+      held: modalities of the index.
+
+    Returns:
+      'images' or 'texts'.
+    """
+    other = {"image": "text", "text": "image"}[given]
+    return f"{other if other in held else given}s"
 
 
 def require_same_model(note: ModelNote, index: "Index") -> None:

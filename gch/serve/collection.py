@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gch.errors import DataError
+from gch.search.query import FINDS, default_find
 from gch.serve.replies import Item, Part, Result
 
 if TYPE_CHECKING:  # What is served need not be of FAISS: anything of this interface will do.
     from gch.search.index import Index
     from gch.search.query import Hit
-
-FINDS = {"images": "image", "texts": "text"}
-_OTHER = {"image": "text", "text": "image"}
 
 
 class Missing(DataError):
@@ -48,8 +46,7 @@ class Collection:
           Missing: there are none of what was asked for.
         """
         if wanted is None:
-            modality = _OTHER[given] if _OTHER[given] in self._parts else given
-            return f"{modality}s"
+            return default_find(given, self._parts)
         if FINDS[wanted] not in self._parts:
             has = " and ".join(f"{modality}s" for modality in self._parts)
             raise Missing(f"find: no {wanted} in this collection; expected {has}")

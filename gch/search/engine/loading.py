@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gch.errors import DataError, RunError
-from gch.search.codes_folder import MODALITIES, Codes
+from gch.errors import RunError
+from gch.search.codes_folder import MODALITIES, Codes, require_one_model
 from gch.search.engine import tables
 from gch.search.engine.address import Address, read_address
 from gch.search.engine.client import Client
@@ -46,7 +46,7 @@ def load_into_engine(
       RunError: the engine cannot be reached, or the database holds other codes.
     """
     address = read_address(uri)
-    _require_one_model([(str(one.path), one.bits, one.model) for one in sources])
+    require_one_model(sources)
     client = Client(address)
     try:
         return _load(client, address, sources, progress)
@@ -57,8 +57,7 @@ def load_into_engine(
 def _load(client: Client, address: Address, sources: Sequence[Codes], progress) -> list[Loaded]:
     groups = {modality: [one for one in sources if one.modality == modality] for modality in MODALITIES}
     found, loaded = read_notes(client, address), []
-    others = [(str(address), note.bits, note.model) for note in found.values()]
-    _require_one_model([*others, *((str(one.path), one.bits, one.model) for one in sources)])
+    require_one_model(sources, [(str(address), note.bits, note.model) for note in found.values()])
     for statement in tables.notes_creation(address):
         client.command(statement)
     for modality, group in groups.items():
@@ -130,17 +129,3 @@ class _Joined:
             "source": np.array(numbers, np.uint32),
             "item": [item_line(item["id"], item.get("text"))[:-1].decode("utf-8") for item in items],
         }
-
-
-def _require_one_model(told: Sequence[tuple[str, int, str]]) -> None:
-    """Refuses codes that do not compare: where, bits and model of each."""
-    if not told:
-        raise DataError("no codes to load; expected folders that `encode` wrote")
-    (where, bits, model), *others = told
-    for other, its_bits, its_model in others:
-        if its_bits != bits:
-            raise DataError(f"{other}: codes of {its_bits} bits, in {where} of {bits}; expected the same")
-        if its_model != model:
-            raise DataError(
-                f"{other}: codes of model {its_model[:12]}, in {where} of {model[:12]}; expected one model"
-            )

@@ -12,6 +12,7 @@ from gch.search.engine.client import Client
 from gch.storage import digest
 
 FORMAT = 1
+LOADED = "expected codes that `index CODES --out=URI` loaded"
 _SAMPLED = 1024
 
 
@@ -83,9 +84,6 @@ def write_note(client: Client, address: Address, modality: str, note: PartNote) 
     """Notes what the codes of a modality are."""
     text = json.dumps({"format": FORMAT, **dataclasses.asdict(note)})
     client.insert(address.database, tables.NOTES, {"modality": [modality], "note": [text]})
-
-
-LOADED = "expected codes that `index CODES --out=URI` loaded"
 
 
 def _read(text: str) -> PartNote:

@@ -1,0 +1,37 @@
+"""Codes in folders as `encode` writes them, and what is nearest to a code."""
+
+from pathlib import Path
+
+import numpy as np
+
+from gch.search.codes_folder import Codes, CodesNote, open_codes
+from gch.search.codes_writer import CodesWriter
+
+MODEL = "ab" * 32
+
+
+def saved(
+    folder: Path, codes: np.ndarray, modality: str = "image", model: str = MODEL, root: str = "/r"
+) -> Codes:
+    """A folder of codes; ids are FOLDER/ROW, and every text is 'a text'."""
+    note = CodesNote(
+        bits=8 * codes.shape[1],
+        modality=modality,
+        model=model,
+        root=root if modality == "image" else "",
+        source="s",
+        shard=(1, 1),
+        entries=len(codes),
+    )
+    with CodesWriter(folder, note, 10_000) as writer:
+        text = "a text" if modality == "text" else None
+        writer.write(codes, ((f"{folder.name}/{row}", text) for row in range(len(codes))))
+        writer.save(len(codes))
+    return open_codes(folder)
+
+
+def nearest(codes: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and distances in the order of distance, then row, by comparing all bits."""
+    away = np.unpackbits(queries[:, None] ^ codes[None], axis=2).sum(axis=2, dtype=np.int64)
+    rows = np.argsort(away, axis=1, kind="stable")[:, :count]
+    return rows, np.take_along_axis(away, rows, axis=1)
