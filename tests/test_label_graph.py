@@ -101,6 +101,26 @@ def test_the_graph_learns_to_rank_new_items(build, features):
     assert precision(method.encoders) > chance + 0.5 * (1 - chance)
 
 
+def test_the_batch_norms_of_the_graph_networks_learn_in_its_stage(build):
+    method = build()
+    graph = stage(method, "graph")
+    graph.begin()
+    network = method.networks["graph_image"]
+    before = [variable.numpy() for variable in network.non_trainable_variables]
+    graph.update(positions(0), None)
+    assert before
+    for old, new in zip(before, network.non_trainable_variables, strict=True):
+        assert (old != new.numpy()).any()
+
+
+@pytest.mark.parametrize(("asked", "given"), [(5, 5), (59, 59), (60, 59), (1000, 59)])
+def test_an_item_has_at_most_all_others_as_neighbours(build, asked, given):
+    """Of 60 training items."""
+    method = build(graph_neighbours=asked)
+    stage(method, "graph").begin()
+    assert method.networks["neighbours_text"].count == given
+
+
 def test_a_code_depends_on_its_item_alone(build, features):
     method = build()
     stage(method, "graph").begin()
@@ -153,6 +173,24 @@ def test_dropout_is_drawn_anew_for_every_draw(build, features):
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
     again = infer_under_dropout(network, lambda: [tf.constant(features)], "label", 3)
     np.testing.assert_array_equal(drawn, again)
+
+
+@pytest.mark.parametrize("sizes", [[20, 20, 20, 20], [37, 42, 1]])
+def test_only_dropout_is_random_in_a_draw(build, features, sizes):
+    """Without dropout a draw is the inference, however the items are sorted and sliced."""
+    method = build(dropout_img=0.0)
+    learn = stage(method, "image/label")
+    learn.begin()
+    for step in range(20):  # moves the statistics of the batch norms
+        learn.update(positions(step), tf.gather(features[:60], positions(step)))
+    network = method.networks["image"]
+    by_class = features[np.argsort(PAIRS.labels.argmax(axis=1), kind="stable")]
+    (expected,) = infer(network, [by_class], "label")
+    drawn = infer_under_dropout(network, lambda: tf.split(tf.constant(by_class), sizes), "label", 1)
+    np.testing.assert_allclose(drawn[0], expected, atol=1e-5)
+    norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms
+    assert all(norm.trainable for norm in norms)
 
 
 def test_a_training_item_is_tied_to_its_own_labels_but_not_when_it_plays_a_new_one(build):

@@ -1,5 +1,6 @@
 """Running a network over many items without training it."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
 import keras
@@ -36,10 +37,10 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
 def infer_under_dropout(
     network: keras.Model, batches: Callable[[], Iterable[tf.Tensor]], output: str, draws: int
 ) -> np.ndarray:
-    """One output of a network for all batches, several times, as in training: under dropout, and with batch
-    norm by the batch.
+    """One output of a network for all batches, several times, under dropout.
 
-    The network is left as it was, the states of its dropout and batch norm too.
+    Batch norm uses its moving statistics, so that an item's output depends on that item and its dropout
+    alone. The network is left as it was, the states of its dropout too.
 
     Args:
       network: a model that returns a dictionary of tensors.
@@ -56,10 +57,31 @@ def infer_under_dropout(
     def run(batch):
         return network(batch, training=True)[output]
 
-    drawn = [np.concatenate([run(batch) for batch in batches()]) for _ in range(draws)]
+    with _moving_statistics(network):
+        drawn = [np.concatenate([run(batch) for batch in batches()]) for _ in range(draws)]
     for variable, value in zip(network.non_trainable_variables, kept, strict=True):
         variable.assign(value)
     return np.stack(drawn)
+
+
+@contextlib.contextmanager
+def _moving_statistics(network: keras.Model) -> Iterator[None]:
+    """Batch norms use their moving statistics under `training=True`: Keras does so for frozen ones."""
+    norms = [layer for layer in _layers(network) if isinstance(layer, keras.layers.BatchNormalization)]
+    trained = [norm for norm in norms if norm.trainable]
+    try:
+        for norm in trained:
+            norm.trainable = False
+        yield
+    finally:
+        for norm in trained:
+            norm.trainable = True
+
+
+def _layers(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """All layers of a model, those of models within it too."""
+    for layer in network.layers:
+        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
 
 
 def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.Tensor]:
