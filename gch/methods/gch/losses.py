@@ -35,9 +35,12 @@ def average_precision_loss(inner: tf.Tensor, similar: tf.Tensor, counted: tf.Ten
     """1 - AP of the ranking of M items for each of B queries, relaxed so that it has a gradient.
 
     The distances fall into a histogram whose neighbouring bins share an item linearly. With h, h+ the items
-    and the similar items of a bin and H, H+ their running totals, AP = 1 / N+ sum_bins h+ (H+ - h+ / 2) /
-    (H - h / 2): a tie counts as ranked in its middle (He, Cakir, Bargal and Sclaroff, CVPR 2018; the
-    relaxation: Cakir, He, Xia, Kulis and Sclaroff, CVPR 2019).
+    and the similar items of a bin and H, H+ those of all nearer bins,
+
+        AP = 1 / N+ sum over bins of h+ (H+ + (h+ + 1) / 2) / (H + (h + 1) / 2).
+
+    Ranks start at 1, so a tie of h items has its middle at H + (h + 1) / 2 (He, Cakir, Bargal and Sclaroff,
+    CVPR 2018; the relaxation: Cakir, He, Xia, Kulis and Sclaroff, CVPR 2019).
 
     Args:
       inner: float (B, M), inner products of relaxed codes divided by their length, in [-1, 1].
@@ -52,10 +55,9 @@ def average_precision_loss(inner: tf.Tensor, similar: tf.Tensor, counted: tf.Ten
     share = tf.nn.relu(1 - tf.abs(distance[:, :, None] - tf.range(bins, dtype=distance.dtype)))
     # One product for both histograms: a third faster than two sums over (B, M, bins).
     items, relevant = tf.unstack(tf.matmul(tf.stack([counted, counted * similar], axis=1), share), axis=1)
-    ranked = tf.cumsum(items, axis=1) - items / 2
-    found = tf.cumsum(relevant, axis=1) - relevant / 2
-    precision = tf.math.divide_no_nan(found, ranked)
-    gained = tf.reduce_sum(relevant * precision, axis=1)
+    ranked = tf.cumsum(items, axis=1) + (1 - items) / 2
+    found = tf.cumsum(relevant, axis=1) + (1 - relevant) / 2
+    gained = tf.reduce_sum(relevant * found / ranked, axis=1)
     return 1 - tf.reduce_mean(tf.math.divide_no_nan(gained, tf.reduce_sum(relevant, axis=1)))
 
 
