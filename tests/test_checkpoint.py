@@ -4,7 +4,11 @@ import pytest
 import tensorflow as tf
 
 from gch.errors import RunError
+from gch.run import RunFolder
+from gch.settings_file import load_settings
 from gch.training.checkpoint import Checkpoints, Position
+from gch.training.summaries import Summaries
+from gch.training.train import Trainer
 
 
 class Small:
@@ -15,6 +19,7 @@ class Small:
         optimizer = keras.optimizers.Adam()
         optimizer.build(network.trainable_variables)
         self.networks, self.optimizers = {"only": network}, {"adam": optimizer}
+        self.stages = ()
         self.memories = {"memory": tf.Variable(np.random.default_rng().random((5, 2)))}
 
     def values(self) -> list[np.ndarray]:
@@ -74,6 +79,16 @@ def test_only_the_newest_of_each_is_kept(tmp_path):
     for _ in range(3):
         checkpoints.save_latest()
     assert len(list((tmp_path / "latest").glob("*.index"))) == 1
+
+
+def test_the_first_epoch_is_the_best_so_far_even_with_a_score_of_zero(repository, tmp_path):
+    settings = load_settings(repository / "setting.py", {"Epoch": 2})
+    run, scores = RunFolder(tmp_path), {1: 0.0, 2: 0.0}
+    trainer = Trainer(
+        settings, Small(), None, run, Summaries(tmp_path), lambda epoch: {"score": scores[epoch]}
+    )
+    trainer.train()
+    assert trainer.restore_best() == 1
 
 
 def test_a_checkpoint_of_another_size_or_a_damaged_one_is_named(tmp_path):

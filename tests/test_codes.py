@@ -33,6 +33,11 @@ def test_statistics_by_hand():
     assert statistics["distinct_codes"] == 3 / 4
 
 
+def test_balance_is_of_each_bit_over_the_items():
+    # Every item has as many +1 as -1, yet each bit is the same for all.
+    assert code_statistics(np.array([[1.0, -1.0], [1.0, -1.0]]))["bit_balance"] == 0.5
+
+
 def test_collapsed_codes_show():
     statistics = code_statistics(np.full((10, 4), 0.9))
     assert statistics["bit_balance"] == 0.5
