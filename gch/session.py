@@ -9,10 +9,11 @@ import numpy as np
 from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
-from gch.evaluation.directions import CROSS, DIRECTIONS, evaluate_directions, map_by_direction
+from gch.evaluation.directions import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
 from gch.evaluation.encoding import encode
 from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
 from gch.evaluation.results import (
+    map_over_new,
     save_codes,
     save_results,
     test_figures,
@@ -24,7 +25,7 @@ from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.features import backbone_features
-from gch.reporting import plots
+from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
 from gch.settings import Settings, cutoff_ranks
@@ -34,6 +35,7 @@ from gch.training.summaries import Summaries
 from gch.training.train import Trainer
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
+OVER_NEW = ", new items"
 
 
 class Session:
@@ -60,7 +62,8 @@ class Session:
         if not self._trainer.resume():
             if self._settings.load_model_path:
                 self._trainer.start_from(Path(self._settings.load_model_path))
-            self._summaries.settings(self._settings, [f"{QUERY_MAP}/{direction}" for direction in DIRECTIONS])
+            shown = [f"{direction}{kind}" for direction in DIRECTIONS for kind in ("", OVER_NEW)]
+            self._summaries.settings(self._settings, [f"{QUERY_MAP}/{name}" for name in shown])
             self._summaries.graph(self._method)
         self._trainer.train()
 
@@ -70,14 +73,15 @@ class Session:
         history = self._run.read_history()
         queries = self._encode(self._split.query)
         database = self._encode(self._split.retrieval)
-        evaluations = evaluate_directions(
-            queries.coded(),
-            database.coded(),
+        figures = test_figures(
+            queries,
+            database,
+            self._split.training,
+            self._pairs.label_names,
             cutoffs=cutoff_ranks(self._settings),
             ties=self._settings.ties,
             without_relevant=self._settings.without_relevant,
         )
-        figures = test_figures(queries, database, evaluations, self._split.training, self._pairs.label_names)
         codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
         save_codes(codes, queries, database)
         digests = {
@@ -93,13 +97,15 @@ class Session:
             "epochs": history,
         }
         save_results(self._run.results, figures, self._settings, digests, training)
-        self._summaries.scalars(QUERY_MAP, figures["mAP"], best)
+        precision = figures["mAP"], figures["mAP_not_trained_on"]
+        self._show_map(QUERY_MAP, *precision, best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
         self._summaries.close()
         warning = ", chosen on this very set" if self._chosen_on == "query" else ""
-        print(f"Query set, weights of outer epoch {best}{warning}: {_words(figures['mAP'])}")
+        print(NEW_ITEMS)
         print(f"Codes in {codes}, figures in {self._run.results}")
+        print(f"Query set, weights of outer epoch {best}{warning}: {_words(*precision)}")
 
     def export(self, out: Path | None, lite: bool) -> None:
         """Writes the best weights as a SavedModel, with all that comes before and after the networks.
@@ -139,22 +145,37 @@ class Session:
             self._log_codes(statistics, agreement, relaxed, epoch)
             return {"score": float(epoch), "codes": statistics}
         if self._chosen_on == "query":
-            asked, answered = self._split.query, self._split.retrieval
+            queries, database = self._encode(self._split.query), self._encode(self._split.retrieval)
         else:
-            asked = self._split.validation
-            answered = np.setdiff1d(self._split.retrieval, asked)
-        queries, database = self._encode(asked), self._encode(answered)
+            queries = self._encode(self._split.validation)
+            database = self._encode(np.setdiff1d(self._split.retrieval, self._split.validation))
         precision = map_by_direction(queries.coded(), database.coded())
+        joins = self._chosen_on == "validation"
+        over_new = map_over_new(queries, database, self._split.training, joins=joins)
         statistics |= {"image": code_statistics(queries.image), "text": code_statistics(queries.text)}
         agreement["image and text"] = bit_agreement(queries.image, queries.text)
         self._log_codes(
             statistics, agreement, relaxed | {"image": queries.image, "text": queries.text}, epoch
         )
-        self._summaries.scalars(VALIDATION_MAP, precision, epoch)
+        self._show_map(VALIDATION_MAP, precision, over_new, epoch)
         self._draw_panels(queries, database, epoch, "validation set")
-        print(f"  validation {_words(precision)}")
+        print(f"  validation {_words(precision, over_new)}")
         score = (precision["I->T"] + precision["T->I"]) / 2
-        return {"score": score, "mAP": precision, "codes": statistics, "agreement": agreement}
+        return {
+            "score": score,
+            "mAP": precision,
+            "mAP_not_trained_on": over_new,
+            "codes": statistics,
+            "agreement": agreement,
+        }
+
+    def _show_map(
+        self, group: str, whole: dict[str, float], over_new: dict[str, float] | None, epoch: int
+    ) -> None:
+        """Logs mAP over all items and over the new ones, side by side."""
+        told = {f"{direction}{OVER_NEW}": value for direction, value in (over_new or {}).items()}
+        shown = {name: value for name, value in (whole | told).items() if value is not None}
+        self._summaries.scalars(group, shown, epoch)
 
     @property
     def _chosen_on(self) -> str:
@@ -177,7 +198,8 @@ class Session:
     def _draw_plots(self, figures: dict, epoch: int) -> None:
         if not self._settings.plots or not plots.available():
             return
-        record = Record(self._run.path.name, figures["evaluation"], results=figures)
+        new = figures["evaluation_not_trained_on"] or {}
+        record = Record(self._run.path.name, figures["evaluation"], new, results=figures)
         for name, drawn in plots.draw_all([record]):
             plots.save(drawn, self._run.path / "plots" / name)
             self._summaries.picture(f"plots of the query set/{name}", plots.pixels(drawn), epoch)
@@ -223,5 +245,10 @@ class Session:
         return backbone_features(self._backbone, self._pairs, cache, progress)
 
 
-def _words(precision: dict[str, float]) -> str:
-    return "mAP " + "  ".join(f"{direction} {value:.4f}" for direction, value in precision.items())
+def _words(whole: dict[str, float], over_new: dict[str, float] | None) -> str:
+    """Says mAP by direction, over all items and over the new ones."""
+    pairs = [
+        f"{direction} {tables.figure(value)} / {tables.figure((over_new or {}).get(direction))}"
+        for direction, value in whole.items()
+    ]
+    return "mAP over all items / new items: " + "  ".join(pairs)

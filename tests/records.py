@@ -29,17 +29,22 @@ def random_arrays(seed: int, bits: int = 16) -> dict[str, np.ndarray]:
     }
 
 
-def directions(arrays: dict[str, np.ndarray], **options) -> dict[str, dict]:
-    """Figures of all directions."""
+NEW = slice(25, None)  # of the items, those that were never trained on
+
+
+def directions(arrays: dict[str, np.ndarray], items: slice = slice(None), **options) -> dict[str, dict]:
+    """Figures of all directions, over some of the items."""
     queries = {kind: coded_items(arrays[f"Q{kind[0]}"], arrays["query_L"]) for kind in ("image", "text")}
     database = {kind: coded_items(arrays[f"D{kind[0]}"], arrays["retrieval_L"]) for kind in ("image", "text")}
+    database = {kind: coded.only(items) for kind, coded in database.items()}
     found = evaluate_directions(queries, database, **options)
     return {direction: figures(evaluation) for direction, evaluation in found.items()}
 
 
 def record(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:
     """A record in memory."""
-    return Record(name, directions(random_arrays(seed, bits), cutoffs=(5,)), settings)
+    arrays = random_arrays(seed, bits)
+    return Record(name, directions(arrays, cutoffs=(5,)), directions(arrays, NEW, cutoffs=(5,)), settings)
 
 
 def write_run(folder: Path, settings: Settings, label_names: tuple[str, ...] = ()) -> None:
@@ -47,8 +52,10 @@ def write_run(folder: Path, settings: Settings, label_names: tuple[str, ...] = (
     code_figures = dict.fromkeys(
         ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes"), 0.125
     )
+    arrays = random_arrays(settings.seed, settings.bit)
     results = {
-        "evaluation": directions(random_arrays(settings.seed, settings.bit)),
+        "evaluation": directions(arrays),
+        "evaluation_not_trained_on": directions(arrays, NEW),
         "label_names": list(label_names),
         "codes": {
             "retrieval": {"image": code_figures, "text": code_figures},

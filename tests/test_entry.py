@@ -55,6 +55,11 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
         coded_items(codes["Qi"], codes["query_L"]), coded_items(codes["Dt"][new], codes["retrieval_L"][new])
     )
     assert results["mAP_not_trained_on"]["I->T"] == pytest.approx(over_new)
+    told = f"I->T {results['mAP']['I->T']:.4f} / {over_new:.4f}  T->I"
+    assert told in output.strip().splitlines()[-1]
+    for epoch in results["training"]["epochs"]:
+        # 120 items are neither trained on nor validation queries; those rank each other as well.
+        assert 0 < epoch["mAP_not_trained_on"]["T->I"] < 1
     assert 0 < results["codes"]["retrieval"]["text"]["bit_balance"] < 0.5
     assert results["settings"]["bit"] == 16
     assert results["versions"]["tensorflow"]
@@ -105,7 +110,9 @@ def test_tensorboard_finds_everything(finished):
         "loss graph/balance",
         "learning rate/graph",
         "mAP of the validation set/I->T",
+        "mAP of the validation set/I->T, new items",
         "mAP of the query set/T->I",
+        "mAP of the query set/T->I, new items",
         "seconds/label",
         "codes of teacher/bit_balance",
         "codes of image/quantization_error",
@@ -238,7 +245,7 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data):
     output, _ = command.run("sweep", **flags)
     assert "Sweep of 2 runs, 1 of them finished before" in output
     assert first.stat().st_mtime_ns == written
-    lines = (tmp_path / "sweep" / "sweep.md").read_text().splitlines()[2:]
+    lines = (tmp_path / "sweep" / "sweep.md").read_text().splitlines()[2:4]
     for bit, line in zip((8, 16), lines, strict=True):
         (path,) = (tmp_path / "runs").glob(f"*_{bit}_seed5/results.json")
         precision = json.loads(path.read_text())["mAP"]["I->T"]
@@ -250,5 +257,8 @@ def test_eval_of_a_run_finds_what_its_test_found(finished, tmp_path):
     output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation")
     results = json.loads((command.run_folder / "results.json").read_text())
     assert f"{results['mAP']['I->T']:.4f}" in output
-    (evaluation,) = json.loads((tmp_path / "evaluation" / "results.json").read_text())["evaluations"].values()
-    assert evaluation == results["evaluation"]
+    found = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    for key in ("evaluation", "evaluation_not_trained_on"):
+        (evaluation,) = found[key.replace("evaluation", "evaluations", 1)].values()
+        assert evaluation == results[key]
+    assert f"{results['mAP_not_trained_on']['I->T']:.4f}" in output

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,6 +49,24 @@ def test_by_bits_a_line_is_the_mean_of_the_runs():
     axes = drawn_of(*runs)["map_by_bits"].axes[0]
     means = [run.mean("I->T", "mAP") for run in runs]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [np.mean(means[:2]), means[2]])
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    means = [run.mean("I->T", "mAP", new=True) for run in runs]
+    np.testing.assert_allclose(lines["gch, new items"], [np.mean(means[:2]), means[2]])
+
+
+def test_runs_without_new_items_are_drawn_without_them():
+    runs = [dataclasses.replace(record(name, bits=bits), new={}) for name, bits in (("a", 8), ("b", 16))]
+    drawn = drawn_of(*runs)
+    for name in ("map_by_bits", "map_by_label"):
+        labels = drawn[name].axes[0].get_legend_handles_labels()[1]
+        assert labels == ["a", "b"]
+
+
+def test_map_by_label_marks_the_figures_over_new_items():
+    one = record("a")
+    (marks,) = drawn_of(one)["map_by_label"].axes[0].lines
+    expected = [np.nan if value is None else value for value in one.new["I->T"]["mAP_by_label"]]
+    np.testing.assert_allclose(marks.get_xdata(), expected)
 
 
 def test_labels_are_named_where_names_are_known():

@@ -1,3 +1,4 @@
+import html
 import json
 import re
 
@@ -7,6 +8,7 @@ from PIL import Image
 from records import write_run
 
 from gch.cli import main
+from gch.evaluation.directions import NEW_ITEMS
 from gch.settings_file import load_settings
 
 
@@ -40,11 +42,30 @@ def test_the_page_holds_all_and_needs_nothing_else(command, runs, tmp_path):
     # Five plots and a panel of pictures; all have one length of codes.
     assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', text)) == 6
     for run in runs:
-        precision = json.loads((run / "results.json").read_text())["evaluation"]["I->T"]["measures"]["mAP"]
-        assert f"<td>{precision['mean']:.4f}</td>" in text
-        assert f"{precision['low']:.4f} to {precision['high']:.4f}" in text
+        results = json.loads((run / "results.json").read_text())
+        for key in ("evaluation", "evaluation_not_trained_on"):
+            precision = results[key]["I->T"]["measures"]["mAP"]
+            assert f"<td>{precision['mean']:.4f}</td>" in text
+            assert f"{precision['low']:.4f} to {precision['high']:.4f}" in text
+    assert html.escape(NEW_ITEMS) in text
     assert "second &lt;b&gt;" in text
     assert "<b>" not in text
+
+
+@pytest.mark.parametrize(
+    ("held", "shown"),
+    [({"mAP_not_trained_on": {"I->T": 0.1234, "T->I": 0.4321}, "retrieval_not_trained_on": 15}, "0.1234"),
+     ({}, "-")],
+)  # fmt: skip
+def test_results_of_older_versions_tell_what_they_have(command, runs, tmp_path, held, shown):
+    path = runs[0] / "results.json"
+    results = json.loads(path.read_text())
+    del results["evaluation_not_trained_on"]
+    path.write_text(json.dumps(results | held))
+    status, _, _ = command("report", runs[0], f"--out={tmp_path / 'page.html'}")
+    assert status == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"<td>{shown}</td><td>-</td>" in text  # the figure, and its interval
 
 
 def test_settings_that_differ_stand_apart(command, runs, tmp_path):

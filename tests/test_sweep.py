@@ -4,6 +4,7 @@ import pytest
 from records import write_run
 
 from gch.cli import main
+from gch.evaluation.directions import NEW_ITEMS
 from gch.settings_file import load_settings
 
 
@@ -36,13 +37,16 @@ def test_finished_runs_are_not_repeated_and_their_table_is_told(command, finishe
     assert status == 0
     assert "Sweep of 4 runs, 4 of them finished before" in output
     lines = (tmp_path / "out" / "sweep.md").read_text().splitlines()
-    assert [line.split(" | ")[0:2] for line in lines[2:]] == [
+    assert lines[4:] == ["", NEW_ITEMS]
+    assert NEW_ITEMS in output
+    assert [line.split(" | ")[0:2] for line in lines[2:4]] == [
         ["| OpenMoji gch", "8"],
         ["| OpenMoji gch", "16"],
     ]
     assert lines[2].endswith("| 31 | 2 |")
-    assert (tmp_path / "out" / "sweep.csv").exists()
-    assert (tmp_path / "out" / "sweep.tex").exists()
+    assert len(lines[2].split(" ± ")) == 5  # both directions over all items and over new ones
+    assert ",new,tie-aware,mAP," in (tmp_path / "out" / "sweep.csv").read_text()
+    assert "new items I$\\to$T" in (tmp_path / "out" / "sweep.tex").read_text()
 
 
 def test_presets_count_as_methods_and_have_runs_of_their_own(command, finished):

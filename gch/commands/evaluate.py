@@ -8,8 +8,9 @@ import numpy as np
 from gch import __version__
 from gch.commands.catalog import Call
 from gch.errors import RunError, SettingError
-from gch.evaluation.codes_file import SavedCodes, read_codes
-from gch.evaluation.directions import CROSS, evaluate_directions
+from gch.evaluation.coded import CodedItems
+from gch.evaluation.codes_file import read_codes
+from gch.evaluation.directions import CROSS, NEW_ITEMS, evaluate_directions
 from gch.evaluation.evaluate import Evaluation
 from gch.evaluation.figures import figures
 from gch.reporting import plots, tables
@@ -37,11 +38,13 @@ def run(call: Call) -> None:
     digests = {str(codes.path): _digest(codes.path) for codes in saved}
     _require_own(out, digests)
     names = _names([codes.path for codes in saved])
-    found = {name: _evaluate(codes, settings) for name, codes in zip(names, saved, strict=True)}
-    records = [
-        Record(name, {direction: figures(one) for direction, one in evaluations.items()})
-        for name, evaluations in found.items()
-    ]
+    found, of_new = {}, {}
+    for name, codes in zip(names, saved, strict=True):
+        found[name] = _evaluate(codes.queries, codes.database, settings)
+        new = codes.new is not None and codes.new.any()
+        database = {kind: items.only(codes.new) for kind, items in codes.database.items()} if new else {}
+        of_new[name] = _evaluate(codes.queries, database, settings) if new else {}
+    records = [Record(name, _figures(found[name]), _figures(of_new[name])) for name in names]
     header, lines = tables.rows(records, CROSS)
     print(tables.plain(header, lines))
     for note in tables.notes(records):
@@ -57,29 +60,38 @@ def run(call: Call) -> None:
         print(plots.NEEDED)
 
 
-def _evaluate(codes: SavedCodes, settings: Settings) -> dict[str, Evaluation]:
+def _evaluate(
+    queries: dict[str, CodedItems], database: dict[str, CodedItems], settings: Settings
+) -> dict[str, Evaluation]:
     return evaluate_directions(
-        codes.queries,
-        codes.database,
+        queries,
+        database,
         cutoffs=cutoff_ranks(settings),
         ties=settings.ties,
         without_relevant=settings.without_relevant,
     )
 
 
+def _figures(evaluations: dict[str, Evaluation]) -> dict[str, dict]:
+    return {direction: figures(one) for direction, one in evaluations.items()}
+
+
 def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header, lines) -> None:
     texts = {
         "results.csv": tables.comma_separated(records),
-        "table.md": tables.markdown(header, lines) + "\n",
-        "table.tex": tables.latex(header, lines) + "\n",
+        "table.md": f"{tables.markdown(header, lines)}\n\n{NEW_ITEMS}\n",
+        "table.tex": f"{tables.latex(header, lines)}\n% {NEW_ITEMS}\n",
     }
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    evaluations = {record.name: record.directions for record in records}
-    write_json(
-        out / "results.json", {"files": digests, "evaluations": evaluations, "versions": {"gch": __version__}}
-    )
+    results = {
+        "files": digests,
+        "evaluations": {record.name: record.directions for record in records},
+        "evaluations_not_trained_on": {record.name: record.new or None for record in records},
+        "versions": {"gch": __version__},
+    }
+    write_json(out / "results.json", results)
     print(f"All measures in {out / 'results.json'} and results.csv, the table in table.md and table.tex")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from gch.commands.catalog import Call
 from gch.data.names import file_name
 from gch.errors import RunError, SettingError
+from gch.evaluation.directions import NEW_ITEMS
 from gch.reporting import tables
 from gch.reporting.record import read_run
 from gch.run import FREE_SETTINGS, run_name
@@ -54,10 +55,11 @@ def run(call: Call) -> None:
     records = [read_run(one.folder) for one in runs]
     header, lines = tables.over_seeds(records)
     print(tables.plain(header, lines))
+    print(NEW_ITEMS)
     out = Path(call.options["out"])
     texts = {
-        "sweep.md": tables.markdown(header, lines),
-        "sweep.tex": tables.latex(header, lines),
+        "sweep.md": f"{tables.markdown(header, lines)}\n\n{NEW_ITEMS}",
+        "sweep.tex": f"{tables.latex(header, lines)}\n% {NEW_ITEMS}",
         "sweep.csv": tables.comma_separated(records),
     }
     for name, text in texts.items():

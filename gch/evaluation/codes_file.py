@@ -6,7 +6,8 @@
 | Di, Dt                 | codes of the database's images, texts (N, K)| r_img, r_txt     |
 | query_L, retrieval_L   | labels (Q, C), (N, C) of 0 and 1            | q_l, r_l         |
 
-Codes are -1 and +1 in any numeric type, or packed by numpy.packbits as uint8 (Q, K / 8).
+Codes are -1 and +1 in any numeric type, or packed by numpy.packbits as uint8 (Q, K / 8). In the folder of a
+run, its split tells which items of the database were trained on.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ import numpy as np
 
 from gch.array_files import list_arrays
 from gch.codes import pack
+from gch.data.split import load_split
 from gch.errors import DataError
 from gch.evaluation.coded import CodedItems
 
@@ -36,11 +38,13 @@ class SavedCodes:
     path: what was read.
     queries: 'image' and 'text' to the coded query items.
     database: likewise, of the database.
+    new: bool (N,), items of the database that were never trained on; None where that is not known.
     """
 
     path: Path
     queries: dict[str, CodedItems]
     database: dict[str, CodedItems]
+    new: np.ndarray | None
 
 
 def read_codes(path: Path) -> SavedCodes:
@@ -78,7 +82,19 @@ def read_codes(path: Path) -> SavedCodes:
         path,
         {"image": items("Qi", "query_L"), "text": items("Qt", "query_L")},
         {"image": items("Di", "retrieval_L"), "text": items("Dt", "retrieval_L")},
+        _new_items(path.parent, len(labels["retrieval_L"])),
     )
+
+
+def _new_items(folder: Path, items: int) -> np.ndarray | None:
+    """Items of the database that the run in a folder was not trained on; None where there is no run."""
+    split = folder / "split.npz"
+    if not (folder / "settings.json").is_file() or not split.is_file():
+        return None
+    found = load_split(split, total=np.iinfo(np.int64).max)
+    if len(found.retrieval) != items:
+        raise DataError(f"{split}: {len(found.retrieval)} retrieval items; the codes are of {items}")
+    return ~np.isin(found.retrieval, found.training)
 
 
 def _codes_path(path: Path) -> Path:

@@ -36,6 +36,12 @@ class Encoded:
         return Encoded(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
+def joined(first: Encoded, second: Encoded) -> Encoded:
+    """The items of both, in order."""
+    names = [field.name for field in dataclasses.fields(Encoded)]
+    return Encoded(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in names))
+
+
 def encode(method: Method, pairs: Pairs, features: np.ndarray | None, rows: np.ndarray) -> Encoded:
     """Encodes items.
 

@@ -150,11 +150,25 @@ def evaluate(
     )
 
 
-def mean_average_precision(queries: CodedItems, database: CodedItems) -> float:
-    """Tie-aware mAP over the whole database, in [0, 1]; a query without a relevant item counts 0."""
+def mean_average_precision(
+    queries: CodedItems, database: CodedItems, itself: np.ndarray | None = None
+) -> float:
+    """Tie-aware mAP over the whole database, in [0, 1]; a query without a relevant item counts 0.
+
+    Args:
+      queries: Q items.
+      database: N items.
+      itself: int (Q,), the position in the database of each query's own item, which it does not rank; None
+        where the queries are not in the database.
+    """
     _require_match(queries, database)
     total = 0.0
-    for _, counts in _blocks(queries, database, most=1):
+    for part, counts in _blocks(queries, database, most=1):
+        if itself is not None:
+            asked, own = queries.only(part), database.only(itself[part])
+            distance = np.bitwise_count(asked.codes ^ own.codes).sum(axis=1, dtype=np.int64)
+            relevant = (asked.labels & own.labels).any(axis=1).astype(np.int64)
+            counts[np.arange(len(asked)), distance, relevant] -= 1
         total += measures.average_precision(grouped(counts, "tie-aware")).sum()
     return float(total / len(queries))
 

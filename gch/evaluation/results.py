@@ -11,9 +11,8 @@ import scipy.io
 
 from gch import __version__
 from gch.codes import binarize, bit_agreement, code_statistics
-from gch.evaluation.directions import map_by_direction
-from gch.evaluation.encoding import Encoded
-from gch.evaluation.evaluate import Evaluation
+from gch.evaluation.directions import evaluate_directions, map_by_direction
+from gch.evaluation.encoding import Encoded, joined
 from gch.evaluation.figures import figures
 from gch.storage import atomic_path, write_json
 
@@ -41,36 +40,70 @@ def save_codes(path: Path, queries: Encoded, database: Encoded) -> None:
 def test_figures(
     queries: Encoded,
     database: Encoded,
-    evaluations: dict[str, Evaluation],
     training: np.ndarray,
     label_names: Sequence[str],
+    **options,
 ) -> dict:
     """What the test phase reports: mAP by direction, all other measures, and statistics of the codes.
+
+    All measures are over the whole retrieval set and, in keys that end in `_not_trained_on`, over its new
+    items alone (None where there are none); `gch.evaluation.directions.NEW_ITEMS` says why they differ.
 
     Args:
       queries: the query set.
       database: the retrieval set.
-      evaluations: of both, from `evaluate_directions`.
-      training: int64, rows of the training items. A method may know those of the retrieval set by heart, so
-        mAP is also told over the others alone (None where there are no others).
+      training: int64, rows of the training items.
       label_names: C names, or none.
+      options: of `gch.evaluation.evaluate.evaluate`.
     """
-    first = evaluations["I->T"]
     new = database.only(~np.isin(database.rows, training))
+    whole = _evaluated(queries, database, **options)
+    of_new = _evaluated(queries, new, **options) if len(new.rows) else None
+    first = whole["I->T"]
     return {
-        "mAP": {direction: found.mean(found.values["mAP"]) for direction, found in evaluations.items()},
-        "mAP_not_trained_on": map_by_direction(queries.coded(), new.coded()) if len(new.rows) else None,
-        "mAP_policy": f"{first.ties}, whole retrieval set, a query without a relevant item "
-        + ("counts 0" if first.without_relevant == "zero" else "is left out")
-        + "; items not trained on: tie-aware, counts 0",
+        "mAP": _map(whole),
+        "mAP_not_trained_on": _map(of_new) if of_new else None,
+        "mAP_policy": f"{first['ties']}, a query without a relevant item "
+        + ("counts 0" if first["without_relevant"] == "zero" else "is left out"),
         "queries": len(queries.rows),
-        "queries_without_relevant": int((~first.has_relevant).sum()),
+        "queries_without_relevant": first["queries_without_relevant"],
         "retrieval": len(database.rows),
         "retrieval_not_trained_on": len(new.rows),
         "label_names": list(label_names),
-        "evaluation": {direction: figures(found) for direction, found in evaluations.items()},
+        "evaluation": whole,
+        "evaluation_not_trained_on": of_new,
         "codes": {"query": _code_figures(queries), "retrieval": _code_figures(database)},
     }
+
+
+def map_over_new(
+    queries: Encoded, database: Encoded, training: np.ndarray, *, joins: bool
+) -> dict[str, float] | None:
+    """Tie-aware mAP by direction over the items that were never trained on; None where there are none.
+
+    Args:
+      queries: Q items.
+      database: the items to rank, without the queries.
+      training: int64, rows of the training items.
+      joins: whether the queries are new items of the retrieval set too, as validation queries are, so that
+        each ranks the other ones as well. On OpenMoji there are no further new items.
+    """
+    new, itself = database.only(~np.isin(database.rows, training)), None
+    if joins:
+        itself = len(new.rows) + np.arange(len(queries.rows))
+        new = joined(new, queries)
+    if len(new.rows) <= joins:
+        return None
+    return map_by_direction(queries.coded(), new.coded(), itself)
+
+
+def _evaluated(queries: Encoded, database: Encoded, **options) -> dict[str, dict]:
+    found = evaluate_directions(queries.coded(), database.coded(), **options)
+    return {direction: figures(evaluation) for direction, evaluation in found.items()}
+
+
+def _map(evaluated: dict[str, dict]) -> dict[str, float | None]:
+    return {direction: found["measures"]["mAP"]["mean"] for direction, found in evaluated.items()}
 
 
 def _code_figures(items: Encoded) -> dict:

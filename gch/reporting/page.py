@@ -15,8 +15,8 @@ TITLES = {
     "precision_at_n": "Precision of the first n items",
     "precision_recall_of_radii": "Precision and recall within every Hamming radius",
     "distances": f"Hamming distances of relevant and of other pairs (of at most {SHOWN_DISTANCES} runs)",
-    "map_by_label": f"mAP of the queries with each label (of at most {SHOWN_BY_LABEL} runs)",
-    "map_by_bits": "mAP against the length of the codes",
+    "map_by_label": f"mAP of the queries with each label (of at most {SHOWN_BY_LABEL} runs); new items: |",
+    "map_by_bits": "mAP against the length of the codes, over all items and over new ones",
 }
 STYLE = """
 :root { color-scheme: light; }

@@ -148,27 +148,40 @@ def _by_label(records):
             values = record.directions[direction]["mAP_by_label"]
             places = np.arange(len(values)) + (number - (len(shown) - 1) / 2) * width
             axes.barh(places, [value or 0 for value in values], width, label=record.name)
+            new = record.new.get(direction, {}).get("mAP_by_label")
+            if new:
+                told = [np.nan if value is None else value for value in new]
+                axes.plot(told, places, "k|", label="new items" if number == 0 else None)
         axes.set(title=_arrow(direction), xlabel="mAP of the queries with the label", xlim=(0, 1))
         axes.set_yticks(np.arange(count), names or range(count), fontsize=7)
         axes.margins(y=0.01)
         axes.invert_yaxis()
-    if len(shown) > 1:
-        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+    handles = panels[0].get_legend_handles_labels()
+    if len(handles[1]) > 1:
+        drawn.legend(*handles, loc="outside lower center", ncols=2, fontsize=8)
     return drawn
 
 
 def _by_bits(records):
-    """A line for each method, its mean over seeds, and a dot for each record."""
+    """Two lines for each method, over all items and dashed over the new ones: the mean over seeds, with a dot
+    for each record.
+    """
     drawn, (panels,) = _panels()
     methods = list(dict.fromkeys(record.method for record in records))
     for axes, direction in zip(panels, CROSS, strict=True):
         for method in methods:
             mine = [record for record in records if record.method == method]
             bits = sorted({record.bits for record in mine})
-            of_bits = [[r.mean(direction, "mAP") for r in mine if r.bits == bit] for bit in bits]
-            (line,) = axes.plot(bits, [np.mean(values) for values in of_bits], label=method)
-            for bit, values in zip(bits, of_bits, strict=True):
-                axes.plot([bit] * len(values), values, ".", color=line.get_color())
+            colour = None
+            for new, label, style in ((False, method, "-"), (True, f"{method}, new items", "--")):
+                found = [[r.mean(direction, "mAP", new) for r in mine if r.bits == bit] for bit in bits]
+                if any(None in values for values in found):
+                    continue
+                means = [np.mean(values) for values in found]
+                (line,) = axes.plot(bits, means, style, label=label, color=colour)
+                colour = line.get_color()
+                for bit, values in zip(bits, found, strict=True):
+                    axes.plot([bit] * len(values), values, ".", color=colour)
         every = sorted({record.bits for record in records})
         axes.set(title=_arrow(direction), xlabel="bits", ylabel="mAP", xscale="log")
         axes.set_xticks(every, [str(bit) for bit in every])

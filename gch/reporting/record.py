@@ -11,7 +11,9 @@ from gch.storage import read_json
 class Record:
     """Attributes:
     name: what it is called in tables.
-    directions: 'I->T' and so on to the figures of `gch.evaluation.figures.figures`.
+    directions: 'I->T' and so on to the figures of `gch.evaluation.figures.figures`, over the whole retrieval
+      set.
+    new: the same over the items that were never trained on; empty where these are not known.
     settings: of the run, by name; empty for codes of other tools.
     results: all of a run's results.json, empty for codes of other tools.
     folder: of the run, or None.
@@ -19,6 +21,7 @@ class Record:
 
     name: str
     directions: dict[str, dict]
+    new: dict[str, dict] = dataclasses.field(default_factory=dict)
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
     results: dict = dataclasses.field(default_factory=dict)
     folder: Path | None = None
@@ -37,11 +40,18 @@ class Record:
     def method(self) -> str:
         """Data set, method and preset of a run; the name where these are not known."""
         parts = [self.settings.get(name) for name in ("dataset_dir", "method", "preset")]
+        if not self.settings.get("own_neighbour", True):
+            parts.append("own_neighbour=False")
         return " ".join(str(part) for part in parts if part) or self.name
 
-    def mean(self, direction: str, measure: str) -> float | None:
-        """Mean of a measure; None where it was not measured."""
-        return self.directions[direction]["measures"].get(measure, {}).get("mean")
+    def mean(self, direction: str, measure: str, new: bool = False) -> float | None:
+        """Mean of a measure, over all items or the new ones; None where it was not measured."""
+        return self.measured(direction, measure, new).get("mean")
+
+    def measured(self, direction: str, measure: str, new: bool = False) -> dict[str, float | None]:
+        """Mean of a measure and its interval, `low` and `high`; empty where it was not measured."""
+        figures = (self.new if new else self.directions).get(direction, {})
+        return figures.get("measures", {}).get(measure, {})
 
 
 def read_run(folder: Path) -> Record:
@@ -55,8 +65,8 @@ def read_run(folder: Path) -> Record:
         raise RunError(f"{path}: not found; expected the folder of a run that was tested")
     results = read_json(path)
     try:
-        directions, settings = results["evaluation"], results["settings"]
-        record = Record(Path(folder).resolve().name, directions, settings, results, Path(folder))
+        name, directions = Path(folder).resolve().name, results["evaluation"]
+        record = Record(name, directions, _new(results), results["settings"], results, Path(folder))
         if None in (record.mean("I->T", "mAP"), record.mean("T->I", "mAP")):
             raise ValueError("no mAP")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -64,3 +74,21 @@ def read_run(folder: Path) -> Record:
             f"{path}: no evaluation in it ({type(error).__name__}: {error}); test the run again"
         ) from error
     return record
+
+
+def _new(results: dict) -> dict[str, dict]:
+    """Figures over the new items; a version that told only their mAP told it tie-aware."""
+    evaluated, means = results.get("evaluation_not_trained_on"), results.get("mAP_not_trained_on")
+    if evaluated or not means:
+        return evaluated or {}
+    bits, retrieval = results["evaluation"]["I->T"]["bits"], results["retrieval_not_trained_on"]
+    return {
+        direction: {
+            "bits": bits,
+            "retrieval": retrieval,
+            "ties": "tie-aware",
+            "measures": {"mAP": {"mean": mean, "low": None, "high": None}},
+            "mAP_by_ties": {},
+        }
+        for direction, mean in means.items()
+    }

@@ -5,7 +5,7 @@ import io
 import statistics
 from collections.abc import Sequence
 
-from gch.evaluation.directions import CROSS
+from gch.evaluation.directions import CROSS, NEW_ITEMS
 from gch.reporting.record import Record
 
 POLICIES = ("pessimistic", "stable", "optimistic")
@@ -14,8 +14,9 @@ POLICIES = ("pessimistic", "stable", "optimistic")
 def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Header and cells: a line for each record and direction.
 
-    mAP by the policy for ties that the codes were evaluated with, its 95 % interval over draws of queries,
-    mAP by the other policies, and the measures at every rank.
+    mAP over all items and over the new ones, by the policy for ties that the codes were evaluated with, each
+    with its 95 % interval over draws of queries; over all items, mAP by the other policies and the measures
+    at every rank.
     """
     figures = [record.directions[direction] for record in records for direction in directions]
     ranked = [
@@ -25,14 +26,17 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str
     ]
     ties = list(dict.fromkeys(one["ties"] for one in figures))
     policies = [policy for policy in POLICIES if policy not in ties]
-    header = ["", "bits", "", f"mAP ({', '.join(ties)})", "95 %", *policies, *ranked]
+    header = ["", "bits", "", f"mAP ({', '.join(ties)})", "95 %", "mAP, new items", "95 %, new items"]
+    header += [*policies, *ranked]
     lines = []
     for record in records:
         for direction in directions:
             one = record.directions[direction]
-            precision = one["measures"]["mAP"]
-            cells = [record.name, str(one["bits"]), direction, figure(precision["mean"])]
-            cells.append(f"{figure(precision['low'])} to {figure(precision['high'])}")
+            cells = [record.name, str(one["bits"]), direction]
+            for new in (False, True):
+                precision = record.measured(direction, "mAP", new)
+                low, high = (figure(precision.get(bound)) for bound in ("low", "high"))
+                cells += [figure(precision.get("mean")), "-" if low == high == "-" else f"{low} to {high}"]
             cells += [figure(one["mAP_by_ties"].get(policy)) for policy in policies]
             cells += [figure(one["measures"].get(name, {}).get("mean")) for name in ranked]
             lines.append(cells)
@@ -42,15 +46,21 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str
 def over_seeds(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
     """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs.
 
-    A method is told apart by its name, preset and data set. The last column is the number of runs.
+    The columns are mAP over all items, mAP over the new ones, seconds of training and the number of runs. A
+    method is told apart by its name, preset and data set.
     """
-    header = ["", "bits", *(f"mAP {direction}" for direction in CROSS), "seconds", "runs"]
+    header = ["", "bits", *(f"mAP {direction}" for direction in CROSS)]
+    header += [*(f"new items {direction}" for direction in CROSS), "seconds", "runs"]
     groups: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         groups.setdefault((record.method, record.bits), []).append(record)
     lines = []
     for (method, bits), mine in groups.items():
-        means = [spread([record.mean(direction, "mAP") for record in mine]) for direction in CROSS]
+        means = [
+            spread([record.mean(direction, "mAP", new) for record in mine])
+            for new in (False, True)
+            for direction in CROSS
+        ]
         seconds = [record.results.get("training", {}).get("seconds") for record in mine]
         told = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
         lines.append([method, str(bits), *means, told, str(len(mine))])
@@ -76,11 +86,14 @@ def notes(records: Sequence[Record]) -> list[str]:
             words += f", {one['queries_without_relevant']} of them without a relevant item ({counted})"
         else:
             words += ", all of them with a relevant item"
+        new = record.new.get("I->T", {}).get("retrieval")
         words += f"; mAP over all of the {one['retrieval']} items ranked"
+        words += f" and over the {new} new ones" if new else "; no new items among them are known"
         said.setdefault(words, []).append(record.name)
-    if len(said) == 1:
-        return list(said)
-    return [f"{', '.join(names)}: {words}" for words, names in said.items()]
+    every = list(said)
+    if len(said) > 1:
+        every = [f"{', '.join(names)}: {words}" for words, names in said.items()]
+    return [*every, NEW_ITEMS]
 
 
 def figure(value: float | None) -> str:
@@ -126,18 +139,22 @@ def latex(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def comma_separated(records: Sequence[Record]) -> str:
-    """All measures of all directions, a line each, with the bounds of the interval."""
+    """All measures of all directions, a line each, with the bounds of the interval.
+
+    The column `items` says what they are over: 'all' items, or the 'new' ones.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["name", "bits", "direction", "ties", "measure", "mean", "low", "high"])
+    writer.writerow(["name", "bits", "direction", "items", "ties", "measure", "mean", "low", "high"])
     for record in records:
-        for direction, one in record.directions.items():
-            start = [record.name, one["bits"], direction]
-            for name, value in one["measures"].items():
-                writer.writerow([*start, one["ties"], name, value["mean"], value["low"], value["high"]])
-            for policy, mean in one["mAP_by_ties"].items():
-                if policy != one["ties"]:
-                    writer.writerow([*start, policy, "mAP", mean, "", ""])
+        for items, directions in (("all", record.directions), ("new", record.new)):
+            for direction, one in directions.items():
+                start = [record.name, one["bits"], direction, items]
+                for name, value in one["measures"].items():
+                    writer.writerow([*start, one["ties"], name, value["mean"], value["low"], value["high"]])
+                for policy, mean in one["mAP_by_ties"].items():
+                    if policy != one["ties"]:
+                        writer.writerow([*start, policy, "mAP", mean, "", ""])
     return out.getvalue()
 
 
