@@ -117,6 +117,9 @@ feature_norm = "item"  # "batch": by the whole batch, as the original; a code th
 ties = "tie-aware"  # "stable", "optimistic", "pessimistic": what equal distances count
 cutoffs = "10,100,1000"  # ranks n of precision@n, recall@n, NDCG@n, ACG@n and both kinds of mAP@n
 without_relevant = "zero"  # what a query without a relevant item counts; "skip": it is left out
+own_neighbour = (
+    True  # label graph: False codes database items without their own entries in the neighbour table
+)
 plots = True  # saved in the run's folder, where matplotlib is installed
 
 # ---------------------------------------------------------------- TensorBoard

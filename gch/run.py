@@ -39,6 +39,7 @@ FREE_SETTINGS = frozenset(
         "ties",
         "cutoffs",
         "without_relevant",
+        "own_neighbour",
         "plots",
         "panel_queries",
         "histograms",

@@ -10,7 +10,7 @@ from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
 from gch.evaluation.directions import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
-from gch.evaluation.encoding import encode
+from gch.evaluation.encoding import Encoded, encode
 from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
 from gch.evaluation.results import (
     map_over_new,
@@ -72,7 +72,8 @@ class Session:
         best = self._trainer.restore_best()
         history = self._run.read_history()
         queries = self._encode(self._split.query)
-        database = self._encode(self._split.retrieval)
+        left_out = None if self._settings.own_neighbour else self._split.training
+        database = self._encode(self._split.retrieval, left_out)
         figures = test_figures(
             queries,
             database,
@@ -104,6 +105,8 @@ class Session:
         self._summaries.close()
         warning = ", chosen on this very set" if self._chosen_on == "query" else ""
         print(NEW_ITEMS)
+        if left_out is not None and self._method.encoders_without_own:
+            print("Training items were coded without their own entries in the neighbour table.")
         print(f"Codes in {codes}, figures in {self._run.results}")
         print(f"Query set, weights of outer epoch {best}{warning}: {_words(*precision)}")
 
@@ -216,8 +219,8 @@ class Session:
             if save:
                 save_panel(self._run.path / "panels" / panel_name(direction), panel)
 
-    def _encode(self, rows: np.ndarray):
-        return encode(self._method, self._pairs, self._features, rows)
+    def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> Encoded:
+        return encode(self._method, self._pairs, self._features, rows, left_out)
 
     def _load_backbone(self) -> Backbone:
         settings = self._settings

@@ -252,6 +252,10 @@ class Settings:
     without_relevant: str = _setting(
         "queries without a relevant item count 0, or are left out of the means", choices=("zero", "skip")
     )
+    own_neighbour: bool = _setting(
+        "label graph: a test codes training items of the retrieval set with their own entries in the "
+        "neighbour table, that is with their true labels; False leaves these out, to show what they are worth"
+    )
 
     plots: bool = _setting("plots of what was measured, where matplotlib is installed (the extra plots)")
 

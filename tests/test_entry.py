@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -93,6 +94,30 @@ def test_the_test_phase_repeats_the_figures(finished):
     }
     for name, array in command.codes().items():
         np.testing.assert_array_equal(array, codes[name])
+
+
+def test_a_run_can_be_tested_without_the_own_entries_of_training_items(finished, repository, tmp_path, data):
+    command, _ = finished
+    before, codes = json.loads((command.run_folder / "results.json").read_text()), command.codes()
+    shutil.copytree(command.folder / "runs", tmp_path / "runs")
+    again = Command(repository, tmp_path, data)
+    path = again.run_folder / "settings.json"
+    started = json.loads(path.read_text())
+    del started["settings"]["own_neighbour"]  # as a version without that setting left it
+    path.write_text(json.dumps(started))
+    output, _ = again.run("test", own_neighbour=False)
+    assert "without their own entries" in output
+    after, others = json.loads((again.run_folder / "results.json").read_text()), again.codes()
+    assert after["mAP_not_trained_on"] == before["mAP_not_trained_on"]
+    for direction in ("I->T", "T->I"):
+        assert after["mAP"][direction] < before["mAP"][direction]
+    split = np.load(again.run_folder / "split.npz")
+    trained = np.isin(split["retrieval"], split["training"])
+    for name in ("Qi", "Qt"):
+        np.testing.assert_array_equal(others[name], codes[name])
+    for name in ("Di", "Dt"):
+        np.testing.assert_array_equal(others[name][~trained], codes[name][~trained])
+        assert (others[name][trained] != codes[name][trained]).any()
 
 
 def test_tensorboard_finds_everything(finished):

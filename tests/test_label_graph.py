@@ -9,6 +9,7 @@ from sources import labels_through_noise
 from gch.data.generated import generate
 from gch.methods.catalog import build_method
 from gch.methods.draws import draw_numbers, draw_positions
+from gch.methods.gch.neighbours import blend, nearest_others
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, infer_under_dropout, slices
@@ -137,6 +138,30 @@ def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(build, f
     texts = PAIRS.texts.astype(np.float32)
     again = keras.saving.load_model(tmp_path / "encoder.keras")
     np.testing.assert_array_equal(again(texts)["code"], encoder(texts)["code"])
+
+
+def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(
+    build, features
+):
+    method = build()
+    stage(method, "graph").begin()
+    own = np.r_[TRAINED, np.full(len(NEW), -1)].astype(np.int32)
+    for modality, inputs in (("image", features), ("text", PAIRS.texts.astype(np.float32))):
+        with_own = infer(method.encoders[modality], [inputs], "code")[0]
+        without = infer(method.encoders_without_own[modality], [[inputs, own]], "code")[0]
+        np.testing.assert_array_equal(without[60:], with_own[60:])
+        nearest, cosines = nearest_others(inputs[:60], 5)
+        labels = tf.gather(tf.constant(PAIRS.labels[:60], tf.float32), nearest[:, 1:])
+        sharpness = method.networks[f"neighbours_{modality}"].sharpness
+        (logits,) = infer(method.networks[modality], [inputs[:60]], "label")
+        ties = [tf.sigmoid(logits), blend(labels, tf.constant(cosines[:, 1:]), sharpness)]
+        expected = method.networks[f"graph_{modality}"](ties)["code"]
+        np.testing.assert_allclose(without[:60], expected, atol=1e-4)
+        assert np.abs(without[:60] - with_own[:60]).max() > 0.01
+
+
+def test_where_no_item_is_looked_up_there_is_nothing_to_leave_out(build):
+    assert build(graph="none").encoders_without_own == {}
 
 
 def test_begin_leaves_the_students_as_they_were_and_repeats_itself(build):

@@ -78,6 +78,23 @@ def test_the_layer_blends_for_a_new_item():
     np.testing.assert_allclose(layer(count=3)(new)[0], expected, rtol=1e-5)
 
 
+def test_an_item_may_be_left_out_by_its_position_and_its_double_stays():
+    made = NeighbourLabels(items=3, features=2, labels=2, count=1)
+    made.set_items(VECTORS[[0, 0, 1]], LABELS[[0, 2, 1]])  # the first two have one vector
+    own = np.array([0, 1, 2, -1], np.int32)
+    found = made(VECTORS[[0, 0, 1, 0]], own).numpy()
+    np.testing.assert_array_equal(found[:2], LABELS[[2, 0]])
+    np.testing.assert_array_equal(found[2:], LABELS[[0, 0]])
+
+
+def test_an_item_that_is_left_out_is_no_neighbour_even_where_all_are_taken():
+    made = layer(count=4)
+    unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
+    weights = np.exp(10 * (unit @ unit[1]))[[0, 2]]
+    expected = weights @ LABELS[[0, 2]] / weights.sum()
+    np.testing.assert_allclose(made(VECTORS[[1]], np.array([1], np.int32))[0], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, 2])
 def test_no_neighbours_or_no_vector_gives_zeros(count):
     assert layer(count)(np.zeros((2, 2), np.float32)).numpy().tolist() == [[0, 0], [0, 0]]

@@ -64,6 +64,15 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(command, finished):
     assert "has lr_img = 0.5, the sweep wants 0.003" in error
 
 
+def test_a_run_that_was_tested_the_other_way_is_tested_again(command, finished, monkeypatch, repository):
+    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, own_neighbour=False)
+    assert command("--bits=8", "--seeds=0", "--own_neighbour=False")[0] == 0
+    monkeypatch.setattr("sys.argv", [str(repository / "nowhere.py")])
+    status, output, _ = command("--bits=8", "--seeds=0")
+    assert status == 1  # it tried to, by a program that is not there
+    assert "0 of them finished before" in output
+
+
 def test_other_places_of_data_make_no_other_run(command, finished):
     finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, DATA_DIR="elsewhere")
     assert command("--bits=8", "--seeds=0")[0] == 0

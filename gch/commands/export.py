@@ -26,21 +26,21 @@ def run(call: Call) -> None:
     if len(call.words) > 1:
         raise SettingError(f"export: found {' '.join(call.words)}; expected the folder of one run")
     if call.words:
-        settings = _settings_of(Path(call.words[0]), call.given)
+        settings = _settings_of(Path(call.words[0]), call)
     else:
         settings = call.load(call.given | {"phase": "export"})
     out = call.options["out"]
     run_job(settings, export_to=Path(out) if out else None, lite=call.options["lite"])
 
 
-def _settings_of(run: Path, given: dict[str, object]) -> Settings:
+def _settings_of(run: Path, call: Call) -> Settings:
     run = run.resolve()
-    fixed = sorted(given.keys() - FREE_SETTINGS)
+    fixed = sorted(call.given.keys() - FREE_SETTINGS)
     if fixed:
         raise SettingError(f"export: {fixed[0]} is given; a run keeps what it was started with")
-    values = started_settings(run) | {
-        name: check_value(name, value, where="flag") for name, value in given.items()
-    }
+    defaults = dataclasses.asdict(call.load({}))  # of what was no setting yet when the run was started
+    values = {name: defaults[name] for name in FREE_SETTINGS} | started_settings(run)
+    values |= {name: check_value(name, value, where="flag") for name, value in call.given.items()}
     place = {"phase": "export", "checkpoint_dir": str(run.parent), "run_name": run.name}
     names = {field.name for field in dataclasses.fields(Settings)}
     missing = sorted(names - values.keys())

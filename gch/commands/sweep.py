@@ -106,7 +106,8 @@ class _Run:
                     f"{self.folder}: this run has {name} = {held.get(name)!r}, the sweep wants {value!r}; "
                     "give another --checkpoint_dir"
                 )
-        return True
+        # Tests of both kinds leave their figures in the same place; testing again is quick.
+        return held.get("own_neighbour", True) == self._settings.own_neighbour
 
     def train(self, threads: int) -> None:
         """Trains and tests in a process of its own; `threads` 0 leaves their number alone."""

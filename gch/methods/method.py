@@ -15,6 +15,8 @@ class Method(Protocol):
     encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
       backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
       (B, K) in (-1, 1) and `label` logits (B, C).
+    encoders_without_own: where encoders look training items up, the same encoders with a second input, int32
+      (B,): the position of a training item, whose own entry is then left out, or -1. Else empty.
     encoding_batch: items that are encoded together where a code depends on its batch, else None.
     optimizers: all optimizers by name.
     memories: variables beside networks and optimizers that a checkpoint must hold, by name.
@@ -23,6 +25,7 @@ class Method(Protocol):
 
     networks: dict[str, keras.Layer]
     encoders: dict[str, keras.Model]
+    encoders_without_own: dict[str, keras.Model]
     encoding_batch: int | None
     optimizers: dict[str, keras.optimizers.Optimizer]
     memories: dict[str, tf.Variable]

@@ -45,6 +45,7 @@ class AGAH:
         attention = LabelAttention(labels, settings.lambd, name="attention", dtype="float32")
         self.networks = self._build_networks(attention)
         self.encoders = {modality: self.networks[modality] for modality in MODALITIES}
+        self.encoders_without_own = {}
         self.encoding_batch = settings.batch_size if settings.feature_norm == "batch" else None
         self._maps = PassMaps(
             labels,

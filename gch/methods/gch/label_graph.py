@@ -35,6 +35,7 @@ class LabelGraph:
     Attributes:
       networks: 'graph_image' and 'graph_text', 'neighbours_image' and 'neighbours_text'.
       encoders: 'image' and 'text': the students with the graph networks on them.
+      encoders_without_own: the same, where a training item is not its own neighbour.
     """
 
     def __init__(self, settings: Settings, items: TrainingItems, students: dict[str, keras.Model]):
@@ -56,10 +57,13 @@ class LabelGraph:
         }
         self.networks = {f"graph_{modality}": nodes.graph for modality, nodes in self._nodes.items()}
         self.networks |= {f"neighbours_{modality}": nodes.layer for modality, nodes in self._nodes.items()}
-        self.encoders = {
-            modality: encoder(nodes.student, nodes.layer, nodes.graph)
-            for modality, nodes in self._nodes.items()
-        }
+        self.encoders, self.encoders_without_own = (
+            {
+                modality: encoder(nodes.student, nodes.layer, nodes.graph, own=own)
+                for modality, nodes in self._nodes.items()
+            }
+            for own in (True, False)
+        )
 
     @property
     def trainable_variables(self) -> list[keras.Variable]:

@@ -41,6 +41,7 @@ class GCH:
         self._backbone = backbone
         self.networks = self._build_networks()
         self.encoders = {modality: self.networks[modality] for modality in ("image", "text")}
+        self.encoders_without_own = {}
         self.encoding_batch = None
         self._teacher = CodeMemory(settings, items.labels, "teacher_codes")
         self.memories = {"teacher_codes": self._teacher.codes}
@@ -52,6 +53,7 @@ class GCH:
             self._label_graph = LabelGraph(settings, items, self.encoders)
             self.networks |= self._label_graph.networks
             self.encoders = self._label_graph.encoders
+            self.encoders_without_own = self._label_graph.encoders_without_own
         elif settings.graph == "batch":
             self._batch_graph = BatchGraph(settings, items, self.encoders)
             self.networks["graph"] = self._batch_graph.network

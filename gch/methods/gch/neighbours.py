@@ -56,8 +56,11 @@ def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
 class NeighbourLabels(keras.layers.Layer):
     """Vectors (B, F) to the labels (B, C) of their nearest training items by cosine, see `blend`.
 
-    A training item is its own nearest neighbour. Vectors and labels of the training items are weights that no
-    optimizer moves; `set_items` sets them. The sharpness of the weights is learned, as its logarithm.
+    A training item is its own nearest neighbour, unless the second input leaves it out: int32 (B,), the
+    position of each item among the training items, or -1.
+
+    Vectors and labels of the training items are weights that no optimizer moves; `set_items` sets them. The
+    sharpness of the weights is learned, as its logarithm.
 
     Args:
       items: number of training items N.
@@ -85,15 +88,17 @@ class NeighbourLabels(keras.layers.Layer):
         self._vectors.assign(tf.math.l2_normalize(tf.constant(vectors, tf.float32), axis=1))
         self._labels.assign(labels)
 
-    def call(self, vectors):
+    def call(self, vectors, own=None):
         """Finds the neighbours and blends their labels."""
-        unit = tf.math.l2_normalize(vectors, axis=1)
-        found = tf.math.top_k(tf.matmul(unit, self._vectors.value, transpose_b=True), self.count)
+        cosines = tf.matmul(tf.math.l2_normalize(vectors, axis=1), self._vectors.value, transpose_b=True)
+        if own is not None:
+            cosines = tf.where(tf.range(self.items) == own[:, None], -1.0, cosines)
+        found = tf.math.top_k(cosines, self.count)
         return blend(tf.gather(self._labels.value, found.indices), found.values, self.sharpness)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, vectors_shape, own_shape=None):
         """(B, C)."""
-        return (input_shape[0], self.labels)
+        return (vectors_shape[0], self.labels)
 
     def get_config(self):
         """Arguments of the constructor."""

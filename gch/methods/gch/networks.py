@@ -140,19 +140,26 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
     return keras.Model([probabilities, neighbours], {"code": code}, name=name)
 
 
-def encoder(student: keras.Model, neighbours: keras.layers.Layer, graph: keras.Model) -> keras.Model:
+def encoder(
+    student: keras.Model, neighbours: keras.layers.Layer, graph: keras.Model, *, own: bool = True
+) -> keras.Model:
     """What the student reads to the graph network's `code` (B, K), and the student's `label` logits (B, C).
 
     Args:
       student: the image or the text network.
       neighbours: `NeighbourLabels` of what the student's vectors are compared with.
       graph: a `label_graph_network`.
+      own: whether a training item is its own neighbour. Without, the encoder takes a second input, the
+        position (B,) of each item among the training items, or -1, and leaves that neighbour out.
     """
     output = student(student.input)
     probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(output["label"])
-    code = graph([probabilities, neighbours(output["vector"])])["code"]
+    positions = [] if own else [keras.Input((), dtype="int32", name="positions")]
+    code = graph([probabilities, neighbours(output["vector"], *positions)])["code"]
     return keras.Model(
-        student.input, {"code": code, "label": output["label"]}, name=f"{student.name}_encoder"
+        [student.input, *positions] if positions else student.input,
+        {"code": code, "label": output["label"]},
+        name=f"{student.name}_encoder" if own else f"{student.name}_encoder_without_own",
     )
 
 
