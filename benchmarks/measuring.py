@@ -1,4 +1,6 @@
-"""What the benchmarks share: settings, one training step on ready pixels, time and tables."""
+"""What the benchmarks share: settings, one training step on ready pixels, time, and tables, those of
+QUALITY.md too.
+"""
 
 import os
 import sys
@@ -13,9 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pairs
+from gch.evaluation.directions import CROSS
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
+from gch.reporting import tables
 from gch.settings import Settings
 from gch.settings_file import load_settings
 
@@ -81,3 +85,42 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
         print("  ".join((first.ljust(widths[0]), *cells)))
     sys.stdout.flush()
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
+
+
+def row(name: str, bit: int, found: list[dict]) -> list[str]:
+    """A row of the tables of QUALITY.md.
+
+    Args:
+      name: of what was run.
+      bit: length of its codes.
+      found: results.json of its runs, one for each seed.
+    """
+    each = [
+        spread([result[over][direction] for result in found])
+        for over in ("mAP", "mAP_not_trained_on")
+        for direction in CROSS
+    ]
+    codes = [result["codes"] for result in found]
+    for figure in ("bit_balance", "bit_correlation", "quantization_error"):
+        each.append(
+            f"{np.mean([np.mean([c['retrieval'][m][figure] for m in ('image', 'text')]) for c in codes]):.3f}"
+        )
+    each.append(f"{np.mean([c['query']['image_text_agreement'] for c in codes]):.2f}")
+    each.append(f"{np.mean([result['training']['seconds'] for result in found]):.0f}")
+    return [name, str(bit), *each, str(len(found))]
+
+
+HEADER = (
+    "", "bits", "all I->T", "all T->I", "new I->T", "new T->I", "balance", "correlation", "quantization",
+    "agree", "seconds", "seeds",
+)  # fmt: skip
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table of Markdown."""
+    print(tables.markdown(header, rows))

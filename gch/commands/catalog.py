@@ -90,7 +90,9 @@ COMMANDS = {
     "export": Command(
         usage="export [RUN] [--out=FOLDER] [--lite] [--SETTING=VALUE ...]",
         meaning="Writes the best checkpoint of a run as a SavedModel, which encodes pictures and texts in "
-        "any TensorFlow program. Without a run it is the one that the settings describe.",
+        "any TensorFlow program. Without a run it is the one that the settings describe. With a label graph "
+        "the model holds vectors and labels of the N training items, in both modalities: N x F x 4 bytes of "
+        "vectors (image features, words) and N x C x 4 of labels. Whoever has the model can read them.",
         flags=(
             Flag("out", "", "folder of the model; by default export in that of the run"),
             Flag("lite", False, "also writes the encoders for TensorFlow Lite, with weights of 8 bits"),

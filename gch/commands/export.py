@@ -14,6 +14,9 @@ from gch.settings_file import check_value
 def run(call: Call) -> None:
     """Exports the best checkpoint of a run.
 
+    With a label graph the model holds vectors (N, F) and labels (N, C) of the N training items, float32, in
+    both modalities: it grows with the training set, and whoever has it can read them.
+
     Args:
       call: a word is the folder of the run; without one it is the run that the settings describe. The option
         `out` is the folder of the model, by default `export` in that of the run; with `lite` the encoders for
