@@ -286,6 +286,8 @@ def plot(runs: Runs, dataset: str, seeds: list[int], bit: int, target: Path) -> 
             continue
         seconds = np.mean([np.cumsum([epoch["seconds"] for epoch in one]) for one in histories], axis=0)
         for axes, over in zip(panels, ("mAP", "mAP_not_trained_on"), strict=True):
+            if over not in histories[0][0]:
+                continue  # of a version that did not tell it
             found = [[[epoch[over][way] for way in CROSS] for epoch in one] for one in histories]
             score = np.mean(found, axis=2)
             (line,) = axes.plot(seconds, score.mean(axis=0), marker="o", label=variant)
@@ -343,7 +345,7 @@ def main() -> None:
     print()
     print_table(HEADER, [row(*one) for one in found if one[2]])
     gains(runs, bits, seeds)
-    graph_codes(found)
+    graph_codes([one for one in found if one[0] != BASELINE])
 
 
 if __name__ == "__main__":
