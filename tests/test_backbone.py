@@ -287,6 +287,19 @@ def test_vggf_from_its_files(tmp_path):
         load("vggf", **settings)
 
 
+@pytest.mark.usefixtures("small_vggf")
+def test_vggf_is_as_wide_as_the_kernels_of_its_file(tmp_path):
+    widths = (8, 12, 16, 12, 20, 24, 40)
+    mean = np.full((64, 64, 3), 90, np.float32)
+    source = vggf.vggf(64, mean, seed=5, widths=widths)
+    path = tmp_path / "slim.mat"
+    write_vggf(path, source, mean)
+    backbone = load("vggf", image_size=64, start="pretrained", weights_path=str(path))
+    images = random_images(2, 64)
+    assert backbone.feature_size == 40
+    np.testing.assert_array_equal(backbone.model(images), source(images))
+
+
 @pytest.mark.usefixtures("small_vggf", "mixed_precision")
 def test_vggf_from_a_random_start():
     backbone = load("vggf", image_size=64)

@@ -121,9 +121,13 @@ def _vggf(
     expected = (image_size, image_size, 3)
     if mean.shape not in (expected, (3,)):
         raise WeightsError(f"{source}: mean image: found shape {mean.shape}, expected {expected}")
-    model = vggf(image_size, mean, seed, as_agah=name == "vggf-agah")
-    if file is not None:
-        matconvnet.assign_vggf(model, file.layers, weights_path)
+    as_agah = name == "vggf-agah"
+    if file is None:
+        return _with_float32_features(vggf(image_size, mean, seed, as_agah))
+    # The kernels say how wide the network is: a slimmer one in the same format serves as well.
+    widths = [file.layers[layer][0].shape[-1] for layer in matconvnet.VGGF_LAYERS]
+    model = vggf(image_size, mean, seed, as_agah, widths)
+    matconvnet.assign_vggf(model, file.layers, weights_path)
     return _with_float32_features(model)
 
 

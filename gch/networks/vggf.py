@@ -4,6 +4,8 @@ Source: Chatfield, Simonyan, Vedaldi, Zisserman: Return of the Devil in the Deta
 network CNN-F, in the form in which MatConvNet distributes it (imagenet-vgg-f.mat).
 """
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import layers
@@ -14,6 +16,7 @@ from gch.networks.mean_image import SubtractMeanImage
 # The mean colour of ImageNet, RGB 0..255.
 MEAN_COLOR = (123.68, 116.779, 103.939)
 SMALLEST_IMAGE = 64
+WIDTHS = (64, 256, 256, 256, 256, 4096, 4096)  # of conv1 ... conv5, fc6, fc7
 
 
 def vggf(
@@ -21,6 +24,7 @@ def vggf(
     mean_image: np.ndarray | None = None,
     seed: int | None = None,
     as_agah: bool = False,
+    widths: Sequence[int] = WIDTHS,
 ) -> keras.Model:
     """Builds VGG-F with He initialisation and zero biases.
 
@@ -32,11 +36,12 @@ def vggf(
       seed: makes the initial weights reproducible; None draws them from Keras' global seed.
       as_agah: normalise and pool as the original of AGAH does in place of VGG-F: over two channels with half
         the alpha, pool1 padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.
+      widths: channels of conv1 ... conv5, fc6, fc7.
 
     Returns:
       Model 'vggf' from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the
-      activations of fc7 (B, 4096), 0 or more, in the compute dtype of the policy under which it was built.
-      Layers with weights are named conv1 ... conv5, fc6, fc7.
+      activations of fc7 (B, last of `widths`), 0 or more, in the compute dtype of the policy under which it
+      was built. Layers with weights are named conv1 ... conv5, fc6, fc7.
 
     Raises:
       ValueError: image_size is below 64, so that a map would vanish on the way.
@@ -55,26 +60,27 @@ def vggf(
             **kwargs,
         )
 
+    conv1, conv2, conv3, conv4, conv5, fc6, fc7 = widths
     images = keras.Input((image_size, image_size, 3), name="images")
     preprocessing = SubtractMeanImage(name="subtract_mean")
     x = preprocessing(images)
-    x = weighted(layers.Conv2D, 64, 11, strides=4, padding="valid", name="conv1")(x)
+    x = weighted(layers.Conv2D, conv1, 11, strides=4, padding="valid", name="conv1")(x)
     x = LocalResponseNormalization(**normalization, name="norm1")(x)
     if as_agah:
         x = layers.ZeroPadding2D(((1, 2), (1, 2)), name="pad1")(x)
     x = pool(x, "pool1")
-    x = weighted(layers.Conv2D, 256, 5, padding="same", name="conv2")(x)
+    x = weighted(layers.Conv2D, conv2, 5, padding="same", name="conv2")(x)
     x = LocalResponseNormalization(**normalization, name="norm2")(x)
     x = pool(x, "pool2")
-    x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv3")(x)
-    x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv4")(x)
-    x = weighted(layers.Conv2D, 256, 3, padding="same", name="conv5")(x)
+    x = weighted(layers.Conv2D, conv3, 3, padding="same", name="conv3")(x)
+    x = weighted(layers.Conv2D, conv4, 3, padding="same", name="conv4")(x)
+    x = weighted(layers.Conv2D, conv5, 3, padding="same", name="conv5")(x)
     x = pool(x, "pool5")
     # Dense on the flattened map: the 6 x 6 and 1 x 1 convolutions that the papers write compute the same,
     # but slower on a CPU (benchmarks/vggf_step.py).
     x = layers.Flatten(name="flatten")(x)
-    x = weighted(layers.Dense, 4096, name="fc6")(x)
-    x = weighted(layers.Dense, 4096, name="fc7")(x)
+    x = weighted(layers.Dense, fc6, name="fc6")(x)
+    x = weighted(layers.Dense, fc7, name="fc7")(x)
 
     preprocessing.set_mean(MEAN_COLOR if mean_image is None else mean_image)
     return keras.Model(images, x, name="vggf")
