@@ -92,10 +92,11 @@ dropout_img = 0.5
 pair_loss = "likelihood"  # "squared": as the original
 pair_scale = 16.0  # theta = pair_scale / bit * code . code in the likelihood; 0: the paper's 1/2
 memory = "sign"  # what pairs are made with: signs of the code memory, "relaxed" ones, or the "batch" itself
+memory_refresh = "stage"  # "step": the code memory starts and is filled as the original's
 label_loss = "cross_entropy"  # "squared": as the original
 pair_items = 1024  # items of the memory that a batch is compared with, drawn anew for each; 0: all
 student_pair = 1.0  # weight of the pair loss of the image and text network against the memory
-graph_input = "normalized"  # batch graph: unit features, batch-normalised; "raw": as the original
+graph_input = "normalized"  # batch graph: unit features, batch-normalised; "raw": as the original reads
 unified = "both"  # batch graph: whose signs are learned in the end: "teacher", "graph", "both" or "apart"
 
 # ---------------------------------------------------------------- the method AGAH

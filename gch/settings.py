@@ -198,6 +198,12 @@ class Settings:
         "of the batch itself",
         choices=("sign", "relaxed", "batch"),
     )
+    memory_refresh: str = _setting(
+        "code memory: of zeros at first, filled by each step's own pass, and made anew when a stage begins "
+        "that learns its signs; or, as the original, of N(0, 1) at first, and filled by a second pass after "
+        "each step alone",
+        choices=("stage", "step"),
+    )
     label_loss: str = _setting("loss of the predicted labels", choices=("cross_entropy", "squared"))
     pair_items: int = _setting(
         "items of the code memory that the pair loss compares a batch with, drawn anew for each; 0: all",
@@ -207,7 +213,9 @@ class Settings:
         "weight of the image and text network's pair loss against the code memory", minimum=0
     )
     graph_input: str = _setting(
-        "unit features into a batch-normalised graph network, or raw ones into a plain one",
+        "batch graph: unit features into a batch-normalised graph network; or, as the original, raw features "
+        "by the statistics of their batch into a plain network, whose label probabilities are taken for "
+        "logits, and which makes its codes anew, of a batch, where students learn them apart",
         choices=("normalized", "raw"),
     )
     unified: str = _setting(

@@ -34,6 +34,15 @@ def test_the_preset_of_a_data_set_changes_nothing_else(shipped, preset, dataset)
     assert changed == plain | {"preset": preset, "dataset_dir": dataset}
 
 
+def test_the_preset_of_gchs_original_has_its_schedule(shipped):
+    values = dataclasses.asdict(load_settings(shipped, {"preset": "reference"}))
+    schedule = {"Epoch": 500, "batch_size": 128, "MAX_ITER": 100, "decay": 0.5, "decay_steps": 1}
+    rounds = {"k_lab": 10, "k_txt": 5, "k_img": 5, "k_gph": 5, "k_txt_g": 5, "k_img_g": 5}
+    rates = {"lr_lab": 1e-2, "lr_txt": 1e-2, "lr_img": 1e-4, "lr_backbone": 1e-4, "lr_gph": 1e-3}
+    expected = schedule | rounds | rates
+    assert {name: values[name] for name in expected} == expected
+
+
 ORIGINAL_OPTIONS = {  # of AGAH, as its help prints them, by the names of settings
     "dataset_dir": "FLICKR",
     "DATABASE_SIZE": 18015,

@@ -40,8 +40,16 @@ class BatchGraph:
             embedding, labels, settings.bit, settings.start, batch_norm=self._normalized
         )
         self.memory = CodeMemory(settings, items.labels, "graph_codes")
-        self._features = {
-            modality: tf.Variable(tf.zeros([count, embedding]), trainable=False) for modality in students
+        # What of the resting students is constant. Raw features are by the statistics of their batch, so that
+        # only what the students read of an item is; for the texts that is in memory as it is.
+        constant = {"image": students["image"].output["vector"].shape[-1]}
+        if self._normalized:
+            constant = {modality: embedding for modality in students}
+        elif items.features is not None:
+            constant = {}
+        self._constant = {
+            modality: tf.Variable(tf.zeros([count, size]), trainable=False)
+            for modality, size in constant.items()
         }
 
     def unified(self, teacher_codes: tf.Variable) -> tf.Tensor:
@@ -77,7 +85,7 @@ class BatchGraph:
         apart = settings.unified == "apart"
 
         def forward(positions, _):
-            output = self.network(self._inputs(positions), training=True)
+            output = self._run(positions)
             batch = tf.gather(items.labels, positions)
             if apart:
                 return output, objectives.graph_apart(output, batch, similarity(batch, batch))
@@ -88,21 +96,58 @@ class BatchGraph:
 
         def update(positions, _):
             output, parts = step(positions, None)
+            if self.memory.refreshed_by_step:
+                output = self._run(positions)
             self.memory.update(positions, output["code"])
             return parts
 
         def begin_all() -> None:
             begin()
-            for modality, memory in self._features.items():
-                memory.assign(infer(self._students[modality], items.inputs(modality), "feature")[0])
+            self.read_students()
 
         parts = ("pair", "label") if apart else ("code", "pair", "label")
         rates = ((optimizer, settings.lr_gph),)
         return Stage("graph", steps, update, parts, rates, reads_images=False, begin=begin_all)
 
-    def _inputs(self, positions: tf.Tensor) -> list[tf.Tensor]:
-        """Fused features (B, E) and normalised affinity (B, B) of a batch."""
-        image, text = (tf.gather(self._features[modality], positions) for modality in ("image", "text"))
+    def read_students(self, learning: str = "") -> None:
+        """Notes what is constant of the students but the one that is `learning`."""
+        output = "feature" if self._normalized else "vector"
+        if self._normalized and learning:  # its codes are in the memory
+            return
+        for modality, noted in self._constant.items():
+            if modality != learning:
+                noted.assign(infer(self._students[modality], self._items.inputs(modality), output)[0])
+
+    def taught(self, modality: str, feature: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """The graph codes (B, K) that a student learns, constants.
+
+        Args:
+          modality: the student's.
+          feature: float (B, E), its features of the batch.
+          positions: int (B,).
+        """
         if self._normalized:
-            image, text = tf.math.l2_normalize(image, axis=1), tf.math.l2_normalize(text, axis=1)
-        return [fuse(image, text), normalized_affinity(tf.gather(self._items.labels, positions))]
+            return tf.gather(self.memory.codes, positions)
+        return tf.stop_gradient(self._run(positions, **{modality: feature})["code"])
+
+    def _run(self, positions: tf.Tensor, **learning: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The graph network's output for a batch; of a student that is `learning`, by its features (B, E)."""
+        features = {
+            modality: learning[modality] if modality in learning else self._feature(modality, positions)
+            for modality in ("image", "text")
+        }
+        affinity = normalized_affinity(tf.gather(self._items.labels, positions))
+        return self.network([fuse(features["image"], features["text"]), affinity], training=True)
+
+    def _feature(self, modality: str, positions: tf.Tensor) -> tf.Tensor:
+        """What the graph network reads of a resting student, (B, E)."""
+        if self._normalized:
+            return tf.math.l2_normalize(tf.gather(self._constant[modality], positions), axis=1)
+        items, student = self._items, self._students[modality]
+        if modality == "text":
+            inputs = tf.cast(tf.gather(items.texts, positions), tf.float32)
+        elif items.features is not None:
+            inputs = tf.gather(items.features, positions)
+        else:
+            inputs, student = tf.gather(self._constant[modality], positions), student.get_layer("image_head")
+        return student(inputs, training=True)["feature"]

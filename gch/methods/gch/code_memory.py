@@ -1,5 +1,7 @@
 """The code memory: the last codes of all training items, which a batch is compared with."""
 
+import zlib
+
 import tensorflow as tf
 
 from gch.methods.draws import draw_positions
@@ -9,15 +11,25 @@ from gch.settings import Settings
 
 
 class CodeMemory:
-    """Relaxed codes of N training items, zeros at first.
+    """Relaxed codes of N training items.
+
+    They are zeros at first, or, with the setting `memory_refresh` 'step', N(0, 1) by the seed and the name.
 
     Attributes:
       codes: tf.Variable float32 (N, K).
+      refreshed_by_step: whether each step is followed by a pass that fills it, and nothing else does.
     """
 
     def __init__(self, settings: Settings, labels: tf.Tensor, name: str):
         self._kind, self._count, self._labels = settings.memory, settings.pair_items, labels
-        self.codes = tf.Variable(tf.zeros([len(labels), settings.bit]), trainable=False, name=name)
+        self.refreshed_by_step = settings.memory_refresh == "step"
+        shape = [len(labels), settings.bit]
+        if self.refreshed_by_step:
+            seed = tf.constant([settings.seed, zlib.crc32(name.encode())], tf.int64)
+            start = tf.random.stateless_normal(shape, seed)
+        else:
+            start = tf.zeros(shape)
+        self.codes = tf.Variable(start, trainable=False, name=name)
 
     def update(self, positions: tf.Tensor, codes: tf.Tensor) -> None:
         """Replaces the codes (B, K) of a batch."""

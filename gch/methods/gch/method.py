@@ -132,7 +132,10 @@ class GCH:
         step = compiled_step(forward, network.trainable_variables, optimizer, self._settings.jit_compile)
 
         def update(positions, _):
-            output, parts = step(positions, tf.gather(items.labels, positions))
+            labels = tf.gather(items.labels, positions)
+            output, parts = step(positions, labels)
+            if self._teacher.refreshed_by_step:
+                output = network(labels, training=True)
             self._teacher.update(positions, output["code"])
             return parts
 
@@ -154,7 +157,7 @@ class GCH:
             target = tf.gather(self._targets, positions)
             pairs = self._teacher.pairs(output["code"], positions, self._targets)
             if apart:
-                graph_code = tf.gather(self._batch_graph.memory.codes, positions)
+                graph_code = self._batch_graph.taught(modality, output["feature"], positions)
                 return output, self._objectives.student_apart(output, target, graph_code, *pairs)
             labels = tf.gather(self._label_targets, positions)
             return output, self._objectives.student(output, target, labels, *pairs)
@@ -182,13 +185,15 @@ class GCH:
         codes, logits = infer(
             self.networks["label"], slices(self._items.labels, VECTOR_BATCH), "code", "label"
         )
-        self._teacher.codes.assign(codes)
+        if not self._teacher.refreshed_by_step:
+            self._teacher.codes.assign(codes)
         self._targets.assign(sign(self._teacher.codes))
         predicted = modality == "text" and self._settings.label_loss == "squared"
         self._label_targets.assign(tf.sigmoid(logits) if predicted else self._items.labels)
 
     def _aim_at_unified(self, modality: str) -> None:
         """Targets: the unified codes of teacher and graph network, and the labels."""
+        self._batch_graph.read_students(modality)
         self._targets.assign(self._batch_graph.unified(self._teacher.codes))
         self._label_targets.assign(self._items.labels)
 

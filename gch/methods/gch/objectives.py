@@ -33,6 +33,7 @@ class Objectives:
             self._pair = losses.squared_pair_loss
         else:
             self._pair = functools.partial(losses.likelihood_pair_loss, scale=settings.pair_scale)
+        self._graph_logits = tf.sigmoid if settings.graph_input == "raw" else tf.identity
         squared = settings.label_loss == "squared"
         self._label = losses.squared_label_loss if squared else losses.label_cross_entropy
 
@@ -80,10 +81,13 @@ class Objectives:
         }
 
     def graph_apart(self, output: Parts, labels: tf.Tensor, similar: tf.Tensor) -> Parts:
-        """The original's: pairs within the batch, `similar` (B, B), and no tie to the teacher."""
+        """The original's: pairs within the batch, `similar` (B, B), and no tie to the teacher.
+
+        With the setting `graph_input` 'raw' the cross-entropy takes probabilities for logits, as there.
+        """
         return {
             "pair": self._pair(output["code"], output["code"], similar),
-            "label": losses.label_cross_entropy(output["label"], labels),
+            "label": losses.label_cross_entropy(self._graph_logits(output["label"]), labels),
         }
 
     def ranking(self, queries: Parts, answers: Parts, similar: tf.Tensor, counted: tf.Tensor) -> Parts:
