@@ -36,6 +36,7 @@ from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.methods.optimizer import learning_rate
 from gch.networks.backbone import load_backbone
+from gch.settings import Settings
 from gch.training.device import configure_device
 from gch.training.loop import StageLoop
 
@@ -49,7 +50,7 @@ STATISTICS = ("bit_correlation", "bit_balance", "quantization_error")
 BATCH = 128
 
 
-def make_settings(folder: Path, seed: int, changes: dict):
+def make_settings(folder: Path, seed: int, bit: int) -> Settings:
     """The settings of a run."""
     permutation = np.load(folder / "split.npy")
     split = folder / "split_reference.npz"
@@ -69,15 +70,15 @@ def make_settings(folder: Path, seed: int, changes: dict):
         backbone="trained",
         MODEL_DIR=str(folder / "weight-slim" / "imagenet-vgg-f.mat"),
         seed=seed,
-        **{"bit": 16, **changes},
+        bit=bit,
     )
 
 
 class Run:
     """One seed's networks on the pairs."""
 
-    def __init__(self, folder: Path, seed: int, changes: dict):
-        self.settings = make_settings(folder, seed, changes)
+    def __init__(self, folder: Path, seed: int, bit: int):
+        self.settings = make_settings(folder, seed, bit)
         configure_device(self.settings)
         self.pairs: Pairs = open_pairs(self.settings)
         self.split: Split = choose_split(self.settings, self.pairs)
@@ -164,20 +165,20 @@ def tie_aware_map(
     return mean_average_precision(coded_items(queries, asked), coded_items(database, answered))
 
 
-def compare(title: str, epoch: int, seeds: list[dict[str, float]], changed: bool) -> None:
-    """Prints figures of the original and ours; `changed` settings have none of the original."""
-    original = dict(zip(COLUMNS, () if changed else ORIGINAL.get(epoch, ()), strict=False))
+def compare(title: str, epoch: int, seeds: list[dict[str, float]], known: bool) -> None:
+    """Prints figures of the original and ours; the original's are `known` for 16 bits."""
+    original = dict(zip(COLUMNS, ORIGINAL.get(epoch, ()) if known else (), strict=False))
     rows = []
     for column in COLUMNS:
         values = [figures[column] for figures in seeds]
         mean, deviation = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
-        known = column in original
+        there = column in original
         rows.append(
             (
                 column,
-                f"{original[column]:.3f}" if known else "-",
+                f"{original[column]:.3f}" if there else "-",
                 f"{mean:.3f} ± {deviation:.3f}",
-                f"{mean - original[column]:+.3f}" if known else "-",
+                f"{mean - original[column]:+.3f}" if there else "-",
                 " ".join(f"{value:.3f}" for value in values),
             )
         )
@@ -193,15 +194,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
+    parser.add_argument("--bit", type=int, default=16, help="other lengths have no figures of the original")
     given = parser.parse_args()
-    changes = dict(change.split("=", 1) for change in given.set)
 
     seeds = [int(seed) for seed in given.seeds.split(",")]
     found = {epoch: [] for epoch in range(given.epochs)}
     memories = []
     for seed in seeds:
-        run = Run(given.folder, seed, changes)
+        run = Run(given.folder, seed, given.bit)
         for epoch in range(given.epochs):
             print(f"  seed {seed}, outer epoch {epoch + 1}", flush=True)
             found[epoch].append(run.epoch(epoch))
@@ -211,10 +211,13 @@ def main() -> None:
                 memories.append((name, epoch + 1, seed, *shown, len(np.unique(codes >= 0, axis=0))))
     for epoch, of_epoch in found.items():
         compare(
-            "by the statistics of the batch", epoch + 1, [by_batch for by_batch, _ in of_epoch], bool(changes)
+            "by the statistics of the batch",
+            epoch + 1,
+            [by_batch for by_batch, _ in of_epoch],
+            given.bit == 16,
         )
         compare(
-            "by moving statistics, as a run", epoch + 1, [moving for _, moving in of_epoch], bool(changes)
+            "by moving statistics, as a run", epoch + 1, [moving for _, moving in of_epoch], given.bit == 16
         )
     print("\ncodes of the 600 training items in the memories")
     table(("of", "epoch", "seed", *STATISTICS, "codes"), memories)
