@@ -12,6 +12,7 @@ from keras import layers
 
 from gch.networks.lrn import LocalResponseNormalization
 from gch.networks.mean_image import SubtractMeanImage
+from gch.networks.pooling import MaxPooling
 
 # The mean colour of ImageNet, RGB 0..255.
 MEAN_COLOR = (123.68, 116.779, 103.939)
@@ -93,9 +94,9 @@ def _pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     The padded value does not matter, as the maps are never negative.
     """
     padding = "valid" if x.shape[1] % 2 else "same"
-    return layers.MaxPooling2D(3, strides=2, padding=padding, name=name)(x)
+    return MaxPooling(padding, name=name)(x)
 
 
 def _bare_pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """Maximum over 3 x 3 with stride 2; rows and columns that fill no window are left out."""
-    return layers.MaxPooling2D(3, strides=2, name=name)(x)
+    return MaxPooling(name=name)(x)
