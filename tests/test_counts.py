@@ -1,9 +1,13 @@
+import sys
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorflow.python.eager.context import context
 
-from gch.evaluation import counts_numba, counts_tensorflow
+from gch.evaluation import counts, counts_numba, counts_tensorflow
 from gch.evaluation.coded import CodedItems, coded_items
 from gch.evaluation.counts import most_labels, ranked_shared_labels, shared_label_counts
 
@@ -58,6 +62,29 @@ def test_tiles_and_blocks_make_no_difference(engine, monkeypatch):
         expected = np.zeros(found.shape[1:], int)
         np.add.at(expected, (distances[query], shared[query]), 1)
         np.testing.assert_array_equal(found[query], expected)
+
+
+def test_tensorflow_counts_on_the_cpu(monkeypatch):
+    """It has no deterministic bincount on a GPU. Soft placement lets the CPU stand for a missing one."""
+    asked = []
+    bincount = tf.math.bincount
+
+    def watched(cells, **arguments):
+        asked.append(context().device_name)
+        return bincount(cells, **arguments)
+
+    monkeypatch.setattr(tf.math, "bincount", watched)
+    with tf.device("GPU:0"):
+        counts_tensorflow.shared_label_counts(random_items(0, 3, 8, 2), random_items(1, 9, 8, 2), 1)
+    assert asked[0].endswith("/device:CPU:0")
+
+
+def test_numba_counts_where_it_is_installed_even_beside_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
+    assert counts._engine() is counts_numba
+    monkeypatch.setitem(sys.modules, "gch.evaluation.counts_numba", None)
+    monkeypatch.delattr("gch.evaluation.counts_numba")
+    assert counts._engine() is counts_tensorflow
 
 
 def test_counts_by_hand():

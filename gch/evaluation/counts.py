@@ -11,8 +11,7 @@ from gch.evaluation.coded import CodedItems
 def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
     """Counts, for every query, the database items at each Hamming distance, by the labels they share with it.
 
-    Runs compiled by numba where that is installed, and else in TensorFlow; in TensorFlow too where it has a
-    GPU. All of them count the same.
+    Runs on the CPU, compiled by numba where that is installed and else in TensorFlow. Both count the same.
 
     Args:
       queries: Q items.
@@ -54,12 +53,10 @@ def most_labels(queries: CodedItems) -> int:
 
 
 def _engine():
-    from gch.evaluation import counts_tensorflow
-
-    if counts_tensorflow.has_gpu():
-        return counts_tensorflow
     try:
         from gch.evaluation import counts_numba
     except ImportError:
+        from gch.evaluation import counts_tensorflow
+
         return counts_tensorflow
     return counts_numba
