@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others
+from gch.methods.gch import neighbours
+from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest, nearest_others, unit_length
 
 VECTORS = np.array([[1, 0], [3, 0.3], [0, 2], [-1, 0]], np.float32)
 LABELS = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)
@@ -57,6 +60,58 @@ def test_nearest_others_of_many_items_are_those_of_a_plain_search():
     np.fill_diagonal(plain, 2)
     np.testing.assert_array_equal(positions, np.argsort(-plain, axis=1)[:, :6])
     np.testing.assert_allclose(cosines[:, 0], 1, atol=1e-5)
+
+
+def few_directions(total: int, seed: int) -> np.ndarray:
+    """Unit vectors (total, 3) with many duplicates, whose cosines are exact in any order of summation."""
+    return np.eye(3, dtype=np.float32)[np.random.default_rng(seed).integers(3, size=total)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_blocks_find_what_the_whole_finds_ties_too(data):
+    total = data.draw(st.integers(1, 23))
+    count = data.draw(st.integers(0, total))
+    items = few_directions(total, data.draw(st.integers(0, 99)))
+    vectors = few_directions(5, data.draw(st.integers(0, 99))) * [[1], [1], [-1], [1], [0]]
+    own = data.draw(st.sampled_from([None, np.array([-1, 0, total - 1, total // 2, -1], np.int32)]))
+    score = data.draw(st.sampled_from([-1.0, 2.0]))
+    found = nearest(vectors.astype(np.float32), tf.constant(items), count, own, score, block=total)
+    # NumPy's stable sort, of equal scores, also takes the first.
+    cosines = vectors @ items.T
+    scores = cosines if own is None else np.where(np.arange(total) == own[:, None], score, cosines)
+    plain = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(found.positions, plain)
+    block = data.draw(st.integers(1, total))
+    again = nearest(vectors.astype(np.float32), tf.constant(items), count, own, score, block=block)
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(again.cosines, np.take_along_axis(cosines, plain, axis=1))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_blocks_compile_for_any_number_of_vectors(jit_compile):
+    items = tf.constant(few_directions(23, seed=1))
+
+    @tf.function(jit_compile=jit_compile, input_signature=[tf.TensorSpec((None, 3))])
+    def search(vectors):
+        return nearest(vectors, items, 6, block=5)
+
+    for size in (1, 4):
+        vectors = few_directions(size, seed=2)
+        np.testing.assert_array_equal(search(vectors).positions, nearest(vectors, items, 6).positions)
+
+
+def test_blocks_hold_the_cosines_of_one_block():
+    items = tf.constant(few_directions(23, seed=1))
+
+    def program(block: int) -> str:
+        search = tf.function(lambda vectors: nearest(vectors, items, 2, block=block), jit_compile=True)
+        return search.experimental_get_compiler_ir(tf.zeros((4, 3)))(stage="hlo")
+
+    assert "f32[4,23]" in program(block=23)
+    assert "f32[4,5]" in program(block=5)
+    assert "f32[4,23]" not in program(block=5)
 
 
 def layer(count: int = 1) -> NeighbourLabels:
@@ -112,3 +167,34 @@ def test_a_saved_layer_knows_its_items(tmp_path):
     keras.Model(inputs, layer(2)(inputs)).save(tmp_path / "layer.keras")
     again = keras.saving.load_model(tmp_path / "layer.keras")
     np.testing.assert_array_equal(again(VECTORS), layer(2)(VECTORS))
+
+
+@pytest.mark.parametrize("kind", ["keras", "SavedModel"])
+def test_a_saved_layer_searches_in_blocks(kind, tmp_path, monkeypatch):
+    whole = layer(3)(VECTORS).numpy()
+    monkeypatch.setattr(neighbours, "nearest", functools.partial(nearest, block=3))
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, layer(3)(inputs))
+    if kind == "keras":
+        model.save(tmp_path / "layer.keras")
+        again = keras.saving.load_model(tmp_path / "layer.keras")
+    else:
+        model.export(tmp_path / "layer", verbose=False)
+        loaded = tf.saved_model.load(tmp_path / "layer")
+        again = loaded.serve
+    np.testing.assert_allclose(again(VECTORS), whole, rtol=1e-6)
+
+
+def test_an_item_is_left_out_of_blocks_too(monkeypatch):
+    own = np.array([1, 3, -1, 0], np.int32)
+    whole = layer(2)(VECTORS, own).numpy()
+    monkeypatch.setattr(neighbours, "nearest", functools.partial(nearest, block=3))
+    np.testing.assert_allclose(layer(2)(VECTORS, own), whole, rtol=1e-6)
+
+
+def test_vectors_are_normalized_alike_in_slices(monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(700, 33)).astype(np.float32)
+    vectors[5] = 0
+    whole = tf.math.l2_normalize(tf.constant(vectors), axis=1)
+    monkeypatch.setattr(neighbours, "BLOCK", 256)
+    np.testing.assert_array_equal(unit_length(vectors), whole)

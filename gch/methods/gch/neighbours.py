@@ -1,11 +1,28 @@
 """The neighbours of an item among the training items, and what their labels say of it."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 SHARPNESS = 10.0  # of a start: a neighbour at cosine .8 weighs e^-2 of one at 1
-BLOCK = 1024  # items compared at once
+QUERIES = 1024  # items whose neighbours are searched at once
+BLOCK = 2**16  # items that they are compared with at once: with 1,024 queries, 256 MiB of cosines
+
+
+class Nearest(NamedTuple):
+    """The k best items of each of B vectors, the best first.
+
+    Attributes:
+      positions: int32 (B, k).
+      scores: float32 (B, k), what the items are ranked by: the cosine, but for an item's own entry.
+      cosines: float32 (B, k).
+    """
+
+    positions: tf.Tensor
+    scores: tf.Tensor
+    cosines: tf.Tensor
 
 
 def blend(labels: tf.Tensor, cosines: tf.Tensor, sharpness: tf.Tensor) -> tf.Tensor:
@@ -26,6 +43,63 @@ def blend(labels: tf.Tensor, cosines: tf.Tensor, sharpness: tf.Tensor) -> tf.Ten
     return tf.einsum("bk,bkc->bc", weights, labels)
 
 
+def nearest(
+    vectors: tf.Tensor,
+    items: tf.Tensor,
+    count: int,
+    own: tf.Tensor | None = None,
+    own_score: float = -1.0,
+    block: int = BLOCK,
+) -> Nearest:
+    """The `count` items with the highest scores; of equal ones, those that come first.
+
+    More than `block` items are compared block by block, and the best so far are kept. Then memory grows with
+    B block, not with B N. Cosines of one block and of several may differ in the last bits, as matrix products
+    of other sizes add in another order.
+
+    Args:
+      vectors: float32 (B, F), of unit length.
+      items: float32 (N, F), of unit length; N is static.
+      count: at most N.
+      own: int32 (B,), the position of each vector among the items, or -1; None: none of them is an item.
+      own_score: the score of that item, in place of its cosine.
+      block: number of items that are compared at once.
+    """
+    total = items.shape[0]
+
+    def best_of(start: int | tf.Tensor, size: int) -> Nearest:
+        part = items if size == total else tf.slice(items, [start, 0], [size, items.shape[1]])
+        cosines = tf.matmul(vectors, part, transpose_b=True)
+        scores = cosines
+        if own is not None:
+            scores = tf.where(start + tf.range(size) == own[:, None], own_score, cosines)
+        found = tf.math.top_k(scores, min(count, size))
+        cosines = found.values if own is None else tf.gather(cosines, found.indices, batch_dims=1)
+        return Nearest(start + found.indices, found.values, cosines)
+
+    if total <= block:
+        return best_of(0, total)
+
+    def better_of(best: Nearest, new: Nearest) -> Nearest:
+        # Of equal scores top_k takes the first: those of the earlier blocks.
+        joined = Nearest(*(tf.concat(pair, axis=1) for pair in zip(best, new, strict=True)))
+        chosen = tf.math.top_k(joined.scores, count).indices
+        return Nearest(*(tf.gather(part, chosen, batch_dims=1) for part in joined))
+
+    shape = [tf.shape(vectors)[0], count]
+    lowest = tf.fill(shape, -np.inf)
+    best = Nearest(tf.zeros(shape, tf.int32), lowest, lowest)
+    blocks, rest = divmod(total, block)
+    _, best = tf.while_loop(
+        lambda number, _: number < blocks,
+        lambda number, best: (number + 1, better_of(best, best_of(number * block, block))),
+        (0, best),
+        parallel_iterations=1,  # more would compute several blocks' cosines ahead
+        maximum_iterations=blocks,
+    )
+    return better_of(best, best_of(blocks * block, rest)) if rest else best
+
+
 def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """For every item itself, and then the `count` others that are nearest by cosine, the nearest first.
 
@@ -36,20 +110,26 @@ def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
     Returns:
       Positions int32 and cosines float32, both (N, 1 + count).
     """
-    unit = tf.math.l2_normalize(tf.constant(vectors, tf.float32), axis=1)
 
     @tf.function(reduce_retracing=True)
-    def block(rows):
-        cosines = tf.matmul(tf.gather(unit, rows), unit, transpose_b=True)
-        itself = tf.stack([tf.range(tf.size(rows)), rows], axis=1)
-        first = tf.tensor_scatter_nd_update(cosines, itself, tf.fill([tf.size(rows)], 2.0))
-        found = tf.math.top_k(first, count + 1)
-        return found.indices, tf.gather(cosines, found.indices, batch_dims=1)
+    def search(unit, rows):  # a function that held the vectors would keep them on the device
+        return nearest(tf.gather(unit, rows), unit, count + 1, own=rows, own_score=2.0)
 
-    total = len(vectors)
-    blocks = [block(tf.range(start, min(start + BLOCK, total))) for start in range(0, total, BLOCK)]
-    positions, cosines = zip(*blocks, strict=True)
-    return np.concatenate(positions), np.concatenate(cosines)
+    unit, total = tf.constant(unit_length(vectors)), len(vectors)
+    parts = [search(unit, tf.range(start, min(start + QUERIES, total))) for start in range(0, total, QUERIES)]
+    return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("positions", "cosines"))
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (N, F) divided by their lengths, float32; zeros stay zeros.
+
+    Slice by slice: the whole would be on the device three times.
+    """
+    unit = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        part = slice(start, start + BLOCK)
+        unit[part] = tf.math.l2_normalize(tf.constant(vectors[part], tf.float32), axis=1)
+    return unit
 
 
 @keras.saving.register_keras_serializable(package="gch")
@@ -85,16 +165,13 @@ class NeighbourLabels(keras.layers.Layer):
 
     def set_items(self, vectors: np.ndarray, labels: np.ndarray) -> None:
         """Sets the training items: vectors (N, F) of any length, labels (N, C)."""
-        self._vectors.assign(tf.math.l2_normalize(tf.constant(vectors, tf.float32), axis=1))
+        self._vectors.assign(unit_length(vectors))
         self._labels.assign(labels)
 
     def call(self, vectors, own=None):
         """Finds the neighbours and blends their labels."""
-        cosines = tf.matmul(tf.math.l2_normalize(vectors, axis=1), self._vectors.value, transpose_b=True)
-        if own is not None:
-            cosines = tf.where(tf.range(self.items) == own[:, None], -1.0, cosines)
-        found = tf.math.top_k(cosines, self.count)
-        return blend(tf.gather(self._labels.value, found.indices), found.values, self.sharpness)
+        found = nearest(tf.math.l2_normalize(vectors, axis=1), self._vectors.value, self.count, own)
+        return blend(tf.gather(self._labels.value, found.positions), found.scores, self.sharpness)
 
     def compute_output_shape(self, vectors_shape, own_shape=None):
         """(B, C)."""
