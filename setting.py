@@ -130,5 +130,5 @@ histograms = True  # of weights and relaxed codes, after every outer epoch
 # ---------------------------------------------------------------- device
 select_gpu = "0"  # number of the GPU, several as "0,1", "" for none
 per_process_gpu_memory_fraction = 0.9
-precision = "float32"  # "mixed_bfloat16", "mixed_float16"
-jit_compile = False  # XLA for the training steps: slower on the CPU measured (benchmarks/)
+precision = "float32"  # "tf32", "mixed_bfloat16", "mixed_float16": faster on a GPU
+jit_compile = "auto"  # "on", "off": a stage as one XLA program; auto: on a GPU, as a CPU is slower with it

@@ -36,11 +36,11 @@ class Epochs:
 
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone, trained_steps: int):
         self.loops = [
-            StageLoop(stage, items, settings.batch_size)
+            StageLoop(stage, items, settings.batch_size, settings.jit_compile == "on")
             for stage in build_method(settings, items, backbone).stages
         ]
         self._seed = settings.seed
-        self._streams = items.features is None
+        self._streams = items.images is None
         self._trained_steps = trained_steps
         self.begin = {loop.stage.name: [] for loop in self.loops}
         self.step = {loop.stage.name: [] for loop in self.loops}
@@ -126,7 +126,7 @@ def main() -> None:
     start = "random" if given.netStr.lower() == "vggf" else "pretrained"
     names = ("dataset_dir", "DATA_DIR", "netStr", "backbone", "batch_size", "preset")
     common = {name: getattr(given, name) for name in names} | {"backbone_start": start}
-    chosen = {jit: settings(**common, jit_compile=jit == "on") for jit in given.jit_compile.split(",")}
+    chosen = {jit: settings(**common, jit_compile=jit) for jit in given.jit_compile.split(",")}
     base = next(iter(chosen.values()))
 
     pairs = open_pairs(base)
@@ -134,7 +134,7 @@ def main() -> None:
     rows = make_split(len(pairs.labels), sizes, base.seed).training
     print(
         f"{pairs.name}, {len(rows)} training items, {base.netStr} {base.backbone}, batch {base.batch_size}; "
-        f"{configure_device(base)}; medians of {given.epochs} outer epochs"
+        f"{configure_device(base).name}; medians of {given.epochs} outer epochs"
     )
 
     def backbone() -> Backbone:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.evaluation.directions import CROSS
@@ -22,6 +21,7 @@ from gch.networks.backbone import Backbone
 from gch.reporting import tables
 from gch.settings import Settings
 from gch.settings_file import load_settings
+from gch.training.loop import StageLoop
 
 SETTINGS_FILE = Path(__file__).parents[1] / "setting.py"
 
@@ -64,17 +64,12 @@ def image_step(settings: Settings, pairs: Pairs, backbone: Backbone) -> Callable
     Returns:
       A function that trains once on that batch, whose pixels are in memory, and waits for the result.
     """
-    rows = np.arange(settings.batch_size)
-    method = build_method(settings, training_items(pairs, rows, None), backbone)
+    items = training_items(pairs, np.arange(settings.batch_size), None, keep_pixels=True)
+    method = build_method(settings, items, backbone)
     stage = next(stage for stage in method.stages if stage.name == "image/label")
-    stage.begin()
-    positions, pixels = tf.constant(rows), tf.constant(pairs.pictures.read(rows))
-
-    def step() -> None:
-        for loss in stage.update(positions, pixels).values():
-            loss.numpy()
-
-    return step
+    loop = StageLoop(stage, items, settings.batch_size, settings.jit_compile == "on")
+    run = loop.open((settings.seed,), 0)
+    return lambda: run(1)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -34,11 +34,10 @@ from gch.evaluation.coded import coded_items
 from gch.evaluation.evaluate import mean_average_precision
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
-from gch.methods.optimizer import learning_rate
 from gch.networks.backbone import load_backbone
 from gch.settings import Settings
 from gch.training.device import configure_device
-from gch.training.loop import StageLoop
+from gch.training.loop import StageLoop, set_rates
 
 COLUMNS = ("l->l", "y->l", "l->y", "x->l", "l->x", "i->t", "t->i", "i->i", "t->t")
 ORIGINAL = {  # the original code, one run, by outer epoch; its own runs of one seed differ by about .02
@@ -102,12 +101,11 @@ class Run:
         """
         figures = ({}, {})
         for loop in self.loops:
-            stage, chosen = loop.stage, self.settings
-            for optimizer, base in stage.optimizers:
-                optimizer.learning_rate = learning_rate(base, chosen.decay, chosen.decay_steps, number)
+            stage = loop.stage
+            set_rates(stage, self.settings, number)
             started = time.perf_counter()
-            losses = loop.open((chosen.seed, number, stage.name), 0)(stage.steps)
-            shown = "  ".join(f"{name} {loss:.3f}" for name, loss in zip(stage.parts, losses, strict=True))
+            losses = loop.open((self.settings.seed, number, stage.name), 0)(stage.steps)
+            shown = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
             print(f"    {stage.name}: {time.perf_counter() - started:.0f} s, mean losses {shown}", flush=True)
             columns = {
                 "label": ("l->l",),

@@ -73,7 +73,7 @@ def peak_megabytes() -> float:
 def measure(path: Path, given: argparse.Namespace) -> None:
     """Measures and prints."""
     changed = settings(
-        netStr="vggf", backbone="trained", batch_size=given.batch, jit_compile=False, graph="none"
+        netStr="vggf", backbone="trained", batch_size=given.batch, jit_compile="off", graph="none"
     )
     configure_device(changed)
     pairs = open_pairs(dataclasses.replace(changed, dataset_dir="FLICKR", DATA_DIR=str(path)))

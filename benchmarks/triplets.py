@@ -27,7 +27,7 @@ def measure(way: str, batch: int, bits: int, xla: bool) -> tuple[float, float, f
     """Seconds of the fastest step, MiB, and the loss."""
     import tensorflow as tf
 
-    from gch.methods.agah.triplets import all_triplets, cosine_distances
+    from gch.methods.agah.losses import all_triplets, cosine_distances
 
     def plain(distances, similar, margin):
         hinges = tf.nn.relu(distances[:, :, None] - distances[:, None, :] + margin)

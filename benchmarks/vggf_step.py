@@ -127,7 +127,7 @@ def main() -> None:
             netStr="vggf",
             backbone="trained",
             batch_size=given.batch,
-            jit_compile=variant == "xla",
+            jit_compile="on" if variant == "xla" else "off",
             graph="none",
         )
 

@@ -51,7 +51,8 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
         settings = None if command else load(given)  # a command makes its own
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Of a worker that is lost TensorFlow tells in many lines of its own; gch.training.workers does in one.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         if command:

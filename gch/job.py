@@ -3,8 +3,11 @@
 TensorFlow is loaded only when settings, data and run folder are known to be sound.
 """
 
+import contextlib
+import os
 from pathlib import Path
 
+from gch.cluster import Cluster, read_cluster
 from gch.data.catalog import cache_folder, open_pairs
 from gch.data.chosen_split import choose_split
 from gch.data.pairs import Pairs
@@ -32,11 +35,20 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
     Raises:
       GCHError: something that the user can mend.
     """
+    cluster = read_cluster(os.environ)
+    if cluster.chief:
+        _run(settings, cluster, export_to, lite)
+    elif settings.phase == "train":  # the rest is the chief's alone
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            _run(settings, cluster)
+
+
+def _run(settings: Settings, cluster: Cluster, export_to: Path | None = None, lite: bool = False) -> None:
     pairs = open_pairs(settings, Progress())
     _require_backbone(settings, pairs)
     split = choose_split(settings, pairs)
     name = run_name(settings, pairs.name)
-    run = RunFolder(Path(settings.checkpoint_dir) / name)
+    run = RunFolder(Path(settings.checkpoint_dir) / name, writes=cluster.chief)
     if settings.phase == "train" and settings.load_model_path:
         require_checkpoint(Path(settings.load_model_path))
     if settings.phase != "train":
@@ -45,7 +57,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         run.start(settings, pairs.digest)
     split = _kept_split(run, split, len(pairs.labels))
     cache = cache_folder(settings)
-    pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
+    pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache, run.writes)
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
     _require_sizes(settings, pairs.name, words, labels)
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
@@ -53,16 +65,27 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
     for line in shortcomings(pairs):
         print(f"  {line}")
 
+    _keep_compiled(cache / "xla")
     with native_stderr_held():
         from gch.session import Session  # loads TensorFlow
+        from gch.training.workers import lost_workers
 
-    session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name)
-    if settings.phase == "export":
-        session.export(export_to, lite)
-        return
-    if settings.phase == "train":
-        session.train()
-    session.test()
+    with lost_workers(cluster):
+        session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name, cluster)
+        if settings.phase == "export":
+            session.export(export_to, lite)
+            return
+        if settings.phase == "train":
+            session.train()
+        if cluster.chief:
+            session.test()
+        session.close()
+
+
+def _keep_compiled(folder: Path) -> None:
+    """Has TensorFlow keep what XLA compiles for the next run; it reads the flag when it is loaded."""
+    flag = f"--tf_xla_persistent_cache_directory={folder.resolve()}"
+    os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flag}".strip()
 
 
 def _require_backbone(settings: Settings, pairs: Pairs) -> None:
@@ -91,6 +114,8 @@ def _require_sizes(settings: Settings, name: str, words: int, labels: int) -> No
 def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:
     """The run's own split, noted once."""
     if not run.split.exists():
+        if not run.writes:
+            return chosen
         export_split(run.split_for_matlab, chosen)
         save_split(run.split, chosen)
     return load_split(run.split, total)

@@ -76,10 +76,14 @@ def require_checkpoint(folder: Path) -> None:
 
 
 class RunFolder:
-    """One run's folder; holds a lock on it while the process lives."""
+    """One run's folder; holds a lock on it while the process lives.
 
-    def __init__(self, path: Path):
-        self.path = path
+    Attributes:
+      writes: whether this process may; of several workers, one does. The others only check and read.
+    """
+
+    def __init__(self, path: Path, writes: bool = True):
+        self.path, self.writes = path, writes
         self.split = path / "split.npz"
         self.split_for_matlab = path / "split.mat"
         self.vocabulary = path / "vocabulary.json"
@@ -97,6 +101,8 @@ class RunFolder:
         if self._settings.exists():
             self.check(settings, data_digest)
             self._take_lock()
+            return
+        if not self.writes:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -137,9 +143,13 @@ class RunFolder:
         Raises:
           RunError: the run was started with another one.
         """
+        if not (self.writes or self._settings.exists()):
+            return
         started = self._read()
         noted = started["digests"].get(name)
         if noted is None:
+            if not self.writes:
+                return
             started["digests"][name] = digest
             write_json(self._settings, started)
         elif noted != digest:
@@ -171,6 +181,8 @@ class RunFolder:
         write_json(self._history, history)
 
     def _take_lock(self) -> None:
+        if not self.writes:
+            return
         self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 held until the process ends
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,14 +1,17 @@
 """Training, testing and exporting one method on one data set in one run folder."""
 
+import contextlib
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from gch.cluster import ALONE, Cluster
 from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
+from gch.errors import SettingError
 from gch.evaluation.directions import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
 from gch.evaluation.encoding import Encoded, encode
 from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
@@ -25,6 +28,7 @@ from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.features import backbone_features
+from gch.networks.replicas import synchronize_batch_norms
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
@@ -33,6 +37,7 @@ from gch.storage import digest
 from gch.training.device import configure_device
 from gch.training.summaries import Summaries
 from gch.training.train import Trainer
+from gch.training.workers import any_worker, require_alike
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 OVER_NEW = ", new items"
@@ -42,20 +47,41 @@ class Session:
     """One method with its data, ready to train or to test."""
 
     def __init__(
-        self, settings: Settings, pairs: Pairs, split: Split, run: RunFolder, cache: Path, log: Path
+        self,
+        settings: Settings,
+        pairs: Pairs,
+        split: Split,
+        run: RunFolder,
+        cache: Path,
+        log: Path,
+        cluster: Cluster = ALONE,
     ):
         self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
-        print(f"Device: {configure_device(settings)}")
-        self._backbone = None if pairs.features is not None else self._load_backbone()
+        self._device = device = configure_device(settings, cluster)
+        print(f"Device: {device.name}")
+        require_alike(device, "data or split", pairs.digest, split.digest)
+        trained = settings.backbone == "trained" and pairs.features is None
+        if trained and settings.batch_size % device.replicas:
+            raise SettingError(
+                f"batch_size: found {settings.batch_size}, expected a multiple of {device.replicas}: so many "
+                f"replicas share a batch for a trained backbone"
+            )
+        with device.scope() if trained else contextlib.nullcontext():
+            self._backbone = None if pairs.features is not None else self._load_backbone()
+        if trained and device.replicas > 1:
+            synchronize_batch_norms(self._backbone.model)
         self._features = pairs.features
         if self._backbone is None:
             print(f"Image features of {pairs.features.shape[1]} dimensions come with {pairs.name}")
         elif settings.backbone == "frozen":
             self._features = self._read_features(cache)
-        items = training_items(pairs, split.training, self._features)
-        self._method = build_method(settings, items, self._backbone)
-        self._summaries = Summaries(log)
-        self._trainer = Trainer(settings, self._method, items, run, self._summaries, self._validate)
+        # Every machine reads its items itself; creating them together would send them over the network.
+        with device.scope() if cluster.workers == 1 else contextlib.nullcontext():
+            items = training_items(pairs, split.training, self._features, keep_pixels=device.keeps_pixels)
+        with device.scope():
+            self._method = build_method(settings, items, self._backbone)
+        self._summaries = Summaries(log if cluster.chief else None)
+        self._trainer = Trainer(settings, self._method, items, run, self._summaries, self._validate, device)
 
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
@@ -95,6 +121,7 @@ class Session:
             "best_epoch": best,
             "best_epoch_chosen_on": self._chosen_on,
             "seconds": sum(record["seconds"] for record in history),
+            "compiling": sum(record.get("compiling", 0.0) for record in history),
             "epochs": history,
         }
         save_results(self._run.results, figures, self._settings, digests, training)
@@ -102,7 +129,6 @@ class Session:
         self._show_map(QUERY_MAP, *precision, best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
-        self._summaries.close()
         warning = ", chosen on this very set" if self._chosen_on == "query" else ""
         print(NEW_ITEMS)
         if left_out is not None and self._method.encoders_without_own:
@@ -136,6 +162,11 @@ class Session:
             print(f"  {line}")
         if lite:
             print(f"  the encoders for TensorFlow Lite in {place / 'lite'}")
+
+    def close(self) -> None:
+        """Ends the session; of several workers, each waits here until all are done."""
+        self._summaries.close()
+        any_worker(self._device, False)
 
     def _validate(self, epoch: int) -> dict:
         """Figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""

@@ -277,9 +277,14 @@ class Settings:
     )
     per_process_gpu_memory_fraction: float = _setting("share of a GPU's memory to take", above=0, maximum=1)
     precision: str = _setting(
-        "precision of the networks", choices=("float32", "mixed_bfloat16", "mixed_float16")
+        "precision of the networks; tf32: float32 whose products a GPU rounds to 10 bits",
+        choices=("float32", "tf32", "mixed_bfloat16", "mixed_float16"),
     )
-    jit_compile: bool = _setting("compile the training steps with XLA, which was slower on the CPU measured")
+    jit_compile: str = _setting(
+        "compile every stage as one XLA program: on, off, or auto: on a GPU, as it was slower on the CPU "
+        "measured",
+        choices=("auto", "on", "off"),
+    )
 
 
 def cutoff_ranks(settings: Settings) -> tuple[int, ...]:

@@ -65,6 +65,8 @@ def check_value(name: str, value: object, *, where: str) -> object:
         hint = f"; did you mean {close[0]}?" if close else "; --help lists all settings"
         raise SettingError(f"{where}: unknown setting {name}{hint}")
     field = fields[name]
+    if name == "jit_compile":  # earlier versions knew True and False
+        value = {"True": "on", "False": "off"}.get(str(value), value)
     if field.type is float and type(value) is int:
         value = float(value)
     if type(value) is not field.type:

@@ -47,15 +47,17 @@ class Command:
         settings = SIZES | SCHEDULE | QUICK | places
         self._settings = {name: value for name, value in settings.items() if name not in leave_out}
 
-    def start(self, *words: str, **settings) -> subprocess.Popen:
+    def start(self, *words: str, environment: dict | None = None, **settings) -> subprocess.Popen:
+        """Starts it; an entry of `environment` that is None is left out."""
         flags = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
+        variables = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
         return subprocess.Popen(
             [sys.executable, "main_itpair.py", *words, *flags],
             cwd=self._repository,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            env={name: value for name, value in variables.items() if value is not None},
             start_new_session=True,
         )
 

@@ -9,14 +9,13 @@ from sources import labels_through_noise
 from gch.data.generated import generate
 from gch.evaluation.encoding import encode
 from gch.methods.agah import losses
-from gch.methods.agah.layers import BatchNormalized, LabelAttention, attend
-from gch.methods.agah.maps import updated_code_map
-from gch.methods.agah.networks import text_network
+from gch.methods.agah.method import updated_code_map
+from gch.methods.agah.networks import BatchNormalized, LabelAttention, attend, text_network
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.settings_file import load_settings
 from gch.training.checkpoint import Checkpoints, Position
-from gch.training.loop import StageLoop
+from gch.training.loop import StageLoop, set_rates
 
 PAIRS = generate(items=80, image_size=8)
 TRAINED = np.arange(60)
@@ -147,39 +146,39 @@ def test_training_lowers_the_triplet_loss_and_sets_the_maps(build):
     (stage,) = method.stages
     start = method.memories["code_map"].numpy()
     run = StageLoop(stage, items, settings.batch_size).open(SEED, 0)
-    optimizer, rate = stage.optimizers[0]
-    optimizer.learning_rate = rate
-    first = dict(zip(stage.parts, run(3), strict=True))
+    set_rates(stage, settings, 0)
+    first = run(3)
     feature_map = method.networks["text"].get_layer("attention").feature_map
     np.testing.assert_allclose(np.linalg.norm(feature_map, axis=1), 1, rtol=1e-5)  # after one pass
     assert not np.array_equal(method.memories["code_map"], start)
     run(54)
-    last = dict(zip(stage.parts, run(3), strict=True))
+    last = run(3)
     for part in ("triplet I->T", "triplet T->I"):
         assert last[part] < 0.8 * first[part], part
     assert first["label"] == 0  # beta is 0
 
 
-def test_compiled_by_xla_a_step_does_the_same(build):
+@pytest.mark.parametrize("changes", [{}, {"data_enhance": True}])
+def test_compiled_by_xla_a_stage_does_the_same(build, changes):
     found = []
     for jit_compile in (False, True):
-        method, items, _ = build(jit_compile=jit_compile)
-        run = StageLoop(method.stages[0], items, 20).open(SEED, 0)
+        method, items, _ = build(**changes)
+        run = StageLoop(method.stages[0], items, 20, jit_compile).open(SEED, 0)
         found.append(run(3))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-3)
+    assert found[0] == pytest.approx(found[1], rel=1e-3, abs=1e-3)
 
 
 def test_a_weight_of_zero_leaves_its_part_out(build):
     weights = ("alpha", "beta", "gamma", "eta", "mu")
     method, items, _ = build(**dict.fromkeys(weights, 0.0))
     (stage,) = method.stages
-    losses_of = dict(zip(stage.parts, StageLoop(stage, items, 20).open(SEED, 0)(1), strict=True))
+    losses_of = StageLoop(stage, items, 20).open(SEED, 0)(1)
     for part in ("balance", "label", "code map", "quantization", "adversarial"):
         assert losses_of[part] == 0
     assert losses_of["triplet I->T"] > 0
     method, items, _ = build(beta=1.0)
     (stage,) = method.stages
-    losses_of = dict(zip(stage.parts, StageLoop(stage, items, 20).open(SEED, 0)(1), strict=True))
+    losses_of = StageLoop(stage, items, 20).open(SEED, 0)(1)
     # Of two networks that know nothing yet: log 2 for each of the 20 items' labels.
     untrained = 2 * 20 * items.labels.shape[1] * np.log(2)
     assert losses_of["label"] == pytest.approx(untrained, rel=0.1)
@@ -189,9 +188,10 @@ def test_the_discriminators_learn_to_tell_the_modalities_apart(build):
     method, items, settings = build(k_agah=40, mu=0.0)
     (stage,) = method.stages
     run = StageLoop(stage, items, settings.batch_size).open(SEED, 0)
-    stage.optimizers[0][0].learning_rate = 1e-6  # the features rest
+    set_rates(stage, settings, 0)
+    stage.updates[-1].optimizer.learning_rate = 1e-6  # the features rest
     run(110)
-    last = dict(zip(stage.parts, run(10), strict=True))
+    last = run(10)
     # mean D(fake) - mean D(real) of one that cannot tell is 0.
     assert last["discriminator image"] < -0.05
     assert last["discriminator text"] < -0.05

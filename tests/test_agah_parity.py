@@ -8,10 +8,9 @@ import pytest
 import tensorflow as tf
 
 from gch.methods.agah import losses
-from gch.methods.agah.layers import LabelAttention, attend
-from gch.methods.agah.maps import PassMaps, updated_code_map, updated_feature_map
-from gch.methods.agah.networks import discriminator, image_head
-from gch.methods.agah.triplets import all_triplets, cosine_distances
+from gch.methods.agah.losses import all_triplets, cosine_distances
+from gch.methods.agah.method import PassMaps, updated_code_map, updated_feature_map
+from gch.methods.agah.networks import LabelAttention, attend, discriminator, image_head
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
 LABELS, BITS, EMBEDDING = 24, 16, 32

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gch.methods.gch.code_memory import CodeMemory
+from gch.methods.gch.students import CodeMemory
 from gch.settings_file import load_settings
 
 LABELS = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
@@ -24,6 +24,13 @@ def memory(repository):
 
 def test_an_update_replaces_the_codes_of_the_batch(memory):
     np.testing.assert_array_equal(memory().codes, CODES)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_an_update_leaves_the_other_items_alone(memory, jit_compile):
+    made = memory()
+    tf.function(made.update, jit_compile=jit_compile)(BATCH, tf.constant(-CODES[:2]))
+    np.testing.assert_array_equal(made.codes, [CODES[0], -CODES[1], -CODES[0], CODES[3]])
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("sign", np.where(CODES >= 0, 1, -1)), ("relaxed", CODES)])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gch.codes import binarize, bit_agreement, code_statistics, pack
-from gch.methods.sign import sign
+from gch.methods.batch import sign
 
 RELAXED = arrays.arrays(
     np.float32, st.tuples(st.integers(2, 20), st.integers(1, 12)), elements=st.floats(-1, 1, width=32)

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gch.methods.gch import losses
-from gch.methods.gch.affinity import normalized_affinity
-from gch.methods.gch.fusion import fuse
-from gch.methods.gch.networks import graph_network, image_head, label_network, text_network
+from gch.methods.batch import similarity
+from gch.methods.gch import students as losses
+from gch.methods.gch.networks import image_head, label_network, text_network
+from gch.methods.gch.paper import fuse, graph_network, normalized_affinity
 from gch.methods.optimizer import RatedAdam, learning_rate
-from gch.methods.similarity import similarity
 
 BITS, LABELS, WORDS = 16, 24, 1386
 SHAPE = {"labels": LABELS, "bits": BITS, "embedding": 512, "start": "glorot"}
@@ -51,7 +50,7 @@ def test_graph_network_and_its_gradients(golden, name):
     first, second = random.randn(512, 512) * scale, random.randn(512, BITS) * scale
     weight, bias = random.randn(BITS, LABELS) * scale, random.randn(LABELS) * scale
     assert first.sum() == pytest.approx(float(data["W1_sum"]))
-    network = graph_network(512, LABELS, BITS, "glorot", batch_norm=False)
+    network = graph_network(512, LABELS, BITS, "glorot", normalized=False)
     network.set_weights([array.astype(np.float32) for array in (first, second, weight, bias)])
     labels = tf.constant(data["L_batch"])
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gch.methods.agah.mixing import mixed
-from gch.methods.draws import draw_beta, draw_uniform
+from gch.methods.agah.method import mixed
+from gch.methods.batch import draw_beta, draw_uniform
 
 POSITIONS = tf.constant([7, 3, 11, 2], tf.int32)
 
@@ -32,7 +32,7 @@ def test_the_same_batch_is_mixed_in_the_same_way_and_another_is_not():
 
 @pytest.mark.parametrize("concentration", [0.5, 1.0, 5.0])
 def test_shares_have_the_moments_of_a_beta_distribution(concentration):
-    shares = draw_beta(POSITIONS, 1, [100_000], concentration).numpy()
+    shares = draw_beta(POSITIONS, 1, 100_000, concentration).numpy()
     assert 0 <= shares.min() <= shares.max() <= 1
     assert shares.mean() == pytest.approx(0.5, abs=0.01)
     assert shares.var() == pytest.approx(1 / (4 * (2 * concentration + 1)), rel=0.03)

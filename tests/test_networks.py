@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gch.methods.gch.layers import GraphConvolution
-from gch.methods.gch.networks import graph_network, image_head, label_network, text_network
+from gch.methods.gch.networks import image_head, label_network, text_network
+from gch.methods.gch.paper import GraphConvolution, graph_network
 from gch.networks.inference import infer, slices
 from gch.networks.parts import image_network
 
@@ -54,7 +54,7 @@ def test_a_code_does_not_depend_on_the_batch_it_came_in(name):
 @pytest.mark.parametrize("name", ["label", "text", "image", "graph"])
 def test_a_saved_network_gives_the_same_codes(name, tmp_path):
     if name == "graph":
-        network = graph_network(32, 5, 16, "glorot", batch_norm=True)
+        network = graph_network(32, 5, 16, "glorot", normalized=True)
         given = [inputs(label_network(**SHAPE | {"labels": 32}), 6), np.eye(6, dtype=np.float32)]
     else:
         network = networks()[name]
@@ -73,7 +73,7 @@ def test_graph_convolution_by_hand():
 
 
 def test_the_graph_code_of_an_item_follows_its_neighbours():
-    network = graph_network(32, 5, 16, "glorot", batch_norm=False)
+    network = graph_network(32, 5, 16, "glorot", normalized=False)
     fused = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
     alone = network([fused, np.eye(3, dtype=np.float32)])["code"]
     tied = network([fused, np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]], np.float32)])["code"]
@@ -100,7 +100,7 @@ def test_codes_and_logits_are_float32_under_mixed_precision(precision):
             assert {key: value.dtype.name for key, value in output.items()} == dict.fromkeys(
                 output, "float32"
             )
-        graph = graph_network(32, 5, 16, "glorot", batch_norm=True)
+        graph = graph_network(32, 5, 16, "glorot", normalized=True)
         output = graph([np.ones((3, 32), np.float32), np.eye(3, dtype=np.float32)])
         assert output["code"].dtype.name == output["label"].dtype.name == "float32"
         assert networks()["text"].get_layer("hidden_1_dense").compute_dtype in precision

@@ -8,13 +8,12 @@ from sources import labels_through_noise
 
 from gch.data.generated import generate
 from gch.methods.catalog import build_method
-from gch.methods.gch.affinity import normalized_affinity
-from gch.methods.gch.batch_graph import BatchGraph
-from gch.methods.gch.fusion import fuse
-from gch.methods.gch.objectives import Objectives
+from gch.methods.gch.paper import PaperGCH, fuse, normalized_affinity
 from gch.methods.items import training_items
+from gch.methods.stage import Batch
 from gch.networks.backbone import Backbone
 from gch.settings_file import load_settings
+from gch.training.loop import StageLoop
 
 PAIRS = generate(items=80, image_size=8)
 TRAINED = np.arange(60)
@@ -37,13 +36,22 @@ def build(settings, request):
         flat = keras.layers.Rescaling(1 / 255)(keras.layers.Flatten()(inputs))
         backbone = Backbone("small", keras.Model(inputs, keras.layers.Dense(12)(flat)), "")
         features = labels_through_noise(PAIRS, 12) if request.param == "features" else None
-        return build_method(settings(**changes), training_items(PAIRS, TRAINED, features), backbone)
+        items = training_items(PAIRS, TRAINED, features)
+        method = build_method(settings(**changes), items, backbone)
+        method.items = items
+        return method
 
     return build
 
 
 def stage(method, name):
     return next(one for one in method.stages if one.name == name)
+
+
+def step(method, name, positions, images=None) -> dict[str, tf.Tensor]:
+    """One step of a stage on a batch of these positions."""
+    loop = StageLoop(stage(method, name), method.items, len(positions))
+    return loop.step(Batch(positions, images))
 
 
 def labels(positions) -> tf.Tensor:
@@ -66,7 +74,7 @@ def test_the_memory_holds_what_the_network_gives_after_the_update(build, refresh
     codes, network = method.memories["teacher_codes"], method.networks["label"]
     start = codes.numpy()
     before = network(labels(BATCH), training=True)["code"].numpy()
-    stage(method, "label").update(BATCH, None)
+    step(method, "label", BATCH)
     updated = network(labels(BATCH), training=True)["code"].numpy()
     assert np.abs(before - updated).max() > 1e-3
     np.testing.assert_allclose(codes.numpy()[BATCH], updated if after else before, atol=1e-5)
@@ -82,7 +90,7 @@ def test_students_learn_the_signs_of_the_memory_as_training_left_it(build, refre
     target = np.where(method.memories["teacher_codes"] >= 0, 1, -1)[BATCH]
     # One step of a student, whose loss is the distance to the target before the update.
     code = method.networks["text"](PAIRS.texts[TRAINED[BATCH]].astype(np.float32), training=True)["code"]
-    parts = stage(method, "text/label").update(BATCH, None)
+    parts = step(method, "text/label", BATCH)
     assert float(parts["code"]) == pytest.approx(float(np.mean((code - target) ** 2)), rel=1e-4)
 
 
@@ -90,11 +98,12 @@ def test_students_learn_the_signs_of_the_memory_as_training_left_it(build, refre
     ("graph_input", "expected"), [("raw", np.log1p(np.exp(-0.5))), ("normalized", np.log(2))]
 )
 def test_the_graphs_label_probabilities_are_taken_for_logits(settings, graph_input, expected):
-    output = {"code": tf.zeros((2, 16)), "label": tf.zeros((2, 3))}  # probabilities of 1/2
-    parts = Objectives(settings(graph_input=graph_input)).graph_apart(
-        output, tf.ones((2, 3)), tf.ones((2, 2))
-    )
-    assert float(parts["label"]) == pytest.approx(expected)
+    items = training_items(PAIRS, TRAINED, labels_through_noise(PAIRS, 12))
+    method = PaperGCH(settings(graph_input=graph_input), items, None)
+    update = stage(method, "graph").updates[0]
+    ones = items.labels.assign(tf.ones_like(items.labels))
+    output = {"code": tf.zeros((20, 16)), "label": tf.zeros_like(ones[:20])}  # probabilities of 1/2
+    assert float(update.loss(Batch(BATCH, None), output)["label"]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])
@@ -102,7 +111,7 @@ def test_students_learn_graph_codes_made_anew_of_their_batch(build, modality):
     method = build()
     graph = method.networks["graph"]
     stage(method, "graph").begin()
-    stage(method, "graph").update(OTHERS, None)
+    step(method, "graph", OTHERS)
     stage(method, f"{modality}/graph").begin()
     rows = TRAINED[BATCH]
     images = labels_through_noise(PAIRS, 12)[rows] if len(method.networks["image"].input_shape) == 2 else None
@@ -114,9 +123,8 @@ def test_students_learn_graph_codes_made_anew_of_their_batch(build, modality):
     }
     fused = fuse(output["image"]["feature"], output["text"]["feature"])
     code = graph([fused, normalized_affinity(labels(BATCH))])["code"]
-    parts = stage(method, f"{modality}/graph").update(
-        BATCH, tf.constant(images) if modality == "image" else None
-    )
+    images = tf.constant(images) if modality == "image" else None
+    parts = step(method, f"{modality}/graph", BATCH, images)
     distance = float(tf.reduce_mean(tf.square(output[modality]["code"] - code)))
     assert float(parts["graph"]) == pytest.approx(distance, rel=1e-3)
     # Which those in the memory are not.
@@ -128,12 +136,10 @@ def test_students_learn_graph_codes_made_anew_of_their_batch(build, modality):
 
 def test_no_gradient_reaches_the_graph_network_through_its_codes(settings):
     items = training_items(PAIRS, TRAINED, labels_through_noise(PAIRS, 12))
-    method = build_method(settings(), items, None)
-    students = {modality: method.networks[modality] for modality in ("image", "text")}
-    graph = BatchGraph(settings(), items, students)
+    method = PaperGCH(settings(), items, None)
     feature = tf.random.stateless_normal((20, 32), (0, 0))
     with tf.GradientTape() as tape:
         tape.watch(feature)
-        code = graph.taught("text", feature, BATCH)
+        code = method.taught("text", feature, BATCH)
     assert tape.gradient(code, feature) is None
-    assert np.abs(code - graph.taught("text", -feature, BATCH)).max() > 0.1
+    assert np.abs(code - method.taught("text", -feature, BATCH)).max() > 0.1

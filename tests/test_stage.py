@@ -1,12 +1,15 @@
 """The compiled loop of a stage: what it draws, and that it may stop and go on anywhere."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gch.data.generated import generate
 from gch.methods.items import TrainingItems, training_items
-from gch.methods.stage import Stage
+from gch.methods.stage import Stage, Update
 from gch.training.loop import StageLoop
 
 PAIRS = generate(items=50, image_size=8)
@@ -24,20 +27,29 @@ def recorder(steps: int, reads_images: bool = True):
     seen = tf.Variable(tf.zeros([0, BATCH], tf.int64), shape=[None, BATCH], trainable=False)
     pixels = tf.constant(PAIRS.pictures.read(ROWS))
 
-    def update(positions, images):
-        seen.assign(tf.concat([seen, tf.cast(positions, tf.int64)[None]], axis=0))
+    weight = keras.Variable(1.0)
+    optimizer = keras.optimizers.SGD(learning_rate=0.0)
+    optimizer.build([weight])
+
+    def loss(batch, _):
+        images = batch.images
         if not reads_images:
             assert images is None
             wrong = tf.constant(0.0)
         elif images.shape.rank == 4:
-            wrong = tf.reduce_sum(
-                tf.abs(tf.cast(images, tf.float32) - tf.cast(tf.gather(pixels, positions), tf.float32))
-            )
+            expected = tf.cast(tf.gather(pixels, batch.positions), tf.float32)
+            wrong = tf.reduce_sum(tf.abs(tf.cast(images, tf.float32) - expected))
         else:
-            wrong = tf.reduce_sum(tf.abs(images[:, 0] - tf.cast(tf.gather(ROWS, positions), tf.float32)))
-        return {"first": tf.cast(positions[0], tf.float32), "wrong": wrong}
+            wrong = tf.reduce_sum(
+                tf.abs(images[:, 0] - tf.cast(tf.gather(ROWS, batch.positions), tf.float32))
+            )
+        return {"first": weight * tf.cast(batch.positions[0], tf.float32), "wrong": wrong}
 
-    stage = Stage("record", steps, update, ("first", "wrong"), (), reads_images, begin=lambda: None)
+    def write_down(batch, _):
+        seen.assign(tf.concat([seen, tf.cast(batch.positions, tf.int64)[None]], axis=0))
+
+    updates = (Update(loss, [weight], optimizer, rate=0.0),)
+    stage = Stage("record", steps, lambda batch: None, updates, write_down, reads_images=reads_images)
     return stage, seen
 
 
@@ -48,8 +60,8 @@ def test_each_pass_visits_every_item_at_most_once_in_its_own_order(streamed):
     passes = seen.numpy().reshape(3, -1)  # 23 items: 4 batches of 5 a pass
     assert all(len(set(one)) == 20 and set(one) <= set(range(23)) for one in passes)
     assert len({tuple(one) for one in passes}) == 3
-    assert means[1] == 0
-    assert means[0] == pytest.approx(seen.numpy()[:, 0].mean())
+    assert means["wrong"] == 0
+    assert means["first"] == pytest.approx(seen.numpy()[:, 0].mean())
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -80,8 +92,7 @@ def test_a_stage_without_images_reads_none():
 
 def test_begin_is_called_each_time_the_stage_is_opened():
     calls = []
-    stage, _ = recorder(steps=2)
-    stage = Stage(stage.name, 2, stage.update, stage.parts, (), True, begin=lambda: calls.append(1))
+    stage = dataclasses.replace(recorder(steps=2)[0], begin=lambda: calls.append(1))
     loop = StageLoop(stage, items(streamed=False), BATCH)
     loop.open((0,), 0)(1)
     loop.open((0,), 1)(1)

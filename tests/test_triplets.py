@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gch.methods.agah.triplets import all_triplets, cosine_distances
+from gch.methods.agah.losses import all_triplets, cosine_distances
 
 
 def plain(distances: tf.Tensor, similar: np.ndarray, margin: float) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,7 +14,7 @@ _ITEMS_AT_ONCE = 4096
 
 
 def with_vocabulary(
-    pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path
+    pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path, save: bool = True
 ) -> Pairs:
     """The data set with bags of words; one that has them already is returned as it is.
 
@@ -24,6 +24,7 @@ def with_vocabulary(
       settings: vocabulary_size, vocabulary_minimum, ngrams and stop_words.
       saved: file of the run's vocabulary; read where it exists, else written.
       cache: folder of the bags, which are kept on disk.
+      save: whether it may be written.
 
     Raises:
       DataError: no word is left, a file is damaged, or the cache cannot be written.
@@ -34,7 +35,8 @@ def with_vocabulary(
         vocabulary = load_vocabulary(saved)
     else:
         vocabulary = vocabulary_of(pairs, training, settings)
-        vocabulary.save(saved)
+        if save:
+            vocabulary.save(saved)
     texts = _bags(pairs, vocabulary, cache)
     return dataclasses.replace(pairs, texts=texts, tag_names=vocabulary.words)
 

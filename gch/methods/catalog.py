@@ -1,7 +1,8 @@
 """The methods by name."""
 
 from gch.methods.agah.method import AGAH
-from gch.methods.gch.method import GCH
+from gch.methods.gch.label_graph import LabelGraphGCH
+from gch.methods.gch.paper import PaperGCH
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
 from gch.networks.backbone import Backbone
@@ -9,9 +10,11 @@ from gch.settings import Settings
 
 
 def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | None) -> Method:
-    """The method that `settings.method` names, with newly started networks.
+    """The method that the settings name, with newly started networks.
 
     `backbone` may be None where the items have features.
     """
-    methods = {"gch": GCH, "agah": AGAH}
-    return methods[settings.method](settings, items, backbone)
+    if settings.method == "agah":
+        return AGAH(settings, items, backbone)
+    variant = LabelGraphGCH if settings.graph == "label" else PaperGCH
+    return variant(settings, items, backbone)

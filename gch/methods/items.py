@@ -1,4 +1,4 @@
-"""What a method trains on: the training items, in memory but for pixels."""
+"""What a method trains on: the training items, on the device where they fit."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,24 +7,30 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pairs, Pictures
-from gch.networks.inference import VECTOR_BATCH, sequential_images, slices
+from gch.methods.stage import state
+from gch.networks.inference import PIXEL_BATCH, VECTOR_BATCH, sequential_images, slices
+
+PIXEL_BYTES = 4 * 2**30  # of pixels that a GPU holds: 28,000 items at 224 x 224
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingItems:
-    """N training items, on the device; an item is addressed by its position 0..N-1.
+    """N training items; an item is addressed by its position 0..N-1.
 
     Attributes:
-      texts: (N, D) in the data set's dtype; cast after gathering, as they are many.
-      labels: float32 (N, C), multi-hot.
-      features: float32 (N, F), of a frozen backbone or of the data set, or None where a backbone is trained.
-      pictures: where the pixels are read from, when there are no features.
+      texts: variable (N, D) in the data set's dtype; cast after gathering, as they are many.
+      labels: variable float32 (N, C), multi-hot.
+      images: what the image network reads, on the device: features float32 (N, F), or pixels uint8
+        (N, H, W, 3) for a trained backbone. None: pixels are streamed from `pictures`.
+      trains_backbone: whether the image network reads pixels.
+      pictures: where pixels are read from.
       rows: int64 (N,), the items' rows in the data set.
     """
 
-    texts: tf.Tensor
-    labels: tf.Tensor
-    features: tf.Tensor | None
+    texts: tf.Variable
+    labels: tf.Variable
+    images: tf.Variable | None
+    trains_backbone: bool
     pictures: Pictures | None
     rows: np.ndarray
 
@@ -35,23 +41,35 @@ class TrainingItems:
         """What the 'image' or the 'text' network reads, of all items in order, in batches."""
         if modality == "text":
             return slices(self.texts, VECTOR_BATCH, tf.float32)
-        if self.features is not None:
-            return slices(self.features, VECTOR_BATCH)
+        if self.images is not None:
+            return slices(self.images, PIXEL_BATCH if self.trains_backbone else VECTOR_BATCH)
         return sequential_images(self.pictures, self.rows)
 
 
-def training_items(pairs: Pairs, rows: np.ndarray, features: np.ndarray | None) -> TrainingItems:
+def training_items(
+    pairs: Pairs, rows: np.ndarray, features: np.ndarray | None, keep_pixels: bool = False
+) -> TrainingItems:
     """Gathers the training items of a data set.
 
     Args:
       pairs: the data set.
       rows: int64 (N,), rows of the training items.
-      features: float32 (all rows, F) of a frozen backbone or of the data set, or None.
+      features: float32 (all rows, F) of a frozen backbone or of the data set; None trains the backbone.
+      keep_pixels: without features: whether the device keeps the pixels, if they take at most PIXEL_BYTES.
+
+    Raises:
+      DataError: the pixels cannot be read.
     """
+    images = None
+    if features is not None:
+        images = state(features[rows])
+    elif keep_pixels and len(rows) * 3 * np.prod(pairs.pictures.size) <= PIXEL_BYTES:
+        images = state(pairs.pictures.read(rows))
     return TrainingItems(
-        texts=tf.constant(pairs.texts[rows]),
-        labels=tf.constant(pairs.labels[rows], tf.float32),
-        features=None if features is None else tf.constant(features[rows]),
+        texts=state(pairs.texts[rows]),
+        labels=state(pairs.labels[rows], tf.float32),
+        images=images,
+        trains_backbone=features is None,
         pictures=pairs.pictures,
         rows=rows,
     )

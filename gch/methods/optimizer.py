@@ -1,6 +1,6 @@
-"""Steps of gradient descent, by optimizers with a learning rate of its own for some of the variables."""
+"""The optimizers: Adam and Adamax, with a learning rate of its own for some of the variables."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
@@ -11,11 +11,17 @@ class _Rated:
 
     def __init__(self, *args, slowed: Iterable[keras.Variable] = (), factor: float = 1.0, **kwargs):
         super().__init__(*args, **kwargs)
-        self._slowed = frozenset(variable.value.ref() for variable in slowed)
+        self._slowed = frozenset(map(id, slowed))
+        self._factors = ()
         self._factor = factor
 
-    def _rate(self, variable: tf.Variable, learning_rate: tf.Tensor) -> tf.Tensor:
-        return learning_rate * self._factor if variable.ref() in self._slowed else learning_rate
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates the moments of the variables."""
+        super().build(variables)
+        self._factors = tuple(self._factor if id(one) in self._slowed else 1.0 for one in variables)
+
+    def _rate(self, index: int, learning_rate: tf.Tensor) -> tf.Tensor:
+        return learning_rate * self._factors[index]
 
 
 class RatedAdam(_Rated, keras.optimizers.Adam):
@@ -38,7 +44,7 @@ class RatedAdam(_Rated, keras.optimizers.Adam):
             v=self._velocities[index].value.handle,
             beta1_power=self.beta_1**step,
             beta2_power=self.beta_2**step,
-            lr=self._rate(variable, learning_rate),
+            lr=self._rate(index, learning_rate),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -78,7 +84,7 @@ class RatedAdamax(_Rated, keras.optimizers.Adamax):
             m=self._m[index].value.handle,
             v=self._u[index].value.handle,
             beta1_power=self.beta_1**step,
-            lr=self._rate(variable, learning_rate),
+            lr=self._rate(index, learning_rate),
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
@@ -89,37 +95,6 @@ class RatedAdamax(_Rated, keras.optimizers.Adamax):
 def loss_scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:
     """Wraps the optimizer so that float16 gradients do not underflow; other precisions need nothing."""
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
-
-
-def compiled_step(
-    forward: Callable,
-    variables: list[keras.Variable],
-    optimizer: keras.optimizers.Optimizer,
-    jit_compile: bool,
-) -> Callable:
-    """One compiled step of gradient descent.
-
-    Args:
-      forward: takes the positions of a batch and its inputs, and returns whatever is wanted of them, and the
-        parts of the loss by name, whose sum is minimised.
-      variables: what is trained.
-      optimizer: built for the variables.
-      jit_compile: with XLA.
-
-    Returns:
-      A function that takes and returns the same as `forward`.
-    """
-
-    @tf.function(jit_compile=jit_compile)
-    def step(positions, inputs):
-        with tf.GradientTape() as tape:
-            output, parts = forward(positions, inputs)
-            loss = optimizer.scale_loss(tf.add_n(list(parts.values())))
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)
-        return output, parts
-
-    return step
 
 
 def learning_rate(base: float, decay: float, decay_steps: int, epoch: int, early: bool = False) -> float:

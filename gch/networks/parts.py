@@ -1,5 +1,7 @@
 """Parts that the networks of the methods are built of."""
 
+from collections.abc import Iterator
+
 import keras
 
 
@@ -54,3 +56,9 @@ def image_network(backbone: keras.Model, head: keras.Model) -> keras.Model:
     """The backbone, images (B, H, W, 3) of 0..255 to features (B, F), with the head on it."""
     inputs = keras.Input(backbone.input_shape[1:], name="images")
     return keras.Model(inputs, head(backbone(inputs)), name="image")
+
+
+def layers_of(network: keras.Model) -> Iterator[keras.layers.Layer]:
+    """All layers of a model, those of models within it too."""
+    for layer in network.layers:
+        yield from layers_of(layer) if isinstance(layer, keras.Model) else (layer,)

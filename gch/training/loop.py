@@ -1,4 +1,8 @@
-"""A stage as one compiled loop on the device: batches drawn, steps taken; Python sees the loop only."""
+"""A stage as one compiled program on the device: batches drawn, gradients applied, memories scattered.
+
+Python sees the loop, not the steps. Where the pixels of a trained backbone come from the host, Python's part
+is a queue of batches, and the program is a step.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -6,24 +10,62 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.stream import image_batches, reading_errors
+from gch.methods.batch import draw_order
 from gch.methods.items import TrainingItems
-from gch.methods.stage import Stage
+from gch.methods.optimizer import learning_rate
+from gch.methods.stage import Batch, Losses, Stage
+from gch.settings import Settings
 from gch.storage import digest
+
+MOST_PARTS = 16  # of a stage's losses
 
 
 class StageLoop:
-    """Runs any part of a stage: the batches depend on seed, pass and step alone, not on where it starts."""
+    """Runs any part of a stage: the batches depend on seed, pass and step alone, not on where it starts.
 
-    def __init__(self, stage: Stage, items: TrainingItems, batch_size: int):
+    Args:
+      stage: what is run.
+      items: the training items.
+      batch_size: B, of all replicas together.
+      jit_compile: with XLA.
+      strategy: whose replicas run every step together; None: one device.
+
+    Attributes:
+      stage: likewise.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        items: TrainingItems,
+        batch_size: int,
+        jit_compile: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
         self.stage = stage
-        self._items = items
-        self._batch_size = batch_size
+        self._items, self._batch_size = items, batch_size
         self._steps_per_pass = len(items) // batch_size
-        self._streams = stage.reads_images and items.features is None
-        self._drawn = tf.function(self._run_drawn)
-        self._streamed = tf.function(self._run_streamed)
+        self._strategy = strategy or tf.distribute.get_strategy()
+        several = self._strategy.num_replicas_in_sync > 1
+        jit_compile = jit_compile and not several  # XLA compiles for one device
+        self._parts: list[str] = []
+        self._streams = stage.reads_images and items.images is None
+        # Replicas meet within a step, which must not be a function of its own then.
+        self._step = self._packed if several else tf.function(self._packed, jit_compile=jit_compile)
+        self._run_drawn = tf.function(self._drawn, jit_compile=jit_compile)
+        self._run_streamed = tf.function(self._streamed)
 
-    def open(self, seed: tuple[int | str, ...], first: int) -> Callable[[int], np.ndarray]:
+    def trace(self) -> Callable[[], object] | None:
+        """Traces the program; returns what compiles it, without a step, in any thread. None for a streamed
+        stage, which compiles with its first step.
+        """
+        if self._streams:
+            return None
+        integer = tf.TensorSpec((), tf.int32)
+        traced = self._run_drawn.get_concrete_function(tf.TensorSpec((2,), tf.int64), integer, integer)
+        return lambda: traced(tf.zeros(2, tf.int64), tf.constant(0), tf.constant(0))
+
+    def open(self, seed: tuple[int | str, ...], first: int) -> Callable[[int], dict[str, float]]:
         """Prepares to run the stage from step `first`.
 
         Args:
@@ -31,14 +73,13 @@ class StageLoop:
           first: number of steps already done.
 
         Returns:
-          A function that runs the next `count` steps and returns the mean of each part of the loss over
-          them, float32 (parts,).
+          A function that runs the next `count` steps and returns the mean of each part of the losses over
+          them.
         """
         self.stage.begin()
         numbers = _numbers(seed)
         if self._streams:
             items = self._items
-            left = self.stage.steps - first
             batches = iter(
                 image_batches(
                     items.pictures,
@@ -46,53 +87,89 @@ class StageLoop:
                     self._batch_size,
                     seed=int(numbers[0]),
                     start_step=first,
-                    steps=left,
+                    steps=self.stage.steps - first,
                 )
             )
 
-            def run_streamed(count: int) -> np.ndarray:
+            def run_streamed(count: int) -> dict[str, float]:
                 with reading_errors():
-                    return self._streamed(batches, tf.constant(count)).numpy()
+                    return self._means(self._run_streamed(batches, tf.constant(count)), count)
 
             return run_streamed
-        number = tf.constant(numbers)
-        done = first
+        number, done = tf.constant(numbers), first
 
-        def run(count: int) -> np.ndarray:
+        def run_drawn(count: int) -> dict[str, float]:
             nonlocal done
-            losses = self._drawn(number, tf.constant(done), tf.constant(count))
+            totals = self._run_drawn(number, tf.constant(done), tf.constant(done + count))
             done += count
-            return losses.numpy()
+            return self._means(totals, count)
 
-        return run
+        return run_drawn
 
-    def _run_streamed(self, batches: Iterator, count: tf.Tensor) -> tf.Tensor:
-        total = tf.zeros([len(self.stage.parts)])
+    def _means(self, totals: tf.Tensor, count: int) -> dict[str, float]:
+        means = totals.numpy() / np.float32(count)
+        return dict(zip(self._parts, means.tolist(), strict=False))
+
+    def _streamed(self, batches: Iterator, count: tf.Tensor) -> tf.Tensor:
+        totals = tf.zeros([MOST_PARTS])
         for _ in tf.range(count):
             positions, images = next(batches)
-            total += self._update(positions, images)
-        return total / tf.cast(count, tf.float32)
+            totals += self._on_replicas(self._step, positions, images)
+        return totals
 
-    def _run_drawn(self, seed: tf.Tensor, first: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        total = tf.zeros([len(self.stage.parts)])
-        order = self._order(seed, first // self._steps_per_pass)
-        for step in tf.range(first, first + count):
-            slot = step % self._steps_per_pass
-            if slot == 0:
-                order = self._order(seed, step // self._steps_per_pass)
-            positions = order[slot * self._batch_size : (slot + 1) * self._batch_size]
-            images = tf.gather(self._items.features, positions) if self.stage.reads_images else None
-            total += self._update(positions, images)
-        return total / tf.cast(count, tf.float32)
+    def _drawn(self, seed: tf.Tensor, first: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+        """The sums of the losses of steps `first` to `end` - 1, pass after pass."""
+        totals, step = tf.zeros([MOST_PARTS]), first
+        while step < end:
+            number = step // self._steps_per_pass
+            order, start = draw_order(seed, number, len(self._items)), number * self._steps_per_pass
+            last = tf.minimum(end, start + self._steps_per_pass)
+            while step < last:
+                positions = tf.slice(order, [(step - start) * self._batch_size], [self._batch_size])
+                totals += self._on_replicas(self._packed, positions)
+                step += 1
+        return totals
 
-    def _order(self, seed: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """The training positions in the order of pass `number`."""
-        pass_seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(number, tf.int64))
-        return tf.argsort(tf.random.stateless_uniform([len(self._items)], pass_seed))
+    def _on_replicas(self, step: Callable, *batch: tf.Tensor) -> tf.Tensor:
+        """The losses of a step, which all replicas compute alike."""
+        losses = self._strategy.run(step, args=batch)
+        return self._strategy.experimental_local_results(losses)[0]
 
-    def _update(self, positions: tf.Tensor, images: tf.Tensor | None) -> tf.Tensor:
-        losses = self.stage.update(positions, images)
-        return tf.stack([losses[part] for part in self.stage.parts])
+    def _packed(self, positions: tf.Tensor, images: tf.Tensor | None = None) -> tf.Tensor:
+        """The losses of a step in the order of `self._parts`, filled up with zeros."""
+        if images is None and self.stage.reads_images:
+            images = tf.gather(self._items.images, positions)
+        parts = self.step(Batch(positions, images))
+        self._parts = list(parts)
+        values = tf.stack([tf.cast(value, tf.float32) for value in parts.values()])
+        return tf.pad(values, [[0, MOST_PARTS - len(parts)]])
+
+    def step(self, batch: Batch) -> Losses:
+        """One step; returns the parts of its losses."""
+        stage, replicas = self.stage, self._strategy.num_replicas_in_sync
+        tape = tf.GradientTape(persistent=len(stage.updates) > 1)
+        with tape:
+            outputs = stage.forward(batch)
+        parts = {}
+        for update in stage.updates:
+            with tape:
+                losses = update.loss(batch, outputs)
+                # Optimizers add up the gradients of all replicas.
+                total = update.optimizer.scale_loss(tf.add_n(list(losses.values()))) / replicas
+            gradients = tape.gradient(total, [variable.value for variable in update.trains])
+            update.optimizer.apply(gradients, update.trains)
+            parts |= losses
+        stage.after(batch, outputs)
+        return parts
+
+
+def set_rates(stage: Stage, settings: Settings, epoch: int) -> float:
+    """Sets the learning rates of a stage in outer epoch `epoch`, from 0; returns that of the last update."""
+    schedule = settings.decay, settings.decay_steps, epoch, settings.decay_early
+    for update in stage.updates:
+        rate = learning_rate(update.rate, *schedule) if update.decays else update.rate
+        update.optimizer.learning_rate = rate
+    return rate
 
 
 def _numbers(seed: tuple[int | str, ...]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -11,15 +12,17 @@ import numpy as np
 from gch.errors import TrainingError
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
-from gch.methods.optimizer import learning_rate
 from gch.methods.stage import Stage
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.training.checkpoint import Checkpoints, Position
-from gch.training.loop import StageLoop
+from gch.training.device import CPU, Device
+from gch.training.loop import StageLoop, set_rates
 from gch.training.summaries import Summaries
+from gch.training.workers import any_worker, require_alike
 
 SECONDS_BETWEEN_REPORTS = 1.0
+STEPS_BETWEEN_REPORTS = 20  # of several workers, who must report after the same steps
 
 
 class Stopped(KeyboardInterrupt):
@@ -37,25 +40,31 @@ class Trainer:
         run: RunFolder,
         summaries: Summaries,
         validate: Callable[[int], dict[str, float]],
+        device: Device = CPU,
     ):
-        """Arguments beside the obvious: `validate` is called with the number of the outer epoch that is over,
-        counted from 1, as often as `valid_freq` says; it returns validation figures, of which 'score' decides
-        what the best epoch is.
+        """Arguments beside the obvious: `device` says how stages are compiled, and by how many workers; the
+        chief alone validates and saves. `validate` is called with the
+        number of the outer epoch that is over, counted from 1, as often as `valid_freq` says; it returns
+        validation figures, of which 'score' decides what the best epoch is.
         """
-        self._settings = settings
+        self._settings, self._device = settings, device
         self._stages = method.stages
-        self._loops = [StageLoop(stage, items, settings.batch_size) for stage in method.stages]
+        self._loops = [
+            StageLoop(stage, items, settings.batch_size, device.jit_compile, device.strategy)
+            for stage in method.stages
+        ]
         self._run = run
         self._summaries = summaries
         self._validate = validate
         self._position = Position()
         self._checkpoints = Checkpoints(run.path, method, self._position)
         self._saved_at = time.monotonic()
-        self._stop = False
+        self._compiled = self._stop = False
 
     def resume(self) -> bool:
         """Goes to the latest checkpoint, if there is one; says whether there was."""
         found = self._checkpoints.restore_latest()
+        require_alike(self._device, "their checkpoints", self._where(), str(found))
         if found:
             print(f"Resuming {self._run.path}: {self._where()}")
         return found
@@ -88,13 +97,22 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> None:
         started, position = time.monotonic(), self._position
         print(f"Outer epoch {epoch + 1}/{self._settings.Epoch}")
-        seconds = {}
+        compiling, seconds = self._compile(), {}
         while position.stage < len(self._stages):
             stage = self._stages[position.stage]
             seconds[stage.name] = self._run_stage(stage, self._loops[position.stage], epoch)
             position.move(epoch, position.stage + 1)
+        if self._device.cluster.chief:
+            self._finish(epoch, started, seconds, compiling)
+        else:
+            position.move(epoch + 1)
+
+    def _finish(self, epoch: int, started: float, seconds: dict[str, float], compiling: float) -> None:
+        """Validates, notes and saves what an outer epoch has come to."""
+        position = self._position
         figures = self._validate(epoch + 1) if self._validates_after(epoch + 1) else {}
-        record = {"epoch": epoch + 1, "seconds": time.monotonic() - started, "stages": seconds, **figures}
+        record = {"epoch": epoch + 1, "seconds": time.monotonic() - started, "stages": seconds}
+        record |= {"compiling": compiling, **figures}
         self._run.write_history([*self._run.read_history()[:epoch], record])
         self._summaries.scalars("seconds", seconds, epoch + 1)
         position.move(epoch + 1)
@@ -103,31 +121,45 @@ class Trainer:
             self._checkpoints.save_best()
         self._save()
 
+    def _compile(self) -> float:
+        """Compiles all stages side by side, the first time; returns the seconds that took."""
+        if self._compiled:
+            return 0.0
+        started = time.monotonic()
+        compilations = filter(None, [loop.trace() for loop in self._loops])
+        with ThreadPoolExecutor() as pool:
+            for compiled in [pool.submit(compilation) for compilation in compilations]:
+                compiled.result()
+        self._compiled = True
+        seconds = time.monotonic() - started
+        print(f"  stages compiled in {seconds:.1f} s")
+        return seconds
+
     def _validates_after(self, epoch: int) -> bool:
         return epoch % self._settings.valid_freq == 0 or epoch == self._settings.Epoch
 
     def _run_stage(self, stage: Stage, loop: StageLoop, epoch: int) -> float:
         """Runs the rest of a stage; returns the seconds that took."""
         settings, position, started = self._settings, self._position, time.monotonic()
-        for optimizer, base in stage.optimizers:
-            rate = learning_rate(base, settings.decay, settings.decay_steps, epoch, settings.decay_early)
-            optimizer.learning_rate = rate
+        rate = set_rates(stage, settings, epoch)
         run = loop.open((settings.seed, epoch, stage.name), position.step)
-        shown = stage.shown or stage.parts
-        bar = keras.utils.Progbar(stage.steps, stateful_metrics=shown, unit_name="step")
+        bar = None
         print(f"  {stage.name}")
-        count = 1
+        several = self._device.cluster.workers > 1
+        count = STEPS_BETWEEN_REPORTS if several else 1
         while position.step < stage.steps:
             count = min(count, stage.steps - position.step)
             before = time.monotonic()
-            means = run(count)
+            parts = run(count)
             position.move(epoch, position.stage, position.step + count)
-            parts = dict(zip(stage.parts, means.tolist(), strict=True))
             self._check(stage, epoch, parts)
             self._summaries.losses(stage.name, epoch * stage.steps + position.step, parts, rate)
+            shown = stage.shown or parts
+            bar = bar or keras.utils.Progbar(stage.steps, stateful_metrics=list(shown), unit_name="step")
             bar.update(position.step, [(part, parts[part]) for part in shown])
             self._between_reports()
-            # The first call compiles, so the second is short again.
+            if several:
+                continue
             pace = count / max(time.monotonic() - before, 1e-3)
             count = max(1, min(2 * count, int(pace * SECONDS_BETWEEN_REPORTS)))
         return time.monotonic() - started
@@ -141,13 +173,15 @@ class Trainer:
                 )
 
     def _between_reports(self) -> None:
-        if self._stop:
+        if any_worker(self._device, self._stop):
             self._save()
             raise Stopped(f"stopped in {self._where()}")
         if time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes:
             self._save()
 
     def _save(self) -> None:
+        if not self._device.cluster.chief:
+            return
         self._checkpoints.save_latest()
         self._saved_at = time.monotonic()
 

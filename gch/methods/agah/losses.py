@@ -6,9 +6,79 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from gch.methods.sign import sign
+from gch.methods.batch import sign
+from gch.networks.xla import compiled_by_xla
 
 PENALTY = 10.0  # weight of the gradient penalty, that of Gulrajani et al., NIPS 2017
+
+
+def cosine_distances(codes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """max(0, 1 - cos) of every pair.
+
+    Args:
+      codes: float (A, K).
+      others: float (B, K).
+
+    Returns:
+      float (A, B) in [0, 2].
+    """
+    unit, other_unit = tf.math.l2_normalize(codes, axis=1), tf.math.l2_normalize(others, axis=1)
+    return tf.maximum(1 - tf.matmul(unit, other_unit, transpose_b=True), 0)
+
+
+def all_triplets(distances: tf.Tensor, similar: tf.Tensor, margin: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """The sum of max(0, d(a, p) - d(a, n) + margin) over all triplets, and how many of these hinges are open.
+
+    A triplet is an anchor a, an item p that shares a label with it, and one n that does not. Written out,
+    that is a tensor (A, B, B). But for one anchor the hinge of p is open for just those dissimilar items that
+    are nearer than d(a, p) + margin: their number and the sum of their distances are read off the sorted
+    distances. So the loss takes O(B^2 log B) time and O(B^2) memory, and its gradient is made of the same
+    counts. Under XLA they are counted by comparisons.
+
+    Args:
+      distances: float32 (A, B), of each anchor to each item.
+      similar: (A, B), more than 0 where the two share a label.
+      margin: of the hinge.
+
+    Returns:
+      The sum, a float32 scalar with a gradient for `distances`; the number of open hinges, likewise, without.
+    """
+    similar = tf.convert_to_tensor(similar > 0)
+    infinity = float("inf")
+
+    @tf.custom_gradient
+    def summed(distances: tf.Tensor):
+        reach = tf.where(similar, distances + margin, -infinity)
+        rivals = tf.where(similar, infinity, distances)
+        # By item: nearer dissimilar ones, the sum of their distances, similar items that reach it.
+        count = _compared if compiled_by_xla() else _sorted
+        opened, before, reaching = count(reach, rivals)
+        total = tf.reduce_sum(tf.where(similar, opened * (distances + margin) - before, 0.0))
+
+        def gradient(of_total: tf.Tensor, _) -> tf.Tensor:
+            return of_total * tf.where(similar, opened, -reaching)
+
+        return (total, tf.reduce_sum(opened)), gradient
+
+    return summed(tf.convert_to_tensor(distances))
+
+
+def _sorted(reach: tf.Tensor, rivals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ranked = tf.sort(rivals, axis=1)
+    nearer = tf.searchsorted(ranked, reach, side="left")
+    before = tf.cumsum(tf.where(tf.math.is_finite(ranked), ranked, 0.0), axis=1)
+    before = tf.gather(tf.pad(before, [[0, 0], [1, 0]]), nearer, batch_dims=1)
+    further = tf.searchsorted(tf.sort(reach, axis=1), rivals, side="right")
+    reaching = tf.shape(reach)[1] - further
+    return tf.cast(nearer, reach.dtype), before, tf.cast(reaching, reach.dtype)
+
+
+def _compared(reach: tf.Tensor, rivals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The same by comparing all with all: (A, B, B) comparisons, which XLA sums without storing them."""
+    within = rivals[:, None, :] < reach[:, :, None]
+    hits = tf.cast(within, reach.dtype)
+    before = tf.reduce_sum(tf.where(within, rivals[:, None, :], 0.0), axis=2)
+    return tf.reduce_sum(hits, axis=2), before, tf.reduce_sum(hits, axis=1)
 
 
 def balance(codes: tf.Tensor) -> tf.Tensor:
