@@ -38,8 +38,8 @@ SETTINGS = {
     "k_agah": 17,
     "graph_neighbours": 5,
 }
-# The changed settings, and the stages that run. At its own rate AGAH is sensitive: from weights that differ by
-# 1e-7, on one device, losses part by percents within 30 steps, where a hinge or a sign changes.
+# The changed settings, and the stages that run. AGAH's own rate makes it sensitive: from weights that differ by
+# 1e-7, on one device, losses part by percents within 30 steps.
 METHODS = {
     "label graph": ({}, ("image/label", "graph")),
     "paper": ({"graph": "batch"}, ("graph", "image/graph")),
