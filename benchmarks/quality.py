@@ -129,7 +129,7 @@ GROUPS = {
     "reference": (("reference",), (16, 32, 64)),
     "ablations": (ABLATIONS, (32,)),
     "more_ablations": (MORE_ABLATIONS, (32,)),
-    "agah": ((AGAH_SHORT, NARROW), (16, 32, 64)),
+    "agah": ((NARROW,), (16, 32, 64)),
     "agah_reference": (("AGAH reference",), (16, 32, 64)),
     "agah_ablations": (tuple(AGAH_PARTS), (32,)),
     "agah_long": (tuple(AGAH_LONG), (32,)),

@@ -42,10 +42,10 @@ class Trainer:
         validate: Callable[[int], dict[str, float]],
         device: Device = CPU,
     ):
-        """Arguments beside the obvious: `device` says how stages are compiled, and by how many workers; the
-        chief alone validates and saves. `validate` is called with the
-        number of the outer epoch that is over, counted from 1, as often as `valid_freq` says; it returns
-        validation figures, of which 'score' decides what the best epoch is.
+        """Arguments beside the obvious: `device` says how stages are compiled, and by how many workers, of
+        whom the chief alone validates and saves. `validate` is called with the number of the outer epoch that
+        is over, counted from 1, as often as `valid_freq` says; it returns validation figures, of which
+        'score' decides what the best epoch is.
         """
         self._settings, self._device = settings, device
         self._stages = method.stages
