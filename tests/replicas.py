@@ -42,7 +42,7 @@ SETTINGS = {
 # 1e-7, on one device, losses part by percents within 30 steps.
 METHODS = {
     "label graph": ({}, ("image/label", "graph")),
-    "paper": ({"graph": "batch"}, ("graph", "image/graph")),
+    "paper": ({"graph": "batch"}, ("graph",)),
     "agah": ({"method": "agah", "data_enhance": True, "lr": 1e-5}, ("pairs",)),
 }
 
