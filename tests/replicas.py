@@ -38,11 +38,10 @@ SETTINGS = {
     "k_agah": 17,
     "graph_neighbours": 5,
 }
-# The changed settings, and the stages that run. AGAH's own rate makes it sensitive: from weights that differ by
-# 1e-7, on one device, losses part by percents within 30 steps.
+# The changed settings, and the stages that run. At its own rate AGAH is sensitive: from weights that differ
+# by 1e-7, on one device, losses part by percents within 30 steps.
 METHODS = {
     "label graph": ({}, ("image/label", "graph")),
-    "paper": ({"graph": "batch"}, ("graph",)),
     "agah": ({"method": "agah", "data_enhance": True, "lr": 1e-5}, ("pairs",)),
 }
 
@@ -68,7 +67,7 @@ def build(strategy: tf.distribute.Strategy, name: str):
         model = small_backbone()
         if strategy.num_replicas_in_sync > 1:
             synchronize_batch_norms(model)
-        items = training_items(PAIRS, TRAINED, None, keep_pixels=name != "paper")
+        items = training_items(PAIRS, TRAINED, None, keep_pixels=name == "agah")
         return settings, items, build_method(settings, items, Backbone("small", model, ""))
 
 

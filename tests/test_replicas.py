@@ -23,7 +23,7 @@ def losses(repository, tmp_path_factory):
     return json.loads(run.stdout)
 
 
-@pytest.mark.parametrize("method", ["label graph", "paper", "agah"])
+@pytest.mark.parametrize("method", ["label graph", "agah"])
 def test_two_replicas_have_the_losses_of_one(losses, method):
     for stage, by_count in losses[method].items():
         for step, (one, two) in enumerate(zip(by_count["1"], by_count["2"], strict=True)):
