@@ -13,6 +13,7 @@ baseline.py.
     python benchmarks/quality.py reference --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py strong --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py ablations --dataset_dir FLICKR --DATA_DIR data --Epoch=2 --out runs/ablations
+    python benchmarks/quality.py more_ablations ...                           # with the same flags
     python benchmarks/quality.py main                                         # OpenMoji
     python benchmarks/quality.py backbone --seeds 0                           # likewise
     python benchmarks/quality.py agah --dataset_dir FLICKR --DATA_DIR data

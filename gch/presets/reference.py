@@ -6,10 +6,8 @@ FLICKR-25K.mat and imagenet-vgg-f.mat are in data/. The rates are halved in each
 steps after the twentieth of the 500 together move a weight by about 2e-5: --Epoch=20 ends where 500 do.
 
 The image rate of 1e-4 is for a trained VGG-F, as in the original. With a frozen backbone it trains a head
-alone, which starts from N(0, 1) as the text network does; the text network's rate in its place gains nothing
-(EfficientNet-Lite0, 15,580 pairs of FLICKR-25K, 32 bits, 3 outer epochs, one seed, I->T and T->I: .677 and
-.658 with 1e-4, .646 and .673 with 1e-2), so it stays. --netStr and --backbone are setting.py's, so without
-them that is what runs:
+alone. The text network's rate gained in T->I and lost in I->T in a trial of one seed, so 1e-4 stays.
+netStr and backbone are setting.py's, so without flags this trains on frozen features of EfficientNet-Lite0:
 
     python main_itpair.py --preset=reference --dataset_dir=FLICKR --Epoch=4
 
@@ -18,9 +16,8 @@ stage, within .03 in the mean of three seeds (benchmarks/reference_proxy.py; tab
 
 Different from the original, whose figures would have no meaning:
 - Batch norm uses moving statistics in tests (a code depended on its neighbours in the batch). Their momentum
-  is .9; the original's is .999, which has no effect there, as nothing reads them. After the first outer epoch
-  on those pairs mAP by moving statistics differs from mAP by the batch's by .01 in the mean of the four
-  directions with .9, and by .06 with .999, which has then not left its start behind.
+  is .9; the original's is .999, which has no effect there, as nothing reads them. Here, read after the first
+  outer epoch, they would still be near their start (benchmarks/QUALITY.md).
 - The text network's label target is the teacher's prediction, made by the finished teacher when the stage
   begins (two fetches were swapped, and the target was the teacher's loss).
 - log(1 + e^x) does not overflow, and items without labels give no infinities in the affinity.
