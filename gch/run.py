@@ -11,13 +11,12 @@ export/          the model as others use it
 """
 
 import dataclasses
-import fcntl
 import json
 from pathlib import Path
 
 from gch.errors import RunError
 from gch.settings import Settings
-from gch.storage import write_json
+from gch.storage import lock, write_json
 
 # A run may go on with other values of these: they do not change what is learned.
 FREE_SETTINGS = frozenset(
@@ -183,8 +182,4 @@ class RunFolder:
     def _take_lock(self) -> None:
         if not self.writes:
             return
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 held until the process ends
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{self.path}: another process is working on this run") from error
+        self._lock = lock(self.path, "another process is working on this run")

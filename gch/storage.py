@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from gch.errors import DataError, RunError
@@ -35,6 +36,34 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
+    """Takes the lock of a folder, which is made where it is missing.
+
+    The lock is held until it is released, the `with` block that holds it ends, or the process ends.
+
+    Args:
+      folder: the folder; the lock is the file .lock in it.
+      busy: what another process is doing there, for messages: 'another process is writing codes to it'.
+      wait: print `busy` and wait for the other process instead of raising.
+
+    Raises:
+      RunError: another process has the lock, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(folder / ".lock", thread_local=False)
+        try:
+            held.acquire(timeout=0)
+        except filelock.Timeout as error:
+            if not wait:
+                raise RunError(f"{folder}: {busy}") from error
+            print(f"{folder}: {busy}; waiting for it", flush=True)
+            held.acquire()
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written, {error.strerror or error}") from error
+    return held
 
 
 def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:

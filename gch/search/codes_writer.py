@@ -1,7 +1,6 @@
 """Writing coded items so that a process killed at any moment goes on where the note says it was."""
 
 import dataclasses
-import fcntl
 import json
 import os
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from gch.errors import DataError, RunError
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, Part, read_note
 from gch.search.items import item_line
 from gch.search.note_file import write_note_file
+from gch.storage import lock
 
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 
@@ -38,14 +38,7 @@ class CodesWriter:
 
     def __init__(self, folder: Path, note: CodesNote, part_items: int):
         self._folder, self._part_items = folder, part_items
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(folder / ".lock", "w")  # noqa: SIM115 held until `close`
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(f"{folder}: another process is writing codes to it") from error
-        except OSError as error:
-            raise RunError(f"{folder}: cannot be written, {error.strerror or error}") from error
+        self._lock = lock(folder, "another process is writing codes to it")
         self.note = self._found(note)
         self._parts = list(self.note.parts)
         self._files = {}
@@ -59,7 +52,7 @@ class CodesWriter:
     def __exit__(self, *error: object) -> None:
         self._close_part()
         self._skipped.close()
-        self._lock.close()
+        self._lock.release()
 
     def write(self, codes: np.ndarray, items: Iterable[tuple[str, str | None]]) -> None:
         """Appends n items.
