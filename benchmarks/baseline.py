@@ -28,7 +28,7 @@ from gch.evaluation.encoding import Encoded
 from gch.evaluation.results import test_figures
 from gch.networks.backbone import load_backbone
 from gch.networks.features import backbone_features
-from gch.settings import Settings, cutoff_ranks
+from gch.settings import Settings
 
 BASELINE = "no learning to hash"
 RIDGE = tuple(10.0**power for power in range(1, 6))
@@ -108,7 +108,7 @@ def baseline(settings: Settings) -> dict:
         database,
         split.training,
         pairs.label_names,
-        cutoffs=cutoff_ranks(settings),
+        cutoffs=settings.cutoff_ranks,
         ties=settings.ties,
         without_relevant=settings.without_relevant,
     )

@@ -22,7 +22,7 @@ from measuring import settings, table
 from gch.data.catalog import open_pairs
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.split import make_split, resolve_sizes
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.items import TrainingItems, training_items
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.features import backbone_features

@@ -15,12 +15,11 @@ import numpy as np
 
 from gch.data.pairs import Pairs
 from gch.evaluation.directions import CROSS
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
 from gch.reporting import tables
-from gch.settings import Settings
-from gch.settings_file import load_settings
+from gch.settings import Settings, load_settings
 from gch.training.loop import StageLoop
 
 SETTINGS_FILE = Path(__file__).parents[1] / "setting.py"

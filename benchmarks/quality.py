@@ -93,7 +93,7 @@ VARIANTS = {
     "no dropout, without graph": {"graph": "none", **NO_DROPOUT},
     "no decay": {"decay": 1.0},
     "balance 0": {"graph_balance": 0.0},
-    "tie 0": {"graph_tie": 0.0},
+    "agreement 0": {"graph_agreement": 0.0},
     "AGAH reference": {"preset": "agah_reference", "Epoch": 8, "valid_freq": 2, **AGAH_DATA},
     **{variant: {"method": "agah", "k_agah": 1, **changes} for variant, changes in AGAH_PARTS.items()},
     **{

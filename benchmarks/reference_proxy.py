@@ -32,7 +32,7 @@ from gch.data.pairs import Pairs
 from gch.data.split import Split
 from gch.evaluation.coded import coded_items
 from gch.evaluation.evaluate import mean_average_precision
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import load_backbone
 from gch.settings import Settings

@@ -28,7 +28,7 @@ from gch.evaluation.coded import coded_items
 from gch.evaluation.directions import map_by_direction
 from gch.evaluation.encoding import encode
 from gch.export.model import SearchModel
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.gch import label_graph
 from gch.methods.gch.neighbours import QUERIES, nearest, unit_length
 from gch.methods.items import training_items

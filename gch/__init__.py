@@ -1,3 +1,35 @@
-"""Cross-modal hashing with graph convolutions (GCH) in TensorFlow 2."""
+"""Cross-modal hashing: train, export, encode and search. TensorFlow is loaded when it is first needed."""
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gch.api import Run, open_run, train
+    from gch.errors import GCHError
+    from gch.evaluation.evaluate import evaluate
+    from gch.search.memory_index import Index
+    from gch.search.model import Model, load
+
+__version__ = "0.2.0"
+__all__ = ["GCHError", "Index", "Model", "Run", "evaluate", "load", "open_run", "train"]
+
+_PLACES = {
+    "GCHError": "gch.errors",
+    "Index": "gch.search.memory_index",
+    "Model": "gch.search.model",
+    "Run": "gch.api",
+    "evaluate": "gch.evaluation.evaluate",
+    "load": "gch.search.model",
+    "open_run": "gch.api",
+    "train": "gch.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'gch' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,63 +1,65 @@
-"""The command line: words and flags to settings, settings to a run."""
+"""The command line, of `gch` and of main_itpair.py: words and flags to settings, settings to a run."""
 
-import dataclasses
-import functools
 import os
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
-from gch.commands.catalog import COMMANDS, Call, Command
+from gch.commands import COMMANDS, Call, Command
 from gch.errors import GCHError, SettingError
-from gch.settings import describe
-from gch.settings_file import load_settings, meaning, read_assignments
+from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
 
-WORDS = ("train", "test", "help")
+PHASES = ("train", "test")
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 USAGE = """\
-Usage: python main_itpair.py [train | test | help] [--SETTING=VALUE ...]
+Usage: {program} [train | test | help] [--SETTING=VALUE ...]
 {commands}
 
-Trains GCH or AGAH (--method=agah) on image-text pairs and tests it; test alone tests the best
-checkpoint of a run.
-Settings are read from setting.py; a flag of the same name wins over the file.
+Trains a method on image-text pairs and tests it; `test` tests the best checkpoint of a run again.
+{program} COMMAND --help lists the flags of a command. Every setting below is a flag.
 """
 
 
-def main(argv: Sequence[str], settings_file: Path) -> int:
+def console() -> int:
+    """The command `gch`: the settings are the package's defaults, or those of --settings=FILE."""
+    return main(["gch", *(sys.argv[1:] or ["help"])])
+
+
+def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     """Runs the command line.
 
     Args:
       argv: the program's name and its arguments.
-      settings_file: setting.py.
+      settings_file: a file like setting.py; None: the defaults.
 
     Returns:
       The exit status: 0, 1 for a fault in data or training, 2 for one in the settings, 130 when stopped.
     """
     program = Path(argv[0]).name
+    command = COMMANDS.get(next((word for word in argv[1:] if not word.startswith("-")), ""))
     try:
-        command = _command(argv)
         given, words = _parse(argv, command)
+        if "settings" in given:
+            settings_file = Path(given.pop("settings"))
         if given.pop("help", False) or "help" in words[:1]:
-            print(_help(settings_file, command))
+            print(_help(program, settings_file, command))
             return 0
         options = {flag.name: given.pop(flag.name, flag.default) for flag in command.flags} if command else {}
-        given |= {} if command else _phase(words)
-        load = functools.partial(load_settings, settings_file)
-        settings = None if command else load(given)  # a command makes its own
+
+        settings = None if command else load_settings(settings_file, given | _phase(words))
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
-    # Of a worker that is lost TensorFlow tells in many lines of its own; gch.training.workers does in one.
+    # TensorFlow reports a lost worker in many lines; gch.training.workers does in one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
         if command:
-            command.run(Call(words[1:], options, given, load))
-        else:
+            command.run(Call(words[1:], options, given, settings_file))
+        elif settings:
             from gch.job import run_job
 
             run_job(settings)
@@ -72,79 +74,69 @@ def main(argv: Sequence[str], settings_file: Path) -> int:
     return 0
 
 
-def _command(argv: Sequence[str]) -> Command | None:
-    """The command that the first word names, if it names one."""
-    first = next((word for word in argv[1:] if not word.startswith("-")), None)
-    return COMMANDS.get(first)
-
-
 def _phase(words: list[str]) -> dict[str, str]:
     for word in words:
-        if word not in WORDS:
-            known = ", ".join((*WORDS, *COMMANDS))
+        if word not in PHASES:
+            known = ", ".join((*PHASES, "help", *COMMANDS))
             raise flags.Error(f"unknown word {word!r}; expected one of {known}")
     if len(words) > 1:
         raise flags.Error(f"{' and '.join(words)}: expected one of them")
     return {"phase": words[0]} if words else {}
 
 
-def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, object], list[str]]:
-    """The flags that were given, by name, and the words."""
+def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, Any], list[str]]:
+    """The settings and options that were given, by name, and the words."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
-    define = {
+    define: dict[Any, Any] = {
         str: flags.DEFINE_string,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
         bool: flags.DEFINE_boolean,
     }
-    for _, field in describe():
-        for name in filter(None, (field.name, field.metadata["alias"])):
-            define[field.type](name, None, meaning(field), flag_values=values)
-    for flag in command.flags if command else ():
-        define[type(flag.default)](flag.name, None, flag.meaning, flag_values=values)
-    flags.DEFINE_boolean("help", None, "all settings", short_name="h", flag_values=values)
+    kinds = {name: field.type for _, field in fields() for name in (field.name, *field.metadata["aliases"])}
+    kinds |= dict.fromkeys([*RETIRED, "settings"], str)
+    kinds |= {flag.name: type(flag.default) for flag in (command.flags if command else ())}
+    for name, kind in kinds.items():
+        define[kind](name, None, "", flag_values=values)
+    flags.DEFINE_boolean("help", None, "", short_name="h", flag_values=values)
     words = values(list(argv))[1:]
-    given = _by_setting({name: values[name].value for name in values if values[name].present})
+    given: dict[str, Any] = {}
+    for name in values:
+        if values[name].present:
+            if canonical(name) in given:
+                raise flags.Error(f"--{name} and --{canonical(name)} are the same; expected one of them")
+            given[canonical(name)] = values[name].value
     if given.pop("h", None):
         given["help"] = True
     return given, words
 
 
-def _by_setting(given: dict[str, object]) -> dict[str, object]:
-    """Flags by the names of settings, where AGAH's names were given."""
-    settings = {field.metadata["alias"]: field.name for _, field in describe()}
-    for alias in given.keys() & settings.keys():
-        if settings[alias] in given:
-            raise flags.Error(f"--{alias} is --{settings[alias]}; expected one of them")
-    return {settings.get(name, name): value for name, value in given.items()}
-
-
-def _help(settings_file: Path, command: Command | None) -> str:
-    """A command's flags; without one, all settings with their defaults, as setting.py has them."""
+def _help(program: str, settings_file: Path | None, command: Command | None) -> str:
+    """A command's flags; without one, all settings with their defaults."""
+    called = f"python {program}" if program.endswith(".py") else program
     if command:
-        lines = [f"Usage: python main_itpair.py {command.usage}", "", command.meaning, ""]
+        lines = [f"Usage: {called} {command.usage}", "", command.meaning, ""]
         lines += [_flag_help(flag.name, flag.default, flag.meaning) for flag in command.flags]
-        return "\n".join([*lines, "Settings are flags too: python main_itpair.py --help"])
-    commands = "\n".join(f"       python main_itpair.py {known.usage}" for known in COMMANDS.values())
-    defaults = read_assignments(settings_file)
-    lines, current = [USAGE.format(commands=commands)], None
-    for section, field in describe():
+        return "\n".join([*lines, f"Settings are flags too: {called} --help"])
+    usages = "\n".join(f"       {called} {known.usage}" for known in COMMANDS.values())
+    lines, current = [USAGE.format(program=called, commands=usages)], ""
+    assigned = read_assignments(settings_file) if settings_file else {}
+    in_file = {canonical(name): value for name, value in assigned.items()}
+    for section, field in fields():
         if section != current:
             lines.append(f"{section}:")
             current = section
-        lines.append(_flag_help(field.name, defaults.get(field.name), _words(field)))
+        choices, aliases = field.metadata["choices"], field.metadata["aliases"]
+        meaning = field.metadata["meaning"] + (f": {' | '.join(choices)}" if choices else "")
+        meaning += f" (also --{', --'.join(aliases)})" if aliases else ""
+        lines.append(_flag_help(field.name, in_file.get(field.name, field.default), meaning))
     return "\n".join(lines)
 
 
 def _flag_help(name: str, default: object, meaning: str) -> str:
     words = textwrap.fill(meaning, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return f"  --{name}={default!r}".replace("'", "") + "\n" + words
-
-
-def _words(field: dataclasses.Field) -> str:
-    alias = field.metadata["alias"]
-    return f"{meaning(field)} (AGAH: --{alias})" if alias else meaning(field)
 
 
 def _complain(program: str, error: Exception, status: int) -> int:

@@ -24,8 +24,8 @@ from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
 
 
-def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> None:
-    """Does what `settings.phase` says.
+def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> Path:
+    """Does what `settings.phase` says, and returns the folder of the run.
 
     Args:
       settings: of the run.
@@ -35,20 +35,36 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
     Raises:
       GCHError: something that the user can mend.
     """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     cluster = read_cluster(os.environ)
     if cluster.chief:
-        _run(settings, cluster, export_to, lite)
-    elif settings.phase == "train":  # the rest is the chief's alone
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-            _run(settings, cluster)
+        return _run(settings, cluster, export_to, lite)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        return _run(settings, cluster, export_to, lite)
 
 
-def _run(settings: Settings, cluster: Cluster, export_to: Path | None = None, lite: bool = False) -> None:
+def _run(settings: Settings, cluster: Cluster, export_to: Path | None, lite: bool) -> Path:
     pairs = open_pairs(settings, Progress())
     _require_backbone(settings, pairs)
     split = choose_split(settings, pairs)
     name = run_name(settings, pairs.name)
     run = RunFolder(Path(settings.checkpoint_dir) / name, writes=cluster.chief)
+    if settings.phase != "train" and not cluster.chief:
+        return run.path  # the chief does it alone
+    with contextlib.closing(run):
+        _run_in(run, pairs, split, settings, cluster, export_to, lite)
+    return run.path
+
+
+def _run_in(
+    run: RunFolder,
+    pairs: Pairs,
+    split: Split,
+    settings: Settings,
+    cluster: Cluster,
+    export_to: Path | None,
+    lite: bool,
+) -> None:
     if settings.phase == "train" and settings.load_model_path:
         require_checkpoint(Path(settings.load_model_path))
     if settings.phase != "train":
@@ -71,7 +87,7 @@ def _run(settings: Settings, cluster: Cluster, export_to: Path | None = None, li
         from gch.training.workers import lost_workers
 
     with lost_workers(cluster):
-        session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name, cluster)
+        session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / run.path.name, cluster)
         if settings.phase == "export":
             session.export(export_to, lite)
             return

@@ -10,42 +10,16 @@ plots/, panels/  pictures of the test phase
 export/          the model as others use it
 """
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from gch.errors import RunError
-from gch.settings import Settings
+from filelock import BaseFileLock
+
+from gch.errors import RunError, SettingError
+from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
 from gch.storage import lock, write_json
-
-# A run may go on with other values of these: they do not change what is learned.
-FREE_SETTINGS = frozenset(
-    {
-        "phase",
-        "Epoch",
-        "DATA_DIR",
-        "annotations",
-        "broken",
-        "num_label",
-        "tag_dim",
-        "MODEL_DIR",
-        "meanpath",
-        "preset",
-        "checkpoint_dir",
-        "log_dir",
-        "run_name",
-        "checkpoint_minutes",
-        "ties",
-        "cutoffs",
-        "without_relevant",
-        "own_neighbour",
-        "plots",
-        "panel_queries",
-        "histograms",
-        "select_gpu",
-        "per_process_gpu_memory_fraction",
-    }
-)
 
 
 def run_name(settings: Settings, dataset: str) -> str:
@@ -55,27 +29,42 @@ def run_name(settings: Settings, dataset: str) -> str:
     backbone = Path(settings.netStr).stem.lower()
     trained = "-trained" if settings.backbone == "trained" else ""
     preset = settings.preset.removeprefix(settings.method).removeprefix("_")
-    preset = f"-{preset}" if preset not in ("", dataset) else ""
+    preset = f"-{preset}" if preset else ""
     return f"{dataset}_{settings.method}{preset}_{backbone}{trained}_{settings.bit}_seed{settings.seed}"
 
 
-def started_settings(folder: Path) -> dict[str, object]:
-    """The settings that the run in a folder was started with, by name.
+def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: str) -> Settings:
+    """The settings that a run was started with.
+
+    A setting that an earlier version did not know has its default.
+
+    Args:
+      folder: of the run.
+      given: other values of settings that a run may change, by name.
+      phase: what is done with the run.
+      where: who gave `given`, for messages.
 
     Raises:
-      RunError: there is no run.
+      RunError: the folder holds no run.
+      SettingError: a value is wrong, or the run cannot change it.
     """
-    return RunFolder(folder).read_settings()
+    folder = folder.resolve()
+    given = checked_values(given, where)
+    fixed = sorted(given.keys() - free_settings())
+    if fixed:
+        raise SettingError(f"{where}: {fixed[0]} is given; a run keeps what it was started with")
+    place = {"phase": phase, "checkpoint_dir": str(folder.parent), "run_name": folder.name}
+    return make_settings(RunFolder(folder).read_settings() | given | place)
 
 
 def require_checkpoint(folder: Path) -> None:
     """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from."""
-    if not (folder / "best" / "checkpoint").is_file():
+    if not RunFolder(folder).has_checkpoint():
         raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
 
 
 class RunFolder:
-    """One run's folder; holds a lock on it while the process lives.
+    """One run's folder; from `start` or `open` to `close` no other process may use it.
 
     Attributes:
       writes: whether this process may; of several workers, one does. The others only check and read.
@@ -89,7 +78,7 @@ class RunFolder:
         self.results = path / "results.json"
         self._settings = path / "settings.json"
         self._history = path / "history.json"
-        self._lock = None
+        self._lock: BaseFileLock | None = None
 
     def start(self, settings: Settings, data_digest: str) -> None:
         """Makes the folder, or checks that the run in it is the one that the settings describe.
@@ -100,17 +89,9 @@ class RunFolder:
         if self._settings.exists():
             self.check(settings, data_digest)
             self._take_lock()
-            return
-        if not self.writes:
-            return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        elif self.writes:
             self._take_lock()
-            write_json(
-                self._settings, {"digests": {"data": data_digest}, "settings": dataclasses.asdict(settings)}
-            )
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot keep a run here: {error.strerror}") from error
+            write_json(self._settings, {"digests": {"data": data_digest}, "settings": settings.values()})
 
     def open(self, settings: Settings, data_digest: str) -> None:
         """Checks that there is a trained run that fits the settings.
@@ -125,11 +106,16 @@ class RunFolder:
         self.check(settings, data_digest)
         self._take_lock()
 
+    def close(self) -> None:
+        """Lets other processes use the folder."""
+        if self._lock:
+            self._lock.release()
+
     def check(self, settings: Settings, data_digest: str) -> None:
         """Raises RunError unless the run in the folder has these settings and this data."""
-        started = self._read()["settings"]
-        for name, now in dataclasses.asdict(settings).items():
-            if name not in FREE_SETTINGS and started.get(name) != now:
+        started, free = self.read_settings(), free_settings()
+        for name, now in settings.values().items():
+            if name not in free and started.get(name) != now:
                 raise RunError(
                     f"{self.path}: this run was started with {name} = {started.get(name)!r}, "
                     f"the settings say {now!r}; restore it, or set another run_name"
@@ -147,23 +133,34 @@ class RunFolder:
         started = self._read()
         noted = started["digests"].get(name)
         if noted is None:
-            if not self.writes:
-                return
-            started["digests"][name] = digest
-            write_json(self._settings, started)
+            if self.writes:
+                started["digests"][name] = digest
+                write_json(self._settings, started)
         elif noted != digest:
             raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
 
-    def read_settings(self) -> dict[str, object]:
-        """The settings it was started with, by name."""
-        return self._read()["settings"]
+    def read_settings(self) -> dict[str, Any]:
+        """The settings that the run was started with, by name; those of its version only have defaults.
+
+        Raises:
+          RunError: there is no run, or its file of settings is damaged.
+        """
+        found = {canonical(name): value for name, value in self._read()["settings"].items()}
+        method = str(found.get("method", "gch"))
+        try:
+            known = defaults(method)
+            return known | checked_values(
+                {name: value for name, value in found.items() if name in known}, str(self._settings), method
+            )
+        except SettingError as error:
+            raise RunError(str(error)) from error
 
     def _read(self) -> dict:
         try:
             found = json.loads(self._settings.read_text(encoding="utf-8"))
             if not (isinstance(found["settings"], dict) and isinstance(found["digests"], dict)):
                 raise ValueError("expected the tables settings and digests")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{self._settings}: not the settings of a run: {error}") from error
         return found
 
@@ -180,6 +177,5 @@ class RunFolder:
         write_json(self._history, history)
 
     def _take_lock(self) -> None:
-        if not self.writes:
-            return
-        self._lock = lock(self.path, "another process is working on this run")
+        if self.writes:
+            self._lock = lock(self.path, "another process is working on this run")

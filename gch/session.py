@@ -24,7 +24,7 @@ from gch.evaluation.results import (
 )
 from gch.export.describe import describe, known_words, remarks
 from gch.export.save import save_model
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.features import backbone_features
@@ -32,7 +32,7 @@ from gch.networks.replicas import synchronize_batch_norms
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
-from gch.settings import Settings, cutoff_ranks
+from gch.settings import Settings
 from gch.storage import digest
 from gch.training.device import configure_device
 from gch.training.summaries import Summaries
@@ -105,7 +105,7 @@ class Session:
             database,
             self._split.training,
             self._pairs.label_names,
-            cutoffs=cutoff_ranks(self._settings),
+            cutoffs=self._settings.cutoff_ranks,
             ties=self._settings.ties,
             without_relevant=self._settings.without_relevant,
         )

@@ -142,12 +142,13 @@ def digest(*parts: np.ndarray | bytes | str | int | float | None) -> str:
     """SHA-256 of the parts in order, as 64 hexadecimal digits; an array counts with its shape and dtype."""
     state = hashlib.sha256()
     for part in parts:
+        content: bytes | memoryview = b""
         if isinstance(part, np.ndarray):
             header, content = f"array {part.dtype.str} {part.shape}", np.ascontiguousarray(part).data
         elif isinstance(part, bytes):
             header, content = f"bytes {len(part)}", part
         else:
-            header, content = f"{type(part).__name__} {part!r}", b""
+            header = f"{type(part).__name__} {part!r}"
         state.update(header.encode())
         state.update(content)
     return state.hexdigest()

@@ -1,6 +1,5 @@
 """Evaluated codes of runs that never were, for the tests of what is made of them."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def write_run(folder: Path, settings: Settings, label_names: tuple[str, ...] = (
             "query": {"image_text_agreement": 0.75},
         },
         "training": {"best_epoch": 2, "seconds": 31.0},
-        "settings": dataclasses.asdict(settings),
+        "settings": settings.values(),
     }
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")

@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.generated import generate
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
 from gch.networks.replicas import synchronize_batch_norms
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 from gch.training.checkpoint import Checkpoints, Position
 from gch.training.loop import StageLoop, set_rates
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from gch.data.catalog import open_pairs
 from gch.data.pairs import Pairs
-from gch.settings import Settings
-from gch.settings_file import load_settings
+from gch.settings import Settings, load_settings
 
 
 def settings_of(folder: Path, dataset: str, **changes) -> Settings:

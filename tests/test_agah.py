@@ -8,12 +8,12 @@ from sources import labels_through_noise
 
 from gch.data.generated import generate
 from gch.evaluation.encoding import encode
+from gch.methods import build_method
 from gch.methods.agah import losses
 from gch.methods.agah.method import updated_code_map
 from gch.methods.agah.networks import BatchNormalized, LabelAttention, attend, text_network
-from gch.methods.catalog import build_method
 from gch.methods.items import training_items
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 from gch.training.checkpoint import Checkpoints, Position
 from gch.training.loop import StageLoop, set_rates
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from gch.errors import RunError
 from gch.run import RunFolder
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 from gch.training.checkpoint import Checkpoints, Position
 from gch.training.summaries import Summaries
 from gch.training.train import Trainer

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from gch.methods.gch.students import CodeMemory
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 
 LABELS = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
 CODES = np.linspace(-0.9, 0.8, 32, dtype=np.float32).reshape(4, 8)

@@ -1,7 +1,6 @@
 """A user's own folder of pictures, opened as a run opens it: prepared once, broken pictures left out."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -234,5 +233,5 @@ def test_split_files_keep_their_split_where_pictures_are_left_out(tmp_path):
     assert [whole[row] for row in split.retrieval] == [row for row in range(15) if row not in BROKEN]
     settings = settings_of(tmp_path, "files", image_size=SIZE, batch_size=2)
     assert choose_split(settings, pairs).sizes == (7, 12, 4, 0)
-    drawn = choose_split(dataclasses.replace(settings, split="random"), pairs)
+    drawn = choose_split(settings.replace(split="random"), pairs)
     assert (drawn.sizes.query, drawn.sizes.retrieval) == (7, 12)

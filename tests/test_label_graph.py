@@ -7,13 +7,13 @@ import tensorflow as tf
 from sources import labels_through_noise
 
 from gch.data.generated import generate
+from gch.methods import build_method
 from gch.methods.batch import draw_numbers, draw_order, draw_positions
-from gch.methods.catalog import build_method
 from gch.methods.gch.neighbours import blend, nearest_others
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer, infer_under_dropout, slices
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 from gch.training.loop import StageLoop, set_rates
 
 TRAINED, NEW = np.arange(60), np.arange(60, 80)

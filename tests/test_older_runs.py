@@ -3,12 +3,12 @@
 import json
 
 import pytest
-
 from gch.commands.catalog import Call
+
 from gch.commands.export import _settings_of
 from gch.errors import SettingError
 from gch.run import RunFolder
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import tensorflow as tf
 from sources import labels_through_noise
 
 from gch.data.generated import generate
-from gch.methods.catalog import build_method
+from gch.methods import build_method
 from gch.methods.gch.paper import PaperGCH, fuse, normalized_affinity
 from gch.methods.items import training_items
 from gch.methods.stage import Batch
 from gch.networks.backbone import Backbone
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 from gch.training.loop import StageLoop
 
 PAIRS = generate(items=80, image_size=8)

@@ -9,7 +9,7 @@ from records import write_run
 
 from gch.cli import main
 from gch.evaluation.directions import NEW_ITEMS
-from gch.settings_file import load_settings
+from gch.settings import load_settings
 
 
 @pytest.fixture

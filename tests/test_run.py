@@ -6,8 +6,7 @@ import pytest
 
 from gch.errors import RunError
 from gch.run import FREE_SETTINGS, RunFolder, run_name
-from gch.settings import Settings
-from gch.settings_file import load_settings
+from gch.settings import Settings, load_settings
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def test_two_processes_do_not_share_a_run(settings, tmp_path):
     run.start(settings(), "data")
     code = (
         "import sys; from pathlib import Path; from gch.run import RunFolder;"
-        "from gch.settings_file import load_settings;"
+        "from gch.settings import load_settings;"
         "RunFolder(Path(sys.argv[1])).start(load_settings(Path(sys.argv[2]), {}), 'data')"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path / "run"), "setting.py"]

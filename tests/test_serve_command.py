@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gch.commands.catalog import Call
 
 from gch.commands import serve as command
-from gch.commands.catalog import Call
 from gch.errors import RunError, SettingError
 from gch.serve.limits import Limits
 from gch.serve.server import is_local, listen

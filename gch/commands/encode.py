@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.errors import DataError, RunError, SettingError
 from gch.progress import Progress
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, shard_folder

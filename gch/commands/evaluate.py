@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gch import __version__
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.errors import RunError, SettingError
 from gch.evaluation.coded import CodedItems
 from gch.evaluation.codes_file import read_codes
@@ -15,7 +15,7 @@ from gch.evaluation.evaluate import Evaluation
 from gch.evaluation.figures import figures
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
-from gch.settings import Settings, cutoff_ranks
+from gch.settings import Settings
 from gch.storage import atomic_path, file_digest, read_json, write_json
 
 
@@ -33,7 +33,7 @@ def run(call: Call) -> None:
     """
     if not call.words:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
-    settings, out = call.load(call.given), Path(call.options["out"])
+    settings, out = call.load(), Path(call.options["out"])
     saved = [read_codes(Path(path)) for path in call.words]
     digests = {str(codes.path): _digest(codes.path) for codes in saved}
     _require_own(out, digests)
@@ -66,7 +66,7 @@ def _evaluate(
     return evaluate_directions(
         queries,
         database,
-        cutoffs=cutoff_ranks(settings),
+        cutoffs=settings.cutoff_ranks,
         ties=settings.ties,
         without_relevant=settings.without_relevant,
     )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.errors import SettingError
 from gch.progress import Progress
 from gch.search.codes_folder import Codes, open_codes

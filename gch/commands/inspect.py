@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import is_of_files, open_pairs, open_source
 from gch.data.chosen_split import choose_split
@@ -87,7 +87,7 @@ def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, obje
     trained = pairs.default_sizes.training
     if settings.batch_size > trained:
         changes["batch_size"] = max(2, trained // 4)
-    return dataclasses.replace(settings, **changes), changes
+    return settings.replace(**changes), changes
 
 
 def _with_words(settings: Settings, pairs: Pairs) -> Pairs:

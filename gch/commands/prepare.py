@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import open_source
 from gch.data.prepare import prepare

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page

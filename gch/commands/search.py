@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel, ModelNote, read_model_note

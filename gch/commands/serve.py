@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.errors import RunError, SettingError
 from gch.search.engine.address import is_engine
 from gch.serve.limits import Limits

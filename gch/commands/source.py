@@ -1,11 +1,10 @@
 """The data set that the words and flags of a command mean."""
 
-import dataclasses
 import json
 import re
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.data.annotations import SUFFIXES
 from gch.data.layouts import ARRAY_SUFFIXES, INDEX_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
@@ -26,12 +25,12 @@ def source_settings(command: str, call: Call) -> Settings:
     """
     if len(call.words) > 1:
         raise SettingError(f"{command}: found {' '.join(call.words)}; expected one folder or file")
-    settings = call.load(call.given)
+    settings = call.load()
     if call.words:
         path = Path(call.words[0])
-        settings = dataclasses.replace(settings, DATA_DIR=str(path))
+        settings = settings.replace(DATA_DIR=str(path))
         if "dataset_dir" not in call.given:
-            settings = dataclasses.replace(settings, dataset_dir=guess_dataset(path))
+            settings = settings.replace(dataset_dir=guess_dataset(path))
     return settings
 
 

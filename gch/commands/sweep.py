@@ -1,23 +1,22 @@
 """sweep: runs of every combination of method, length and seed, and their table."""
 
-import dataclasses
 import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from gch.commands.catalog import Call
+from gch.commands import Call
 from gch.data.names import file_name
 from gch.errors import RunError, SettingError
 from gch.evaluation.directions import NEW_ITEMS
+from gch.methods import METHODS
 from gch.reporting import tables
 from gch.reporting.record import read_run
-from gch.run import FREE_SETTINGS, run_name
-from gch.settings import METHODS, Settings
-from gch.settings_file import check_value, known_presets
+from gch.run import run_name
+from gch.settings import canonical, checked_values, defaults, free_settings, known_presets
 from gch.storage import atomic_path
 
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
@@ -35,7 +34,7 @@ def run(call: Call) -> None:
       RunError: a run's folder holds one with other settings, or a run failed.
     """
     if call.words:
-        raise SettingError(f"sweep: {call.words[0]!r} is not understood; all is said by flags")
+        raise SettingError(f"sweep: found {call.words[0]!r}; expected flags only")
     varied = [name for name in VARIED if name in call.given]
     if varied:
         raise SettingError(f"sweep: --{varied[0]} is what it varies; use --bits, --methods and --seeds")
@@ -43,10 +42,10 @@ def run(call: Call) -> None:
         raise SettingError(f"sweep: jobs is {call.options['jobs']}; expected at least 1")
     bits = _numbers("bits", call.options["bits"], "bit")
     seeds = _numbers("seeds", call.options["seeds"], "seed")
-    kinds = [_kind(name) for name in str(call.options["methods"]).split(",")]
+    kinds = [_kind(name) for name in call.options["methods"].split(",")]
     whole = {"phase": "train", "run_name": ""}  # whatever setting.py says
     runs = [
-        _Run(call.given | whole | kind | {"bit": bit, "seed": seed}, call.load)
+        _Run(call, call.given | whole | kind | {"bit": bit, "seed": seed})
         for kind, bit, seed in itertools.product(kinds, bits, seeds)
     ]
     unfinished = [one for one in runs if not one.finished()]
@@ -65,7 +64,7 @@ def run(call: Call) -> None:
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
             temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
-    print(f"Tables in {out}; compare the runs: python {sys.argv[0]} report {runs[0].folder.parent}/*")
+    print(f"Tables in {out}; `report {runs[0].folder.parent}/*` compares the runs")
 
 
 def _train(runs: Sequence["_Run"], jobs: int) -> None:
@@ -82,11 +81,10 @@ def _train(runs: Sequence["_Run"], jobs: int) -> None:
 class _Run:
     """One run of the sweep."""
 
-    def __init__(self, flags: dict[str, object], load: Callable[[dict[str, object]], Settings]):
-        self._flags = flags
-        self._settings = load(flags)
-        name = run_name(self._settings, file_name(self._settings.dataset_dir))
-        self.folder = Path(self._settings.checkpoint_dir) / name
+    def __init__(self, call: Call, flags: dict[str, object]):
+        self._flags = flags | ({"settings": call.settings_file} if call.settings_file else {})
+        self._settings = settings = call.load(flags)
+        self.folder = Path(settings.checkpoint_dir) / run_name(settings, file_name(settings.dataset_dir))
 
     def finished(self) -> bool:
         """Whether it was trained and tested.
@@ -94,24 +92,25 @@ class _Run:
         Raises:
           RunError: it was, under other settings.
         """
-        if not (self.folder / "results.json").exists():
-            return False
         try:
-            held = read_run(self.folder).settings
+            tested = read_run(self.folder).settings
         except RunError:
-            return False  # of a version that did not evaluate: testing it again is quick
-        for name, value in dataclasses.asdict(self._settings).items():
-            if (name not in FREE_SETTINGS or name == "Epoch") and held.get(name) != value:
+            return False  # or of a version that did not evaluate: testing it again is quick
+        before = defaults(self._settings.method) | {canonical(name): tested[name] for name in tested}
+        compared = self._settings.values().keys() - free_settings() | {"Epoch"}
+        for name, value in self._settings.values().items():
+            if name in compared and before[name] != value:
                 raise RunError(
-                    f"{self.folder}: this run has {name} = {held.get(name)!r}, the sweep wants {value!r}; "
+                    f"{self.folder}: this run has {name} = {before[name]!r}, the sweep wants {value!r}; "
                     "give another --checkpoint_dir"
                 )
         # Tests of both kinds leave their figures in the same place; testing again is quick.
-        return held.get("own_neighbour", True) == self._settings.own_neighbour
+        return before["own_neighbour"] == self._settings.own_neighbour
 
     def train(self, threads: int) -> None:
         """Trains and tests in a process of its own; `threads` 0 leaves their number alone."""
-        command = [sys.executable, sys.argv[0], *(f"--{name}={value}" for name, value in self._flags.items())]
+        command = [sys.executable, "-m", "gch", "train"]
+        command += [f"--{name}={value}" for name, value in self._flags.items() if name != "phase"]
         # Read by TensorFlow when it starts.
         limits = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}
         print(f"{self.folder}: started", flush=True)
@@ -129,13 +128,13 @@ class _Run:
         print(f"{self.folder}: finished", flush=True)
 
 
-def _numbers(name: str, text: object, setting: str) -> list[int]:
+def _numbers(name: str, text: str, setting: str) -> list[int]:
     try:
-        numbers = [int(part) for part in str(text).split(",")]
+        numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
         raise SettingError(f"sweep: {name} is {text!r}; expected whole numbers such as '1,2'") from error
     for number in numbers:
-        check_value(setting, number, where=f"sweep, {name}")
+        checked_values({setting: number}, f"sweep, {name}")
     return numbers
 
 

@@ -1,6 +1,5 @@
 """The test phase: encodes query and retrieval set, ranks, and saves codes and figures."""
 
-import dataclasses
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -133,7 +132,7 @@ def save_results(
         {
             **figures,
             "training": training,
-            "settings": dataclasses.asdict(settings),
+            "settings": settings.values(),
             "versions": versions,
             "digests": digests,
         },

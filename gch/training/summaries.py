@@ -1,6 +1,5 @@
 """What TensorBoard shows of a run."""
 
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from gch.methods.method import Method
-from gch.run import FREE_SETTINGS
-from gch.settings import Settings
+from gch.settings import Settings, free_settings
 
 HISTOGRAM_VALUES = 100_000
 
@@ -29,9 +27,9 @@ class Summaries:
 
     def settings(self, settings: Settings, metrics: Iterable[str]) -> None:
         """The settings as a table, and as hyper-parameters to compare runs by the scalars `metrics`."""
-        values = dataclasses.asdict(settings)
+        values = settings.values()
         rows = "\n".join(f"| {name} | {value!r} |" for name, value in values.items())
-        learned = {name: value for name, value in values.items() if name not in FREE_SETTINGS - {"Epoch"}}
+        learned = {name: value for name, value in values.items() if name not in free_settings() - {"Epoch"}}
         with self._writer.as_default():
             tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}", step=0)
             hparams.hparams_config(

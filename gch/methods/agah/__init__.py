@@ -1,0 +1,58 @@
+"""AGAH: adversary-guided asymmetric hashing (Gu et al., ICMR 2019)."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from gch.rules import require_numbers, setting
+
+if TYPE_CHECKING:  # they load TensorFlow
+    from gch.methods.items import TrainingItems
+    from gch.methods.method import Method
+    from gch.networks.backbone import Backbone
+    from gch.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodSettings:
+    """Settings of AGAH alone."""
+
+    k_agah: int = setting(
+        10,
+        "passes over the training items in an outer epoch; both maps are made anew after each",
+        minimum=1,
+    )
+    lr: float = setting(
+        1e-4, "learning rate of a trained backbone; all else learns ten times as fast", above=0
+    )
+    txt_widths: str = setting("8192,4096", "widths of the hidden layers of the text network")
+    lambd: float = setting(
+        0.8,
+        "share of an item's own features; the rest is of the labels that it attends to",
+        minimum=0,
+        maximum=1,
+    )
+    margin: float = setting(0.3, "margin of the triplets, in cosine distance", minimum=0, maximum=2)
+    alpha: float = setting(1.0, "weight of the balance loss", minimum=0)
+    beta: float = setting(0.0, "weight of the label classifiers' loss", minimum=0)
+    gamma: float = setting(1e-3, "weight of the code map's loss", minimum=0)
+    eta: float = setting(1.0, "weight of the quantization loss", minimum=0)
+    mu: float = setting(1.0, "weight of the adversarial loss", minimum=0)
+    data_enhance: bool = setting(False, "mix-up: train on blends of two pairs")
+    delta: float = setting(0.5, "mix-up: shares are drawn from Beta(delta, delta)", above=0)
+    feature_norm: str = setting(
+        "item",
+        "features of unit length for each item, or divided by the norm of their whole batch, as AGAH's "
+        "original does, under which a code depends on its batch",
+        choices=["item", "batch"],
+    )
+
+    def check(self) -> None:
+        """Raises SettingError where values are impossible."""
+        require_numbers("txt_widths", self.txt_widths, "8192,4096")
+
+
+def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
+    """The method with newly started networks; `backbone` may be None where the items have features."""
+    from gch.methods.agah.method import AGAH
+
+    return AGAH(settings, items, backbone)

@@ -50,19 +50,19 @@ class AGAH:
         self._settings, self._items = settings, items
         self._per_pass = len(items) // settings.batch_size
         labels, embedding = items.labels.shape[1], settings.SEMANTIC_EMBED
-        attention = LabelAttention(labels, settings.lambd, name="attention", dtype="float32")
+        attention = LabelAttention(labels, settings.options.lambd, name="attention", dtype="float32")
         shape = {
             "labels": labels,
             "bits": settings.bit,
             "embedding": embedding,
             "start": settings.start,
-            "feature_norm": settings.feature_norm,
+            "feature_norm": settings.options.feature_norm,
             "attention": attention,
         }
         self._backbone = backbone.model if items.trains_backbone else None
         features = backbone.feature_size if items.trains_backbone else items.images.shape[1]
         self._head = image_head(features, **shape)
-        widths = [int(width) for width in settings.txt_widths.split(",")]
+        widths = [int(width) for width in settings.options.txt_widths.split(",")]
         self._text = text_network(items.texts.shape[1], widths, **shape)
         image = image_network(self._backbone, self._head) if self._backbone else self._head
         self._critics = {
@@ -72,7 +72,7 @@ class AGAH:
         self.encoders = {"image": image, "text": self._text}
         self.networks = self.encoders | {network.name: network for network in self._critics.values()}
         self.encoders_without_own = {}
-        self.encoding_batch = settings.batch_size if settings.feature_norm == "batch" else None
+        self.encoding_batch = settings.batch_size if settings.options.feature_norm == "batch" else None
         self._maps = PassMaps(
             labels,
             settings.bit,
@@ -97,7 +97,7 @@ class AGAH:
         learned = [weight for network in self.encoders.values() for weight in network.trainable_variables]
         return Stage(
             "pairs",
-            settings.k_agah * self._per_pass,
+            settings.options.k_agah * self._per_pass,
             self._forward,
             (
                 *(self._critic_update(modality) for modality in ("text", "image")),
@@ -111,7 +111,7 @@ class AGAH:
     def _update(self, name: str, loss, trains: list, optimizer, decays: bool = True) -> Update:
         optimizer.build(trains)
         self.optimizers[name] = optimizer
-        return Update(loss, trains, optimizer, HEAD_RATE * self._settings.lr, decays)
+        return Update(loss, trains, optimizer, HEAD_RATE * self._settings.options.lr, decays)
 
     def _critic_update(self, modality: str) -> Update:
         """A discriminator learns which features are of its modality; in the original its rate stays."""
@@ -134,8 +134,10 @@ class AGAH:
         items, images = self._items, batch.images
         texts = tf.cast(tf.gather(items.texts, batch.positions), tf.float32)
         labels = tf.gather(items.labels, batch.positions)
-        if self._settings.data_enhance:
-            images, texts, labels = mixed(batch.positions, self._settings.delta, images, texts, labels)
+        if self._settings.options.data_enhance:
+            images, texts, labels = mixed(
+                batch.positions, self._settings.options.delta, images, texts, labels
+            )
         if self._backbone:
             images = split_over_replicas(self._backbone, images)
         return Outputs(self._head(images, training=True), self._text(texts, training=True), labels)
@@ -150,14 +152,14 @@ class AGAH:
         ) + losses.adversarial_loss(self._critics["image"], text["feature"])
         both = (image, text)
         return {
-            "triplet I->T": losses.all_triplets(distances, similar, settings.margin)[0],
-            "triplet T->I": losses.all_triplets(tf.transpose(distances), similar, settings.margin)[0],
-            "balance": settings.alpha * sum(losses.balance(one["code"]) for one in both),
-            "label": settings.beta * sum(losses.label_loss(one["label"], labels) for one in both),
-            "code map": settings.gamma
+            "triplet I->T": losses.all_triplets(distances, similar, settings.options.margin)[0],
+            "triplet T->I": losses.all_triplets(tf.transpose(distances), similar, settings.options.margin)[0],
+            "balance": settings.options.alpha * sum(losses.balance(one["code"]) for one in both),
+            "label": settings.options.beta * sum(losses.label_loss(one["label"], labels) for one in both),
+            "code map": settings.options.gamma
             * sum(losses.code_map_loss(one["code"], code_map, labels) for one in both),
-            "quantization": settings.eta * sum(losses.quantization(one["code"]) for one in both),
-            "adversarial": settings.mu * adversarial,
+            "quantization": settings.options.eta * sum(losses.quantization(one["code"]) for one in both),
+            "adversarial": settings.options.mu * adversarial,
         }
 
 

@@ -1,0 +1,133 @@
+"""GCH (Xu et al., IJCAI 2019): `paper` has the graph of a batch, `label_graph` that of items and labels."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from gch.errors import SettingError
+from gch.rules import setting
+
+if TYPE_CHECKING:  # they load TensorFlow
+    from gch.methods.items import TrainingItems
+    from gch.methods.method import Method
+    from gch.networks.backbone import Backbone
+    from gch.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodSettings:
+    """Settings of GCH alone."""
+
+    graph: str = setting(
+        "label",
+        "graph of the graph half: of items and labels, the paper's of the items of a batch, or no graph half",
+        choices=["label", "batch", "none"],
+    )
+    MAX_ITER: int = setting(100, "steps in a round of the label and graph stages", minimum=1)
+    k_lab: int = setting(2, "rounds of the label stage in an outer epoch", minimum=1)
+    k_txt: int = setting(10, "passes over the training items of the text network's label stage", minimum=0)
+    k_img: int = setting(10, "passes over the training items of the image network's label stage", minimum=0)
+    k_gph: int = setting(3, "rounds of the graph stage", minimum=1)
+    k_txt_g: int = setting(
+        9,
+        "passes of the text network towards the codes of a batch graph; without graph, more of k_txt",
+        minimum=0,
+    )
+    k_img_g: int = setting(9, "passes of the image network, likewise", minimum=0)
+    lr_lab: float = setting(3e-3, "learning rate of the label network", above=0)
+    lr_txt: float = setting(3e-3, "learning rate of the text network", above=0)
+    lr_img: float = setting(3e-3, "learning rate of the image network", above=0)
+    lr_gph: float = setting(2e-3, "learning rate of the graph network", above=0)
+    lr_backbone: float = setting(1e-4, "learning rate of a trained backbone", above=0)
+    dropout_txt: float = setting(0.5, "dropout rate in the text network", minimum=0, maximum=0.95)
+    dropout_words: float = setting(0.5, "dropout rate on the words of a text", minimum=0, maximum=0.95)
+    dropout_img: float = setting(0.5, "dropout rate in the image network", minimum=0, maximum=0.95)
+    graph_neighbours: int = setting(
+        64,
+        "label graph: nearest training items whose labels an item is joined to; 0: only the labels that its "
+        "network predicts",
+        minimum=0,
+    )
+    graph_text_queries: float = setting(
+        2.0, "label graph: weight of the queries by text; those by image weigh 1", above=0
+    )
+    graph_balance: float = setting(
+        0.1,
+        "label graph: weight of the bits' imbalance; more gives bits that halve the items, and less mAP",
+        minimum=0,
+    )
+    graph_agreement: float = setting(
+        0.05,
+        "label graph: weight of the squared distance between the image and the text code of a pair; more "
+        "gives codes that agree in more bits, and less mAP",
+        minimum=0,
+        aliases=["graph_tie"],
+    )
+    teacher: bool = setting(
+        True, "label network, whose codes image and text network learn; without it they learn labels alone"
+    )
+    pair_loss: str = setting(
+        "likelihood",
+        "loss of a pair's similarity; squared: as the original",
+        choices=["likelihood", "squared"],
+    )
+    pair_scale: float = setting(
+        16.0,
+        "sharpness of the pair likelihood: theta = pair_scale / bit * code . code; 0: the paper's 1/2",
+        minimum=0,
+    )
+    pair_items: int = setting(
+        1024,
+        "items of the code memory that the pair loss compares a batch with, drawn anew for each; 0: all",
+        minimum=0,
+    )
+    student_pair: float = setting(
+        1.0, "weight of the image and text network's pair loss against the code memory", minimum=0
+    )
+    label_loss: str = setting(
+        "cross_entropy",
+        "loss of the predicted labels; squared: as the original",
+        choices=["cross_entropy", "squared"],
+    )
+    memory: str = setting(
+        "sign",
+        "what the pair loss compares a batch with: signs of the code memory, its relaxed codes, or the codes "
+        "of the batch itself",
+        choices=["sign", "relaxed", "batch"],
+    )
+    memory_refresh: str = setting(
+        "stage",
+        "code memory: of zeros at first, filled by each step's own pass, and made anew when a stage begins "
+        "that learns its signs; or, as the original, of N(0, 1) at first, and filled by a second pass after "
+        "each step alone",
+        choices=["stage", "step"],
+    )
+    graph_input: str = setting(
+        "normalized",
+        "batch graph: unit features into a batch-normalised graph network; or, as the original, raw features "
+        "by the statistics of their batch into a plain network, whose label probabilities are taken for "
+        "logits, and which makes its codes anew, of a batch, where students learn them apart",
+        choices=["normalized", "raw"],
+    )
+    unified: str = setting(
+        "both",
+        "batch graph: codes that image and text network learn in the graph half: the teacher's, the graph "
+        "network's, the signs of both together, or both apart",
+        choices=["teacher", "graph", "both", "apart"],
+    )
+
+    def check(self) -> None:
+        """Raises SettingError where values are impossible together."""
+        if not self.teacher and self.graph != "label":
+            raise SettingError(
+                f"teacher is False and graph is {self.graph!r}; without a teacher codes come from the graph "
+                "'label' only"
+            )
+
+
+def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
+    """The method with newly started networks; `backbone` may be None where the items have features."""
+    from gch.methods.gch.label_graph import LabelGraphGCH
+    from gch.methods.gch.paper import PaperGCH
+
+    variant = LabelGraphGCH if settings.options.graph == "label" else PaperGCH
+    return variant(settings, items, backbone)

@@ -156,12 +156,12 @@ class LabelGraphGCH:
         trains = [weight for part in (graphs | layers).values() for weight in part.trainable_variables]
         ranking = Stage(
             "graph",
-            settings.k_gph * settings.MAX_ITER,
+            settings.options.k_gph * settings.options.MAX_ITER,
             self._forward,
-            students.update("graph", self._loss, trains, settings.lr_gph),
+            students.update("graph", self._loss, trains, settings.options.lr_gph),
             begin=self._begin,
         )
-        stages = [*students.stages(settings.k_txt, settings.k_img), ranking]
+        stages = [*students.stages(settings.options.k_txt, settings.options.k_img), ranking]
         self.stages = tuple(stage for stage in stages if stage.steps)
         self.optimizers = students.optimizers
 
@@ -198,13 +198,13 @@ class LabelGraphGCH:
             inner = tf.matmul(codes[asked][:count], codes[answered][count:], transpose_b=True) / bits
             return average_precision_loss(inner, similar, counted, RANKING_BINS)
 
-        from_text = settings.graph_text_queries
+        from_text = settings.options.graph_text_queries
         image, text = codes["image"][count:], codes["text"][count:]
         return {
             "I->T": 2 / (1 + from_text) * ranking("image", "text"),
             "T->I": 2 * from_text / (1 + from_text) * ranking("text", "image"),
-            "balance": settings.graph_balance * (imbalance(image) + imbalance(text)),
-            "tie": settings.graph_tie * squared_error(image, text),
+            "balance": settings.options.graph_balance * (imbalance(image) + imbalance(text)),
+            "tie": settings.options.graph_agreement * squared_error(image, text),
         }
 
 
@@ -219,7 +219,7 @@ class Nodes:
 
     def __init__(self, student: keras.Model, modality: str, settings: Settings, labels: tf.Tensor):
         count, classes = labels.shape
-        neighbours = min(settings.graph_neighbours, count - 1)
+        neighbours = min(settings.options.graph_neighbours, count - 1)
         self.student = student
         self.graph = label_graph_network(classes, settings.bit, settings.start, name=f"graph_{modality}")
         self.layer = NeighbourLabels(

@@ -144,12 +144,15 @@ class PaperGCH:
         self.encoding_batch = None
         self.networks = students.networks
         self.memories = {"teacher_codes": students.teacher.codes}
-        text_passes, image_passes = settings.k_txt, settings.k_img
-        if settings.graph == "none":
-            text_passes, image_passes = text_passes + settings.k_txt_g, image_passes + settings.k_img_g
+        text_passes, image_passes = settings.options.k_txt, settings.options.k_img
+        if settings.options.graph == "none":
+            text_passes, image_passes = (
+                text_passes + settings.options.k_txt_g,
+                image_passes + settings.options.k_img_g,
+            )
         stages = students.stages(text_passes, image_passes)
         self._memory = None
-        if settings.graph == "batch":
+        if settings.options.graph == "batch":
             self._add_graph_network()
             per_pass = len(items) // settings.batch_size
             stages += [
@@ -160,9 +163,12 @@ class PaperGCH:
                         "graph",
                         passes * per_pass,
                         self._aim_at_unified,
-                        self._loss_of_both(modality) if settings.unified == "apart" else None,
+                        self._loss_of_both(modality) if settings.options.unified == "apart" else None,
                     )
-                    for modality, passes in (("text", settings.k_txt_g), ("image", settings.k_img_g))
+                    for modality, passes in (
+                        ("text", settings.options.k_txt_g),
+                        ("image", settings.options.k_img_g),
+                    )
                 ),
             ]
         self.stages = tuple(stage for stage in stages if stage.steps)
@@ -176,7 +182,7 @@ class PaperGCH:
     def _add_graph_network(self) -> None:
         settings, (count, labels) = self._settings, self._items.labels.shape
         embedding = settings.SEMANTIC_EMBED
-        self._normalized = settings.graph_input == "normalized"
+        self._normalized = settings.options.graph_input == "normalized"
         self._network = graph_network(embedding, labels, settings.bit, settings.start, self._normalized)
         self._memory = CodeMemory(settings, self._items.labels, "graph_codes")
         # What of the resting students is constant. Raw features are by the statistics of their batch, so that
@@ -194,13 +200,13 @@ class PaperGCH:
         settings = self._settings
         return Stage(
             "graph",
-            settings.k_gph * settings.MAX_ITER,
+            settings.options.k_gph * settings.options.MAX_ITER,
             self._forward,
             self._students.update(
                 "graph",
-                self._loss_apart if settings.unified == "apart" else self._loss,
+                self._loss_apart if settings.options.unified == "apart" else self._loss,
                 self._network.trainable_variables,
-                settings.lr_gph,
+                settings.options.lr_gph,
             ),
             after=lambda batch, output: self._memory.refresh(
                 batch.positions, output, lambda: self._forward(batch)
@@ -297,5 +303,5 @@ class PaperGCH:
         self._read_students(learning=modality)
         teacher, graph = self._students.teacher.codes, self._memory.codes
         relaxed = {"teacher": teacher, "graph": graph, "both": teacher + graph, "apart": teacher}
-        self._students.targets.assign(sign(tf.convert_to_tensor(relaxed[self._settings.unified])))
+        self._students.targets.assign(sign(tf.convert_to_tensor(relaxed[self._settings.options.unified])))
         self._students.label_targets.assign(self._items.labels)

@@ -72,9 +72,9 @@ def label_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def pair_loss(settings: Settings) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     """The pair loss that the settings name."""
-    if settings.pair_loss == "squared":
+    if settings.options.pair_loss == "squared":
         return squared_pair_loss
-    return functools.partial(likelihood_pair_loss, scale=settings.pair_scale)
+    return functools.partial(likelihood_pair_loss, scale=settings.options.pair_scale)
 
 
 # ---------------------------------------------------------------- the code memory
@@ -91,8 +91,8 @@ class CodeMemory:
     """
 
     def __init__(self, settings: Settings, labels: tf.Tensor, name: str):
-        self._kind, self._count, self._labels = settings.memory, settings.pair_items, labels
-        self.refreshed_by_step = settings.memory_refresh == "step"
+        self._kind, self._count, self._labels = settings.options.memory, settings.options.pair_items, labels
+        self.refreshed_by_step = settings.options.memory_refresh == "step"
         start = tf.zeros([labels.shape[0], settings.bit])
         if self.refreshed_by_step:
             start = tf.random.stateless_normal(start.shape, (settings.seed, zlib.crc32(name.encode())))
@@ -163,10 +163,13 @@ class Students:
             "start": settings.start,
         }
         features = backbone.feature_size if items.trains_backbone else items.images.shape[1]
-        self.head = image_head(features, dropout=settings.dropout_img, **shape)
+        self.head = image_head(features, dropout=settings.options.dropout_img, **shape)
         label = label_network(**shape)
         text = text_network(
-            items.texts.shape[1], dropout=settings.dropout_txt, word_dropout=settings.dropout_words, **shape
+            items.texts.shape[1],
+            dropout=settings.options.dropout_txt,
+            word_dropout=settings.options.dropout_words,
+            **shape,
         )
         image = image_network(self._backbone, self.head) if self._backbone else self.head
         self.networks = {"label": label, "text": text, "image": image}
@@ -176,14 +179,18 @@ class Students:
         self.targets = state(tf.zeros_like(self.teacher.codes))
         self.label_targets = state(tf.zeros_like(items.labels))
         self._pair = pair_loss(settings)
-        squared = settings.label_loss == "squared"
+        squared = settings.options.label_loss == "squared"
         self._label = squared_label_loss if squared else label_cross_entropy
 
     def stages(self, text_passes: int, image_passes: int) -> list[Stage]:
         """The stages 'label', 'text/label' and 'image/label'."""
         settings = self._settings
         per_pass = len(self._items) // settings.batch_size
-        stages = [self._label_stage(settings.k_lab * settings.MAX_ITER)] if settings.teacher else []
+        stages = (
+            [self._label_stage(settings.options.k_lab * settings.options.MAX_ITER)]
+            if settings.options.teacher
+            else []
+        )
         return [
             *stages,
             self.student_stage("text", "label", text_passes * per_pass, self.aim_at_teacher),
@@ -196,7 +203,7 @@ class Students:
         """A step of Adam; the optimizer is kept under the name."""
         settings = self._settings
         slowed = self._backbone.trainable_variables if self._backbone else ()
-        adam = RatedAdam(name, slowed, settings.lr_backbone / settings.lr_img)
+        adam = RatedAdam(name, slowed, settings.options.lr_backbone / settings.options.lr_img)
         optimizer = loss_scaled(adam, settings.precision)
         optimizer.build(trains)
         self.optimizers[name] = optimizer
@@ -219,7 +226,7 @@ class Students:
             "label",
             steps,
             forward,
-            self.update("label", loss, network.trainable_variables, self._settings.lr_lab),
+            self.update("label", loss, network.trainable_variables, self._settings.options.lr_lab),
             after=lambda batch, output: self.teacher.refresh(batch.positions, output, lambda: forward(batch)),
         )
 
@@ -233,7 +240,7 @@ class Students:
     ) -> Stage:
         """A student learns the targets that `begin` sets; `loss` is `student_loss` or another."""
         settings, network = self._settings, self.networks[modality]
-        rate = settings.lr_img if modality == "image" else settings.lr_txt
+        rate = settings.options.lr_img if modality == "image" else settings.options.lr_txt
         return Stage(
             f"{modality}/{aim}",
             steps,
@@ -253,7 +260,7 @@ class Students:
 
     def student_loss(self, batch: Batch, output: dict) -> Losses:
         """Target codes, label targets, and pairs with the code memory; without a teacher labels alone."""
-        if not self._settings.teacher:
+        if not self._settings.options.teacher:
             return {"label": self._label(output["label"], tf.gather(self._items.labels, batch.positions))}
         return {
             "code": squared_error(output["code"], tf.gather(self.targets, batch.positions)),
@@ -262,7 +269,7 @@ class Students:
 
     def student_pairs(self, batch: Batch, output: dict) -> Losses:
         """The pair loss of a student's codes against the targets; none where its weight is 0."""
-        weight = self._settings.student_pair
+        weight = self._settings.options.student_pair
         if not weight:
             return {}
         memory, similar = self.teacher.pairs(output["code"], batch.positions, self.targets)
@@ -272,16 +279,16 @@ class Students:
         """Targets: the signs of the teacher's codes, and the labels (for the text network, the original's
         squared loss: the teacher's prediction of them).
         """
-        if not self._settings.teacher:
+        if not self._settings.options.teacher:
             return
         labels = slices(self._items.labels, VECTOR_BATCH)
         codes, logits = infer(self.networks["label"], labels, "code", "label")
         if not self.teacher.refreshed_by_step:
             self.teacher.codes.assign(codes)
         self.targets.assign(sign(self.teacher.codes))
-        predicted = modality == "text" and self._settings.label_loss == "squared"
+        predicted = modality == "text" and self._settings.options.label_loss == "squared"
         self.label_targets.assign(tf.sigmoid(logits) if predicted else self._items.labels)
 
     def relaxed_codes(self) -> dict[str, np.ndarray]:
         """Relaxed codes (N, K) of the teacher."""
-        return {"teacher": self.teacher.codes.numpy()} if self._settings.teacher else {}
+        return {"teacher": self.teacher.codes.numpy()} if self._settings.options.teacher else {}

@@ -1,0 +1,120 @@
+"""Training, testing and exporting from Python."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gch.errors import RunError
+from gch.job import run_job
+from gch.run import RunFolder, run_settings
+from gch.settings import load_settings
+
+
+class Run:
+    """A run: a folder with its settings, checkpoints, codes and figures.
+
+    Made by `gch.train` and `gch.open_run`.
+
+    Attributes:
+      folder: where it is kept.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was started with, by the names of setting.py.
+
+        Raises:
+          RunError: the folder's settings.json is missing or damaged.
+        """
+        return RunFolder(self.folder).read_settings()
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What its test found: the content of results.json.
+
+        `results["mAP"]` and `results["mAP_not_trained_on"]` hold mAP in [0, 1] by direction: 'I->T' for texts
+        found by images, and 'T->I', 'I->I', 'T->T'; docs/evaluation.md describes the rest.
+
+        Raises:
+          RunError: the run was not tested, or the file is damaged.
+        """
+        path = self.folder / "results.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: not found; expected a run that was tested") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{path}: cannot be read as JSON, {error}") from error
+
+    def test(self, **settings: object) -> "Run":
+        """Tests the best checkpoint again, with other values of settings of the evaluation, such as `ties`.
+
+        Raises:
+          SettingError: a value is wrong, or the run cannot change it.
+          RunError: there is no checkpoint.
+        """
+        run_job(run_settings(self.folder, settings, "test", "test"))
+        return self
+
+    def export(self, out: str | Path | None = None, *, lite: bool = False, **settings: object) -> Path:
+        """Writes the best checkpoint as a SavedModel, which `gch.load` opens.
+
+        Args:
+          out: its folder; None: `export` in the folder of the run, where an earlier one is replaced.
+          lite: whether the encoders are written for TensorFlow Lite, too.
+          settings: those that a run may change, such as DATA_DIR where the data have moved.
+
+        Returns:
+          The folder of the model.
+
+        Raises:
+          SettingError: a value is wrong, or the run cannot change it.
+          RunError: there is no checkpoint, or `out` exists.
+        """
+        place = self.folder / "export" if out is None else Path(out)
+        run_job(run_settings(self.folder, settings, "export", "export"), Path(out) if out else None, lite)
+        return place
+
+
+def train(**settings: object) -> Run:
+    """Trains a method on image-text pairs, and tests it.
+
+    A run that was stopped goes on where it was; one that is finished is only tested.
+
+    Args:
+      settings: by the names of setting.py; the rest have their defaults. `gch --help` lists them.
+
+    Returns:
+      The run, in a folder of its own in `checkpoint_dir`.
+
+    Raises:
+      SettingError: a setting is unknown, of the wrong type, or out of range.
+      DataError: the data are missing or broken.
+      GCHError: something else that the user can mend.
+
+    Example:
+      >>> import gch
+      >>> run = gch.train(dataset_dir="generated", image_size=16, bit=16, Epoch=1)  # doctest: +SKIP
+      >>> run.results["mAP"]["I->T"]  # doctest: +SKIP
+    """
+    return Run(run_job(load_settings(None, {"phase": "train", **settings}, "gch.train")))
+
+
+def open_run(folder: str | Path) -> Run:
+    """Opens the folder of a run, of this version or an earlier one.
+
+    Raises:
+      RunError: the folder holds no run.
+
+    Example:
+      >>> import gch
+      >>> gch.open_run("nowhere")  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      gch.errors.RunError: nowhere/settings.json: not the settings of a run: ...
+    """
+    run = Run(Path(folder))
+    run.settings  # noqa: B018 raises where there is none
+    return run

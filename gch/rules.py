@@ -1,0 +1,76 @@
+"""What a setting is: its default, its meaning, and the values that it may take."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gch.errors import SettingError
+
+
+def setting(
+    default: str | int | float | bool,
+    meaning: str,
+    *,
+    choices: Sequence[str] = (),
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    aliases: Sequence[str] = (),
+    free: bool = False,
+) -> Any:
+    """A field of a dataclass of settings.
+
+    Args:
+      default: its value where no file, preset or flag gives one; its type is the setting's.
+      meaning: what --help says of it.
+      choices: the values that it may take, if they can be listed.
+      minimum: the smallest number that it may be.
+      above: a number that it must exceed.
+      maximum: the largest number that it may be.
+      aliases: other names that are accepted: those of AGAH's original, and those of earlier versions.
+      free: whether a run may go on with another value, as it does not change what is learned.
+    """
+    rules = {"choices": tuple(choices), "minimum": minimum, "above": above, "maximum": maximum}
+    return dataclasses.field(
+        default=default, metadata={"meaning": meaning, "aliases": tuple(aliases), "free": free, **rules}
+    )
+
+
+def checked(field: dataclasses.Field, value: object, where: str) -> object:
+    """Returns `value` as the type of a setting.
+
+    Args:
+      field: made by `setting`.
+      value: what was given.
+      where: who gave it, for messages.
+
+    Raises:
+      SettingError: the value has the wrong type or is out of range.
+    """
+    name, rules = f"{where}: {field.name}", field.metadata
+    if field.type is float and type(value) is int:
+        value = float(value)
+    if type(value) is not field.type:
+        raise SettingError(
+            f"{name} is {value!r}, a {type(value).__name__}; expected a {field.type.__name__}"  # type: ignore[union-attr]
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{name} is {value!r}; expected a finite number")
+    if rules["choices"] and value not in rules["choices"]:
+        raise SettingError(f"{name} is {value!r}; expected one of {', '.join(map(repr, rules['choices']))}")
+    if isinstance(value, int | float):
+        for bound, within, words in (
+            (rules["minimum"], lambda bound: value >= bound, "at least"),
+            (rules["above"], lambda bound: value > bound, "more than"),
+            (rules["maximum"], lambda bound: value <= bound, "at most"),
+        ):
+            if bound is not None and not within(bound):
+                raise SettingError(f"{name} is {value!r}; expected {words} {bound}")
+    return value
+
+
+def require_numbers(name: str, text: str, example: str) -> None:
+    """Raises SettingError unless `text` lists positive whole numbers."""
+    if not all(number.isdecimal() and int(number) > 0 for number in text.split(",")):
+        raise SettingError(f"{name} is {text!r}; expected positive whole numbers such as '{example}'")

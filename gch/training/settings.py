@@ -1,0 +1,90 @@
+"""Settings of the training of any method, of where a run is kept, and of the device."""
+
+import dataclasses
+
+from gch.errors import SettingError
+from gch.rules import setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The schedule, and how the best outer epoch is chosen."""
+
+    Epoch: int = setting(
+        4,
+        "number of outer epochs; each runs the stages of the method in turn",
+        minimum=1,
+        aliases=["max_epoch"],
+        free=True,
+    )
+    batch_size: int = setting(128, "items in a training batch", minimum=2)
+    decay: float = setting(
+        0.5, "factor on every learning rate each decay_steps outer epochs", above=0, maximum=1
+    )
+    decay_steps: int = setting(1, "outer epochs between two decays", minimum=1)
+    decay_early: bool = setting(
+        False, "the first decay comes after the first outer epoch, as in AGAH's original"
+    )
+    valid: bool = setting(
+        True, "choose the best outer epoch on validation queries; without it the last one counts as the best"
+    )
+    valid_freq: int = setting(
+        1, "outer epochs from one validation to the next; the last is always validated", minimum=1
+    )
+    best_on: str = setting(
+        "validation",
+        "queries on which the best outer epoch is chosen: those kept for validation, or the query set, as "
+        "AGAH's original does, which makes its figures too good",
+        choices=["validation", "query"],
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Where a run is kept, and what TensorBoard shows of it."""
+
+    checkpoint_dir: str = setting("runs", "folder of the runs", free=True)
+    log_dir: str = setting("logs", "folder of the TensorBoard logs", free=True)
+    run_name: str = setting(
+        "", "name of the run; '': made of data set, method, backbone, bit and seed", free=True
+    )
+    checkpoint_minutes: float = setting(
+        5.0, "minutes between checkpoints within an outer epoch", minimum=0, free=True
+    )
+    panel_queries: int = setting(
+        6, "queries on the panels of pictures; 0: no panels", minimum=0, maximum=32, free=True
+    )
+    histograms: bool = setting(
+        True, "histograms of weights and relaxed codes after every outer epoch", free=True
+    )
+
+    def check_run(self) -> None:
+        """Raises SettingError where values are impossible."""
+        if any(separator in self.run_name for separator in ("/", "\\")) or self.run_name in (".", ".."):
+            raise SettingError(f"run_name is {self.run_name!r}; expected a plain name, without a path")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DeviceSettings:
+    """What the networks run on."""
+
+    select_gpu: str = setting(
+        "0", "number of the GPU to use, several as 0,1, '' for none", aliases=["device"], free=True
+    )
+    precision: str = setting(
+        "float32",
+        "precision of the networks; tf32: float32 whose products a GPU rounds to 10 bits",
+        choices=["float32", "tf32", "mixed_bfloat16", "mixed_float16"],
+    )
+    jit_compile: str = setting(
+        "auto",
+        "compile every stage as one XLA program; auto: on a GPU, as it is slower on a CPU",
+        choices=["auto", "on", "off"],
+    )
+
+    def check_device(self) -> None:
+        """Raises SettingError where values are impossible."""
+        if self.select_gpu and not all(part.isdigit() for part in self.select_gpu.split(",")):
+            raise SettingError(
+                f"select_gpu is {self.select_gpu!r}; expected numbers such as '0' or '0,1', or ''"
+            )
