@@ -1,5 +1,7 @@
-"""Running the real entry point as a process, with small settings."""
+"""Running the real entry point with small settings: in this process, or as one that can be killed."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -17,7 +19,7 @@ SIZES = {
 }
 SCHEDULE = {"Epoch": 2, "batch_size": 50, "MAX_ITER": 20, "k_lab": 2, "k_txt": 3, "k_img": 3, "k_gph": 1}
 QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5, "plots": False}
-PATIENCE = 300
+LONGEST = 300  # seconds
 
 
 def save_small_backbone(path: Path) -> None:
@@ -38,6 +40,13 @@ def save_small_backbone(path: Path) -> None:
     model.save(path)
 
 
+def read_until(process: subprocess.Popen, line: str) -> None:
+    """Reads what a process prints up to a line."""
+    for found in process.stdout:
+        if found.strip() == line:
+            return
+
+
 class Command:
     """Runs main_itpair.py with small settings in a folder of the test's own."""
 
@@ -49,10 +58,9 @@ class Command:
 
     def start(self, *words: str, environment: dict | None = None, **settings) -> subprocess.Popen:
         """Starts it; an entry of `environment` that is None is left out."""
-        flags = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
         variables = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
         return subprocess.Popen(
-            [sys.executable, "main_itpair.py", *words, *flags],
+            [sys.executable, "main_itpair.py", *words, *self._flags(settings)],
             cwd=self._repository,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -62,10 +70,24 @@ class Command:
         )
 
     def run(self, *words: str, expect: int = 0, **settings) -> tuple[str, str]:
+        """Runs it in this process; returns what it prints, and its errors."""
+        from gch.cli import main
+
+        output, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
+            status = main(["main_itpair.py", *words, *self._flags(settings)], self._repository / "setting.py")
+        assert status == expect, output.getvalue() + error.getvalue()
+        return output.getvalue(), error.getvalue()
+
+    def finish(self, *words: str, **settings) -> str:
+        """Runs it as a process; returns what it prints."""
         process = self.start(*words, **settings)
-        output, error = process.communicate(timeout=PATIENCE)
-        assert process.returncode == expect, output + error
-        return output, error
+        output, error = process.communicate(timeout=LONGEST)
+        assert process.returncode == 0, output + error
+        return output
+
+    def _flags(self, settings: dict) -> list[str]:
+        return [f"--{name}={value}" for name, value in (self._settings | settings).items()]
 
     @property
     def run_folder(self) -> Path:

@@ -4,23 +4,33 @@ import time
 
 import pytest
 
-from gch.settings import Settings
+from gch.commands import COMMANDS
+from gch.settings import fields
 
 
 def test_help_lists_every_setting_with_its_default_and_meaning(command):
     for arguments in (["--help"], ["-h"], ["help"]):
         status, output, _ = command(*arguments)
         assert status == 0
-        for name in Settings.__dataclass_fields__:
-            assert f"--{name}=" in output
+        for section, field in fields():
+            assert f"\n{section}:\n" in output
+            assert f"--{field.name}=" in output
         assert "--bit=64\n      length K of a code in bits" in output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_lists_its_flags(command, name):
+    status, output, _ = command(name, "--help")
+    assert status == 0
+    assert output.startswith(f"Usage: python main_itpair.py {name} ")
+    assert all(f"--{flag.name}=" in output for flag in COMMANDS[name].flags)
 
 
 def test_the_names_of_agahs_options_are_flags_too(command, tmp_path):
     _, output, _ = command("--help")
     for name, alias in (("Epoch", "max_epoch"), ("DATA_DIR", "data_path"), ("DATABASE_SIZE", "db_size")):
         meaning = output.split(f"  --{name}=")[1].split("\n  --")[0]
-        assert f"(AGAH: --{alias})" in " ".join(meaning.split())
+        assert f"(also --{alias})" in " ".join(meaning.split())
     status, _, error = command("--dataset=generated", f"--data_path={tmp_path}", "--query_size=601", "test")
     assert status == 1
     assert "QUERY_SIZE = 601" in error
@@ -52,7 +62,8 @@ def test_help_does_not_load_tensorflow(repository):
         (["tain"], ["'tain'", "train, test, help"]),
         (["train", "test"], ["train and test"]),
         (["--Epoch"], ["Epoch"]),
-        (["--max_epoch=3", "--Epoch=3"], ["--max_epoch is --Epoch"]),
+        (["--max_epoch=3", "--Epoch=3"], ["--max_epoch and --Epoch are the same"]),
+        (["--settings=nowhere.py"], ["nowhere.py: no such file"]),
         (["--method=agah", "train", "--lr=0"], ["lr is 0.0"]),
     ],
 )

@@ -1,4 +1,4 @@
-"""AGAH by the real entry point, as a process, on real pairs: OpenMoji, small."""
+"""AGAH by the real entry point, on real pairs: OpenMoji, small."""
 
 import json
 import signal
@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from entry import PATIENCE, Command, save_small_backbone
+from entry import LONGEST, Command, read_until, save_small_backbone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 AGAH = {"method": "agah", "k_agah": 3, "txt_widths": "512,256", "lr": 3e-4}
@@ -16,8 +16,8 @@ CUTOFFS = (1, *range(100, 1001, 100))
 class Agah(Command):
     """The command with AGAH's settings."""
 
-    def start(self, *words: str, **settings):
-        return super().start(*words, **(AGAH | settings))
+    def _flags(self, settings):
+        return super()._flags(AGAH | settings)
 
     @property
     def results(self) -> dict:
@@ -87,13 +87,11 @@ def test_the_test_phase_repeats_the_figures(finished):
 def test_a_killed_run_ends_with_the_same_codes(finished, command):
     """Killed by SIGKILL within a pass of the second outer epoch."""
     process = command.start(checkpoint_minutes=0)
-    for line in process.stdout:
-        if line.strip() == "Outer epoch 2/2":
-            break
+    read_until(process, "Outer epoch 2/2")
     time.sleep(0.4)
     assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=PATIENCE)
+    process.communicate(timeout=LONGEST)
     output, _ = command.run(checkpoint_minutes=0)
     assert "outer epoch 2, stage" in output
     assert "Outer epoch 1/2" not in output

@@ -1,4 +1,4 @@
-"""The real entry point on data of the user's own, as processes."""
+"""The real entry point on data of the user's own."""
 
 import csv
 import json

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from entry import PATIENCE, SIZES, Command, save_small_backbone
+from entry import LONGEST, SIZES, Command, save_small_backbone
 from PIL import Image
 
 from gch.data.openmoji import open_openmoji
@@ -47,7 +47,7 @@ def process(repository: Path, *words, expect: int = 0, **options) -> tuple[str, 
         cwd=repository,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=LONGEST,
         **options,
     )
     assert found.returncode == expect, found.stdout + found.stderr
@@ -106,7 +106,7 @@ def test_the_model_says_what_it_takes(exported):
         [tool, "show", "--dir", command.run_folder / "export", "--all"],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=LONGEST,
     ).stdout
     for name in ("encode_image", "encode_image_bytes", "encode_text", "encode_text_string"):
         assert f"signature_def['{name}']" in listed
@@ -130,7 +130,7 @@ def test_another_program_gets_the_codes_of_the_test_phase(exported, queries, tmp
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=LONGEST,
     )
     assert found.returncode == 0, found.stderr
     packed = {name: np.packbits(codes > 0, axis=1) for name, codes in command.codes().items()}

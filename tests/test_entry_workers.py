@@ -5,7 +5,7 @@ import socket
 import subprocess
 
 import pytest
-from entry import PATIENCE, Command, save_small_backbone
+from entry import LONGEST, Command, save_small_backbone
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +44,17 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(settings, repository, tmp
         if line.strip() == "Outer epoch 2/2":
             break
     worker.kill()
-    _, error = chief.communicate(timeout=PATIENCE)
+    _, error = chief.communicate(timeout=LONGEST)
     worker.communicate()
     assert chief.returncode == 1, error
     assert "another worker of TF_CONFIG ended" in error
     assert error.count("\n") == 1, error
     chief, worker = start_both(together, settings)
-    output, error = chief.communicate(timeout=PATIENCE)
+    output, error = chief.communicate(timeout=LONGEST)
     assert chief.returncode == 0, error
     assert "Resuming" in output
     assert "Outer epoch 1/2" not in output
-    assert worker.communicate(timeout=PATIENCE) == ("", "")
+    assert worker.communicate(timeout=LONGEST) == ("", "")
     assert worker.returncode == 0
     one, two = (json.loads((run.run_folder / "results.json").read_text())["mAP"] for run in (alone, together))
     mean = [(found["I->T"] + found["T->I"]) / 2 for found in (one, two)]
@@ -65,6 +65,6 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(settings, repository, tmp
 def test_a_batch_that_does_not_divide_is_refused(settings, repository, tmp_path, data):
     command = Command(repository, tmp_path, data)
     for process in start_both(command, settings | {"batch_size": 25}):
-        _, error = process.communicate(timeout=PATIENCE)
+        _, error = process.communicate(timeout=LONGEST)
         assert process.returncode == 1
         assert "batch_size: found 25, expected a multiple of 2" in error

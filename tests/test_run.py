@@ -1,79 +1,118 @@
 import json
-import subprocess
-import sys
+import multiprocessing
 
 import pytest
 
-from gch.errors import RunError
-from gch.run import FREE_SETTINGS, RunFolder, run_name
-from gch.settings import Settings, load_settings
+from gch.errors import RunError, SettingError
+from gch.run import RunFolder, run_name, run_settings
+from gch.settings import load_settings
 
 
-@pytest.fixture(scope="module")
-def settings(repository):
-    return lambda **changes: load_settings(repository / "setting.py", changes)
+def settings(**changes):
+    return load_settings(None, changes)
 
 
-def test_the_name_tells_runs_apart(settings):
-    assert run_name(settings(), "openmoji") == "openmoji_gch_efficientnet-lite0_64_seed0"
-    other = settings(netStr="some/where/Net.keras", backbone="trained", preset="reference", bit=16, seed=3)
-    assert run_name(other, "flickr25k") == "flickr25k_gch-reference_net-trained_16_seed3"
-    named = settings(preset="flickr25k")  # the data set's name already says it
-    assert run_name(named, "flickr25k") == "flickr25k_gch_efficientnet-lite0_64_seed0"
-    assert run_name(settings(run_name="mine"), "openmoji") == "mine"
-
-
-def test_free_settings_exist():
-    assert set(Settings.__dataclass_fields__) >= FREE_SETTINGS
-
-
-def test_a_run_goes_on_with_the_same_settings_only(settings, tmp_path):
-    RunFolder(tmp_path / "run").start(settings(), "data")
-    RunFolder(tmp_path / "run").start(settings(Epoch=50, log_dir="elsewhere"), "data")
-    with pytest.raises(RunError, match=r"started with lr_img = 0\.003, the settings say 0\.5"):
-        RunFolder(tmp_path / "run").start(settings(lr_img=0.5), "data")
-    with pytest.raises(RunError, match="another data"):
-        RunFolder(tmp_path / "run").start(settings(), "other data")
-
-
-def test_a_run_keeps_to_its_backbone(settings, tmp_path):
+@pytest.fixture
+def run(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.start(settings(), "data")
+    yield run
+    run.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "dataset", "name"),
+    [
+        ({}, "openmoji", "openmoji_gch_efficientnet-lite0_64_seed0"),
+        (
+            {"netStr": "some/where/Net.keras", "backbone": "trained", "preset": "reference", "seed": 3},
+            "flickr25k",
+            "flickr25k_gch-reference_net-trained_64_seed3",
+        ),
+        ({"preset": "agah_paper"}, "coco", "coco_agah-paper_vggf-trained_64_seed0"),
+        ({"run_name": "mine"}, "openmoji", "mine"),
+    ],
+)
+def test_the_name_tells_runs_apart(changes, dataset, name):
+    assert run_name(settings(**changes), dataset) == name
+
+
+def test_a_run_goes_on_with_the_same_settings_and_data_only(run):
+    run.check(settings(), "data")
+    run.check(settings(Epoch=50, log_dir="elsewhere"), "data")
+    with pytest.raises(RunError, match=r"started with lr_img = 0\.003, the settings say 0\.5"):
+        run.check(settings(lr_img=0.5), "data")
+    with pytest.raises(RunError, match="another data"):
+        run.check(settings(), "other data")
+
+
+def test_a_run_keeps_to_its_backbone(run):
     run.bind("backbone", "one")
     run.bind("backbone", "one")
     with pytest.raises(RunError, match="another backbone"):
         run.bind("backbone", "two")
 
 
-def test_testing_needs_a_checkpoint(settings, tmp_path):
+def test_testing_needs_a_checkpoint(tmp_path):
     with pytest.raises(RunError, match="no checkpoint to test"):
         RunFolder(tmp_path / "run").open(settings(phase="test"), "data")
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"settings": 3}', '{"settings": {}}'])
-def test_a_damaged_settings_file_is_named(settings, tmp_path, content):
+def test_a_run_of_an_earlier_version_lacks_settings_and_has_others(run):
+    path = run.path / "settings.json"
+    noted = json.loads(path.read_text())
+    del noted["settings"]["pair_scale"]
+    noted["settings"] |= {"graph_tie": noted["settings"].pop("graph_agreement"), "margin": 0.3, "gone": 1}
+    path.write_text(json.dumps(noted))
+    run.check(settings(), "data")
+    assert run.read_settings() == settings().values()
+    with pytest.raises(RunError, match=r"started with pair_scale = 16\.0"):
+        run.check(settings(pair_scale=1.0), "data")
+
+
+def test_a_runs_settings_are_those_it_was_started_with(run):
+    found = run_settings(run.path, {"ties": "stable"}, "export", "export")
+    expected = {
+        "phase": "export",
+        "ties": "stable",
+        "checkpoint_dir": str(run.path.parent),
+        "run_name": "run",
+    }
+    assert found.values() == settings().values() | expected
+    with pytest.raises(SettingError, match="export: bit is given; a run keeps"):
+        run_settings(run.path, {"bit": 8}, "export", "export")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[" * 100_000, '{"settings": {}}', '{"digests": {}, "settings": {"bit": "8"}}']
+)
+def test_a_damaged_settings_file_is_named(tmp_path, content):
     (tmp_path / "settings.json").write_text(content)
     with pytest.raises(RunError, match=r"settings\.json"):
         RunFolder(tmp_path).start(settings(), "data")
 
 
-def test_two_processes_do_not_share_a_run(settings, tmp_path):
-    run = RunFolder(tmp_path / "run")
-    run.start(settings(), "data")
-    code = (
-        "import sys; from pathlib import Path; from gch.run import RunFolder;"
-        "from gch.settings import load_settings;"
-        "RunFolder(Path(sys.argv[1])).start(load_settings(Path(sys.argv[2]), {}), 'data')"
-    )
-    arguments = [sys.executable, "-c", code, str(tmp_path / "run"), "setting.py"]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert "another process is working on this run" in result.stderr
+def _start(path, results):
+    try:
+        RunFolder(path).start(settings(), "data")
+    except RunError as error:
+        results.put(str(error))
+    results.put("started")
 
 
-def test_history_is_replaced_whole(tmp_path):
-    run = RunFolder(tmp_path)
+def test_two_processes_do_not_share_a_run(run):
+    spawn = multiprocessing.get_context("spawn")
+    results = spawn.Queue()
+    process = spawn.Process(target=_start, args=(run.path, results))
+    process.start()
+    assert "another process is working on this run" in results.get(timeout=60)
+    process.join()
+    run.close()
+    RunFolder(run.path).start(settings(), "data")
+
+
+def test_history_is_replaced_whole(run):
     assert run.read_history() == []
     run.write_history([{"epoch": 1}])
     assert run.read_history() == [{"epoch": 1}]
-    assert json.loads((tmp_path / "history.json").read_text()) == [{"epoch": 1}]
