@@ -58,7 +58,7 @@ def test_a_trained_run_answers_queries(run):
 
 
 def test_wrong_use_is_one_line(run, tmp_path):
-    with pytest.raises(gch.GCHError, match="gch.train: unknown setting bits; did you mean bit"):
+    with pytest.raises(gch.GCHError, match=r"gch\.train: unknown setting bits; did you mean bit"):
         gch.train(bits=32)
     with pytest.raises(gch.GCHError, match="test: bit is given; a run keeps what it was started with"):
         run.test(bit=8)
