@@ -1,5 +1,7 @@
 """The command line, of `gch` and of main_itpair.py: words and flags to settings, settings to a run."""
 
+import dataclasses
+import inspect
 import os
 import sys
 import textwrap
@@ -9,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from gch.commands import COMMANDS, Call, Command
+from gch.commands import COMMANDS, run_command
 from gch.errors import GCHError, SettingError
 from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
 
@@ -41,7 +43,9 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
       The exit status: 0, 1 for a fault in data or training, 2 for one in the settings, 130 when stopped.
     """
     program = Path(argv[0]).name
-    command = COMMANDS.get(next((word for word in argv[1:] if not word.startswith("-")), ""))
+    command = next((word for word in argv[1:] if not word.startswith("-")), "")
+    command = command if command in COMMANDS else ""
+    settings = None
     try:
         given, words = _parse(argv, command)
         if "settings" in given:
@@ -49,26 +53,26 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
         if given.pop("help", False) or "help" in words[:1]:
             print(_help(program, settings_file, command))
             return 0
-        options = {flag.name: given.pop(flag.name, flag.default) for flag in command.flags} if command else {}
-
-        settings = None if command else load_settings(settings_file, given | _phase(words))
+        if not command:
+            settings = load_settings(settings_file, given | _phase(words))
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
     # TensorFlow reports a lost worker in many lines; gch.training.workers does in one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
     try:
-        if command:
-            command.run(Call(words[1:], options, given, settings_file))
-        elif settings:
+        if settings:
             from gch.job import run_job
 
             run_job(settings)
+        else:
+            run_command(command, words[1:], given, settings_file)
     except (GCHError, OSError) as error:
         misused = command and isinstance(error, SettingError)
         return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)
     except KeyboardInterrupt as stop:
-        hint = "; the same command goes on from the last checkpoint" if command is None else ""
-        hint = "; the same command goes on from there" if command and command.goes_on else hint
+        hint = "" if command else "; the same command goes on from the last checkpoint"
+        if command and COMMANDS[command].goes_on:
+            hint = "; the same command goes on from there"
         print(f"\n{program}: {stop or 'stopped'}{hint}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
@@ -84,8 +88,8 @@ def _phase(words: list[str]) -> dict[str, str]:
     return {"phase": words[0]} if words else {}
 
 
-def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, Any], list[str]]:
-    """The settings and options that were given, by name, and the words."""
+def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]]:
+    """The flags that were given, by the names of settings and options, and the words."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     define: dict[Any, Any] = {
@@ -96,7 +100,8 @@ def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, Any]
     }
     kinds = {name: field.type for _, field in fields() for name in (field.name, *field.metadata["aliases"])}
     kinds |= dict.fromkeys([*RETIRED, "settings"], str)
-    kinds |= {flag.name: type(flag.default) for flag in (command.flags if command else ())}
+    if command:
+        kinds |= {field.name: field.type for field in dataclasses.fields(COMMANDS[command])}
     for name, kind in kinds.items():
         define[kind](name, None, "", flag_values=values)
     flags.DEFINE_boolean("help", None, "", short_name="h", flag_values=values)
@@ -112,12 +117,13 @@ def _parse(argv: Sequence[str], command: Command | None) -> tuple[dict[str, Any]
     return given, words
 
 
-def _help(program: str, settings_file: Path | None, command: Command | None) -> str:
+def _help(program: str, settings_file: Path | None, command: str) -> str:
     """A command's flags; without one, all settings with their defaults."""
     called = f"python {program}" if program.endswith(".py") else program
     if command:
-        lines = [f"Usage: {called} {command.usage}", "", command.meaning, ""]
-        lines += [_flag_help(flag.name, flag.default, flag.meaning) for flag in command.flags]
+        kind = COMMANDS[command]
+        lines = [f"Usage: {called} {kind.usage}", "", inspect.getdoc(kind) or "", ""]
+        lines += [_flag_help(field) for field in dataclasses.fields(kind)]
         return "\n".join([*lines, f"Settings are flags too: {called} --help"])
     usages = "\n".join(f"       {called} {known.usage}" for known in COMMANDS.values())
     lines, current = [USAGE.format(program=called, commands=usages)], ""
@@ -127,16 +133,17 @@ def _help(program: str, settings_file: Path | None, command: Command | None) -> 
         if section != current:
             lines.append(f"{section}:")
             current = section
-        choices, aliases = field.metadata["choices"], field.metadata["aliases"]
-        meaning = field.metadata["meaning"] + (f": {' | '.join(choices)}" if choices else "")
-        meaning += f" (also --{', --'.join(aliases)})" if aliases else ""
-        lines.append(_flag_help(field.name, in_file.get(field.name, field.default), meaning))
+        lines.append(_flag_help(field, in_file))
     return "\n".join(lines)
 
 
-def _flag_help(name: str, default: object, meaning: str) -> str:
+def _flag_help(field: dataclasses.Field, in_file: dict[str, object] | None = None) -> str:
+    choices, aliases = field.metadata["choices"], field.metadata["aliases"]
+    meaning = field.metadata["meaning"] + (f": {' | '.join(filter(None, choices))}" if choices else "")
+    meaning += f" (also --{', --'.join(aliases)})" if aliases else ""
     words = textwrap.fill(meaning, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return f"  --{name}={default!r}".replace("'", "") + "\n" + words
+    default = (in_file or {}).get(field.name, field.default)
+    return f"  --{field.name}={default!r}".replace("'", "") + "\n" + words
 
 
 def _complain(program: str, error: Exception, status: int) -> int:

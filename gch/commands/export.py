@@ -26,5 +26,5 @@ def run(call: Call) -> None:
         settings = run_settings(Path(call.words[0]), call.given, "export", "export")
     else:
         settings = call.load(call.given | {"phase": "export"})
-    out = call.options["out"]
-    run_job(settings, export_to=Path(out) if out else None, lite=call.options["lite"])
+    out = call.options.out
+    run_job(settings, export_to=Path(out) if out else None, lite=call.options.lite)

@@ -26,12 +26,12 @@ def run(call: Call) -> None:
       RunError: the folder of the index holds something else, or FAISS is not installed.
       SettingError: a word is missing, or an option is wrong.
     """
-    kind = call.options["kind"]
+    kind = call.options.kind
     if not call.words:
         raise SettingError("index: no codes given; expected folders that `encode` wrote")
-    if not call.options["out"]:
+    if not call.options.out:
         raise SettingError("index: out is missing; expected --out=FOLDER")
-    parameters, out = _parameters(call.options["parameters"]), call.options["out"]
+    parameters, out = _parameters(call.options.parameters), call.options.out
     sources = [open_codes(Path(word)) for word in call.words]
     if is_engine(out):
         if kind != AUTO or parameters:

@@ -34,7 +34,7 @@ def run(call: Call) -> None:
       RunError: the file of the sheet exists and is no PNG.
     """
     settings = source_settings("inspect", call)
-    out = Path(call.options["out"])
+    out = Path(call.options.out)
     _require_png(out)
     embedded = canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
     pairs = open_pairs(settings) if embedded else open_source(settings)

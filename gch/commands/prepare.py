@@ -29,14 +29,14 @@ def run(call: Call) -> None:
     pairs = open_source(settings)
     for line in pairs.found:
         print(line)
-    folder = Path(call.options["out"])
+    folder = Path(call.options.out)
     prepare(
         pairs,
         folder,
-        encoding=call.options["encoding"],
-        quality=call.options["quality"],
-        shard_items=call.options["shard_items"],
-        jobs=call.options["jobs"] or os.cpu_count() or 1,
+        encoding=call.options.encoding,
+        quality=call.options.quality,
+        shard_items=call.options.shard_items,
+        jobs=call.options.jobs or os.cpu_count() or 1,
         broken=settings.broken,
         progress=Progress(),
     )

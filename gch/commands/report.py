@@ -26,7 +26,7 @@ def run(call: Call) -> None:
     """
     if not call.words:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
-    out = Path(call.options["out"])
+    out = Path(call.options.out)
     if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")):
         raise RunError(f"{out}: exists and is no report; give another file by --out")
     records = [read_run(Path(path)) for path in call.words]

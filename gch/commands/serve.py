@@ -28,7 +28,7 @@ def run(call: Call) -> None:
     if len(call.words) != 2:
         raise SettingError(f"serve: {len(call.words)} folders given; expected two, MODEL and INDEX")
     model, index = Path(call.words[0]), call.words[1]
-    host, port, limits = call.options["host"], call.options["port"], _limits(call.options)
+    host, port, limits = call.options.host, call.options.port, _limits(call.options)
     if not 0 <= port < 2**16:
         raise SettingError(f"--port={port}: expected 0 to 65535; 0 takes any that is free")
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]

@@ -38,11 +38,11 @@ def run(call: Call) -> None:
     varied = [name for name in VARIED if name in call.given]
     if varied:
         raise SettingError(f"sweep: --{varied[0]} is what it varies; use --bits, --methods and --seeds")
-    if call.options["jobs"] < 1:
+    if call.options.jobs < 1:
         raise SettingError(f"sweep: jobs is {call.options['jobs']}; expected at least 1")
-    bits = _numbers("bits", call.options["bits"], "bit")
-    seeds = _numbers("seeds", call.options["seeds"], "seed")
-    kinds = [_kind(name) for name in call.options["methods"].split(",")]
+    bits = _numbers("bits", call.options.bits, "bit")
+    seeds = _numbers("seeds", call.options.seeds, "seed")
+    kinds = [_kind(name) for name in call.options.methods.split(",")]
     whole = {"phase": "train", "run_name": ""}  # whatever setting.py says
     runs = [
         _Run(call, call.given | whole | kind | {"bit": bit, "seed": seed})
@@ -50,12 +50,12 @@ def run(call: Call) -> None:
     ]
     unfinished = [one for one in runs if not one.finished()]
     print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
-    _train(unfinished, call.options["jobs"])
+    _train(unfinished, call.options.jobs)
     records = [read_run(one.folder) for one in runs]
     header, lines = tables.over_seeds(records)
     print(tables.plain(header, lines))
     print(NEW_ITEMS)
-    out = Path(call.options["out"])
+    out = Path(call.options.out)
     texts = {
         "sweep.md": f"{tables.markdown(header, lines)}\n\n{NEW_ITEMS}",
         "sweep.tex": f"{tables.latex(header, lines)}\n% {NEW_ITEMS}",

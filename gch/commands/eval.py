@@ -8,14 +8,11 @@ import numpy as np
 from gch import __version__
 from gch.commands import Call
 from gch.errors import RunError, SettingError
-from gch.evaluation.coded import CodedItems
 from gch.evaluation.codes_file import read_codes
 from gch.evaluation.directions import CROSS, NEW_ITEMS, evaluate_directions
-from gch.evaluation.evaluate import Evaluation
 from gch.evaluation.figures import figures
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
-from gch.settings import Settings
 from gch.storage import atomic_path, file_digest, read_json, write_json
 
 
@@ -33,25 +30,35 @@ def run(call: Call) -> None:
     """
     if not call.words:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
-    settings, out = call.load(), Path(call.options["out"])
+    settings, out = call.load(), Path(call.options.out)
+    options = {
+        "cutoffs": settings.cutoff_ranks,
+        "ties": settings.ties,
+        "without_relevant": settings.without_relevant,
+    }
     saved = [read_codes(Path(path)) for path in call.words]
-    digests = {str(codes.path): _digest(codes.path) for codes in saved}
+    digests = {str(codes.path): file_digest(codes.path) if codes.path.is_file() else None for codes in saved}
     _require_own(out, digests)
-    names = _names([codes.path for codes in saved])
-    found, of_new = {}, {}
-    for name, codes in zip(names, saved, strict=True):
-        found[name] = _evaluate(codes.queries, codes.database, settings)
-        new = codes.new is not None and codes.new.any()
-        database = {kind: items.only(codes.new) for kind, items in codes.database.items()} if new else {}
-        of_new[name] = _evaluate(codes.queries, database, settings) if new else {}
-    records = [Record(name, _figures(found[name]), _figures(of_new[name])) for name in names]
-    header, lines = tables.rows(records, CROSS)
-    print(tables.plain(header, lines))
-    for note in tables.notes(records):
-        print(note)
-    _save(out, records, digests, header, lines)
-    if call.options["per_query"]:
-        _save_per_query(out / "per_query.npz", found)
+    records: list[Record] = []
+    per_query: dict[str, np.ndarray] = {}
+    for name, codes in zip(_names([codes.path for codes in saved]), saved, strict=True):
+        whole = evaluate_directions(codes.queries, codes.database, **options)
+        of_new = {}
+        if codes.new is not None and codes.new.any():
+            new = {kind: items.only(codes.new) for kind, items in codes.database.items()}
+            of_new = evaluate_directions(codes.queries, new, **options)
+        measured = [{key: figures(one) for key, one in found.items()} for found in (whole, of_new)]
+        records.append(Record(name, measured[0], measured[1]))
+        per_query |= {
+            f"{name}|{direction}|{measure}": values
+            for direction, one in whole.items()
+            for measure, values in one.values.items()
+        }
+    _save(out, records, digests)
+    if call.options.per_query:
+        with atomic_path(out / "per_query.npz") as temporary:
+            np.savez_compressed(temporary, **per_query)
+        print(f"Values of every query in {out / 'per_query.npz'}")
     if settings.plots and plots.available():
         for name, drawn in plots.draw_all(records):
             plots.save(drawn, out / "plots" / name)
@@ -60,23 +67,9 @@ def run(call: Call) -> None:
         print(plots.NEEDED)
 
 
-def _evaluate(
-    queries: dict[str, CodedItems], database: dict[str, CodedItems], settings: Settings
-) -> dict[str, Evaluation]:
-    return evaluate_directions(
-        queries,
-        database,
-        cutoffs=settings.cutoff_ranks,
-        ties=settings.ties,
-        without_relevant=settings.without_relevant,
-    )
-
-
-def _figures(evaluations: dict[str, Evaluation]) -> dict[str, dict]:
-    return {direction: figures(one) for direction, one in evaluations.items()}
-
-
-def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header, lines) -> None:
+def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) -> None:
+    header, lines = tables.rows(records, CROSS)
+    print("\n".join([tables.plain(header, lines), *tables.notes(records)]))
     texts = {
         "results.csv": tables.comma_separated(records),
         "table.md": f"{tables.markdown(header, lines)}\n\n{NEW_ITEMS}\n",
@@ -95,31 +88,12 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header,
     print(f"All measures in {out / 'results.json'} and results.csv, the table in table.md and table.tex")
 
 
-def _save_per_query(path: Path, found: dict[str, dict[str, Evaluation]]) -> None:
-    """Arrays 'name|direction|measure', float64 (Q,): the values whose means are told."""
-    arrays = {
-        f"{name}|{direction}|{measure}": values
-        for name, evaluations in found.items()
-        for direction, one in evaluations.items()
-        for measure, values in one.values.items()
-    }
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    print(f"Values of every query in {path}")
-
-
-def _require_own(out: Path, digests: dict[str, str]) -> None:
-    """Nothing of other files may be lost."""
+def _require_own(out: Path, digests: dict[str, str | None]) -> None:
+    """Raises RunError where results of other files would be lost."""
     path = out / "results.json"
-    if not path.exists():
-        return
-    held = read_json(path)
-    if not isinstance(held, dict) or list(held.get("files", ())) != list(digests):
+    found = read_json(path) if path.exists() else {"files": digests}
+    if not isinstance(found, dict) or list(found.get("files", ())) != list(digests):
         raise RunError(f"{path}: holds the results of other files; give another folder by --out")
-
-
-def _digest(path: Path) -> str | None:
-    return file_digest(path) if path.is_file() else None
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
