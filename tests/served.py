@@ -17,10 +17,9 @@ from gch.search.exported import Encoded, ModelNote
 from gch.search.query import Searcher
 from gch.serve.app import build_app
 from gch.serve.limits import Limits
-from gch.serve.server import Server, listen
+from gch.serve.server import LOCAL_HOSTS, Server, listen
 
 BITS, SIDE = 24, 8
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 COLOURS = {
     "red": (255, 0, 0),
     "orange": (255, 128, 0),
@@ -138,7 +137,7 @@ def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "t
 
 
 @contextlib.contextmanager
-def served(searcher, limits: Limits | None = None, hosts=LOCAL, hidden=()) -> Iterator[str]:
+def served(searcher, limits: Limits | None = None, hosts=LOCAL_HOSTS, hidden=()) -> Iterator[str]:
     """A real server on a free port of this machine; its address."""
     limits = limits or Limits()
     server = Server(build_app(searcher, limits, hosts, hidden), limits)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from gch.serve.batching import Batcher, Closed
+from gch.serve.batching import Batcher
 
 
 class Doubling:
@@ -96,29 +96,3 @@ def test_a_full_queue_refuses_and_a_cancelled_request_leaves_its_place():
 
     assert asyncio.run(scene()) == [4, 8]
     assert [batch for _, batch in work.batches] == [[0], [2, 4]]
-
-
-def test_closing_answers_the_batch_in_work_and_refuses_the_rest():
-    work = Doubling()
-
-    async def scene():
-        batcher = Batcher(work, size=8, queue=8)
-        async with batcher.running():
-            first, waits = await started(batcher, 1), await started(batcher, 2)
-            batcher.close()
-            work.may.set()
-            with pytest.raises(Closed):
-                await batcher.submit("one", 3)
-            return await asyncio.gather(*first, *waits, return_exceptions=True)
-
-    answer, refused = asyncio.run(scene())
-    assert answer == 2
-    assert isinstance(refused, Closed)
-
-
-def test_an_idle_batcher_ends():
-    async def scene():
-        async with Batcher(Doubling(), size=8, queue=8).running():
-            await asyncio.sleep(0)
-
-    asyncio.run(asyncio.wait_for(scene(), 5))

@@ -1,6 +1,7 @@
 """The API: what it finds, what it refuses and why."""
 
 import dataclasses
+import json
 
 import pytest
 from served import BITS, NAMES, NOTE, ColourModel, colours, connected, refused, square
@@ -104,90 +105,78 @@ def test_a_sample_is_spread_evenly(client):
     assert len(client.get("/api/sample?find=texts").json()["results"]) == 6
 
 
-@pytest.mark.parametrize(
-    ("query", "reason"),
-    [
-        ({}, "expected text or tags, one of both"),
-        ({"text": "red", "tags": ["red"]}, "expected text or tags, one of both"),
-        ({"text": " \n"}, "text: empty, expected words"),
-        ({"text": "r" * 41}, "text: 41 characters, expected at most 40"),
-        ({"text": 5}, "text: Input should be a valid string"),
-        ({"tags": ["a", "b", "c", "red"]}, "tags: 4 of them, expected 1 to 3"),
-        ({"tags": ["red", ""]}, "tags.1: String should have at least 1 character"),
-        ({"text": "red", "count": 0}, "count: Input should be greater than or equal to 1"),
-        ({"text": "red", "count": 51}, "count: 51, expected at most 50"),
-        ({"text": "red", "find": "image"}, "find: Input should be 'images' or 'texts'"),
-        ({"text": "red", "limit": 5}, "limit: Extra inputs are not permitted"),
-        ({"text": "кит 鯨 🐳"}, "text 'кит 鯨 🐳': no word that the model knows"),
-    ],
-)
-def test_a_wrong_text_query_is_refused(client, query, reason):
-    refused(search(client, **query), 400, reason)
+def post(name, body, kind):
+    headers = {"content-type": kind}
+    return {"method": "POST", "url": f"/api/search/{name}", "content": body, "headers": headers}
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"text": "\xff"}', b'{"text": "\\ud800"}'])
-def test_a_body_that_is_no_query_is_refused(client, body):
-    answer = client.post("/api/search/text", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 400
-    assert "\n" not in answer.json()["error"]
+def text(body=None, kind="application/json", **query):
+    return post("text", json.dumps(query) if body is None else body, kind)
+
+
+def picture(body, kind="image/png"):
+    return post("picture", body, kind)
+
+
+def get(path):
+    return {"method": "GET", "url": path}
+
+
+def row(fields):
+    return get(f"/api/search/row?{fields}")
+
+
+TOO_LARGE = "the body is too large; expected at most 0.5 MiB"
+OTHER_PATHS = ("/x", "/page/", "/page/x.js", "/api", "/docs", "/redoc")
 
 
 @pytest.mark.parametrize(
-    ("address", "reason"),
+    ("wrong", "status", "reason"),
     [
-        ("modality=sound&row=0", "modality: Input should be 'image' or 'text'"),
-        ("modality=image&row=-1", "row: Input should be greater than or equal to 0"),
+        (text(), 400, "expected text or tags, one of both"),
+        (text(text="red", tags=["red"]), 400, "expected text or tags, one of both"),
+        (text(text=" \n"), 400, "text: empty, expected words"),
+        (text(text="r" * 41), 400, "text: 41 characters, expected at most 40"),
+        (text(text=5), 400, "text: Input should be a valid string"),
+        (text(tags=["a", "b", "c", "red"]), 400, "tags: 4 of them, expected 1 to 3"),
+        (text(tags=["red", ""]), 400, "tags.1: String should have at least 1 character"),
+        (text(text="red", count=0), 400, "count: Input should be greater than or equal to 1"),
+        (text(text="red", count=51), 400, "count: 51, expected at most 50"),
+        (text(text="red", find="image"), 400, "find: Input should be 'images' or 'texts'"),
+        (text(text="red", limit=5), 400, "limit: Extra inputs are not permitted"),
+        (text(text="кит 鯨 🐳"), 400, "text 'кит 鯨 🐳': no word that the model knows"),
+        (text(b""), 400, "Invalid JSON: EOF"),
+        (text(b"[]"), 400, "Input should be an object"),
+        (text(b'{"text": "\xff"}'), 400, "Invalid JSON: invalid unicode"),
+        (text(b'{"text": "\\ud800"}'), 400, "Invalid JSON: "),
+        (text(kind="text/plain"), 415, "content-type: text/plain, expected application/json"),
+        (picture(b""), 400, "picture: empty file, expected a picture"),
+        (picture(b"not a picture"), 400, "picture: no picture that is known here"),
+        (picture(square((1, 2, 3))[:50]), 400, "picture: cannot be decoded"),
         (
-            "modality=image&row=x",
-            "row: Input should be a valid integer, unable to parse string as an integer",
+            picture(b"", "multipart/form-data"),
+            415,
+            "content-type: multipart/form-data, expected the bytes of",
         ),
-        ("modality=image", "row: Field required"),
-        ("modality=image&row=0&count=51", "count: Input should be less than or equal to 50"),
-        ("modality=image&row=0&find=all", "find: Input should be 'images' or 'texts'"),
+        (picture(b"x" * (2**19 + 1)), 413, TOO_LARGE),
+        (picture(b"x" * 2**15 for _ in range(17)), 413, TOO_LARGE),
+        (row("modality=sound&row=0"), 400, "modality: Input should be 'image' or 'text'"),
+        (row("modality=image&row=-1"), 400, "row: Input should be greater than or equal to 0"),
+        (row("modality=image"), 400, "row: Field required"),
+        (row("modality=image&row=0&count=x"), 400, "count: Input should be a valid integer"),
+        (row("modality=image&row=0&count=51"), 400, "count: Input should be less than or equal to 50"),
+        (row("modality=image&row=0&find=all"), 400, "find: Input should be 'images' or 'texts'"),
+        (row("modality=text&row=6"), 404, "no text 6; expected 0 to 5"),
+        (get(f"/pictures/{10**30}"), 404, f"no image {10**30}; expected 0 to 5"),
+        (get("/api/search/text"), 405, "Method Not Allowed"),
+        *((get(path), 404, "Not Found") for path in OTHER_PATHS),
     ],
 )
-def test_a_wrong_field_is_refused(client, address, reason):
-    refused(client.get(f"/api/search/row?{address}"), 400, reason)
-
-
-@pytest.mark.parametrize("row", [6, 10**30])
-def test_an_unknown_row_is_not_found(client, row):
-    refused(client.get(f"/api/search/row?modality=text&row={row}"), 404, f"no text {row}; expected 0 to 5")
-    refused(client.get(f"/pictures/{row}"), 404, f"no image {row}; expected 0 to 5")
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"", "picture: empty file, expected a picture"),
-        (b"not a picture", "picture: no picture that is known here"),
-        (square((1, 2, 3))[:50], "picture: cannot be decoded"),
-    ],
-)
-def test_a_broken_picture_is_refused(client, body, reason):
-    answer = client.post("/api/search/picture", content=body)
-    assert answer.status_code == 400
+def test_refusals(client, wrong, status, reason):
+    answer = client.request(**wrong)
+    assert (answer.status_code, answer.json().keys()) == (status, {"error"})
     assert answer.json()["error"].startswith(reason)
-
-
-def test_other_types_of_bodies_are_refused(client):
-    answer = client.post("/api/search/text", data={"text": "red"})
-    refused(answer, 415, "content-type: application/x-www-form-urlencoded, expected application/json")
-    answer = client.post("/api/search/picture", files={"file": square((1, 2, 3))})
-    assert answer.status_code == 415
-    assert "expected the bytes of a picture file" in answer.json()["error"]
-
-
-def test_a_large_body_is_refused_with_and_without_content_length(client):
-    reason = "the body is too large; expected at most 0.5 MiB"
-    for body in (b"x" * (2**19 + 1), (b"x" * 2**15 for _ in range(17))):
-        refused(client.post("/api/search/picture", content=body), 413, reason)
-
-
-@pytest.mark.parametrize("path", ["nothing", "page/", "page/nothing.js", "api", "docs", "redoc", "pictures/"])
-def test_other_paths_and_methods_are_refused(client, path):
-    refused(client.get(f"/{path}"), 404, "Not Found")
-    refused(client.get("/api/search/text"), 405, "Method Not Allowed")
+    assert "\n" not in answer.json()["error"]
 
 
 @pytest.mark.parametrize(

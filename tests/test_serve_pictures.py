@@ -71,19 +71,10 @@ def test_the_page_has_all_its_files_and_asks_no_other_host(client):
         assert client.get(f"/page/{path}", headers=tag).status_code == 304
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "../secret.txt",
-        "..%2fsecret.txt",
-        "%2e%2e/secret.txt",
-        "%2e%2e%2fsecret.txt",
-        "..%5csecret.txt",
-        "0%00",
-        "0/../../secret.txt",
-        "red.png",
-    ],
-)
+UP = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "0/../../")
+
+
+@pytest.mark.parametrize("path", [*(f"{up}secret.txt" for up in UP), "0%00", "red.png"])
 @pytest.mark.parametrize("place", ["pictures", "page"])
 def test_no_path_leads_to_another_file(client, folder, place, path):
     (folder.parent / "secret.txt").write_text("a secret")

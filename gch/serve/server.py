@@ -15,7 +15,7 @@ from gch.serve.app import build_app
 from gch.serve.limits import Limits, connection_protocol
 
 _GRACE_SECONDS = 5
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,7 +59,7 @@ def serve(
       host: that it listens at.
       hidden: folders whose paths no answer may show.
     """
-    hosts = _LOCAL | {host.lower()} if is_local(host) else None
+    hosts = LOCAL_HOSTS | {host.lower()} if is_local(host) else None
     server = Server(build_app(searcher, limits, hosts, hidden), limits)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
