@@ -70,7 +70,8 @@ class Bodies:
         """
         body, size = bytearray(), 0
         try:
-            with _time_limit(self._limits.seconds, 408, f"the body took over {self._limits.seconds:g} s"):
+            seconds = self._limits.seconds
+            with _time_limit(seconds, 408, f"the body did not come within {seconds:g} s"):
                 self._require_size(int(request.headers.get("content-length", 0)))
                 async for piece in request.stream():
                     body += piece
