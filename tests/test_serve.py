@@ -1,15 +1,15 @@
-"""The server: its answers, its refusals, and many at once."""
+"""The API: what it finds, what it refuses and why."""
 
 import dataclasses
+import json
 
 import pytest
-from served import BITS, COLOURS, NOTE, TEXTS, ColourModel, Searcher, collection, connected, refused, square
+from served import BITS, NAMES, NOTE, ColourModel, colours, connected, refused, square
 
 from gch.errors import DataError
 from gch.serve.limits import Limits
 
 LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, seconds=5)
-NAMES = list(COLOURS)
 
 
 @pytest.fixture(scope="module")
@@ -18,17 +18,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parts(folder):
-    return collection(folder)
-
-
-@pytest.fixture(scope="module")
-def client(parts):
-    with connected(Searcher(ColourModel(), parts), LIMITS) as client:
+def client(folder):
+    with connected(colours(folder), LIMITS) as client:
         yield client
 
 
-def asked(client, **query):
+def search(client, **query):
     return client.post("/api/search/text", json=query)
 
 
@@ -37,13 +32,10 @@ def ids(answer):
     return [item["id"] for item in answer.json()["results"]]
 
 
-# Red has 8 set bits of red, orange 8 and 4 of green, white all 24, black none.
-FROM_RED = [("red", 0), ("orange", 4), ("black", 8), ("green", 16), ("blue", 16), ("white", 16)]
-
-
 def test_words_find_pictures(client):
-    answer = asked(client, text="something red", count=4)
-    assert answer.json() == {
+    # Red has 8 set bits of red, orange 8 and 4 of green, black none.
+    expected = [("red", 0), ("orange", 4), ("black", 8), ("green", 16)]
+    assert search(client, text="something red", count=4).json() == {
         "find": "images",
         "bits": BITS,
         "results": [
@@ -55,52 +47,45 @@ def test_words_find_pictures(client):
                 "id": f"{name}.png",
                 "picture": f"/pictures/{NAMES.index(name)}",
             }
-            for rank, (name, distance) in enumerate(FROM_RED[:4], 1)
+            for rank, (name, distance) in enumerate(expected, 1)
         ],
     }
 
 
-def test_words_find_texts_where_they_are_asked_for(client):
-    answer = asked(client, tags=["a b", "red"], find="texts", count=1)
+def test_tags_find_texts(client):
+    answer = search(client, tags=["a b", "red"], find="texts", count=1)
     expected = {"rank": 1, "distance": 0, "modality": "text", "row": 0, "id": "t0", "text": "something red"}
     assert answer.json() == {"find": "texts", "bits": BITS, "results": [expected]}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
 def test_a_picture_finds_texts(client, kind):
-    answer = client.post("/api/search/picture?count=2", content=square((0, 0, 255), kind))
+    curl = {"content-type": "application/x-www-form-urlencoded"}  # of --data-binary
+    answer = client.post("/api/search/picture?count=2", content=square((0, 0, 255), kind), headers=curl)
     assert ids(answer) == ["t3", "t5"]  # blue, then black, which is 8 bits away
     assert answer.json()["find"] == "texts"
 
 
-def test_an_item_finds_those_of_the_other_modality_and_tells_itself(client):
+def test_an_item_finds_those_of_the_other_modality(client):
     answer = client.get("/api/search/row?modality=image&row=3&count=1")
-    assert answer.json()["query"] == {
-        "modality": "image",
-        "row": 3,
-        "id": "blue.png",
-        "picture": "/pictures/3",
-    }
+    expected = {"modality": "image", "row": 3, "id": "blue.png", "picture": "/pictures/3"}
+    assert answer.json()["query"] == expected
     assert ids(answer) == ["t3"]
-    answer = client.get("/api/search/row?modality=text&row=3&count=1")
-    assert answer.json()["query"] == {"modality": "text", "row": 3, "id": "t3", "text": TEXTS[3]}
-    assert ids(answer) == ["blue.png"]
-    assert ids(client.get("/api/search/row?modality=text&row=3&find=texts&count=2")) == ["t3", "t5"]
+    answer = client.get("/api/search/row?modality=text&row=3&find=texts&count=2")
+    assert answer.json()["query"] == {"modality": "text", "row": 3, "id": "t3", "text": "something blue"}
+    assert ids(answer) == ["t3", "t5"]
 
 
-def test_an_item_of_a_collection_of_pictures_only_finds_pictures(folder):
-    with connected(Searcher(ColourModel(), collection(folder, ("image",))), LIMITS) as client:
+def test_a_collection_of_pictures_only(folder):
+    with connected(colours(folder, modalities=("image",)), LIMITS) as client:
         assert ids(client.get("/api/search/row?modality=image&row=0&count=2")) == ["red.png", "orange.png"]
-        refused(
-            asked(client, text="red", find="texts"),
-            404,
-            "find: no texts in this collection; expected images",
-        )
+        reason = "find: no texts in this collection; expected images"
+        refused(search(client, text="red", find="texts"), 404, reason)
         refused(client.get("/api/search/row?modality=text&row=0"), 404, "no texts in this collection")
         assert "texts" not in client.get("/api/info").json()
 
 
-def test_tells_what_it_serves(client):
+def test_info(client):
     info = client.get("/api/info").json()
     assert info.pop("work").keys() == {"answered", "batches", "waiting"}
     assert info == {
@@ -110,13 +95,7 @@ def test_tells_what_it_serves(client):
         "queries": ["image", "text"],
         "images": {"items": 6, "index": "flat"},
         "texts": {"items": 6, "index": "flat"},
-        "limits": {
-            "count": 50,
-            "text_characters": 40,
-            "tags": 3,
-            "body_bytes": 2**19,
-            "seconds": 5.0,
-        },
+        "limits": {"count": 50, "text_characters": 40, "tags": 3, "body_bytes": 2**19, "seconds": 5.0},
     }
 
 
@@ -126,147 +105,120 @@ def test_a_sample_is_spread_evenly(client):
     assert len(client.get("/api/sample?find=texts").json()["results"]) == 6
 
 
+def post(name, body, kind):
+    headers = {"content-type": kind}
+    return {"method": "POST", "url": f"/api/search/{name}", "content": body, "headers": headers}
+
+
+def text(body=None, kind="application/json", **query):
+    return post("text", json.dumps(query) if body is None else body, kind)
+
+
+def picture(body, kind="image/png"):
+    return post("picture", body, kind)
+
+
+def get(path):
+    return {"method": "GET", "url": path}
+
+
+def row(fields):
+    return get(f"/api/search/row?{fields}")
+
+
+TOO_LARGE = "the body is too large; expected at most 0.5 MiB"
+OTHER_PATHS = ("/x", "/page/", "/page/x.js", "/api", "/docs", "/redoc")
+
+
 @pytest.mark.parametrize(
-    ("query", "reason"),
+    ("wrong", "status", "reason"),
     [
-        ({}, "expected text or tags, one of both"),
-        ({"text": "red", "tags": ["red"]}, "expected text or tags, one of both"),
-        ({"text": " \n"}, "text: empty, expected words"),
-        ({"text": "r" * 41}, "text: 41 characters, expected 40 at most"),
-        ({"text": 5}, "text: Input should be a valid string"),
-        ({"tags": []}, "tags: 0 of them, expected 1 to 3"),
-        ({"tags": ["a", "b", "c", "red"]}, "tags: 4 of them, expected 1 to 3"),
-        ({"tags": ["red", ""]}, "tags.1: String should have at least 1 character"),
-        ({"tags": "red"}, "tags: Input should be a valid array"),
-        ({"text": "red", "count": 0}, "count: Input should be greater than or equal to 1"),
-        ({"text": "red", "count": 51}, "count: 51, expected 50 at most"),
-        ({"text": "red", "count": "5"}, "count: Input should be a valid integer"),
-        ({"text": "red", "count": 1e99}, "count: Input should be a valid integer"),
-        ({"text": "red", "find": "image"}, "find: Input should be 'images' or 'texts'"),
-        ({"text": "red", "limit": 5}, "limit: Extra inputs are not permitted"),
-        ({"text": "whale"}, "text 'whale': no word that the model knows"),
-        ({"text": "кит 鯨 🐳"}, "text 'кит 鯨 🐳': no word that the model knows"),
+        (text(), 400, "expected text or tags, one of both"),
+        (text(text="red", tags=["red"]), 400, "expected text or tags, one of both"),
+        (text(text=" \n"), 400, "text: empty, expected words"),
+        (text(text="r" * 41), 400, "text: 41 characters, expected at most 40"),
+        (text(text=5), 400, "text: Input should be a valid string"),
+        (text(tags=["a", "b", "c", "red"]), 400, "tags: 4 of them, expected 1 to 3"),
+        (text(tags=["red", ""]), 400, "tags.1: String should have at least 1 character"),
+        (text(text="red", count=0), 400, "count: Input should be greater than or equal to 1"),
+        (text(text="red", count=51), 400, "count: 51, expected at most 50"),
+        (text(text="red", find="image"), 400, "find: Input should be 'images' or 'texts'"),
+        (text(text="red", limit=5), 400, "limit: Extra inputs are not permitted"),
+        (text(text="кит 鯨 🐳"), 400, "text 'кит 鯨 🐳': no word that the model knows"),
+        (text(b""), 400, "Invalid JSON: EOF"),
+        (text(b"[]"), 400, "Input should be an object"),
+        (text(b'{"text": "\xff"}'), 400, "Invalid JSON: invalid unicode"),
+        (text(b'{"text": "\\ud800"}'), 400, "Invalid JSON: "),
+        (text(kind="text/plain"), 415, "content-type: text/plain, expected application/json"),
+        (picture(b""), 400, "picture: empty file, expected a picture"),
+        (picture(b"not a picture"), 400, "picture: no picture that is known here"),
+        (picture(square((1, 2, 3))[:50]), 400, "picture: cannot be decoded"),
+        (
+            picture(b"", "multipart/form-data"),
+            415,
+            "content-type: multipart/form-data, expected the bytes of",
+        ),
+        (picture(b"x" * (2**19 + 1)), 413, TOO_LARGE),
+        (picture(b"x" * 2**15 for _ in range(17)), 413, TOO_LARGE),
+        (row("modality=sound&row=0"), 400, "modality: Input should be 'image' or 'text'"),
+        (row("modality=image&row=-1"), 400, "row: Input should be greater than or equal to 0"),
+        (row("modality=image"), 400, "row: Field required"),
+        (row("modality=image&row=0&count=x"), 400, "count: Input should be a valid integer"),
+        (row("modality=image&row=0&count=51"), 400, "count: Input should be less than or equal to 50"),
+        (row("modality=image&row=0&find=all"), 400, "find: Input should be 'images' or 'texts'"),
+        (row("modality=text&row=6"), 404, "no text 6; expected 0 to 5"),
+        (get(f"/pictures/{10**30}"), 404, f"no image {10**30}; expected 0 to 5"),
+        (get("/api/search/text"), 405, "Method Not Allowed"),
+        *((get(path), 404, "Not Found") for path in OTHER_PATHS),
     ],
 )
-def test_a_wrong_text_query_is_told_why(client, query, reason):
-    refused(asked(client, **query), 400, reason)
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"text": "\xff"}', b'{"text": "\\ud800"}'])
-def test_a_body_that_is_no_query_is_refused(client, body):
-    answer = client.post("/api/search/text", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 400
+def test_refusals(client, wrong, status, reason):
+    answer = client.request(**wrong)
+    assert (answer.status_code, answer.json().keys()) == (status, {"error"})
+    assert answer.json()["error"].startswith(reason)
     assert "\n" not in answer.json()["error"]
 
 
-def test_words_in_any_script_come_back_as_they_were(parts, client):
-    assert ids(asked(client, text="🐳 鯨 red", count=1)) == ["red.png"]
-
-
 @pytest.mark.parametrize(
-    ("address", "reason"),
-    [
-        ("row?modality=sound&row=0", "modality: Input should be 'image' or 'text'"),
-        ("row?modality=image&row=-1", "row: Input should be greater than or equal to 0"),
-        (
-            "row?modality=image&row=x",
-            "row: Input should be a valid integer, unable to parse string as an integer",
-        ),
-        ("row?modality=image", "row: Field required"),
-        ("row?modality=image&row=0&count=0", "count: Input should be greater than or equal to 1"),
-        ("row?modality=image&row=0&count=51", "count: Input should be less than or equal to 50"),
-        ("row?modality=image&row=0&find=all", "find: Input should be 'images' or 'texts'"),
-    ],
+    ("changes", "lacks", "takes"),
+    [({"signatures": ("encode_image",)}, "text", "image"), ({"image_size": 0}, "image", "text")],
 )
-def test_a_wrong_field_is_told(client, address, reason):
-    refused(client.get(f"/api/search/{address}"), 400, reason)
-
-
-@pytest.mark.parametrize("row", [6, 10**30])
-def test_an_unknown_row_is_not_found(client, row):
-    refused(client.get(f"/api/search/row?modality=text&row={row}"), 404, f"no text {row}; expected 0 to 5")
-    refused(client.get(f"/pictures/{row}"), 404, f"no image {row}; expected 0 to 5")
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"", "picture: empty file, expected a picture"),
-        (b"not a picture", "picture: no picture that is known here"),
-        (square((1, 2, 3))[:50], "picture: cannot be decoded"),
-    ],
-)
-def test_a_broken_picture_is_told_why(client, body, reason):
-    answer = client.post("/api/search/picture", content=body)
-    assert answer.status_code == 400
-    assert answer.json()["error"].startswith(reason)
-
-
-def test_other_types_of_bodies_are_refused(client):
-    answer = client.post("/api/search/text", data={"text": "red"})
-    refused(answer, 415, "content-type: application/x-www-form-urlencoded, expected application/json")
-    answer = client.post("/api/search/picture", files={"file": square((1, 2, 3))})
-    assert answer.status_code == 415
-    assert "expected the bytes of a picture file as the body" in answer.json()["error"]
-
-
-def test_what_curl_calls_a_form_may_be_a_picture(client):
-    headers = {"content-type": "application/x-www-form-urlencoded"}
-    assert ids(client.post("/api/search/picture?count=1", content=square((255, 0, 0)), headers=headers)) == [
-        "t0"
-    ]
-
-
-def test_a_large_body_is_refused_told_or_not(client):
-    reason = "the body is too large; expected 0.5 MiB at most"
-    refused(client.post("/api/search/picture", content=b"x" * (2**19 + 1)), 413, reason)
-    pieces = (b"x" * 2**15 for _ in range(17))
-    refused(client.post("/api/search/picture", content=pieces), 413, reason)
-
-
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/page/", "/page/nothing.js", "/api", "/docs", "/redoc", "/pictures/"]
-)
-def test_other_paths_are_not_found(client, path):
-    answer = client.get(path)
-    assert answer.status_code == 404
-    assert "error" in answer.json()
-
-
-def test_other_methods_are_refused(client):
-    assert client.post("/api/info").status_code == 405
-    assert "error" in client.get("/api/search/text").json()
-
-
-def test_a_model_without_words_refuses_them(parts):
+def test_a_model_without_words_or_pictures_refuses_them(folder, changes, lacks, takes):
     model = ColourModel()
-    model.note = dataclasses.replace(NOTE, signatures=("encode_image", "encode_text"))
-    with connected(Searcher(model, parts), LIMITS) as client:
-        refused(
-            asked(client, text="red"),
-            404,
-            "the model takes no texts; colours does not tell what it needs",
-        )
-        assert client.get("/api/info").json()["queries"] == ["image"]
+    model.note = dataclasses.replace(NOTE, **changes)
+    with connected(colours(folder, model), LIMITS) as client:
+        answers = {
+            "text": search(client, text="red"),
+            "image": client.post("/api/search/picture", content=square((255, 0, 0))),
+        }
+        reason = f"the model takes no {lacks}s; expected a search by {takes} or row"
+        refused(answers[lacks], 404, reason)
+        assert answers[takes].status_code == 200
+        assert client.get("/api/info").json()["queries"] == [takes]
 
 
-def test_a_model_of_features_refuses_pictures(parts):
-    model = ColourModel()
-    model.note = dataclasses.replace(NOTE, image_size=0)
-    with connected(Searcher(model, parts), LIMITS) as client:
-        answer = client.post("/api/search/picture", content=square((255, 0, 0)))
-        refused(answer, 404, "the model takes no images; colours does not tell what it needs")
-        assert client.get("/api/info").json()["queries"] == ["text"]
-
-
-def test_no_answer_tells_where_the_server_keeps_its_files(parts, tmp_path):
-    searcher = Searcher(ColourModel(), parts)
-
-    def damaged(*_):
-        raise searcher.fault(f"{tmp_path}/index.items: line 3:\n not an item")
-
-    searcher.fault, searcher.by_texts = DataError, damaged
+def test_no_answer_shows_where_the_server_keeps_its_files(folder, tmp_path, monkeypatch):
+    searcher = colours(folder)
     with connected(searcher, LIMITS, hidden=[tmp_path]) as client:
-        refused(asked(client, text="red"), 400, f"{tmp_path.name}/index.items: line 3: not an item")
-        searcher.fault = ZeroDivisionError
-        refused(asked(client, text="red"), 500, "the server failed; its log says why")
+        for fault, status, reason in (
+            (DataError, 400, f"{tmp_path.name}/index.items: line 3: not an item"),
+            (ZeroDivisionError, 500, "the server failed; its log says why"),
+        ):
+
+            def damaged(*_, fault=fault):
+                raise fault(f"{tmp_path}/index.items: line 3:\n not an item")
+
+            monkeypatch.setattr(searcher, "by_texts", damaged)
+            refused(search(client, text="red"), status, reason)
+
+
+def test_openapi_documents_every_route_and_its_refusals(client):
+    document = client.get("/openapi.json").json()
+    paths = {path: next(iter(methods.values())) for path, methods in document["paths"].items()}
+    routes = ("/api/info", "/api/sample", "/api/search/text", "/api/search/picture", "/api/search/row")
+    assert paths.keys() == {*routes, "/pictures/{row}"}
+    statuses = {"200", "400", "404", "408", "413", "415", "503", "504"}
+    assert set(paths["/api/search/picture"]["responses"]) == statuses
+    assert "422" not in paths["/api/search/row"]["responses"]
+    body = paths["/api/search/text"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"].keys() == {"text", "tags", "find", "count"}

@@ -5,52 +5,55 @@ import shutil
 
 import pytest
 from playwright import sync_api
-from served import ColourModel, Searcher, collection, served, square
+from served import colours, served, square
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium in PATH, which pip does not install")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+ARGUMENTS = ("--no-sandbox", "--disable-gpu")
 MARKUP = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+GIVE = """([how, bytes]) => {
+    const files = new DataTransfer();
+    files.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+    if (how === "paste")
+        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, cancelable: true }));
+    else
+        for (const kind of ["dragenter", "dragover", "drop"])
+            document.body.dispatchEvent(
+                new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true }));
+}"""
 
 
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
+        )
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    parts = collection(tmp_path_factory.mktemp("browser") / "pictures")
-    with served(Searcher(ColourModel(), parts)) as address:
+    with served(colours(tmp_path_factory.mktemp("browser") / "pictures")) as address:
         yield address
 
 
 @pytest.fixture
 def page(browser, address):
-    """The page, and afterwards: nothing was said on its console, nothing else was asked for."""
+    """The page. Its console must stay silent, and it must ask no other host."""
     context = browser.new_context(base_url=address)
     page = context.new_page()
     page.set_default_timeout(5000)
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    messages, urls = [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: urls.append(request.url))
     yield page
     context.close()
-    # Chromium itself tells of every 4xx.
-    assert [line for line in said if "responded with a status of 4" not in line] == []
-    assert [url for url in asked if not url.startswith((address, f"blob:{address}"))] == []
+    # Chromium itself reports every 4xx.
+    assert [line for line in messages if "responded with a status of 4" not in line] == []
+    assert [url for url in urls if not url.startswith((address, f"blob:{address}"))] == []
 
 
 def heading(page, text):
@@ -68,7 +71,7 @@ def drawn(page):
     page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
 
 
-def ask(page, words):
+def search(page, words):
     page.get_by_label("Words to search by").fill(words)
     page.keyboard.press("Enter")
 
@@ -77,13 +80,13 @@ def test_from_words_to_pictures_to_texts_and_back(page):
     page.goto("/")
     heading(page, "Pictures by words, words by pictures")
     cards(page)
-    ask(page, "something orange")
+    search(page, "something orange")
     heading(page, "Pictures for “something orange”")
     found = cards(page)
     drawn(page)
     assert found.first.get_by_role("img").get_attribute("alt") == "orange"
-    told = page.locator(".distance span:first-child").all_inner_texts()
-    assert told == [f"{distance} / 24" for distance in (0, 4, 12, 12, 12, 20)]
+    distances = page.locator(".distance span:first-child").all_inner_texts()
+    assert distances == [f"{distance} / 24" for distance in (0, 4, 12, 12, 12, 20)]
     assert "6 pictures, the nearest at distance 0 of 24." in page.get_by_role("status").inner_text()
 
     found.first.click()
@@ -125,41 +128,24 @@ def test_a_picture_is_chosen_or_dropped_or_pasted(page):
     assert cards(page).first.locator(".said").inner_text() == "something blue"
     assert page.get_by_text("blue sky.png").is_visible()
     assert page.get_by_alt_text("Your picture").is_visible()
-    page.evaluate(
-        """(bytes) => {
-            const files = new DataTransfer();
-            files.items.add(new File([new Uint8Array(bytes)], "red.png", { type: "image/png" }));
-            for (const kind of ["dragenter", "dragover", "drop"]) {
-                document.body.dispatchEvent(
-                    new DragEvent(kind, { dataTransfer: files, bubbles: true, cancelable: true }),
-                );
-            }
-        }""",
-        list(square((255, 0, 0))),
-    )
-    sync_api.expect(page.locator("#results .said").first).to_have_text("something red")
+    page.evaluate(GIVE, ["drop", list(square((255, 0, 0)))])
+    first = page.locator("#results .said").first
+    sync_api.expect(first).to_have_text("something red")
     assert page.locator("#drop").is_hidden()
-    page.evaluate(
-        """(bytes) => {
-            const files = new DataTransfer();
-            files.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
-            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, cancelable: true }));
-        }""",
-        list(square((0, 255, 0))),
-    )
-    sync_api.expect(page.locator("#results .said").first).to_have_text("something green")
+    page.evaluate(GIVE, ["paste", list(square((0, 255, 0)))])
+    sync_api.expect(first).to_have_text("something green")
     page.go_back()
-    sync_api.expect(page.locator("#results .said").first).to_have_text("something red")
+    sync_api.expect(first).to_have_text("something red")
 
 
-def test_what_goes_wrong_is_told(page):
+def test_errors_are_shown(page):
     page.goto("/")
     alert = page.get_by_role("alert")
     page.locator("#file").set_input_files(
         {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
     )
     sync_api.expect(alert).to_contain_text("Picture: no picture that is known here, expected JPEG")
-    ask(page, "whale")
+    search(page, "whale")
     sync_api.expect(alert).to_have_text("Text 'whale': no word that the model knows.")
     heading(page, "Pictures for “whale”")
     cards(page, 0)
@@ -167,16 +153,19 @@ def test_what_goes_wrong_is_told(page):
     sync_api.expect(alert).to_have_text("No image 99; expected 0 to 5.")
     page.goto("/?picture=5")
     sync_api.expect(alert).to_have_text("The picture is no longer here. Drop it again.")
-    ask(page, "red")
+    search(page, "red")
     sync_api.expect(alert).to_be_hidden()
     cards(page)
 
 
 def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
-    parts = collection(tmp_path / "pictures")
-    parts["text"].items[:2] = [{"id": MARKUP, "text": MARKUP}, {"id": "t1", "text": f"'\"`{MARKUP}"}]
+    searcher = colours(tmp_path / "pictures")
+    searcher.index.parts["text"].items[:2] = [
+        {"id": MARKUP, "text": MARKUP},
+        {"id": "t1", "text": f"'\"`{MARKUP}"},
+    ]
     (tmp_path / "pictures" / "x onerror=1").mkdir()
-    with served(Searcher(ColourModel(), parts)) as address:
+    with served(searcher) as address:
         page = browser.new_context(base_url=address).new_page()
         for path in ("/?q=red&find=texts", "/?text=0", "/?text=1&find=texts"):
             page.goto(path)
@@ -184,7 +173,7 @@ def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
             assert page.locator("#results img[src=x], #query img, #results script").count() == 0
             assert page.title() != "run"
         heading(page, f"Texts for “'\"`{MARKUP}”")
-        ask(page, f"red {MARKUP}")
+        search(page, f"red {MARKUP}")
         heading(page, f"Pictures for “red {MARKUP}”")
         page.context.close()
 
@@ -220,7 +209,7 @@ def test_a_narrow_page_does_not_scroll_sideways(browser, address):
     context.close()
 
 
-def test_more_results_come_when_they_are_asked_for(page):
+def test_show_more(page):
     page.goto("/?q=red&count=2")
     cards(page, 2)
     page.get_by_role("button", name="Show more").click()

@@ -1,161 +1,150 @@
 """The JSON API."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from gch.data.pictures import decode_picture
 from gch.errors import DataError
-from gch.search.exported import ModelNote
+from gch.search.query import Hit, Searcher
+from gch.serve.batching import Batcher
 from gch.serve.collection import Collection, result
-from gch.serve.documented import refusals
-from gch.serve.faults import told
-from gch.serve.limits import Limits
-from gch.serve.queries import Queries
+from gch.serve.limits import Bodies, Limits, Workers
+from gch.serve.refusals import documented
 from gch.serve.replies import Answer, Bounds, Find, Info, Item, Modality, Sample, TextQuery, Work
 
 DEFAULT_COUNT = 24
-_NEEDED = {"image": "encode_image", "text": "encode_text_string"}
+_DECODERS = 2
 
 
-def api_routes(note: ModelNote, collection: Collection, queries: Queries, limits: Limits) -> APIRouter:
-    """Routes below /api.
+def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, limits: Limits) -> APIRouter:
+    """Routes below /api. Keys of the batcher are (method of the searcher, find, count)."""
+    router, note = APIRouter(prefix="/api"), searcher.model.note
+    bodies, decoders = Bodies(limits), Workers(_DECODERS, limits.queue)
+    takes: list[Modality] = []
+    if "encode_image" in note.signatures and note.image_size:  # 0: it takes features.
+        takes.append("image")
+    if "encode_text_string" in note.signatures:
+        takes.append("text")
+    count_field = Query(ge=1, le=limits.count, description="maximum number of results")
+    find_field = Query(description="what to find; by default the other modality, if there is any")
 
-    Args:
-      note: of the model.
-      collection: what is searched.
-      queries: search it.
-      limits: `count`, `text_characters` and `tags`; the others are told.
-    """
-    router = APIRouter(prefix="/api")
-    brief = {"response_model_exclude_none": True}
-    asks = [modality for modality, signature in _NEEDED.items() if signature in note.signatures]
-    if not note.image_size and "image" in asks:  # It takes features.
-        asks.remove("image")
-    count_field = Query(ge=1, le=limits.count, description="number of results at most")
-    find_field = Query(description="by default what the query is not, where there is any")
+    def require(modality: Modality) -> None:
+        if modality not in takes:
+            others = " or ".join([*takes, "row"])
+            raise HTTPException(404, f"the model takes no {modality}s; expected a search by {others}")
 
-    def require(modality: str) -> None:
-        if modality not in asks:
-            raise HTTPException(
-                404, f"the model takes no {modality}s; {note.dataset} does not tell what it needs"
-            )
+    async def answer(
+        search: Callable, payload: object, find: Find, count: int, item: Item | None = None
+    ) -> Answer:
+        with limits.answer_time():
+            hits = await batcher.submit((search, find, count), payload)
+        return Answer(find=find, bits=collection.bits, query=item, results=list(map(result, hits)))
 
-    async def answer(hits, find: str, query: Item | None = None) -> Answer:
-        return Answer(
-            find=find, bits=collection.bits, query=query, results=[result(hit) for hit in await hits]
-        )
+    def by_rows(items: list[tuple[Modality, int]], find: Find, count: int) -> list[list[Hit]]:
+        return [searcher.by_row(*item, find, count) for item in items]
 
-    @router.get("/info", **brief)
+    @router.get("/info", response_model_exclude_none=True)
     async def info() -> Info:
-        """What is served, what one can search by, and what a request may ask for."""
+        """The model, the collection, the kinds of query, and the limits of a request."""
         return Info(
             dataset=note.dataset,
             method=note.method,
             bits=collection.bits,
-            queries=asks,
+            queries=takes,
             images=collection.part("images"),
             texts=collection.part("texts"),
-            limits=Bounds(
-                count=limits.count,
-                text_characters=limits.text_characters,
-                tags=limits.tags,
-                body_bytes=limits.body_bytes,
-                seconds=limits.seconds,
-            ),
-            work=Work(**queries.load._asdict()),
+            limits=Bounds.model_validate(limits, from_attributes=True),
+            work=Work.model_validate(batcher, from_attributes=True),
         )
 
-    @router.get("/sample", responses=refusals(), **brief)
+    @router.get("/sample", responses=documented(), response_model_exclude_none=True)
     async def sample(find: Find, count: Annotated[int, count_field] = DEFAULT_COUNT) -> Sample:
-        """Items that are spread evenly over the collection, to begin with."""
+        """Items spread evenly over the collection."""
         find = collection.find(find, "text")
         return Sample(find=find, results=collection.spread(find, count))
 
     @router.post(
         "/search/text",
-        responses=refusals(body=True),
+        responses=documented(body=True),
         openapi_extra=_body("application/json", TextQuery.model_json_schema()),
-        **brief,
+        response_model_exclude_none=True,
     )
     async def search_text(request: Request) -> Answer:
-        """What a text, or a set of tags, finds."""
+        """Searches by a text or by tags."""
         require("text")
-        _require_type(request, "application/json")
-        query = _text_query(await request.body())
-        text = _bounded(query, limits)
-        find = collection.find(query.find, "text")
-        return await answer(queries.by_text(text, find, query.count), find)
+        found = _content_type(request)
+        if found.partition(";")[0].strip() != "application/json":
+            raise HTTPException(415, f"content-type: {found or 'none'}, expected application/json")
+        async with bodies.read(request) as body:
+            query, text = _text_query(body, limits)
+            find = collection.find(query.find, "text")
+            return await answer(searcher.by_texts, text, find, query.count)
 
     @router.post(
         "/search/picture",
-        responses=refusals(body=True),
+        responses=documented(body=True),
         openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
-        **brief,
+        response_model_exclude_none=True,
     )
     async def search_picture(
         request: Request,
         find: Annotated[Find | None, find_field] = None,
         count: Annotated[int, count_field] = DEFAULT_COUNT,
     ) -> Answer:
-        """What a picture finds. The body is a JPEG, PNG, GIF, BMP, WebP, TIFF or PPM file, of any type."""
+        """Searches by a picture. The body is a JPEG, PNG, GIF, BMP, WebP, TIFF or PPM file."""
         require("image")
-        _refuse_forms(request)
+        found = _content_type(request)
+        # curl --data-binary calls the bytes of a file application/x-www-form-urlencoded.
+        if found.startswith(("multipart/", "application/json")):
+            raise HTTPException(415, f"content-type: {found}, expected the bytes of a picture file")
         chosen = collection.find(find, "image")
-        return await answer(queries.by_picture(await request.body(), chosen, count), chosen)
+        async with bodies.read(request) as body:
+            with limits.answer_time():
+                picture = await decoders.run(decode_picture, body, "picture", note.image_size, note.fit)
+            return await answer(searcher.by_decoded, picture, chosen, count)
 
-    @router.get("/search/row", responses=refusals(), **brief)
+    @router.get("/search/row", responses=documented(), response_model_exclude_none=True)
     async def search_row(
         modality: Modality,
         row: Annotated[int, Query(ge=0, description="number of an item, as results have it")],
         find: Annotated[Find | None, find_field] = None,
         count: Annotated[int, count_field] = DEFAULT_COUNT,
     ) -> Answer:
-        """What an item of the collection finds."""
+        """Searches by an item of the collection."""
         item = collection.item(modality, row)
         chosen = collection.find(find, modality)
-        return await answer(queries.by_row(modality, row, chosen, count), chosen, item)
+        return await answer(by_rows, (modality, row), chosen, count, item)
 
     return router
 
 
-def _text_query(body: bytes) -> TextQuery:
+def _text_query(body: bytes, limits: Limits) -> tuple[TextQuery, str | tuple[str, ...]]:
+    """A query, and its text or its tags."""
     try:
-        return TextQuery.model_validate_json(body)
+        query = TextQuery.model_validate_json(body)
     except ValidationError as error:
-        raise DataError(told(error.errors())) from error
-
-
-def _bounded(query: TextQuery, limits: Limits) -> str | tuple[str, ...]:
-    """The text or the tags of a query."""
+        raise RequestValidationError(error.errors()) from error
     if (query.text is None) == (query.tags is None):
         raise DataError("expected text or tags, one of both")
     if query.count > limits.count:
-        raise DataError(f"count: {query.count}, expected {limits.count} at most")
+        raise DataError(f"count: {query.count}, expected at most {limits.count}")
     if query.tags is not None and not 0 < len(query.tags) <= limits.tags:
         raise DataError(f"tags: {len(query.tags)} of them, expected 1 to {limits.tags}")
-    text = query.text if query.tags is None else " ".join(query.tags)
+    text = query.text or " ".join(query.tags or ())
     if not text.strip():
         raise DataError("text: empty, expected words")
     if len(text) > limits.text_characters:
-        raise DataError(f"text: {len(text)} characters, expected {limits.text_characters} at most")
-    return query.text if query.tags is None else tuple(query.tags)
+        raise DataError(f"text: {len(text)} characters, expected at most {limits.text_characters}")
+    return query, text if query.tags is None else tuple(query.tags)
 
 
-def _require_type(request: Request, expected: str) -> None:
-    found = request.headers.get("content-type", "")
-    if found.partition(";")[0].strip().lower() != expected:
-        raise HTTPException(415, f"content-type: {found[:100] or 'none'}, expected {expected}")
-
-
-def _refuse_forms(request: Request) -> None:
-    # But not application/x-www-form-urlencoded, which curl --data-binary sends with the bytes of a file.
-    found = request.headers.get("content-type", "")
-    if found.lower().startswith(("multipart/", "application/json")):
-        raise HTTPException(
-            415, f"content-type: {found[:100]}, expected the bytes of a picture file as the body"
-        )
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()[:100]
 
 
 def _body(media: str, schema: dict) -> dict:

@@ -1,36 +1,43 @@
-"""The server: its page, its API and the pictures of the collection."""
+"""The server's application: the page, its API and the pictures of the collection."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gch import __version__
+from gch.search.query import Hit, Searcher
 from gch.serve.api import api_routes
-from gch.serve.bodies import Bodies
+from gch.serve.batching import Batcher
 from gch.serve.collection import Collection
-from gch.serve.deadline import Deadline
-from gch.serve.documented import document
-from gch.serve.faults import add_handlers
-from gch.serve.guard import Guard
 from gch.serve.limits import Limits
-from gch.serve.page_files import page_routes
-from gch.serve.picture_files import picture_routes
-from gch.serve.queries import Queries
+from gch.serve.pictures import picture_routes
+from gch.serve.refusals import add_handlers, document, refusal
 
-if TYPE_CHECKING:  # What is served need not be of FAISS: anything of this interface will do.
-    from gch.search.query import Searcher
-
-ABOUT = """\
+_ABOUT = """\
 Search pictures by words and words by pictures, by the Hamming distance of their codes.
-An answer that is none is {"error": reason}.
+Failures are answered by {"error": reason}.
 """
+_HEADERS = {
+    # The page has files of its own and pictures that the user gave it; it asks no other host.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    # The same address may serve another collection tomorrow: browsers ask before they show what they keep.
+    "cache-control": "private, no-cache",
+}
 
 
 def build_app(
-    searcher: "Searcher",
+    searcher: Searcher,
     limits: Limits,
     hosts: frozenset[str] | None = None,
     hidden: Sequence[Path] = (),
@@ -41,35 +48,74 @@ def build_app(
       searcher: over the collection.
       limits: what a request may cost.
       hosts: names that the server may be called by, or None for any.
-      hidden: folders whose paths no answer may tell.
+      hidden: folders whose paths no answer may show.
 
     Returns:
-      An ASGI application; `state.queries` are its `Queries`.
+      An ASGI application; `state.batcher` is its `Batcher` of queries.
     """
-    queries, collection = Queries(searcher, limits), Collection(searcher.index)
+    collection = Collection(searcher.index)
+    # A model whose codes depend on their batch encodes queries one by one.
+    size = limits.batch if searcher.model.note.encoding_batch is None else 1
+    batcher = Batcher(_search, size, limits.queue)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with queries.running():
+        async with batcher.running():
             yield
 
-    # FastAPI's pages of documentation ask another host for their scripts; openapi.json is here.
+    # FastAPI's pages of documentation load scripts of another host; openapi.json is here.
     app = FastAPI(
         title="Cross-modal search",
-        description=ABOUT,
+        description=_ABOUT,
         version=__version__,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.queries = queries
-    app.include_router(api_routes(searcher.model.note, collection, queries, limits))
+    app.state.batcher = batcher
+    app.include_router(api_routes(searcher, collection, batcher, limits))
     app.include_router(picture_routes(collection, limits))
-    app.include_router(page_routes())
+    page = StaticFiles(packages=[("gch.serve", "page")])
+    app.mount("/page", page)
+
+    @app.get("/", include_in_schema=False)
+    async def home(request: Request) -> Response:
+        return await page.get_response("index.html", request.scope)
+
     add_handlers(app, hidden)
     document(app)
-    # The last one is the outermost.
-    app.add_middleware(Deadline, seconds=limits.seconds)
-    app.add_middleware(Bodies, limits=limits)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(_Guard, hosts=hosts)
     return app
+
+
+def _search(key: tuple, queries: list) -> Sequence[list[Hit]]:
+    search, find, count = key
+    return search(queries, find, count)
+
+
+class _Guard:
+    """Adds `_HEADERS` to every answer, and refuses other names of this server.
+
+    A page of another site can point its own name to this server (DNS rebinding), and could then read answers.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None):
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        host = Headers(scope=scope).get("host", "").lower()
+        host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if self._hosts is None or host in self._hosts:
+            return await self._app(scope, receive, send_with_headers)
+        refused = refusal(400, f"host {host[:100]!r}: expected {' or '.join(sorted(self._hosts))}")
+        await refused(scope, receive, send_with_headers)

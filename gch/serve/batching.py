@@ -1,142 +1,121 @@
-"""Requests that wait at the same time are answered together.
+"""Requests that wait at the same time are answered in one batch.
 
-While one batch is worked on, others collect; when the worker is free, what has come is the next batch. So
-nobody waits for company: a request that comes alone is answered alone, at once.
+While the worker is busy, requests collect; when it is free, they are the next batch. A lone request is
+answered at once.
 """
 
 import asyncio
 import contextlib
-from collections import deque
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
-
-
-class QueueFull(Exception):
-    """As many requests wait as may."""
+from typing import Any
 
 
 class Closed(Exception):
     """The server stops."""
 
 
-class Load(NamedTuple):
-    """Attributes:
-    answered: number of requests that were worked on.
-    batches: number of batches they came in.
-    waiting: number of requests that wait now.
-    """
-
-    answered: int
-    batches: int
-    waiting: int
-
-
-class _Waiting(NamedTuple):
+@dataclasses.dataclass(eq=False)
+class _Request:
     key: Hashable
     payload: object
     answer: asyncio.Future
 
 
 class Batcher:
-    """Collects requests, and answers them in batches in one thread.
+    """Collects requests and answers them in batches, one batch at a time, in a thread.
 
     Args:
-      work: takes a key and the payloads of a batch, and returns as many answers, in order. When it raises,
-        the halves of the batch are tried by themselves, down to single requests, so that a request can only
-        fail itself.
-      size: requests in a batch at most, 1 or more. Those of a batch have equal keys.
-      queue: requests that may wait, 1 or more.
+      work: takes the key and the payloads of a batch, returns one answer for each, in order. If it raises,
+        both halves of the batch are tried again, down to single requests: a request fails only itself.
+      size: largest batch. Requests of a batch have equal keys.
+      queue: requests that may wait.
+
+    Attributes:
+      answered: requests answered so far.
+      batches: number of their batches.
     """
 
-    def __init__(self, work: Callable[[Hashable, Sequence], Sequence], size: int, queue: int):
+    def __init__(self, work: Callable[[Any, list], Sequence], size: int, queue: int):
         self._work, self._size, self._queue = work, size, queue
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: list[_Request] = []
         self._arrived = asyncio.Event()
         self._closed = False
-        self._answered = self._batches = 0
+        self.answered = self.batches = 0
 
     @property
-    def load(self) -> Load:
-        """What was done and what waits."""
-        return Load(self._answered, self._batches, len(self._waiting))
+    def waiting(self) -> int:
+        """Requests that wait now."""
+        return len(self._waiting)
 
-    async def submit(self, key: Hashable, payload: object) -> object:
+    async def submit(self, key: Hashable, payload: object) -> Any:
         """The answer to one request.
 
         Raises:
-          QueueFull: too many wait.
-          Closed: the server stops, or stopped before this request's turn.
+          asyncio.QueueFull: too many requests wait.
+          Closed: the server stops.
           Exception: what `work` raised for this request.
         """
         if self._closed:
             raise Closed
         if len(self._waiting) >= self._queue:
-            raise QueueFull
-        answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(key, payload, answer))
+            raise asyncio.QueueFull
+        request = _Request(key, payload, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
         self._arrived.set()
         try:
-            return await answer
+            return await request.answer
         finally:
-            if answer.cancelled():  # The one who asked has gone: the place is free at once.
-                self._waiting = deque(one for one in self._waiting if one.answer is not answer)
+            if request in self._waiting:  # cancelled
+                self._waiting.remove(request)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Answers requests while the context is open."""
-        with ThreadPoolExecutor(1, "batches") as thread:
-            answering = asyncio.create_task(self._answer_all(thread))
-            try:
-                yield
-            finally:
-                self.close()
-                await answering
+        answering = asyncio.create_task(self._answer_all())
+        try:
+            yield
+        finally:
+            self.close()
+            await answering
 
     def close(self) -> None:
-        """Refuses what waits and what comes; the batch that is worked on is still answered."""
+        """Refuses what waits and what comes; the current batch is still answered."""
         self._closed = True
-        for one in self._waiting:
-            if not one.answer.done():
-                one.answer.set_exception(Closed())
+        for request in self._waiting:
+            if not request.answer.done():
+                request.answer.set_exception(Closed())
         self._waiting.clear()
         self._arrived.set()
 
-    async def _answer_all(self, thread: ThreadPoolExecutor) -> None:
+    async def _answer_all(self) -> None:
         while not self._closed:
             await self._arrived.wait()
-            await asyncio.sleep(0)  # What has come in the same moment is in the batch.
-            batch = self._next()
-            if batch:
-                await self._answer(batch, thread)
-
-    async def _answer(self, batch: list[_Waiting], thread: ThreadPoolExecutor) -> None:
-        payloads = [one.payload for one in batch]
-        loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(thread, self._answers, batch[0].key, payloads)
-        self._batches += 1
-        self._answered += len(batch)
-        for one, answer in zip(batch, answers, strict=True):
-            if one.answer.done():
+            await asyncio.sleep(0)  # Requests that arrive together share a batch.
+            batch = self._next_batch()
+            if not batch:
                 continue
-            if isinstance(answer, Exception):
-                one.answer.set_exception(answer)
-            else:
-                one.answer.set_result(answer)
+            payloads = [request.payload for request in batch]
+            answers = await asyncio.to_thread(self._answers, batch[0].key, payloads)
+            self.batches += 1
+            self.answered += len(batch)
+            for request, answer in zip(batch, answers, strict=True):
+                if request.answer.done():
+                    continue
+                if isinstance(answer, Exception):
+                    request.answer.set_exception(answer)
+                else:
+                    request.answer.set_result(answer)
 
-    def _next(self) -> list[_Waiting]:
-        """Takes the first that waits, and those after it that go with it."""
-        batch: list[_Waiting] = []
-        others: deque[_Waiting] = deque()
-        for one in self._waiting:
-            fits = len(batch) < self._size and (not batch or one.key == batch[0].key)
-            (batch if fits else others).append(one)
-        self._waiting = others
-        if not others:
+    def _next_batch(self) -> list[_Request]:
+        """The first request, and the next ones with its key."""
+        batch = [one for one in self._waiting if one.key == self._waiting[0].key][: self._size]
+        self._waiting = [one for one in self._waiting if one not in batch]
+        if not self._waiting:
             self._arrived.clear()
         return batch
 
-    def _answers(self, key: Hashable, payloads: Sequence) -> list:
+    def _answers(self, key: Hashable, payloads: list) -> list:
         try:
             answers = list(self._work(key, payloads))
             if len(answers) != len(payloads):

@@ -1,26 +1,19 @@
-"""The items of an index as the API tells them."""
+"""The items of an index as the API shows them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from gch.errors import DataError
-from gch.search.query import FINDS, default_find
-from gch.serve.replies import Item, Part, Result
+from starlette.exceptions import HTTPException
 
-if TYPE_CHECKING:  # What is served need not be of FAISS: anything of this interface will do.
+from gch.search.query import FINDS, Hit, default_find
+from gch.serve.replies import Find, Item, Modality, Part, Result
+
+if TYPE_CHECKING:  # FAISS need not be installed: an engine may stand in its place.
     from gch.search.index import Index
-    from gch.search.query import Hit
-
-
-class Missing(DataError):
-    """There is no such item, or nothing of its modality."""
 
 
 class Collection:
-    """The items of an index.
-
-    Args:
-      index: over them.
+    """The items of an index. What there is not is HTTPException 404.
 
     Attributes:
       bits: length of a code.
@@ -31,50 +24,40 @@ class Collection:
         self.bits: int = index.bits
 
     def part(self, find: str) -> Part | None:
-        """What there is of 'images' or of 'texts'."""
+        """The 'images' or the 'texts'."""
         part = self._parts.get(FINDS[find])
-        return part and Part(items=len(part), index=part.kind)
+        return None if part is None else Part(items=len(part), index=part.kind)
 
-    def find(self, wanted: str | None, given: str) -> str:
-        """What to find, 'images' or 'texts'.
+    def find(self, wanted: Find | None, given: Modality) -> Find:
+        """What to find, 'images' or 'texts': what is wanted, by default what fits a query.
 
         Args:
-          wanted: what was asked for, or None.
-          given: modality of the query: the other is the default, where there are items of it.
-
-        Raises:
-          Missing: there are none of what was asked for.
+          wanted: by the client, or None.
+          given: modality of the query.
         """
         if wanted is None:
-            return default_find(given, self._parts)
+            return cast(Find, default_find(given, self._parts))
         if FINDS[wanted] not in self._parts:
             has = " and ".join(f"{modality}s" for modality in self._parts)
-            raise Missing(f"find: no {wanted} in this collection; expected {has}")
+            raise HTTPException(404, f"find: no {wanted} in this collection; expected {has}")
         return wanted
 
     def item(self, modality: str, row: int) -> Item:
-        """An item.
-
-        Raises:
-          Missing: there is none.
-        """
+        """An item."""
         self._require(modality, row)
-        told = self._parts[modality].item(row)
-        return Item(
-            modality=modality, row=row, id=told["id"], text=told.get("text"), picture=_picture(modality, row)
-        )
+        item = self._parts[modality].item(row)
+        return Item(**_fields(modality, row), id=item["id"], text=item.get("text"))
 
     def spread(self, find: str, count: int) -> list[Item]:
-        """Items that are spread evenly over those of one modality, `count` at most."""
+        """At most `count` items, spread evenly over those of a modality."""
         items = len(self._parts[FINDS[find]])
         count = min(count, items)
         return [self.item(FINDS[find], number * items // count) for number in range(count)]
 
     def picture_path(self, row: int) -> Path:
-        """The file of an image, which lies in the collection's folder.
+        """The file of an image, in the folder of the collection.
 
         Raises:
-          Missing: there is no such image.
           DataError: its file lies elsewhere.
         """
         self._require("image", row)
@@ -83,23 +66,18 @@ class Collection:
     def _require(self, modality: str, row: int) -> None:
         part = self._parts.get(modality)
         if part is None:
-            raise Missing(f"no {modality}s in this collection")
+            raise HTTPException(404, f"no {modality}s in this collection")
         if not 0 <= row < len(part):
-            raise Missing(f"no {modality} {row}; expected 0 to {len(part) - 1}")
+            raise HTTPException(404, f"no {modality} {row}; expected 0 to {len(part) - 1}")
 
 
-def result(hit: "Hit") -> Result:
-    """What was found, as the API tells it."""
+def result(hit: Hit) -> Result:
+    """A hit as the API shows it."""
     return Result(
-        rank=hit.rank,
-        distance=hit.distance,
-        modality=hit.modality,
-        row=hit.row,
-        id=hit.id,
-        text=hit.text,
-        picture=_picture(hit.modality, hit.row),
+        **_fields(hit.modality, hit.row), id=hit.id, text=hit.text, rank=hit.rank, distance=hit.distance
     )
 
 
-def _picture(modality: str, row: int) -> str | None:
-    return f"/pictures/{row}" if modality == "image" else None
+def _fields(modality: str, row: int) -> dict[str, Any]:
+    picture = f"/pictures/{row}" if modality == "image" else None
+    return {"modality": modality, "row": row, "picture": picture}

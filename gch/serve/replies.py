@@ -1,4 +1,4 @@
-"""What the API takes and answers, as its documentation shows it."""
+"""Requests and answers of the API, as openapi.json shows them."""
 
 from typing import Annotated, Literal
 
@@ -15,32 +15,30 @@ class Refusal(BaseModel):
 
 
 class TextQuery(BaseModel):
-    """A text, or tags, to search by: one of both."""
+    """A query: either a text or tags."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: str | None = Field(None, description="words")
     tags: list[Annotated[str, Field(min_length=1)]] | None = Field(None, description="each may have spaces")
-    find: Find | None = Field(None, description="what to find; by default images, where there are any")
-    count: int = Field(24, ge=1, description="number of results at most")
+    find: Find | None = Field(None, description="what to find; by default images, if there are any")
+    count: int = Field(24, ge=1, description="maximum number of results")
 
 
 class Item(BaseModel):
     """An item of the collection."""
 
     modality: Modality
-    row: int = Field(description="its number, from 0 on, among those of its modality")
+    row: int = Field(description="its number among those of its modality, from 0")
     id: str
     text: str | None = Field(None, description="of a text")
-    picture: str | None = Field(
-        None, description="of an image: path of its file on this server; ?size=240 scales it"
-    )
+    picture: str | None = Field(None, description="of an image: path on this server; ?size=240 scales it")
 
 
 class Result(Item):
     """An item that was found."""
 
-    rank: int = Field(description="from 1 on")
+    rank: int = Field(description="from 1")
     distance: int = Field(description="Hamming distance to the query, 0 to bits")
 
 
@@ -49,9 +47,7 @@ class Answer(BaseModel):
 
     find: Find
     bits: int = Field(description="length of a code")
-    query: Item | None = Field(
-        None, description="the item that was searched by, where it is one of the collection"
-    )
+    query: Item | None = Field(None, description="the item of the collection that was searched by")
     results: list[Result]
 
 
@@ -70,7 +66,7 @@ class Part(BaseModel):
 
 
 class Bounds(BaseModel):
-    """What a request may ask for."""
+    """Limits of a request."""
 
     count: int
     text_characters: int
@@ -80,7 +76,7 @@ class Bounds(BaseModel):
 
 
 class Work(BaseModel):
-    """What was done since the start: queries that come at the same time are answered in one batch."""
+    """Queries since the start. Those that wait at the same time are answered in one batch."""
 
     answered: int
     batches: int
@@ -88,12 +84,12 @@ class Work(BaseModel):
 
 
 class Info(BaseModel):
-    """What is served."""
+    """The model, the collection and the limits."""
 
     dataset: str = Field(description="what the model was trained on")
     method: str
     bits: int
-    queries: list[Modality] = Field(description="what one can search by")
+    queries: list[Modality] = Field(description="kinds of query that the model takes")
     images: Part | None = None
     texts: Part | None = None
     limits: Bounds

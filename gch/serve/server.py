@@ -5,21 +5,17 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import FastAPI
 
 from gch.errors import RunError
+from gch.search.query import Searcher
 from gch.serve.app import build_app
-from gch.serve.limits import Limits
-from gch.serve.patience import patient_protocol
-from gch.serve.queries import Queries
-
-if TYPE_CHECKING:  # What is served need not be of FAISS: anything of this interface will do.
-    from gch.search.query import Searcher
+from gch.serve.limits import Limits, connection_protocol
 
 _GRACE_SECONDS = 5
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -27,31 +23,24 @@ def listen(host: str, port: int) -> socket.socket:
 
     Args:
       host: a name or an address, IPv4 or IPv6.
-      port: 0 for any that is free.
+      port: 0 for any free port.
 
     Raises:
-      RunError: the address is taken or not of this machine.
+      RunError: the port is in use, or the address is not of this machine.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.socket(family, kind, protocol)
-        try:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(address)
-            taken.listen(1024)
-        except OSError:
-            taken.close()
-            raise
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=1024, dualstack_ipv6=dual)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).partition(" (while attempting")[0]
         raise RunError(
             f"--host={host} --port={port}: {reason}; expected an address of this machine with a free port"
         ) from error
-    return taken
 
 
 def is_local(host: str) -> bool:
-    """Whether an address can only be reached from this machine."""
+    """Whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -59,42 +48,43 @@ def is_local(host: str) -> bool:
 
 
 def serve(
-    searcher: "Searcher", limits: Limits, taken: socket.socket, host: str, hidden: Sequence[Path]
+    searcher: Searcher, limits: Limits, listener: socket.socket, host: str, hidden: Sequence[Path]
 ) -> None:
-    """Serves until it is interrupted; what waits then is refused, what is being answered is answered.
+    """Serves until Ctrl-C. Then queries that wait are refused; the current batch is answered.
 
     Args:
       searcher: over the collection.
       limits: what a request may cost.
-      taken: socket that listens.
-      host: what it was asked to listen at.
-      hidden: folders whose paths no answer may tell.
+      listener: from `listen`.
+      host: that it listens at.
+      hidden: folders whose paths no answer may show.
     """
-    hosts = _LOCAL | {host.lower()} if is_local(host) else None
-    app = build_app(searcher, limits, hosts, hidden)
-    config = uvicorn.Config(
-        app,
-        http=patient_protocol(limits.head_seconds),
-        loop="asyncio",
-        ws="none",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    hosts = LOCAL_HOSTS | {host.lower()} if is_local(host) else None
+    server = Server(build_app(searcher, limits, hosts, hidden), limits)
     shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{taken.getsockname()[1]} (Ctrl-C ends it)", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done.
-        _Server(config, app.state.queries).run(sockets=[taken])
+    print(f"http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again at the end.
+        server.run(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
-    """Refuses queries that wait when it is told to stop; uvicorn by itself would wait for them."""
+class Server(uvicorn.Server):
+    """A uvicorn server of `build_app`'s application, which refuses waiting queries when it stops."""
 
-    def __init__(self, config: uvicorn.Config, queries: Queries):
+    def __init__(self, app: FastAPI, limits: Limits):
+        config = uvicorn.Config(
+            app,
+            http=connection_protocol(limits),
+            loop="asyncio",
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
         super().__init__(config)
-        self._queries = queries
+        self._batcher = app.state.batcher
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._queries.close()
+        """Refuses queries that wait: uvicorn would wait for their answers."""
+        self._batcher.close()
         await super().shutdown(sockets)

@@ -1,0 +1,125 @@
+"""The pictures of the collection as a browser shows them."""
+
+import contextlib
+import functools
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as InPath
+from PIL import Image, ImageOps
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+
+from gch.data.pictures import MAX_FILE_BYTES, MAX_PIXELS, decode_picture
+from gch.errors import DataError
+from gch.serve.collection import Collection
+from gch.serve.limits import Limits, Workers
+from gch.serve.refusals import documented
+from gch.storage import digest
+
+SIZES = (160, 240, 480, 960)
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+_QUALITY = 82  # of WebP
+_DEEP = ("I", "F")  # first letters of modes with more than 8 bits
+_THREADS = 2
+_CACHED = 512  # thumbnails, about 20 KB each
+_log = logging.getLogger(__name__)
+
+
+def picture_routes(collection: Collection, limits: Limits) -> APIRouter:
+    """The route /pictures/{row}, which shows only files of the collection."""
+    router = APIRouter()
+    workers = Workers(_THREADS, limits.queue)
+
+    @functools.lru_cache(_CACHED)
+    def scaled(row: int, size: int) -> bytes:
+        return thumbnail(collection.picture_path(row), size)
+
+    @router.get("/pictures/{row}", response_class=Response, responses=documented())
+    async def picture(
+        request: Request,
+        row: Annotated[int, InPath(ge=0, description="of an image, as results have it")],
+        size: Annotated[
+            int | None, Query(description=f"pixels of the long side, for a small WebP: one of {SIZES}")
+        ] = None,
+    ) -> Response:
+        """The file of an image, or the picture scaled down."""
+        if size is not None and size not in SIZES:
+            raise DataError(f"size: {size}, expected one of {', '.join(map(str, SIZES))}")
+        try:
+            with limits.answer_time():
+                if size is None:
+                    path = await workers.run(collection.picture_path, row)
+                    return FileResponse(path, media_type=await workers.run(media_type, path))
+                content = await workers.run(scaled, row, size)
+        except DataError as error:
+            _log.warning("picture %d: %s", row, error)
+            raise HTTPException(404, f"picture {row}: its file cannot be shown") from error
+        headers = {"etag": f'"{digest(content)[:32]}"'}
+        if headers["etag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type="image/webp", headers=headers)
+
+    return router
+
+
+def media_type(path: Path) -> str:
+    """The media type of a picture file, by its content.
+
+    Raises:
+      DataError: it is gone, or no picture.
+    """
+    with _opened(path) as image:  # A JPEG file of several pictures, as phones write them, is MPO to Pillow.
+        return Image.MIME[str(image.format).replace("MPO", "JPEG")]
+
+
+def thumbnail(path: Path, longest: int) -> bytes:
+    """A picture file as WebP: upright, on white, its long side scaled down to `longest` pixels.
+
+    Raises:
+      DataError: it is gone, too large, or no whole picture.
+    """
+    with _opened(path) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError("too large")
+        image.draft("RGB", (longest, longest))
+        if image.mode.startswith(_DEEP):
+            small = Image.fromarray(decode_picture(path.read_bytes(), "picture", longest, "letterbox"))
+        else:
+            small = _on_white(image, longest)
+    content = io.BytesIO()
+    small.save(content, "WEBP", quality=_QUALITY)
+    return content.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open picture; every failure inside is a DataError."""
+    try:
+        if not path.is_file():  # Opening a pipe would wait for ever.
+            raise DataError("no such file")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError("too large")
+        with Image.open(path, formats=_FORMATS) as image:
+            yield image
+    except DataError:
+        raise
+    except Exception as error:  # Pillow raises a dozen types on broken bytes.
+        raise DataError("not a readable picture") from error
+
+
+def _on_white(image: Image.Image, longest: int) -> Image.Image:
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    image = ImageOps.exif_transpose(image)
+    image.thumbnail((longest, longest))
+    if image.mode not in ("RGBA", "RGBa", "LA", "PA"):
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white

@@ -1,0 +1,161 @@
+"""The server under many requests, slow clients and large bodies."""
+
+import asyncio
+import dataclasses
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+from served import ColourModel, code, colours, nearest, refused, served, square
+
+from gch.serve.limits import Limits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("served") / "pictures"
+
+
+def test_each_of_many_requests_at_once_gets_its_own_answer(folder):
+    model = ColourModel(seconds=0.01)
+    tints = np.random.default_rng(0).integers(0, 256, (200, 3))
+
+    async def answer_to(client, number):
+        if number % 4 < 2:  # A text without known words fails alone in its batch.
+            text = "whale" if number % 4 == 0 else "#" + bytes(tints[number].tolist()).hex()
+            answer = await client.post("/api/search/text", json={"text": text})
+        else:
+            content = square(tints[number]) if number % 4 == 2 else b"broken"
+            answer = await client.post("/api/search/picture?find=images", content=content)
+        if answer.status_code != 200:
+            return answer.status_code
+        return [(item["row"], item["distance"]) for item in answer.json()["results"]]
+
+    async def scene(address):
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=30) as client:
+            answers = await asyncio.gather(*(answer_to(client, number) for number in range(200)))
+            return answers, (await client.get("/api/info")).json()["work"]
+
+    with served(colours(folder, model), Limits(batch=16)) as address:
+        answers, work = asyncio.run(scene(address))
+    for number, answer in enumerate(answers):
+        assert answer == (400 if number % 4 in (0, 3) else nearest(code(tints[number]))), number
+    assert work["answered"] == 150
+    assert work["waiting"] == 0
+    assert 1 < max(model.batches) <= 16
+
+
+def search(address, **content):
+    if not content:
+        return httpx.post(f"{address}/api/search/text", json={"text": "red"})
+    return httpx.post(f"{address}/api/search/picture", **content)
+
+
+def at_once(number, address, **content):
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(lambda _: search(address, **content), range(number)))
+
+
+def test_a_model_whose_codes_depend_on_their_batch_gets_queries_one_by_one(folder):
+    model = ColourModel(seconds=0.02)
+    model.note = dataclasses.replace(model.note, encoding_batch=8)
+    with served(colours(folder, model)) as address:
+        answers = at_once(6, address)
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert model.batches == [1] * 6
+
+
+def test_a_full_queue_refuses_and_the_others_are_answered(folder):
+    with served(colours(folder, ColourModel(seconds=0.2)), Limits(queue=2, batch=1)) as address:
+        answers = at_once(8, address)
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(200) >= 3
+    assert set(statuses) == {200, 503}
+    full = answers[statuses.index(503)]
+    assert full.headers["retry-after"] == "1"
+    assert full.json() == {"error": "too many requests wait; try again"}
+
+
+def test_bodies_in_memory_are_bounded(folder):
+    limits = Limits(body_bytes=100_000, total_body_bytes=150_000)
+    with served(colours(folder, ColourModel(seconds=0.3)), limits) as address:
+        body = square((255, 0, 0)) + bytes(99_000)
+        answers = at_once(2, address, content=body)
+        assert sorted(answer.status_code for answer in answers) == [200, 503]
+        assert search(address, content=body).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(folder):
+    with served(colours(folder, ColourModel(seconds=0.4)), Limits(seconds=0.1)) as address:
+        refused(search(address), 504, "no answer within 0.1 s")
+        time.sleep(0.4)
+        assert httpx.get(f"{address}/api/search/row?modality=image&row=0").status_code == 200
+
+
+@pytest.fixture(scope="module")
+def impatient(folder):
+    limits = Limits(seconds=0.2, head_seconds=0.2, body_bytes=100_000)
+    with served(colours(folder), limits) as address:
+        yield address.removeprefix("http://").split(":")
+
+
+@pytest.fixture
+def connection(impatient):
+    with socket.create_connection(impatient, timeout=5) as connection:
+        yield connection
+
+
+def until(connection, end):
+    """What comes, up to the bytes that end it."""
+    content = b""
+    while end not in content:
+        piece = connection.recv(4096)
+        assert piece, content
+        content += piece
+    return content
+
+
+def head(request, length=None):
+    lines = [f"{request} HTTP/1.1", "host: 127.0.0.1", *([f"content-length: {length}"] if length else [])]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(connection):
+    connection.sendall(head("POST /api/search/picture", 9) + b"abc")
+    assert b"the body did not come within 0.2 s" in until(connection, b"}")
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_head_that_never_ends_is_given_up(connection, earlier):
+    for _ in range(earlier):
+        connection.sendall(head("GET /api/info"))
+        assert b"200 OK" in until(connection, b"}}")
+    connection.sendall(b"GET / HTTP/1.1\r\nhost: 127.0")
+    assert connection.recv(4096) == b""
+
+
+def test_a_client_that_does_not_read_is_given_up(impatient, folder):
+    size = 2**25  # more than the sockets hold
+    with open(folder / "red.png", "ab") as file:
+        file.truncate(size)
+    with socket.create_connection(impatient, timeout=5) as connection:
+        connection.sendall(head("GET /pictures/0"))
+        time.sleep(1)
+        received = sum(iter(lambda: len(connection.recv(2**20)), 0))
+    assert 0 < received < size
+
+
+def test_a_large_body_that_is_still_sent_gets_its_answer(connection):
+    connection.sendall(head("POST /api/search/picture", 900_000))
+    assert b"413" in until(connection, b"}").split(b"\r\n")[0]
+    connection.sendall(bytes(900_000))  # The connection is not reset meanwhile.
+    assert connection.recv(4096) == b""
+
+
+def test_bytes_that_are_no_request_are_refused(connection):
+    connection.sendall(b"\x16\x03\x01\x02\x00\r\n\r\n")
+    assert b"400" in connection.recv(4096).split(b"\r\n")[0]
