@@ -1,16 +1,9 @@
-"""AGAH (Gu et al., ICMR 2019) with every option as its original code has it, but for mended faults.
+"""AGAH (Gu et al., ICMR 2019) with every published option; docs/methods.md lists what differs.
 
-    python main_itpair.py --preset=agah_paper      # FLICKR-25K.mat and imagenet-vgg-f.mat in data/
+    gch train --preset=agah_paper      # FLICKR-25K.mat and imagenet-vgg-f.mat in data/
 
-With VGG-F trained, as here, 300 passes of 78 steps are 20 hours of VGG-F's steps alone on the two cores that
-benchmarks/README.md measured. `--netStr=efficientnet-lite0 --backbone=frozen` takes the features of another
-network instead; on other data give num_label, tag_dim and the sizes as well.
-
-Mended: features have unit length (the original divides by the norm of the whole batch), the best outer epoch
-is chosen on validation queries (on the query set), the rate is first cut after outer epoch 100 (after the
-first), the feature map is a part of the networks (a file beside them), a label that no item has keeps its
-feature (NaN), and VGG-F normalises and pools as published. agah_reference does all that as the original, but
-for the file and the NaN.
+300 passes of 78 steps with VGG-F trained take 20 hours on two cores. `--netStr=efficientnet-lite0
+--backbone=frozen` takes cached features instead; other data need num_label, tag_dim and the sizes as well.
 """
 
 method = "agah"

@@ -1,6 +1,6 @@
-"""AGAH as its original code runs: the preset agah_paper, and what that mends left as it was.
+"""AGAH as its published code runs: agah_paper without the corrections. docs/methods.md lists them.
 
-    python main_itpair.py --preset=agah_reference
+    gch train --preset=agah_reference
 
 A code depends on the batch that it is encoded in, so codes are made in batches of `batch_size`. The best
 outer epoch is chosen on the query set, which makes the figures too good; results.json says so.
