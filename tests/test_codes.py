@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gch.codes import binarize, bit_agreement, code_statistics, pack
+from gch.evaluation.codes import binarize, bit_agreement, code_statistics, pack
 from gch.methods.batch import sign
 
 RELAXED = arrays.arrays(

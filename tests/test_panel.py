@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from gch.data.generated import generate
-from gch.evaluation.encoding import Encoded
+from gch.evaluation.codes import EncodedPairs
 from gch.evaluation.panel import FRAME, GAP, RIGHT, TILE, WRONG, retrieval_panel
 
 PAIRS = generate(items=20, image_size=16)
 
 
-def encoded(rows, codes) -> Encoded:
+def encoded(rows, codes) -> EncodedPairs:
     codes = np.asarray(codes, np.float32)
-    return Encoded(codes, codes, PAIRS.labels[rows], np.asarray(rows))
+    return EncodedPairs(codes, codes, PAIRS.labels[rows], np.asarray(rows))
 
 
 @pytest.fixture

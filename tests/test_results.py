@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from gch.evaluation.encoding import Encoded, joined
-from gch.evaluation.evaluate import evaluate, mean_average_precision
+from gch.evaluation.codes import EncodedPairs, joined
+from gch.evaluation.evaluate import evaluate_items, mean_average_precision
 from gch.evaluation.results import map_over_new
 from gch.evaluation.results import test_figures as results_figures
 
 
-def encoded(rows: np.ndarray) -> Encoded:
+def encoded(rows: np.ndarray) -> EncodedPairs:
     random = np.random.default_rng(int(rows[0]))
     image, text = random.uniform(-1, 1, (2, len(rows), 8)).astype(np.float32)
-    return Encoded(image, text, (random.random((len(rows), 3)) < 0.4).astype(np.uint8), rows)
+    return EncodedPairs(image, text, (random.random((len(rows), 3)) < 0.4).astype(np.uint8), rows)
 
 
-def figures_of(queries: Encoded, database: Encoded, training: np.ndarray, **options) -> dict:
+def figures_of(queries: EncodedPairs, database: EncodedPairs, training: np.ndarray, **options) -> dict:
     return results_figures(queries, database, training, label_names=("a", "b", "c"), **options)
 
 
@@ -34,7 +34,9 @@ def test_both_figures_have_the_same_measures_under_the_same_policies():
     whole, new = figures["evaluation"]["I->T"], figures["evaluation_not_trained_on"]["I->T"]
     assert whole.keys() == new.keys()
     assert whole["measures"].keys() == new["measures"].keys()
-    expected = evaluate(queries.coded()["image"], database.coded()["text"].only(slice(20, None)), **options)
+    expected = evaluate_items(
+        queries.coded()["image"], database.coded()["text"].only(slice(20, None)), **options
+    )
     assert new["measures"]["mAP"]["mean"] == expected.mean(expected.values["mAP"])
     assert figures["mAP_not_trained_on"]["I->T"] == new["measures"]["mAP"]["mean"]
     assert figures["mAP"]["I->T"] == whole["measures"]["mAP"]["mean"]

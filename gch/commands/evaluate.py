@@ -8,11 +8,10 @@ import numpy as np
 from gch import __version__
 from gch.commands.catalog import Call
 from gch.errors import RunError, SettingError
-from gch.evaluation.coded import CodedItems
+from gch.evaluation.codes import CodedItems
 from gch.evaluation.codes_file import read_codes
 from gch.evaluation.directions import CROSS, NEW_ITEMS, evaluate_directions
-from gch.evaluation.evaluate import Evaluation
-from gch.evaluation.figures import figures
+from gch.evaluation.figures import Evaluation
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.settings import Settings, cutoff_ranks
@@ -73,7 +72,7 @@ def _evaluate(
 
 
 def _figures(evaluations: dict[str, Evaluation]) -> dict[str, dict]:
-    return {direction: figures(one) for direction, one in evaluations.items()}
+    return {direction: one.figures() for direction, one in evaluations.items()}
 
 
 def _save(out: Path, records: Sequence[Record], digests: dict[str, str], header, lines) -> None:
