@@ -60,6 +60,7 @@ def test_the_example_of_the_docstring_runs():
         of_form(0, 1, np.uint8),
         of_form(0, 255, np.uint8),
         of_form(255, 1, np.uint8),
+        np.asfortranarray,
     ],
 )
 def test_signs_of_every_form_are_the_same_codes(query_form, database_form):

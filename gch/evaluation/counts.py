@@ -77,7 +77,8 @@ def _ones(words: np.ndarray) -> np.ndarray:
 def _words(items: CodedItems) -> list[np.ndarray]:
     """Codes and labels as bits in words, uint64 (N, w) and (N, v), filled up with zeros."""
     packed = items.codes, np.packbits(items.labels, axis=1)
-    return [np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.uint64) for bits in packed]
+    padded = (np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))) for bits in packed)
+    return [np.ascontiguousarray(bits).view(np.uint64) for bits in padded]
 
 
 def _columns(items: CodedItems) -> list[np.ndarray]:
