@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+import gch.evaluation.evaluate  # noqa: F401
 from gch.errors import DataError, SettingError
 from gch.evaluation.codes import CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate, evaluate_items, mean_average_precision
@@ -27,9 +28,9 @@ DATABASE = coded_items(ARRAYS["database_codes"], ARRAYS["database_labels"])
 TOY = {"tie-aware": 0.601302, "stable": 0.704167, "optimistic": 0.704167, "pessimistic": 0.493403}
 
 
-def random_items(seed: int, items: int, bits: int = 16, labels: int = 5) -> CodedItems:
+def random_items(seed: int, items: int, bits: int = 16) -> CodedItems:
     random = np.random.default_rng(seed)
-    return coded_items(random.choice([-1, 1], (items, bits)), random.random((items, labels)) < 0.3)
+    return coded_items(random.choice([-1, 1], (items, bits)), random.random((items, 5)) < 0.3)
 
 
 def means_of(found) -> dict[str, float]:
@@ -64,46 +65,34 @@ def test_the_example_of_the_docstring_runs():
     ],
 )
 def test_signs_of_every_form_are_the_same_codes(query_form, database_form):
-    codes = {"query_codes": query_form, "database_codes": database_form}
-    changed = ARRAYS | {name: form(ARRAYS[name]) for name, form in codes.items()}
-    assert evaluate(**changed, cutoffs=(2,)) == evaluate(**ARRAYS, cutoffs=(2,))
+    forms = {"query_codes": query_form, "database_codes": database_form}
+    changed = {name: form(ARRAYS[name]) for name, form in forms.items()}
+    assert evaluate(**ARRAYS | changed, cutoffs=(2,)) == evaluate(**ARRAYS, cutoffs=(2,))
 
 
-def test_uint8_is_packed_unless_all_of_it_has_two_values_of_signs():
+def test_uint8_is_packed_unless_all_of_it_has_the_two_values_of_signs():
     random = np.random.default_rng(0)
-    labels = {"query_labels": random.integers(0, 3, 4), "database_labels": random.integers(0, 3, 9)}
-    signs = {
-        "query_codes": random.choice([-1, 1], (4, 16)),
-        "database_codes": random.choice([-1, 1], (9, 16)),
-    }
-    expected = evaluate(**signs, **labels)
-    assert (
-        evaluate(**{name: np.packbits(codes > 0, axis=1) for name, codes in signs.items()}, **labels)
-        == expected
-    )
-    # A query of ones only is told by its database.
-    ones, others = np.ones((1, 16), np.uint8), (signs["database_codes"] > 0).astype(np.uint8)
-    found = evaluate(ones, others, labels["query_labels"][:1], labels["database_labels"])
-    assert found == evaluate(ones.astype(int), others, labels["query_labels"][:1], labels["database_labels"])
+    labels = random.integers(0, 3, 4), random.integers(0, 3, 9)
+    signs = [random.choice([-1, 1], (items, 16)) for items in (4, 9)]
+    packed = [np.packbits(codes > 0, axis=1) for codes in signs]
+    assert evaluate(*packed, *labels) == evaluate(*signs, *labels)
+    # The database tells what a query of ones alone is.
+    ones, others = np.ones((4, 16)), (signs[1] > 0).astype(np.uint8)
+    assert evaluate(ones.astype(np.uint8), others, *labels) == evaluate(ones, signs[1], *labels)
 
 
 def test_classes_are_labels_that_exclude_one_another():
-    query, database = np.array([7, -3, 5, 7]), np.array([5, 7, 7, 9, -3, 9])
-    classes = ARRAYS | {"query_labels": query, "database_labels": database}
-    multi_hot = {
-        "query_labels": query[:, None] == [5, 7, 9, -3],
-        "database_labels": database[:, None] == [5, 7, 9, -3],
-    }
-    assert evaluate(**classes) == evaluate(**ARRAYS | multi_hot)
+    classes = np.array([7, -3, 5, 7]), np.array([5, 7, 7, 9, -3, 9])
+    codes = ARRAYS["query_codes"], ARRAYS["database_codes"]
+    multi_hot = [ids[:, None] == [5, 7, 9, -3] for ids in classes]
+    assert evaluate(*codes, *classes) == evaluate(*codes, *multi_hot)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (
-            {"query_codes": [[0.5, 1]]},
-            r"query_codes holds 0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and 1, or",
-        ),
+        ({"query_codes": [[0.5, 1]]}, r"query_codes holds 0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and"),
+        ({"query_codes": [[1, np.nan]]}, "query_codes holds nan"),
         ({"database_codes": [[-1, 0]]}, r"database_codes holds 0 \(item 0, bit 1\); expected -1"),
         ({"query_codes": [1, 0]}, r"query_codes has shape \(2,\)"),
         ({"query_codes": [["a", "b"]]}, "query_codes holds <U1; expected numbers"),
@@ -112,17 +101,16 @@ def test_classes_are_labels_that_exclude_one_another():
         ({"database_labels": [[1]]}, "database_labels has 1 labels, query_labels 2"),
         ({"query_labels": [[1, 0], [0, 1]]}, "query_codes has 1 items, query_labels 2"),
         ({"query_labels": [[2, 0]]}, r"query_labels holds 2 \(item 0, label 0\); expected 0 or 1"),
+        ({"database_labels": [[0, np.nan]]}, "database_labels holds nan"),
         ({"query_labels": [3]}, r"query_labels has shape \(1,\)"),
         ({"ties": "lucky"}, "ties is 'lucky'; expected one of tie-aware, stable"),
         ({"without_relevant": "some"}, "without_relevant is 'some'; expected one of zero, skip"),
         ({"cutoffs": (10, 0)}, r"cutoffs is \(10, 0\); expected ranks of at least 1"),
     ],
 )
-def test_arrays_and_options_that_cannot_be_are_refused(changes, words):
-    given = {f"{kind}_codes": [[1, 0]] for kind in ("query", "database")}
-    given |= {f"{kind}_labels": [[1, 0]] for kind in ("query", "database")}
+def test_arrays_and_options_that_do_not_fit_are_refused(changes, words):
     with pytest.raises((DataError, SettingError), match=words):
-        evaluate(**given | changes)
+        evaluate(**{name: [[1, 0]] for name in ARRAYS} | changes)
 
 
 @pytest.mark.parametrize("case", range(6))
@@ -145,87 +133,64 @@ def test_stable_is_what_agah_computes_with_a_stable_sort(golden, case):
     found = evaluate(data["qB"], data["rB"], data["qL"], data["rL"], cutoffs=ranks, ties="stable")
     assert found["mAP"] == pytest.approx(float(data["map_all_stable"]), abs=1e-6)
     assert found["mAP_relevant@10"] == pytest.approx(float(data["map_k10_stable"]), abs=1e-6)
-    np.testing.assert_allclose(
-        [found[f"precision@{rank}"] for rank in ranks], data["p_topK_stable"], atol=1e-6
-    )
+    precision = [found[f"precision@{rank}"] for rank in ranks]
+    np.testing.assert_allclose(precision, data["p_topK_stable"], atol=1e-6)
 
 
 @pytest.mark.parametrize("case", range(2))
 def test_the_curve_over_radii_is_agahs_but_for_what_it_divides_by(golden, case):
     data = golden(f"agah_metrics_{case}")
     queries, database = coded_items(data["qB"], data["qL"]), coded_items(data["rB"], data["rL"])
-    singles = [
-        evaluate_items(queries.only([row]), database).figures()["radius"] for row in range(len(queries))
-    ]
-    precision = np.array([single["precision"] for single in singles], float)  # NaN where no item is within
-    recall = np.array([single["recall"] for single in singles])
+    singles = [evaluate_items(queries.only([row]), database).figures() for row in range(len(queries))]
+    precision = np.array([single["radius"]["precision"] for single in singles], float)  # NaN: no item within
+    recall = np.array([single["radius"]["recall"] for single in singles])
     # AGAH divides the sums of both by the number of queries with a precision above 0.
     counting = np.maximum((precision > 0).sum(axis=0), 0.1)
     np.testing.assert_allclose(np.nansum(precision, axis=0) / counting, data["P"], atol=1e-6)
     np.testing.assert_allclose(recall.sum(axis=0) / counting, data["R"], atol=1e-6)
     found = evaluate_items(queries, database).figures()["radius"]
     np.testing.assert_allclose(found["recall"], recall.mean(axis=0))
-    inside = (~np.isnan(precision)).sum(axis=0)
-    expected = np.divide(
-        np.nansum(precision, axis=0), inside, out=np.full(len(inside), np.nan), where=inside > 0
-    )
-    np.testing.assert_allclose(np.array(found["precision"], float), expected)
+    for mean, of_queries in zip(found["precision"], precision.T, strict=True):
+        inside = of_queries[~np.isnan(of_queries)]
+        assert mean == (pytest.approx(inside.mean()) if len(inside) else None)
 
 
 def test_measures_are_named_by_what_they_are():
-    queries = {name: ARRAYS[name][:1] for name in ("query_codes", "query_labels")}
-    found = evaluate(**ARRAYS | queries, cutoffs=(2, 3))
+    first = {name: ARRAYS[name][:1] for name in ("query_codes", "query_labels")}
+    found = evaluate(**ARRAYS | first, cutoffs=(2, 3))
     kinds = ("mAP_truncated", "mAP_relevant", "precision", "recall", "NDCG", "ACG")
-    assert list(found) == [
-        "mAP",
-        *(f"{kind}@{rank}" for kind in kinds for rank in (2, 3)),
-        "precision_radius_2",
-    ]
+    at_rank = [f"{kind}@{rank}" for kind in kinds for rank in (2, 3)]
+    assert list(found) == ["mAP", *at_rank, "precision_radius_2"]
     # Distances: 1 2 2 3 4 2; the second and third item share the label.
     assert found["precision@3"] == pytest.approx(4 / 9)
     assert found["recall@3"] == pytest.approx(2 / 3)
     assert found["precision_radius_2"] == pytest.approx(1 / 2)
 
 
-def test_pairs_by_distance_and_relevance():
-    figures = evaluate_items(QUERIES, DATABASE).figures()
+def test_pairs_by_distance_and_map_by_label():
+    found = evaluate_items(QUERIES, DATABASE)
+    figures, precision = found.figures(), found.values["mAP"]
     pairs = figures["pairs_at_distance"]
     assert sum(pairs["relevant"]) + sum(pairs["other"]) == 24
     # The first query has an item at distance 1, the third one, the fourth two, one of them relevant.
     assert (pairs["relevant"][1], pairs["other"][1]) == (1, 3)
     assert figures["retrieval"] == 6
+    of_label = [precision[[1, 2]].mean(), precision[[0, 1, 3]].mean(), None, precision[[2, 3]].mean()]
+    assert figures["mAP_by_label"] == pytest.approx(of_label)
 
 
 def test_queries_without_relevant_items_count_0_or_are_left_out():
     arrays = ([[1, 1], [1, -1]], [[1, 1], [-1, 1]], [[1, 0], [0, 1]], [[1, 0], [0, 0]])
     assert evaluate(*arrays)["mAP"] == 0.5
     assert evaluate(*arrays, without_relevant="skip")["mAP"] == 1.0
-    items = [coded_items(np.array(arrays[n]), np.array(arrays[n + 2])) for n in range(2)]
-    assert mean_average_precision(*items) == 0.5
-    figures = evaluate_items(*items, without_relevant="skip").figures()
+    queries, database = (coded_items(np.array(arrays[n]), arrays[n + 2]) for n in range(2))
+    assert mean_average_precision(queries, database) == 0.5
+    figures = evaluate_items(queries, database, without_relevant="skip").figures()
     assert figures["queries_without_relevant"] == 1
     assert figures["radius"]["recall"][-1] == 1.0
     assert figures["mAP_by_label"] == [1.0, None]
-
-
-def test_when_every_query_is_left_out_there_is_no_mean():
-    items = (
-        coded_items(np.array([[1, 1]]), np.array([[1, 0]])),
-        coded_items(np.array([[1, 1]]), np.array([[0, 1]])),
-    )
-    figures = evaluate_items(*items, without_relevant="skip").figures()
+    figures = evaluate_items(queries.only([1]), database, without_relevant="skip").figures()
     assert figures["measures"]["mAP"] == {"mean": None, "low": None, "high": None}
-
-
-def test_map_of_a_label_is_over_the_queries_that_have_it():
-    found = evaluate_items(QUERIES, DATABASE)
-    precision = found.values["mAP"]
-    assert found.figures()["mAP_by_label"] == [
-        pytest.approx(precision[[1, 2]].mean()),
-        pytest.approx(precision[[0, 1, 3]].mean()),
-        None,
-        pytest.approx(precision[[2, 3]].mean()),
-    ]
 
 
 @pytest.mark.parametrize("ties", POLICIES)
@@ -240,7 +205,7 @@ def test_blocks_make_no_difference(monkeypatch, ties):
     np.testing.assert_array_equal(parts.counts, whole.counts)
 
 
-def test_the_order_of_the_database_does_not_matter_but_to_the_stable_policy():
+def test_the_order_of_the_database_matters_to_the_stable_policy_alone():
     queries, database = random_items(2, 20, bits=8), random_items(3, 60, bits=8)
     shuffled = database.only(np.random.default_rng(4).permutation(60))
     one, other = evaluate_items(queries, database), evaluate_items(queries, shuffled)
@@ -252,11 +217,10 @@ def test_the_order_of_the_database_does_not_matter_but_to_the_stable_policy():
 def test_the_interval_of_a_mean_holds_it_and_narrows_with_more_queries():
     random = np.random.default_rng(0)
     few, many = random.random(50), random.random(5000)
-    (low, high), (wide_low, wide_high) = mean_interval(many), mean_interval(few)
-    assert wide_low < few.mean() < wide_high
+    (low, high), wide = mean_interval(many), mean_interval(few)
+    assert wide[0] < few.mean() < wide[1]
     assert low < many.mean() < high
     # Of a mean of n uniform numbers: 2 * 1.96 * sqrt(1 / 12 / n).
     assert high - low == pytest.approx(3.92 * np.sqrt(1 / 12 / 5000), rel=0.15)
-    assert mean_interval(few) == (wide_low, wide_high)
+    assert mean_interval(few) == wide
     assert mean_interval(few[:1]) is None
-    assert mean_interval(np.full(9, 0.5)) == (0.5, 0.5)
