@@ -23,8 +23,8 @@ from scipy.sparse.linalg import eigsh
 from gch.data.catalog import cache_folder, open_pairs
 from gch.data.chosen_split import choose_split
 from gch.data.texts import with_vocabulary
+from gch.evaluation.codes import EncodedPairs
 from gch.evaluation.directions import map_by_direction
-from gch.evaluation.encoding import Encoded
 from gch.evaluation.results import test_figures
 from gch.networks.backbone import load_backbone
 from gch.networks.features import backbone_features
@@ -90,9 +90,9 @@ def baseline(settings: Settings) -> dict:
         for codes in found[modality]:
             codes[split.training] = targets
 
-    def items(image: np.ndarray, text: np.ndarray, rows: np.ndarray) -> Encoded:
+    def items(image: np.ndarray, text: np.ndarray, rows: np.ndarray) -> EncodedPairs:
         signs = (np.where(codes[rows] >= 0, 1, -1).astype(np.float32) for codes in (image, text))
-        return Encoded(*signs, labels=pairs.labels[rows], rows=rows)
+        return EncodedPairs(*signs, labels=pairs.labels[rows], rows=rows)
 
     def score(codes: tuple[np.ndarray, np.ndarray]) -> float:
         asked = split.validation

@@ -3,8 +3,8 @@
 Times mAP of one direction on random codes and labels of a data set's size, each way in a process of its own:
 
 argsort      distances of one query by a product, argsort, AP, as in the originals; of int64, and of float32
-numpy        histograms of distances by matrix products and bincount, without sorting
-tensorflow   the engine that runs without numba
+products     histograms of distances by matrix products and bincount, without sorting
+numpy        the engine that runs without numba
 numba        the engine that runs where numba is installed
 all measures all that `python main_itpair.py eval` tells of a direction, but the stable policy, by numba
 
@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from gch.evaluation.coded import CodedItems, coded_items
+from gch.evaluation.codes import CodedItems, coded_items
 
 # Queries, database, labels, and the share of the labels that an item has.
 SIZES = {"mirflickr": (2000, 18_015, 24, 0.16), "nuswide": (2100, 193_734, 21, 0.11)}
@@ -45,9 +45,14 @@ def random_items(bits: int, size: str) -> tuple[CodedItems, CodedItems]:
     return items(queries), items(database)
 
 
+def signs(items: CodedItems) -> np.ndarray:
+    """The codes as -1 and +1, float32 (N, K)."""
+    return 2 * np.unpackbits(items.codes, axis=1, count=items.bits).astype(np.float32) - 1
+
+
 def by_argsort(queries: CodedItems, database: CodedItems, dtype: type) -> float:
     """One query after the other, as the originals do."""
-    codes, others = queries.signs().astype(dtype), database.signs().astype(dtype)
+    codes, others = signs(queries).astype(dtype), signs(database).astype(dtype)
     labels, other_labels = queries.labels.astype(dtype), database.labels.astype(dtype)
     total = 0.0
     for code, own in zip(codes, labels, strict=True):
@@ -59,12 +64,12 @@ def by_argsort(queries: CodedItems, database: CodedItems, dtype: type) -> float:
     return total / len(codes)
 
 
-def by_numpy(queries: CodedItems, database: CodedItems) -> float:
+def by_products(queries: CodedItems, database: CodedItems) -> float:
     """Blocks of queries: matrix products, then one bincount."""
     from gch.evaluation.measures import average_precision
-    from gch.evaluation.ties import grouped
+    from gch.evaluation.rankings import grouped
 
-    codes, others = queries.signs(), database.signs().T
+    codes, others = signs(queries), signs(database).T
     labels, other_labels = queries.labels.astype(np.float32), database.labels.astype(np.float32).T
     width = queries.bits + 1
     block = max(1, 2**23 // len(database))
@@ -81,18 +86,18 @@ def by_numpy(queries: CodedItems, database: CodedItems) -> float:
 
 def by_engine(name: str, queries: CodedItems, database: CodedItems) -> float:
     """As `gch.evaluation.evaluate.mean_average_precision`, with one engine."""
-    from gch.evaluation import counts, counts_tensorflow, evaluate
+    from gch.evaluation import counts, evaluate
 
-    if name == "tensorflow":
-        counts._engine = lambda: counts_tensorflow
+    if name == "numpy":
+        counts._engine = lambda: counts.count_by_numpy
     return evaluate.mean_average_precision(queries, database)
 
 
 def all_measures(queries: CodedItems, database: CodedItems) -> float:
     """All but the stable policy, which needs rankings."""
-    from gch.evaluation.evaluate import evaluate
+    from gch.evaluation.evaluate import evaluate_items
 
-    found = evaluate(queries, database, policies=("tie-aware", "optimistic", "pessimistic"))
+    found = evaluate_items(queries, database, policies=("tie-aware", "optimistic", "pessimistic"))
     return found.mean(found.values["mAP"])
 
 
@@ -106,8 +111,8 @@ def popcounts(queries: CodedItems, database: CodedItems) -> float:
 WAYS = {
     "argsort": lambda *sets: by_argsort(*sets, np.int64),
     "argsort float32": lambda *sets: by_argsort(*sets, np.float32),
-    "numpy": by_numpy,
-    "tensorflow": lambda *sets: by_engine("tensorflow", *sets),
+    "products": by_products,
+    "numpy": lambda *sets: by_engine("numpy", *sets),
     "numba": lambda *sets: by_engine("numba", *sets),
     "all measures": all_measures,
     "popcounts alone": popcounts,

@@ -3,12 +3,13 @@
 import numba
 import numpy as np
 
-from gch.evaluation.coded import CodedItems
-from gch.evaluation.counts_numba import TILE, _cells, _words
+from gch.evaluation.codes import CodedItems
+from gch.evaluation.counts import _columns, _words
+from gch.evaluation.counts_numba import TILE, _cells
 
 
 @numba.njit(parallel=True, nogil=True)
-def _total(queries, database, query_labels, database_labels, most):
+def _total(queries, query_labels, database, database_labels, most):
     sums = np.zeros(len(queries), np.uint64)
     blocks = -(-len(queries) // 16)
     for block in numba.prange(blocks):
@@ -23,12 +24,4 @@ def _total(queries, database, query_labels, database_labels, most):
 
 def total(queries: CodedItems, database: CodedItems) -> int:
     """A sum that depends on some of the cells, so that they are computed."""
-    return int(
-        _total(
-            _words(queries.codes),
-            np.ascontiguousarray(_words(database.codes).T),
-            _words(np.packbits(queries.labels, axis=1)),
-            np.ascontiguousarray(_words(np.packbits(database.labels, axis=1)).T),
-            1,
-        ).sum()
-    )
+    return int(_total(*_words(queries), *_columns(database), 1).sum())

@@ -25,12 +25,11 @@ import keras
 import numpy as np
 from measuring import settings, table
 
-from gch.codes import code_statistics
 from gch.data.catalog import open_pairs
 from gch.data.chosen_split import choose_split
 from gch.data.pairs import Pairs
 from gch.data.split import Split
-from gch.evaluation.coded import coded_items
+from gch.evaluation.codes import code_statistics, coded_items
 from gch.evaluation.evaluate import mean_average_precision
 from gch.methods import build_method
 from gch.methods.items import training_items

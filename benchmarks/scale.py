@@ -24,7 +24,7 @@ from measuring import settings, table
 
 from gch.data.catalog import open_pairs
 from gch.data.split import make_split
-from gch.evaluation.coded import coded_items
+from gch.evaluation.codes import coded_items
 from gch.evaluation.directions import map_by_direction
 from gch.evaluation.encoding import encode
 from gch.export.model import SearchModel

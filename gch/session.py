@@ -8,16 +8,16 @@ import keras
 import numpy as np
 
 from gch.cluster import ALONE, Cluster
-from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
 from gch.errors import SettingError
+from gch.evaluation.codes import EncodedPairs, bit_agreement, code_statistics
+from gch.evaluation.codes_file import save_codes
 from gch.evaluation.directions import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
-from gch.evaluation.encoding import Encoded, encode
+from gch.evaluation.encoding import encode
 from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
 from gch.evaluation.results import (
     map_over_new,
-    save_codes,
     save_results,
     test_figures,
     weights_digest_parts,
@@ -250,7 +250,7 @@ class Session:
             if save:
                 save_panel(self._run.path / "panels" / panel_name(direction), panel)
 
-    def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> Encoded:
+    def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> EncodedPairs:
         return encode(self._method, self._pairs, self._features, rows, left_out)
 
     def _load_backbone(self) -> Backbone:

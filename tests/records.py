@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.evaluation.coded import coded_items
+from gch.evaluation.codes import coded_items
 from gch.evaluation.directions import evaluate_directions
-from gch.evaluation.figures import figures
 from gch.reporting.record import Record
 from gch.settings import Settings
 
@@ -37,7 +36,7 @@ def directions(arrays: dict[str, np.ndarray], items: slice = slice(None), **opti
     database = {kind: coded_items(arrays[f"D{kind[0]}"], arrays["retrieval_L"]) for kind in ("image", "text")}
     database = {kind: coded.only(items) for kind, coded in database.items()}
     found = evaluate_directions(queries, database, **options)
-    return {direction: figures(evaluation) for direction, evaluation in found.items()}
+    return {direction: evaluation.figures() for direction, evaluation in found.items()}
 
 
 def record(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:

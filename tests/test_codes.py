@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gch.codes import binarize, bit_agreement, code_statistics, pack
+from gch.evaluation.codes import binarize, bit_agreement, code_statistics, pack
 from gch.methods.batch import sign
 
 RELAXED = arrays.arrays(
@@ -14,39 +14,13 @@ RELAXED = arrays.arrays(
 
 def test_sign_of_zero_is_plus_one():
     relaxed = np.array([[-0.5, 0.0, -0.0, 1e-30, 3.0]], np.float32)
-    assert sign(relaxed).numpy().tolist() == [[-1, 1, 1, 1, 1]]
-    assert binarize(relaxed).tolist() == [[-1, 1, 1, 1, 1]]
+    assert sign(relaxed).numpy().tolist() == binarize(relaxed).tolist() == [[-1, 1, 1, 1, 1]]
+    assert pack(relaxed).tolist() == [[0b01111000]]
 
 
 @given(RELAXED)
-def test_sign_and_binarize_agree(relaxed):
+def test_every_sign_agrees_and_statistics_stay_in_their_ranges(relaxed):
     np.testing.assert_array_equal(sign(relaxed).numpy(), binarize(relaxed))
-
-
-def test_statistics_by_hand():
-    relaxed = np.array([[0.5, 1.0], [-0.5, 1.0], [0.5, -1.0], [-0.5, 1.0]])
-    statistics = code_statistics(relaxed)
-    assert statistics["bit_balance"] == pytest.approx((0 + 0.25) / 2)
-    # Bits + - + - and + + - +: covariance -1/2, deviations 1 and sqrt(3)/2.
-    assert statistics["bit_correlation"] == pytest.approx(0.5 / (3**0.5 / 2))
-    assert statistics["quantization_error"] == pytest.approx(0.125)
-    assert statistics["distinct_codes"] == 3 / 4
-
-
-def test_balance_is_of_each_bit_over_the_items():
-    # Every item has as many +1 as -1, yet each bit is the same for all.
-    assert code_statistics(np.array([[1.0, -1.0], [1.0, -1.0]]))["bit_balance"] == 0.5
-
-
-def test_collapsed_codes_show():
-    statistics = code_statistics(np.full((10, 4), 0.9))
-    assert statistics["bit_balance"] == 0.5
-    assert statistics["bit_correlation"] == 1.0
-    assert statistics["distinct_codes"] == 0.1
-
-
-@given(RELAXED)
-def test_statistics_stay_in_their_ranges(relaxed):
     statistics = code_statistics(relaxed)
     assert 0 <= statistics["bit_balance"] <= 0.5
     assert 0 <= statistics["bit_correlation"] <= 1 + 1e-9
@@ -54,10 +28,29 @@ def test_statistics_stay_in_their_ranges(relaxed):
     assert 0 < statistics["distinct_codes"] <= 1
 
 
+def test_statistics_by_hand():
+    relaxed = np.array([[0.5, 1.0], [-0.5, 1.0], [0.5, -1.0], [-0.5, 1.0]])
+    # Bits + - + - and + + - +: covariance -1/2, deviations 1 and sqrt(3)/2.
+    assert code_statistics(relaxed) == pytest.approx(
+        {
+            "bit_balance": (0 + 0.25) / 2,
+            "bit_correlation": 0.5 / (3**0.5 / 2),
+            "quantization_error": 0.125,
+            "distinct_codes": 3 / 4,
+        }
+    )
+
+
+def test_collapsed_codes_show():
+    # Every item has as many +1 as -1, yet each bit is the same for all.
+    statistics = code_statistics(np.tile([0.9, -0.9], (10, 2)))
+    assert (statistics["bit_balance"], statistics["bit_correlation"]) == (0.5, 1.0)
+    assert statistics["distinct_codes"] == 0.1
+
+
 def test_bit_agreement():
     assert bit_agreement(np.array([[1, -1, 0, 2]]), np.array([[3, 1, 0.1, -2]])) == 0.5
 
 
-def test_packed_codes_are_those_of_packbits_the_first_bit_highest():
-    codes = np.array([[1, -1, -1, -1, -1, -1, -1, 1, 1], [-0.2, 0.0, 0.3, -1, -1, -1, -1, -1, -1]])
-    assert pack(codes).tolist() == [[0b10000001, 0b10000000], [0b01100000, 0]]
+def test_the_first_bit_is_the_highest_of_the_first_byte():
+    assert pack(np.array([[1, -1, -1, -1, -1, -1, -1, 1, 1]])).tolist() == [[0b10000001, 0b10000000]]

@@ -12,7 +12,7 @@ import pytest
 from entry import LONGEST, Command, read_until, save_small_backbone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gch.evaluation.coded import coded_items
+from gch.evaluation.codes import coded_items
 from gch.evaluation.evaluate import mean_average_precision
 
 

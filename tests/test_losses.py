@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.evaluation.measures import average_precision
-from gch.evaluation.ties import grouped
+from gch.evaluation.rankings import grouped
 from gch.methods.gch.label_graph import average_precision_loss, imbalance
 
 ALL = tf.ones((1, 4))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, ndcg_score
+from sklearn.metrics import ndcg_score
 
-from gch.evaluation import measures, strict
-from gch.evaluation.ties import grouped
+from gch.evaluation import measures
+from gch.evaluation.rankings import grouped, ranked
 
 MOST = 2  # labels shared
 databases = st.lists(st.tuples(st.integers(0, 2), st.integers(0, MOST)), min_size=1, max_size=7)
@@ -61,9 +61,15 @@ def orders(database):
     ]
 
 
-def by_measure(module, name, ranking, cutoff) -> float:
-    arguments = (ranking,) if name == "average_precision" else (ranking, cutoff)
-    return getattr(module, name)(*arguments)[0]
+def measured(name, groups, cutoff) -> float:
+    arguments = (groups,) if name == "average_precision" else (groups, cutoff)
+    return getattr(measures, name)(*arguments)[0]
+
+
+def in_order(ranking):
+    """The groups of a ranking without ties."""
+    by_shared = np.bincount(ranking, minlength=MOST + 1)
+    return ranked(np.array([ranking], np.uint8), by_shared[None, None])
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
@@ -71,7 +77,7 @@ def by_measure(module, name, ranking, cutoff) -> float:
 @given(database=databases, cutoff=cutoffs)
 def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(name, database, cutoff):
     expected = np.mean([DEFINITIONS[name](order, cutoff) for order in orders(database)])
-    found = by_measure(measures, name, grouped(counts_of(database), "tie-aware"), cutoff)
+    found = measured(name, grouped(counts_of(database), "tie-aware"), cutoff)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -81,61 +87,30 @@ def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(name, database, cutof
 def test_optimistic_and_pessimistic_are_the_orders_they_say(name, database, cutoff):
     for policy, sign in (("optimistic", -1), ("pessimistic", 1)):
         order = [shared for _, shared in sorted(database, key=lambda item: (item[0], sign * item[1]))]
-        found = by_measure(measures, name, grouped(counts_of(database), policy), cutoff)
+        found = measured(name, grouped(counts_of(database), policy), cutoff)
         assert found == pytest.approx(DEFINITIONS[name](order, cutoff), abs=1e-12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(database=databases)
-def test_no_order_has_an_average_precision_beyond_the_optimistic_and_the_pessimistic(database):
-    every = [DEFINITIONS["average_precision"](order, 0) for order in orders(database)]
-    counts = counts_of(database)
-    assert measures.average_precision(grouped(counts, "optimistic"))[0] == pytest.approx(max(every))
-    assert measures.average_precision(grouped(counts, "pessimistic"))[0] == pytest.approx(min(every))
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 @settings(max_examples=40, deadline=None)
 @given(ranking=st.lists(st.integers(0, MOST), min_size=1, max_size=12), cutoff=st.integers(1, 14))
 def test_without_ties_the_definitions_themselves_are_taken(name, ranking, cutoff):
-    by_shared = np.bincount(ranking, minlength=MOST + 1)[None]
-    rankings = strict.Rankings(np.array([ranking], np.uint8), by_shared)
-    found = by_measure(strict, name, rankings, cutoff)
-    assert found == pytest.approx(DEFINITIONS[name](ranking, cutoff), abs=1e-12)
-
-
-def large_tie() -> np.ndarray:
-    """Ties of hundreds, where sums of probabilities could lose their digits."""
-    random = np.random.default_rng(0)
-    return random.integers(0, 300, (1, 5, MOST + 1))
+    assert measured(name, in_order(ranking), cutoff) == pytest.approx(
+        DEFINITIONS[name](ranking, cutoff), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["average_precision_truncated", "average_precision_relevant"])
 def test_in_large_ties_the_expectation_is_what_drawing_orders_gives(name):
-    counts, random = large_tie(), np.random.default_rng(1)
-    draws = []
-    for _ in range(400):
-        ranking = np.concatenate(
-            [random.permutation(np.repeat(np.arange(MOST + 1), group)) for group in counts[0]]
-        )
-        rankings = strict.Rankings(ranking[None].astype(np.uint8), counts.sum(axis=1))
-        draws.append(by_measure(strict, name, rankings, 500))
-    found = by_measure(measures, name, grouped(counts, "tie-aware"), 500)
+    # Ties of hundreds, where sums of probabilities could lose their digits.
+    counts, random = np.random.default_rng(0).integers(0, 300, (1, 5, MOST + 1)), np.random.default_rng(1)
+    ties = [np.repeat(np.arange(MOST + 1), group) for group in counts[0]]
+    draws = [
+        measured(name, in_order(np.concatenate([random.permutation(tie) for tie in ties])), 500)
+        for _ in range(400)
+    ]
+    found = measured(name, grouped(counts, "tie-aware"), 500)
     assert found == pytest.approx(np.mean(draws), abs=5 * np.std(draws) / np.sqrt(len(draws)))
-
-
-def test_scikit_learn_finds_the_same_without_ties():
-    random = np.random.default_rng(2)
-    shared = random.integers(0, 4, (20, 60))
-    rankings = strict.Rankings(
-        shared.astype(np.uint8), np.stack([np.bincount(row, minlength=4) for row in shared])
-    )
-    score = -np.arange(60.0)
-    expected = [average_precision_score(row > 0, score) for row in shared]
-    np.testing.assert_allclose(strict.average_precision(rankings), expected)
-    gain = 2.0**shared - 1
-    expected = [ndcg_score(row[None], score[None], k=10) for row in gain]
-    np.testing.assert_allclose(strict.normalized_discounted_gain(rankings, 10), expected)
 
 
 def test_scikit_learn_averages_the_discounted_gain_over_ties_too():
@@ -155,6 +130,8 @@ def test_precision_where_a_share_of_the_relevant_items_is_found():
     found = measures.precision_at_recall(groups, np.array([0.25, 0.5, 0.75, 1.0]))[0]
     # Half of the items of the tie, two, hold half of its relevant items, one.
     np.testing.assert_allclose(found, [1, 2 / 3, 3 / 5, 4 / 7])
+    without = grouped(np.array([[[3, 0], [0, 0], [2, 0]]]), "tie-aware")
+    assert measures.precision_at_recall(without, np.array([0.5]))[0] == 0
 
 
 def test_precision_and_recall_within_radii():
@@ -162,11 +139,3 @@ def test_precision_and_recall_within_radii():
     precision, recall = measures.precision_recall_of_radii(groups)
     np.testing.assert_allclose(precision, [[np.nan, 1 / 2, 1 / 2]])
     np.testing.assert_allclose(recall, [[0, 2 / 3, 1]])
-
-
-def test_a_query_without_relevant_items_has_0_everywhere():
-    counts = np.array([[[3, 0], [0, 0], [2, 0]]])
-    for name in DEFINITIONS:
-        for policy in ("tie-aware", "optimistic", "pessimistic"):
-            assert by_measure(measures, name, grouped(counts, policy), 4) == 0
-    assert measures.precision_at_recall(grouped(counts, "tie-aware"), np.array([0.5]))[0] == 0

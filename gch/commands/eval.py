@@ -10,7 +10,6 @@ from gch.commands import Call
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
 from gch.evaluation.directions import CROSS, NEW_ITEMS, evaluate_directions
-from gch.evaluation.figures import figures
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.storage import atomic_path, file_digest, read_json, write_json
@@ -47,7 +46,7 @@ def run(call: Call) -> None:
         if codes.new is not None and codes.new.any():
             new = {kind: items.only(codes.new) for kind, items in codes.database.items()}
             of_new = evaluate_directions(codes.queries, new, **options)
-        measured = [{key: figures(one) for key, one in found.items()} for found in (whole, of_new)]
+        measured = [{key: one.figures() for key, one in found.items()} for found in (whole, of_new)]
         records.append(Record(name, measured[0], measured[1]))
         per_query |= {
             f"{name}|{direction}|{measure}": values

@@ -3,15 +3,17 @@
 All measures but those of the database's order follow from these counts, so nothing is sorted.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from gch.evaluation.coded import CodedItems
+from gch.evaluation.codes import CodedItems
 
 
 def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
     """Counts, for every query, the database items at each Hamming distance, by the labels they share with it.
 
-    Runs on the CPU, compiled by numba where that is installed and else in TensorFlow. Both count the same.
+    Runs on the CPU, compiled by numba where that is installed and else in NumPy. Both count the same.
 
     Args:
       queries: Q items.
@@ -22,7 +24,9 @@ def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) ->
     Returns:
       uint32 (Q, K + 1, S + 1): entry [q, d, s] is the number of items at distance d that share s labels.
     """
-    return _engine().shared_label_counts(queries, database, most)
+    counts = np.zeros((len(queries), (queries.bits + 1) * (most + 1)), np.uint32)
+    _engine()(*_words(queries), *_columns(database), most, counts)
+    return counts.reshape(len(queries), -1, most + 1)
 
 
 def ranked_shared_labels(queries: CodedItems, database: CodedItems) -> np.ndarray:
@@ -33,18 +37,15 @@ def ranked_shared_labels(queries: CodedItems, database: CodedItems) -> np.ndarra
       database: N items, as of `shared_label_counts`.
 
     Returns:
-      Unsigned (Q, N).
+      uint16 (Q, N).
     """
-    shared = np.empty((len(queries), len(database)), np.min_scalar_type(most_labels(queries)))
-    database_bits = np.unpackbits(database.codes, axis=1).astype(np.float32).T
-    database_labels = database.labels.astype(np.float32).T
-    ones = database_bits.sum(axis=0)
-    for row, (code, labels) in enumerate(zip(queries.codes, queries.labels, strict=True)):
-        code = np.unpackbits(code).astype(np.float32)
-        distance = (code.sum() + ones - 2 * (code @ database_bits)).astype(np.uint16)
-        order = np.argsort(distance, kind="stable")  # of 16 bits: by radix, in linear time
-        shared[row] = (labels.astype(np.float32) @ database_labels)[order]
-    return shared
+    ranked = np.empty((len(queries), len(database)), np.uint16)
+    others, other_labels = _columns(database)
+    for row, code, labels in zip(ranked, *_words(queries), strict=True):
+        # NumPy sorts numbers of 16 bits by radix, in linear time.
+        order = np.argsort(_ones(code[:, None] ^ others), kind="stable")
+        row[:] = _ones(labels[:, None] & other_labels)[order]
+    return ranked
 
 
 def most_labels(queries: CodedItems) -> int:
@@ -52,11 +53,34 @@ def most_labels(queries: CodedItems) -> int:
     return int(queries.labels.sum(axis=1, dtype=np.int64).max(initial=1))
 
 
-def _engine():
-    try:
-        from gch.evaluation import counts_numba
-    except ImportError:
-        from gch.evaluation import counts_tensorflow
+def count_by_numpy(queries, query_labels, database, database_labels, most: int, counts: np.ndarray) -> None:
+    """Adds to `counts`, (Q, (K + 1) (S + 1)), what is in words, uint64 (Q, w), (Q, v), (w, N) and (v, N)."""
+    for code, labels, histogram in zip(queries, query_labels, counts, strict=True):
+        shared = np.minimum(_ones(labels[:, None] & database_labels), most)
+        cells = _ones(code[:, None] ^ database).astype(np.int64) * (most + 1) + shared
+        histogram += np.bincount(cells, minlength=len(histogram)).astype(np.uint32)
 
-        return counts_tensorflow
-    return counts_numba
+
+def _engine() -> Callable[..., None]:
+    try:
+        from gch.evaluation.counts_numba import count
+    except ImportError:
+        return count_by_numpy
+    return count
+
+
+def _ones(words: np.ndarray) -> np.ndarray:
+    """The number of ones in words (w, N), uint16 (N,)."""
+    return np.bitwise_count(words).sum(axis=0, dtype=np.uint16)
+
+
+def _words(items: CodedItems) -> list[np.ndarray]:
+    """Codes and labels as bits in words, uint64 (N, w) and (N, v), filled up with zeros."""
+    packed = items.codes, np.packbits(items.labels, axis=1)
+    padded = (np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))) for bits in packed)
+    return [np.ascontiguousarray(bits).view(np.uint64) for bits in padded]
+
+
+def _columns(items: CodedItems) -> list[np.ndarray]:
+    """The words transposed, so that those of neighbouring items lie side by side."""
+    return [words.T.copy() for words in _words(items)]

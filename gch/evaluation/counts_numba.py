@@ -1,35 +1,11 @@
-"""The counts of `gch.evaluation.counts` as machine code for all cores, over packed codes and labels."""
+"""The counts of `gch.evaluation.counts` as machine code for all cores."""
 
 import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from gch.evaluation.coded import CodedItems
-
 TILE = 2048  # items whose codes, labels and cells stay in the first-level cache while queries pass over them
 QUERIES_AT_ONCE = 16  # of a core
-
-
-def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
-    """See `gch.evaluation.counts.shared_label_counts`."""
-    counts = np.zeros((len(queries), queries.bits + 1, most + 1), np.uint32)
-    _count(
-        _words(queries.codes),
-        np.ascontiguousarray(_words(database.codes).T),
-        _words(np.packbits(queries.labels, axis=1)),
-        np.ascontiguousarray(_words(np.packbits(database.labels, axis=1)).T),
-        most,
-        counts.reshape(len(queries), -1),
-    )
-    return counts
-
-
-def _words(packed: np.ndarray) -> np.ndarray:
-    """Bytes (N, b) as words uint64 (N, ceil(b / 8)), filled up with zeros."""
-    items, size = packed.shape
-    padded = np.zeros((items, -(-size // 8) * 8), np.uint8)
-    padded[:, :size] = packed
-    return padded.view(np.uint64)
 
 
 @intrinsic
@@ -43,8 +19,8 @@ def _popcount(typing, word):
 
 
 @numba.njit(parallel=True, nogil=True, cache=True)
-def _count(queries, database, query_labels, database_labels, most, counts):
-    """Queries (Q, w), database (w, N): neighbouring items side by side, so that `_cells` is vectorised."""
+def count(queries, query_labels, database, database_labels, most, counts):
+    """Does what `gch.evaluation.counts.count_by_numpy` does."""
     blocks = -(-len(queries) // QUERIES_AT_ONCE)
     for block in numba.prange(blocks):
         cells = np.empty(TILE, np.uint32)

@@ -1,11 +1,12 @@
-"""The four ways to ask and to answer: by image or text, from images or texts."""
+"""The four directions: a query by image or text, a database of images or texts."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from gch.evaluation.coded import CodedItems
-from gch.evaluation.evaluate import Evaluation, evaluate, mean_average_precision
+from gch.evaluation.codes import CodedItems
+from gch.evaluation.evaluate import evaluate_items, mean_average_precision
+from gch.evaluation.figures import Evaluation
 
 DIRECTIONS = {
     "I->T": ("image", "text"),
@@ -24,16 +25,10 @@ NEW_ITEMS = (
 def evaluate_directions(
     queries: Mapping[str, CodedItems], database: Mapping[str, CodedItems], **options
 ) -> dict[str, Evaluation]:
-    """All measures of every direction.
-
-    Args:
-      queries: 'image' and 'text' to the coded query items.
-      database: likewise, of the database: I->T ranks its texts for query images, and so on.
-      options: of `gch.evaluation.evaluate.evaluate`.
-    """
+    """All measures of every direction, of items by 'image' and 'text'; options as of `evaluate_items`."""
     return {
-        direction: evaluate(queries[asked], database[answered], **options)
-        for direction, (asked, answered) in DIRECTIONS.items()
+        direction: evaluate_items(queries[one], database[other], **options)
+        for direction, (one, other) in DIRECTIONS.items()
     }
 
 
@@ -42,11 +37,8 @@ def map_by_direction(
     database: Mapping[str, CodedItems],
     itself: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Tie-aware mAP of every direction.
-
-    Arguments are those of `evaluate_directions` and of `gch.evaluation.evaluate.mean_average_precision`.
-    """
+    """Tie-aware mAP of every direction; `itself` as of `mean_average_precision`."""
     return {
-        direction: mean_average_precision(queries[asked], database[answered], itself)
-        for direction, (asked, answered) in DIRECTIONS.items()
+        direction: mean_average_precision(queries[one], database[other], itself)
+        for direction, (one, other) in DIRECTIONS.items()
     }

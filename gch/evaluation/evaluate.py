@@ -1,83 +1,114 @@
 """All measures of one ranking task: queries against a database."""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
-from types import ModuleType
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from gch.errors import DataError
-from gch.evaluation import measures, strict
-from gch.evaluation.coded import CodedItems
+from gch.errors import SettingError
+from gch.evaluation import measures
+from gch.evaluation.arrays import coded_sets
+from gch.evaluation.codes import CodedItems
 from gch.evaluation.counts import most_labels, ranked_shared_labels, shared_label_counts
-from gch.evaluation.intervals import Interval, mean_interval
-from gch.evaluation.ties import POLICIES, grouped
+from gch.evaluation.figures import Evaluation
+from gch.evaluation.rankings import POLICIES, Groups, grouped, ranked
 
-RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
-RANKS = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # of the curve of precision
+# `mAP_truncated@n` and `mAP_relevant@n` are the two things that are called mAP@n.
+AT_RANK = {
+    "mAP_truncated": measures.average_precision_truncated,
+    "mAP_relevant": measures.average_precision_relevant,
+    "precision": measures.precision_at,
+    "recall": measures.recall_at,
+    "NDCG": measures.normalized_discounted_gain,
+    "ACG": measures.average_cumulative_gain,
+}
 CUTOFFS = (10, 100, 1000)
 RADIUS = 2  # of the precision within a Hamming radius
 WITHOUT_RELEVANT = ("zero", "skip")
-BLOCK_COUNTS = 2**22  # counts that are held at once
-RANKED_ITEMS = 2**22  # items of rankings that are held at once
+BLOCK_COUNTS = 2**22  # counts that are in memory at once
+RANKED_ITEMS = 2**20  # items of rankings that are in memory at once
 
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What came out, for Q queries, a database of N items and codes of K bits.
-
-    Attributes:
-      ties: policy for ties of `values`.
-      values: name of a measure to float64 (Q,), one value for each query.
-      average_precision: policy for ties to AP, float64 (Q,).
-      has_relevant: bool (Q,), whether a query has a relevant item in the database.
-      without_relevant: 'zero': a query without a relevant item counts 0 in a mean; 'skip': it is left out.
-      radius_precision, radius_recall: float64 (K + 1,), means over the queries, within every Hamming radius;
-        the precision is of the queries for which an item lies within it, NaN where there is none.
-      recall_precision: float64 (20,), mean precision where .05, .1 ... 1 of the relevant items are found.
-      rank_precision: float64 (R,), mean precision of the first n items, tie-aware, for the n of RANKS <= N.
-      relevant_pairs, other_pairs: int64 (K + 1,), pairs of query and item at each distance, by relevance.
-      labels: uint8 (Q, C), of the queries.
-      bits: K.
-      database: N.
-    """
-
-    ties: str
-    values: dict[str, np.ndarray]
-    average_precision: dict[str, np.ndarray]
-    has_relevant: np.ndarray
-    without_relevant: str
-    radius_precision: np.ndarray
-    radius_recall: np.ndarray
-    recall_precision: np.ndarray
-    rank_precision: np.ndarray
-    relevant_pairs: np.ndarray
-    other_pairs: np.ndarray
-    labels: np.ndarray
-    bits: int
-    database: int
-
-    def mean(self, values: np.ndarray) -> float:
-        """Mean over the queries that count, of one value for each query; NaN when none counts."""
-        counted = self._counted(values)
-        return float(counted.mean()) if len(counted) else float("nan")
-
-    def interval(self, values: np.ndarray, seed: int = 0) -> Interval | None:
-        """Bootstrap interval of that mean, see `gch.evaluation.intervals.mean_interval`."""
-        return mean_interval(self._counted(values), seed=seed)
-
-    def label_map(self) -> np.ndarray:
-        """Of every label, float64 (C,): mAP of its queries that have a relevant item; NaN without one."""
-        queries = (self.labels > 0) & self.has_relevant[:, None]
-        total = queries.sum(axis=0)
-        precision = self.values["mAP"] @ queries
-        return np.divide(precision, total, out=np.full(len(total), np.nan), where=total > 0)
-
-    def _counted(self, values: np.ndarray) -> np.ndarray:
-        return values[self.has_relevant] if self.without_relevant == "skip" else values
+Measure = Callable[[Groups], np.ndarray]
 
 
 def evaluate(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    *,
+    cutoffs: Sequence[int] = CUTOFFS,
+    ties: str = "tie-aware",
+    without_relevant: str = "zero",
+) -> dict[str, float]:
+    """Ranks a database for every query by Hamming distance, and measures the rankings.
+
+    An item that shares a label with a query is relevant to it. Items at one distance are tied; by default a
+    measure is its expectation over all orders of the ties, in closed form (McSherry and Najork, "Computing
+    information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008).
+
+    Codes are signs, -1 and +1 or 0 and 1, of any integer or float dtype, or packed as by `numpy.packbits`.
+    Codes of dtype uint8 are signs if query and database together hold at most two values, 0 and 1, 0 and 255,
+    or 255 and 1 (where 255 is -1), and packed otherwise.
+
+    >>> import numpy as np
+    >>> query = np.array([[1, 1, 1, 1]])
+    >>> database = np.array([[1, 1, 1, 1], [1, 1, 1, -1], [1, -1, 1, 1], [-1, -1, 1, 1]])
+    >>> found = evaluate(query, database, [7], [7, 7, 3, 3], cutoffs=[2])
+
+    The distances are 0, 1, 1 and 2; the first two items are relevant. Of the two orders of the tie, one has
+    the relevant items at ranks 1 and 2, AP 1, the other at 1 and 3, AP (1 + 2/3) / 2 = 5/6.
+
+    >>> round(found["mAP"], 4)
+    0.9167
+    >>> found["precision@2"], found["recall@2"]
+    (0.75, 0.75)
+
+    Args:
+      query_codes: (Q, K), or packed uint8 (Q, K / 8).
+      database_codes: (N, K), or packed uint8 (N, K / 8); N < 2^32.
+      query_labels: multi-hot (Q, C) of 0 and 1, or the classes as integers (Q,).
+      database_labels: likewise, (N, C) or (N,).
+      cutoffs: the ranks n of the measures at a rank, at least 1.
+      ties: 'tie-aware'; 'stable' keeps ties in the order of the database; 'optimistic' and 'pessimistic' rank
+        the items with most shared labels first and last.
+      without_relevant: what a query without a relevant item counts: 'zero', or 'skip' to leave it out.
+
+    Returns:
+      Means over the queries by the names of results.json: mAP; for every n mAP_truncated@n (divided by the
+      hits among the first n), mAP_relevant@n (over the first n relevant items), precision@n, recall@n, NDCG@n
+      and ACG@n; precision_radius_2. All are in [0, 1] but ACG, the mean number of shared labels. NaN where
+      every query is left out.
+
+    Raises:
+      DataError: an array has another shape, dtype, length or entry.
+      SettingError: an unknown policy, or a cutoff below 1.
+    """
+    for name, value, known in (
+        ("ties", ties, POLICIES),
+        ("without_relevant", without_relevant, WITHOUT_RELEVANT),
+    ):
+        if value not in known:
+            raise SettingError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    if any(cutoff < 1 for cutoff in cutoffs):
+        raise SettingError(f"cutoffs is {tuple(cutoffs)}; expected ranks of at least 1")
+    query_labels, database_labels = _multi_hot(np.asarray(query_labels), np.asarray(database_labels))
+    items = coded_sets(
+        {
+            "query_codes": np.asarray(query_codes),
+            "database_codes": np.asarray(database_codes),
+            "query_labels": query_labels,
+            "database_labels": database_labels,
+        },
+        {"query_codes": "query_labels", "database_codes": "database_labels"},
+    )
+    found = evaluate_items(
+        items["query_codes"], items["database_codes"], cutoffs, ties, without_relevant, policies=()
+    )
+    return {name: found.mean(values) for name, values in found.values.items()}
+
+
+def evaluate_items(
     queries: CodedItems,
     database: CodedItems,
     cutoffs: Sequence[int] = CUTOFFS,
@@ -85,68 +116,40 @@ def evaluate(
     without_relevant: str = "zero",
     policies: Sequence[str] = POLICIES,
 ) -> Evaluation:
-    """Ranks the database for every query by Hamming distance, and measures.
-
-    An item that shares a label with a query is relevant to it.
+    """All that `evaluate` measures, and the curves, for every query.
 
     Args:
       queries: Q items, Q > 0.
       database: N items, N > 0, of as many bits and labels.
-      cutoffs: ranks n at which precision, recall, NDCG, ACG and both kinds of mAP@n are measured.
-      ties: policy for ties, of `gch.evaluation.ties.POLICIES`.
-      without_relevant: what a query without a relevant item counts: 'zero', or 'skip' to leave it out.
-      policies: those under which mAP is told besides.
-
-    Raises:
-      DataError: an empty set, or sets of different bits or numbers of labels.
-      ValueError: an unknown policy.
+      cutoffs: see `evaluate`.
+      ties: see `evaluate`.
+      without_relevant: see `evaluate`.
+      policies: those for ties under which AP is measured besides.
     """
-    _require_match(queries, database)
-    policies = (ties, *(policy for policy in policies if policy != ties))
-    if not set(policies) <= set(POLICIES) or without_relevant not in WITHOUT_RELEVANT:
-        raise ValueError(f"policies {policies}, without_relevant {without_relevant!r}: one is unknown")
-    names = measure_names(cutoffs)
-    values = {name: np.zeros(len(queries)) for name in names}
-    precision_of = {policy: np.zeros(len(queries)) for policy in policies}
-    has_relevant, inside = np.zeros(len(queries), bool), np.zeros(len(queries))
-    radius = np.zeros((3, queries.bits + 1))  # sums of precision and recall, queries with an item within
-    recall_precision = np.zeros(len(RECALL_LEVELS))
-    ranks = [rank for rank in RANKS if rank <= len(database)]
-    rank_precision = np.zeros(len(ranks))
-    pairs = np.zeros((2, queries.bits + 1), np.int64)
+    wanted: dict[str, dict[str, Measure]] = {
+        policy: {"mAP": measures.average_precision} for policy in dict.fromkeys((ties, *policies))
+    }
+    for name, measure in AT_RANK.items():
+        wanted[ties] |= {f"{name}@{rank}": functools.partial(measure, cutoff=rank) for rank in cutoffs}
+    values = {
+        policy: {name: np.zeros(len(queries)) for name in functions} for policy, functions in wanted.items()
+    }
+    by_relevance = np.zeros((len(queries), queries.bits + 1, 2), np.int64)
     for part, counts in _blocks(queries, database, most_labels(queries)):
-        tied = grouped(counts, "tie-aware")
-        has_relevant[part] = tied.relevant.any(axis=1)
-        precision, recall = measures.precision_recall_of_radii(tied)
-        inside[part] = np.nan_to_num(precision[:, min(RADIUS, queries.bits)])
-        radius += np.nansum([precision, recall, ~np.isnan(precision)], axis=1)
-        recall_precision += measures.precision_at_recall(tied, RECALL_LEVELS).sum(axis=0)
-        rank_precision += [measures.precision_at(tied, rank).sum() for rank in ranks]
-        pairs += [tied.relevant.sum(axis=0), (tied.items - tied.relevant).sum(axis=0)]
-        for policy in policies:
-            for rows, module, ranking in _rankings(queries, database, part, counts, policy):
-                precision_of[policy][rows] = module.average_precision(ranking)
-                if policy == ties:
-                    for name, (measure, cutoff) in names.items():
-                        values[name][rows] = getattr(module, measure)(ranking, cutoff)
-    counting = len(queries) if without_relevant == "zero" else max(1, int(has_relevant.sum()))
+        by_relevance[part] = np.stack([counts[:, :, 0], counts[:, :, 1:].sum(axis=2)], axis=2)
+        for policy, functions in wanted.items():
+            for rows, groups in _rankings(queries, database, part, counts, policy):
+                for name, function in functions.items():
+                    values[policy][name][rows] = function(groups)
+    others, relevant = by_relevance[:, : RADIUS + 1].sum(axis=1).T
+    within = {f"precision_radius_{RADIUS}": relevant / np.maximum(relevant + others, 1)}
     return Evaluation(
         ties=ties,
-        values={"mAP": precision_of[ties], **values, f"precision_radius_{RADIUS}": inside},
-        average_precision=precision_of,
-        has_relevant=has_relevant,
         without_relevant=without_relevant,
-        radius_precision=np.divide(
-            radius[0], radius[2], out=np.full(queries.bits + 1, np.nan), where=radius[2] > 0
-        ),
-        radius_recall=radius[1] / counting,
-        recall_precision=recall_precision / counting,
-        rank_precision=rank_precision / counting,
-        relevant_pairs=pairs[0],
-        other_pairs=pairs[1],
+        values=values[ties] | within,
+        average_precision={policy: found["mAP"] for policy, found in values.items()},
+        counts=by_relevance,
         labels=queries.labels,
-        bits=queries.bits,
-        database=len(database),
     )
 
 
@@ -161,40 +164,28 @@ def mean_average_precision(
       itself: int (Q,), the position in the database of each query's own item, which it does not rank; None
         where the queries are not in the database.
     """
-    _require_match(queries, database)
     total = 0.0
     for part, counts in _blocks(queries, database, most=1):
         if itself is not None:
-            asked, own = queries.only(part), database.only(itself[part])
-            distance = np.bitwise_count(asked.codes ^ own.codes).sum(axis=1, dtype=np.int64)
-            relevant = (asked.labels & own.labels).any(axis=1).astype(np.int64)
-            counts[np.arange(len(asked)), distance, relevant] -= 1
+            some, own = queries.only(part), database.only(itself[part])
+            distance = np.bitwise_count(some.codes ^ own.codes).sum(axis=1, dtype=np.int64)
+            relevant = (some.labels & own.labels).any(axis=1).astype(np.int64)
+            counts[np.arange(len(some)), distance, relevant] -= 1
         total += measures.average_precision(grouped(counts, "tie-aware")).sum()
     return float(total / len(queries))
 
 
-def measure_names(cutoffs: Sequence[int]) -> dict[str, tuple[str, int]]:
-    """The measures at a rank: name to the function of `gch.evaluation.measures` and the cutoff.
-
-    `mAP_truncated@n` and `mAP_relevant@n` are the two things that are called mAP@n.
-    """
-    functions = {
-        "mAP_truncated": "average_precision_truncated",
-        "mAP_relevant": "average_precision_relevant",
-        "precision": "precision_at",
-        "recall": "recall_at",
-        "NDCG": "normalized_discounted_gain",
-        "ACG": "average_cumulative_gain",
-    }
-    return {
-        f"{name}@{cutoff}": (function, cutoff) for name, function in functions.items() for cutoff in cutoffs
-    }
+def _multi_hot(query_labels: np.ndarray, database_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes (Q,), (N,) as multi-hot labels over the classes of the queries; other arrays as they are."""
+    if any(labels.ndim != 1 or labels.dtype.kind not in "iu" for labels in (query_labels, database_labels)):
+        return query_labels, database_labels
+    classes = np.unique(query_labels)
+    return query_labels[:, None] == classes, database_labels[:, None] == classes
 
 
 def _blocks(queries: CodedItems, database: CodedItems, most: int) -> Iterator[tuple[slice, np.ndarray]]:
     """The counts of some queries after the other, so that memory is bounded."""
-    size = (queries.bits + 1) * (most + 1)
-    block = max(1, BLOCK_COUNTS // size)
+    block = max(1, BLOCK_COUNTS // ((queries.bits + 1) * (most + 1)))
     for start in range(0, len(queries), block):
         part = slice(start, min(start + block, len(queries)))
         yield part, shared_label_counts(queries.only(part), database, most)
@@ -202,26 +193,13 @@ def _blocks(queries: CodedItems, database: CodedItems, most: int) -> Iterator[tu
 
 def _rankings(
     queries: CodedItems, database: CodedItems, part: slice, counts: np.ndarray, policy: str
-) -> Iterator[tuple[slice, ModuleType, object]]:
-    """Of some queries of a part after the other, the rankings and the module that measures them."""
+) -> Iterator[tuple[slice, Groups]]:
+    """The rankings of a part of the queries; those by 'stable', which hold every item, a few at a time."""
     if policy != "stable":
-        yield part, measures, grouped(counts, policy)
+        yield part, grouped(counts, policy)
         return
     block = max(1, RANKED_ITEMS // len(database))
     for start in range(part.start, part.stop, block):
         rows = slice(start, min(start + block, part.stop))
-        by_shared = counts[start - part.start : rows.stop - part.start].sum(axis=1)
-        yield rows, strict, strict.Rankings(ranked_shared_labels(queries.only(rows), database), by_shared)
-
-
-def _require_match(queries: CodedItems, database: CodedItems) -> None:
-    if not len(queries) or not len(database):
-        raise DataError(
-            f"{len(queries)} queries, {len(database)} items to rank; expected at least one of each"
-        )
-    if queries.bits != database.bits:
-        raise DataError(f"query codes have {queries.bits} bits, the database's {database.bits}")
-    if queries.labels.shape[1] != database.labels.shape[1]:
-        raise DataError(
-            f"queries have {queries.labels.shape[1]} labels, the database {database.labels.shape[1]}"
-        )
+        of_rows = counts[rows.start - part.start : rows.stop - part.start]
+        yield rows, ranked(ranked_shared_labels(queries.only(rows), database), of_rows)

@@ -1,49 +1,118 @@
-"""An evaluation as plain figures, for JSON."""
+"""What was measured of one ranking task: values of every query, their means and intervals."""
+
+import dataclasses
 
 import numpy as np
+from scipy import stats
 
-from gch.evaluation.evaluate import RANKS, RECALL_LEVELS, Evaluation
+from gch.evaluation import measures
+from gch.evaluation.rankings import grouped
+
+RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
+RANKS = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # of the curve of precision
+RESAMPLES = 1000
+CONFIDENCE = 0.95
 
 
-def figures(found: Evaluation) -> dict:
-    """Means with their intervals, curves and counts; a figure that is not there is None.
+def mean_interval(values: np.ndarray) -> tuple[float, float] | None:
+    """The interval that holds 95 % of the means of 1,000 resamples of the queries (percentile bootstrap).
 
-    Returns:
-      bits; queries, queries_without_relevant and what those count; retrieval, the size of the database; the
-      policy for ties; by measure the mean and the bounds of its 95 % interval over draws of queries; mAP by
-      policy and by label; the curves.
+    It tells what the draw of the queries may change, not what another training run would. None for fewer than
+    two values.
     """
-    return {
-        "bits": found.bits,
-        "queries": len(found.has_relevant),
-        "queries_without_relevant": int((~found.has_relevant).sum()),
-        "without_relevant": found.without_relevant,
-        "retrieval": found.database,
-        "ties": found.ties,
-        "measures": {name: _measure(found, values) for name, values in found.values.items()},
-        "mAP_by_ties": {policy: found.mean(values) for policy, values in found.average_precision.items()},
-        "mAP_by_label": _plain(found.label_map()),
-        "radius": {"precision": _plain(found.radius_precision), "recall": _plain(found.radius_recall)},
-        "recall_level": {"recall": _plain(RECALL_LEVELS), "precision": _plain(found.recall_precision)},
-        "rank": {
-            "rank": list(RANKS[: len(found.rank_precision)]),
-            "precision": _plain(found.rank_precision),
-        },
-        "pairs_at_distance": {
-            "relevant": found.relevant_pairs.tolist(),
-            "other": found.other_pairs.tolist(),
-        },
-    }
+    if len(values) < 2:
+        return None
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+        batch=100,
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
-def _measure(found: Evaluation, values: np.ndarray) -> dict[str, float | None]:
-    interval = found.interval(values)
-    mean = found.mean(values)
-    return {
-        "mean": None if np.isnan(mean) else mean,
-        "low": interval.low if interval else None,
-        "high": interval.high if interval else None,
-    }
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What came out, for Q queries, a database of N items and codes of K bits.
+
+    Attributes:
+      ties: policy for ties of `values`.
+      without_relevant: 'zero': a query without a relevant item counts 0 in a mean; 'skip': it is left out.
+      values: name of a measure to float64 (Q,), one value for each query.
+      average_precision: policy for ties to AP, float64 (Q,).
+      counts: int64 (Q, K + 1, 2), at each distance the other and the relevant items.
+      labels: uint8 (Q, C), of the queries.
+    """
+
+    ties: str
+    without_relevant: str
+    values: dict[str, np.ndarray]
+    average_precision: dict[str, np.ndarray]
+    counts: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def has_relevant(self) -> np.ndarray:
+        """Whether a query has a relevant item in the database, bool (Q,)."""
+        return np.asarray(self.counts[:, :, 1].any(axis=1))
+
+    def mean(self, values: np.ndarray) -> float:
+        """Mean over the queries that count, of one value for each query; NaN when none counts."""
+        counted = self._counted(values)
+        return float(counted.mean()) if len(counted) else float("nan")
+
+    def label_map(self) -> np.ndarray:
+        """Of every label, float64 (C,): mAP of its queries that have a relevant item; NaN without one."""
+        queries = (self.labels > 0) & self.has_relevant[:, None]
+        return _ratio(self.values["mAP"] @ queries, queries.sum(axis=0))
+
+    def figures(self) -> dict:
+        """Means with their 95 % intervals over draws of queries, curves and counts, for JSON.
+
+        A figure that is not there is None.
+        """
+        groups = grouped(self.counts, "tie-aware")
+        database = int(self.counts[0].sum())
+        counting = max(1, len(self._counted(self.labels)))  # the other queries have 0 in every curve
+        precision, recall = measures.precision_recall_of_radii(groups)
+        inside = (~np.isnan(precision)).sum(axis=0)
+        ranks = [rank for rank in RANKS if rank <= database]
+        at_rank = np.array([measures.precision_at(groups, rank).sum() for rank in ranks])
+        at_recall = measures.precision_at_recall(groups, RECALL_LEVELS).sum(axis=0)
+        other_pairs, relevant_pairs = self.counts.sum(axis=0).T.tolist()
+        return {
+            "bits": self.counts.shape[1] - 1,
+            "queries": len(self.counts),
+            "queries_without_relevant": int((~self.has_relevant).sum()),
+            "without_relevant": self.without_relevant,
+            "retrieval": database,
+            "ties": self.ties,
+            "measures": {name: self._measure(values) for name, values in self.values.items()},
+            "mAP_by_ties": {policy: self.mean(values) for policy, values in self.average_precision.items()},
+            "mAP_by_label": _plain(self.label_map()),
+            "radius": {
+                "precision": _plain(_ratio(np.nansum(precision, axis=0), inside)),
+                "recall": _plain(recall.sum(axis=0) / counting),
+            },
+            "recall_level": {"recall": _plain(RECALL_LEVELS), "precision": _plain(at_recall / counting)},
+            "rank": {"rank": ranks, "precision": _plain(at_rank / counting)},
+            "pairs_at_distance": {"relevant": relevant_pairs, "other": other_pairs},
+        }
+
+    def _counted(self, values: np.ndarray) -> np.ndarray:
+        return values[self.has_relevant] if self.without_relevant == "skip" else values
+
+    def _measure(self, values: np.ndarray) -> dict[str, float | None]:
+        (mean,) = _plain(np.array([self.mean(values)]))
+        low, high = mean_interval(self._counted(values)) or (None, None)
+        return {"mean": mean, "low": low, "high": high}
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

@@ -7,13 +7,12 @@ query without a relevant item has 0 everywhere. Closed forms: McSherry and Najor
 import numpy as np
 from scipy.special import gammaln
 
-from gch.evaluation.ties import Groups
+from gch.evaluation.rankings import Groups
 
 
 def average_precision(groups: Groups) -> np.ndarray:
     """AP: the mean, over the relevant items, of the precision at their ranks, in [0, 1]."""
-    gained = _gained(*_before(groups), groups.items, groups.relevant).sum(axis=1)
-    return gained / np.maximum(groups.relevant.sum(axis=1), 1)
+    return _precisions(groups).sum(axis=1) / np.maximum(_all_relevant(groups), 1)
 
 
 def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
@@ -22,18 +21,18 @@ def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
     What most code for image hashing means by mAP@k. Where the cutoff falls into a tie, the number of relevant
     items within it is hypergeometric.
     """
-    before, relevant_before = _before(groups)
-    inside = before + groups.items <= cutoff
-    gained = np.where(inside, _gained(before, relevant_before, groups.items, groups.relevant), 0).sum(axis=1)
+    groups = groups.first(cutoff)
+    inside = groups.before + groups.items <= cutoff
+    gained = np.where(inside, _precisions(groups), 0).sum(axis=1)
     hits = np.where(inside, groups.relevant, 0).sum(axis=1)
     value = gained / np.maximum(hits, 1)
     log_factorial = _log_factorials(groups)
-    for query, group in zip(*np.nonzero(~inside & (before < cutoff)), strict=True):
-        items, relevant = groups.items[query, group], groups.relevant[query, group]
-        taken = cutoff - before[query, group]
+    for cell in zip(*np.nonzero(~inside & (groups.before < cutoff)), strict=True):
+        query, items, relevant = cell[0], groups.items[cell], groups.relevant[cell]
+        taken = cutoff - groups.before[cell]
         found = np.arange(max(0, taken - (items - relevant)), min(taken, relevant) + 1)
         chance = _hypergeometric(log_factorial, items, relevant, taken, found)
-        added = _gained(before[query, group], hits[query], taken, found)
+        added = _gained(groups.before[cell], hits[query], taken, found)
         value[query] = chance @ ((gained[query] + added) / np.maximum(hits[query] + found, 1))
     return value
 
@@ -45,109 +44,96 @@ def average_precision_relevant(groups: Groups, cutoff: int) -> np.ndarray:
     count, item i of its n is relevant and counts with j - 1 < q relevant ones before it, which are
     hypergeometric.
     """
-    before, relevant_before = _before(groups)
-    total = np.minimum(groups.relevant.sum(axis=1), cutoff)
-    inside = relevant_before + groups.relevant <= total[:, None]
-    gained = np.where(inside, _gained(before, relevant_before, groups.items, groups.relevant), 0).sum(axis=1)
+    total = np.minimum(_all_relevant(groups), cutoff)
+    inside = groups.relevant_before + groups.relevant <= total[:, None]
+    gained = np.where(inside, _precisions(groups), 0).sum(axis=1)
     log_factorial = _log_factorials(groups)
-    for query, group in zip(*np.nonzero(~inside & (relevant_before < total[:, None])), strict=True):
-        gained[query] += _first_relevant(
+    for cell in zip(*np.nonzero(~inside & (groups.relevant_before < total[:, None])), strict=True):
+        gained[cell[0]] += _first_relevant(
             log_factorial,
-            before[query, group],
-            relevant_before[query, group],
-            groups.items[query, group],
-            groups.relevant[query, group],
-            total[query] - relevant_before[query, group],
+            groups.before[cell],
+            groups.relevant_before[cell],
+            groups.items[cell],
+            groups.relevant[cell],
+            total[cell[0]] - groups.relevant_before[cell],
         )
     return gained / np.maximum(total, 1)
 
 
 def precision_at(groups: Groups, cutoff: int) -> np.ndarray:
     """Share of relevant items among the first min(cutoff, N), in [0, 1]."""
-    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, groups.items.sum(axis=1))
+    groups = groups.first(cutoff)
+    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, groups.by_shared.sum(axis=1))
 
 
 def recall_at(groups: Groups, cutoff: int) -> np.ndarray:
     """Share of the relevant items that is among the first `cutoff`, in [0, 1]."""
-    return _within(groups, groups.relevant, cutoff) / np.maximum(groups.relevant.sum(axis=1), 1)
+    groups = groups.first(cutoff)
+    return _within(groups, groups.relevant, cutoff) / np.maximum(_all_relevant(groups), 1)
 
 
 def average_cumulative_gain(groups: Groups, cutoff: int) -> np.ndarray:
     """ACG: the mean number of shared labels of the first min(cutoff, N) items, at least 0."""
-    return _within(groups, groups.sum_of(np.arange(groups.counts.shape[2])), cutoff) / np.minimum(
-        cutoff, groups.items.sum(axis=1)
-    )
+    groups = groups.first(cutoff)
+    shared = groups.sum_of(np.arange(groups.counts.shape[2]))
+    return _within(groups, shared, cutoff) / np.minimum(cutoff, groups.by_shared.sum(axis=1))
 
 
 def normalized_discounted_gain(groups: Groups, cutoff: int) -> np.ndarray:
     """NDCG of the first `cutoff` items, in [0, 1]: DCG with gain 2^s - 1 of an item that shares s labels, and
     discount 1 / log2(1 + rank), divided by the DCG of the best order of the database.
     """
-    gain = groups.sum_of(2.0 ** np.arange(groups.counts.shape[2]) - 1)
-    gained = _discounted(groups.items, gain, cutoff)
-    best = discounted_gain_of_best(groups.by_shared, cutoff)
+    groups = groups.first(cutoff)
+    gains = 2.0 ** np.arange(groups.counts.shape[2]) - 1
+    gained = _discounted(groups.items, groups.sum_of(gains), cutoff)
+    # In the best order, the items that share most labels come first.
+    best = _discounted(groups.by_shared[:, ::-1], (groups.by_shared * gains)[:, ::-1], cutoff)
     return np.divide(gained, best, out=np.zeros(len(best)), where=best > 0)
 
 
-def discounted_gain_of_best(by_shared: np.ndarray, cutoff: int) -> np.ndarray:
-    """DCG (Q,) of the first `cutoff` items when those that share most labels come first.
-
-    Args:
-      by_shared: int (Q, S + 1), items by the number of labels they share.
-      cutoff: number of ranks.
-    """
-    items = by_shared[:, ::-1]
-    level = np.arange(items.shape[1])[::-1]
-    return _discounted(items, items * (2.0**level - 1), cutoff)
-
-
 def precision_at_recall(groups: Groups, levels: np.ndarray) -> np.ndarray:
-    """Precision where a share of the relevant items is found, in [0, 1]; not interpolated.
+    """Precision (Q, M) where shares `levels` (M,) of the relevant items are found; not interpolated.
 
     Within a tie items and relevant items are taken to come evenly.
-
-    Args:
-      groups: of Q queries.
-      levels: float (M,), in (0, 1].
-
-    Returns:
-      float64 (Q, M).
     """
-    before, relevant_before = _before(groups)
-    total = groups.relevant.sum(axis=1)
+    total = _all_relevant(groups)
     queries = np.arange(len(total))
     values = np.zeros((len(total), len(levels)))
     for column, level in enumerate(levels):
         wanted = level * total
-        reached = relevant_before + groups.relevant >= wanted[:, None] - 1e-9
-        group = np.argmax(reached & (groups.relevant > 0), axis=1)
-        relevant = groups.relevant[queries, group]
-        share = (wanted - relevant_before[queries, group]) / np.maximum(relevant, 1)
-        seen = before[queries, group] + share * groups.items[queries, group]
+        reached = groups.relevant_before + groups.relevant >= wanted[:, None] - 1e-9
+        cell = queries, np.argmax(reached & (groups.relevant > 0), axis=1)
+        share = (wanted - groups.relevant_before[cell]) / np.maximum(groups.relevant[cell], 1)
+        seen = groups.before[cell] + share * groups.items[cell]
         values[:, column] = np.where(total > 0, wanted / np.maximum(seen, 1e-9), 0)
     return values
 
 
 def precision_recall_of_radii(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall of the items within every Hamming radius 0..K; groups must be 'tie-aware' ones.
+    """Precision and recall within every Hamming radius 0..K, (Q, K + 1), of tie-aware groups.
 
-    Returns:
-      Both float64 (Q, K + 1); the precision of a radius that holds no item is NaN.
+    The precision of a radius that holds no item is NaN.
     """
     items, found = np.cumsum(groups.items, axis=1), np.cumsum(groups.relevant, axis=1)
     precision = np.divide(found, items, out=np.full(items.shape, np.nan), where=items > 0)
     return precision, found / np.maximum(found[:, -1:], 1)
 
 
-def _before(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
-    """Items and relevant items before each group."""
-    return tuple(np.cumsum(part, axis=1) - part for part in (groups.items, groups.relevant))
+def _all_relevant(groups: Groups) -> np.ndarray:
+    """Relevant items of the whole database, int64 (Q,)."""
+    return groups.by_shared[:, 1:].sum(axis=1)
+
+
+def _precisions(groups: Groups) -> np.ndarray:
+    """Sums (Q, D) of the precisions at the relevant items of each group."""
+    if groups.singles:
+        return groups.relevant * (groups.relevant_before + 1) / (groups.before + 1)
+    return _gained(groups.before, groups.relevant_before, groups.items, groups.relevant)
 
 
 def _within(groups: Groups, amount: np.ndarray, cutoff: int) -> np.ndarray:
     """The expected amount (Q,) of the first `cutoff` items."""
-    before = np.cumsum(groups.items, axis=1) - groups.items
-    taken = np.clip(cutoff - before, 0, groups.items)
+    taken = np.clip(cutoff - groups.before, 0, groups.items)
     return (amount * (taken / np.maximum(groups.items, 1))).sum(axis=1)
 
 

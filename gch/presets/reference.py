@@ -1,4 +1,4 @@
-"""GCH as published (Xu et al., IJCAI 2019): losses, networks and schedule. docs/methods.md lists what differs.
+"""GCH as published (Xu et al., IJCAI 2019). docs/methods.md lists what differs.
 
     gch train --preset=reference --dataset_dir=FLICKR --netStr=vggf --backbone=trained
 

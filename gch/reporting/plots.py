@@ -1,7 +1,9 @@
 """Plots of evaluated codes, by matplotlib (the extra 'plots')."""
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,49 +12,57 @@ from gch.evaluation.directions import CROSS
 from gch.reporting.record import Record
 from gch.storage import atomic_path
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 DPI = 110
 SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records, the first are drawn
 NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
+CURVES = (  # file, kind of curve, its figures along x, and words for both axes
+    ("precision_recall", "recall_level", "recall", "recall", "precision"),
+    ("precision_at_n", "rank", "rank", "n, number of items shown", "precision at n"),
+    (
+        "precision_recall_of_radii",
+        "radius",
+        "recall",
+        "recall within a Hamming radius",
+        "precision within the radius",
+    ),
+)
+ARROWS = {"I->T": "image → text", "T->I": "text → image"}
 
 
 def available() -> bool:
     """Whether matplotlib is installed."""
-    import importlib.util
-
-    return importlib.util.find_spec("matplotlib") is not None
+    return find_spec("matplotlib") is not None
 
 
-def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "matplotlib.figure.Figure"]]:  # noqa: F821
-    """Draws everything that the records allow.
+def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
+    """Draws everything that the records allow: names for the files, and figures.
 
-    Args:
-      records: one or more, each with a line of its own; bars show the first of many.
-
-    Yields:
-      A name for the file, and the figure.
+    Every record has a line of its own; bars show the first of many.
 
     Raises:
       GCHError: matplotlib is not installed.
     """
     if not available():
         raise GCHError(NEEDED)
-    yield "precision_recall", _precision_recall(records)
-    yield "precision_at_n", _precision_at_rank(records)
-    yield "precision_recall_of_radii", _radii(records)
-    yield "distances", _distances(records)
-    yield "map_by_label", _by_label(records)
+    for name, kind, x, shown, precision in CURVES:
+        yield name, _curves(records, kind, x, shown, precision)
+    yield "distances", _distances(records[:SHOWN_DISTANCES])
+    yield "map_by_label", _by_label(records[:SHOWN_BY_LABEL])
     if len({record.bits for record in records}) > 1:
         yield "map_by_bits", _by_bits(records)
 
 
-def save(drawn: "matplotlib.figure.Figure", path: Path) -> None:  # noqa: F821
+def save(drawn: "Figure", path: Path) -> None:
     """Saves a figure as PNG and SVG; `path` has no suffix."""
     for suffix in (".svg", ".png"):
         with atomic_path(path.with_name(path.name + suffix)) as temporary:
             drawn.savefig(temporary, dpi=DPI, metadata={"Date": None} if suffix == ".svg" else None)
 
 
-def pixels(drawn: "matplotlib.figure.Figure") -> np.ndarray:  # noqa: F821
+def pixels(drawn: "Figure") -> np.ndarray:
     """A figure as uint8 (H, W, 3)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -77,120 +87,86 @@ def _panels(height: float = 3.8, rows: int = 1):
     return drawn, panels
 
 
-def _lines(records: Sequence[Record], x: str, y: str, draw) -> object:
-    """A panel for each cross-modal direction, a line for each record."""
+def _legend_below(drawn: "Figure", axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        drawn.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8)
+
+
+def _curves(records: Sequence[Record], kind: str, x: str, xlabel: str, ylabel: str) -> "Figure":
+    """Precision along a kind of curve, a line for each record."""
     drawn, (panels,) = _panels()
     for axes, direction in zip(panels, CROSS, strict=True):
         for record in records:
-            draw(axes, record.directions[direction], record.name)
-        axes.set(title=_arrow(direction), xlabel=x, ylabel=y)
-    if len(records) > 1:
-        drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+            curve = record.directions[direction][kind]
+            axes.plot(curve[x], np.array(curve["precision"], float), marker=".", label=record.name)
+        scale = "log" if kind == "rank" else "linear"
+        axes.set(title=ARROWS[direction], xlabel=xlabel, ylabel=ylabel, xscale=scale)
+    _legend_below(drawn, panels[0])
     return drawn
 
 
-def _precision_recall(records):
-    def draw(axes, figures, name):
-        curve = figures["recall_level"]
-        axes.plot(curve["recall"], curve["precision"], marker=".", label=name)
-
-    return _lines(records, "recall", "precision", draw)
-
-
-def _precision_at_rank(records):
-    def draw(axes, figures, name):
-        curve = figures["rank"]
-        axes.semilogx(curve["rank"], curve["precision"], marker=".", label=name)
-
-    return _lines(records, "n, number of items shown", "precision at n", draw)
-
-
-def _radii(records):
-    def draw(axes, figures, name):
-        curve = figures["radius"]
-        precision = [np.nan if value is None else value for value in curve["precision"]]
-        axes.plot(curve["recall"], precision, marker=".", label=name)
-
-    return _lines(records, "recall within a Hamming radius", "precision within the radius", draw)
-
-
-def _distances(records):
-    """Shares of the relevant and of the other pairs at each distance, of the first records."""
-    shown = records[:SHOWN_DISTANCES]
-    drawn, grid = _panels(height=3.2 * len(shown), rows=len(shown))
-    for record, line in zip(shown, grid, strict=True):
+def _distances(records: Sequence[Record]) -> "Figure":
+    """Shares of the relevant and of the other pairs at each distance."""
+    drawn, grid = _panels(height=3.2 * len(records), rows=len(records))
+    for record, line in zip(records, grid, strict=True):
         for axes, direction in zip(line, CROSS, strict=True):
-            pairs = record.directions[direction]["pairs_at_distance"]
             for kind, colour in (("relevant", "tab:green"), ("other", "tab:red")):
-                count = np.array(pairs[kind])
+                count = np.array(record.directions[direction]["pairs_at_distance"][kind])
                 share = count / max(1, count.sum())
                 axes.bar(np.arange(len(share)), share, width=1.0, alpha=0.5, color=colour, label=kind)
-            axes.set(
-                title=f"{record.name}: {_arrow(direction)}" if len(shown) > 1 else _arrow(direction),
-                xlabel="Hamming distance",
-                ylabel="share of the pairs",
-            )
+            title = f"{record.name}: {ARROWS[direction]}" if len(records) > 1 else ARROWS[direction]
+            axes.set(title=title, xlabel="Hamming distance", ylabel="share of the pairs")
             axes.title.set_fontsize(9)
             axes.locator_params(axis="x", integer=True)
     grid[0][0].legend(title="pairs", fontsize=8)
     return drawn
 
 
-def _by_label(records):
-    """Bars of the first records."""
-    shown = records[:SHOWN_BY_LABEL]
-    names = records[0].label_names
+def _by_label(records: Sequence[Record]) -> "Figure":
+    """Bars of mAP over all items, with marks of mAP over the new ones."""
     count = len(records[0].directions["I->T"]["mAP_by_label"])
-    drawn, (panels,) = _panels(height=1.2 + count * (0.1 + 0.08 * len(shown)))
-    width = 0.8 / len(shown)
+    drawn, (panels,) = _panels(height=1.2 + count * (0.1 + 0.08 * len(records)))
+    width = 0.8 / len(records)
     for axes, direction in zip(panels, CROSS, strict=True):
-        for number, record in enumerate(shown):
+        for number, record in enumerate(records):
             values = record.directions[direction]["mAP_by_label"]
-            places = np.arange(len(values)) + (number - (len(shown) - 1) / 2) * width
+            places = np.arange(len(values)) + (number - (len(records) - 1) / 2) * width
             axes.barh(places, [value or 0 for value in values], width, label=record.name)
             new = record.new.get(direction, {}).get("mAP_by_label")
             if new:
-                told = [np.nan if value is None else value for value in new]
-                axes.plot(told, places, "k|", label="new items" if number == 0 else None)
-        axes.set(title=_arrow(direction), xlabel="mAP of the queries with the label", xlim=(0, 1))
-        axes.set_yticks(np.arange(count), names or range(count), fontsize=7)
+                label = "new items" if number == 0 else None
+                axes.plot(np.array(new, float), places, "k|", label=label)
+        axes.set(title=ARROWS[direction], xlabel="mAP of the queries with the label", xlim=(0, 1))
+        axes.set_yticks(np.arange(count), records[0].label_names or range(count), fontsize=7)
         axes.margins(y=0.01)
         axes.invert_yaxis()
-    handles = panels[0].get_legend_handles_labels()
-    if len(handles[1]) > 1:
-        drawn.legend(*handles, loc="outside lower center", ncols=2, fontsize=8)
+    _legend_below(drawn, panels[0])
     return drawn
 
 
-def _by_bits(records):
+def _by_bits(records: Sequence[Record]) -> "Figure":
     """Two lines for each method, over all items and dashed over the new ones: the mean over seeds, with a dot
     for each record.
     """
     drawn, (panels,) = _panels()
-    methods = list(dict.fromkeys(record.method for record in records))
+    every = sorted({record.bits for record in records})
     for axes, direction in zip(panels, CROSS, strict=True):
-        for method in methods:
+        for method in dict.fromkeys(record.method for record in records):
             mine = [record for record in records if record.method == method]
             bits = sorted({record.bits for record in mine})
             colour = None
             for new, label, style in ((False, method, "-"), (True, f"{method}, new items", "--")):
                 found = [[r.mean(direction, "mAP", new) for r in mine if r.bits == bit] for bit in bits]
-                if any(None in values for values in found):
+                means = [np.array(values, float).mean() for values in found]
+                if np.isnan(means).any():
                     continue
-                means = [np.mean(values) for values in found]
                 (line,) = axes.plot(bits, means, style, label=label, color=colour)
                 colour = line.get_color()
                 for bit, values in zip(bits, found, strict=True):
                     axes.plot([bit] * len(values), values, ".", color=colour)
-        every = sorted({record.bits for record in records})
-        axes.set(title=_arrow(direction), xlabel="bits", ylabel="mAP", xscale="log")
+        axes.set(title=ARROWS[direction], xlabel="bits", ylabel="mAP", xscale="log")
         axes.set_xticks(every, [str(bit) for bit in every])
         axes.minorticks_off()
     panels[0].legend(fontsize=8)
     return drawn
-
-
-def _arrow(direction: str) -> str:
-    words = {"I": "image", "T": "text"}
-    asked, answered = direction.split("->")
-    return f"{words[asked]} → {words[answered]}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from gch.errors import RunError
 from gch.storage import read_json
@@ -11,8 +12,7 @@ from gch.storage import read_json
 class Record:
     """Attributes:
     name: what it is called in tables.
-    directions: 'I->T' and so on to the figures of `gch.evaluation.figures.figures`, over the whole retrieval
-      set.
+    directions: 'I->T' and so on to `gch.evaluation.figures.Evaluation.figures`, over the whole retrieval set.
     new: the same over the items that were never trained on; empty where these are not known.
     settings: of the run, by name; empty for codes of other tools.
     results: all of a run's results.json, empty for codes of other tools.
@@ -63,7 +63,7 @@ def read_run(folder: Path) -> Record:
     path = Path(folder) / "results.json"
     if not path.is_file():
         raise RunError(f"{path}: not found; expected the folder of a run that was tested")
-    results = read_json(path)
+    results: Any = read_json(path)
     try:
         name, directions = Path(folder).resolve().name, results["evaluation"]
         record = Record(name, directions, _new(results), results["settings"], results, Path(folder))
@@ -77,18 +77,10 @@ def read_run(folder: Path) -> Record:
 
 
 def _new(results: dict) -> dict[str, dict]:
-    """Figures over the new items; a version that told only their mAP told it tie-aware."""
+    """Figures over the new items; earlier versions have no more of them than their tie-aware mAP."""
     evaluated, means = results.get("evaluation_not_trained_on"), results.get("mAP_not_trained_on")
     if evaluated or not means:
         return evaluated or {}
-    bits, retrieval = results["evaluation"]["I->T"]["bits"], results["retrieval_not_trained_on"]
-    return {
-        direction: {
-            "bits": bits,
-            "retrieval": retrieval,
-            "ties": "tie-aware",
-            "measures": {"mAP": {"mean": mean, "low": None, "high": None}},
-            "mAP_by_ties": {},
-        }
-        for direction, mean in means.items()
-    }
+    known = {"bits": results["evaluation"]["I->T"]["bits"], "retrieval": results["retrieval_not_trained_on"]}
+    known |= {"ties": "tie-aware", "mAP_by_ties": {}}
+    return {direction: known | {"measures": {"mAP": {"mean": mean}}} for direction, mean in means.items()}

@@ -10,8 +10,10 @@ from gch.reporting.record import Record
 
 POLICIES = ("pessimistic", "stable", "optimistic")
 
+Table = tuple[list[str], list[list[str]]]
 
-def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+
+def rows(records: Sequence[Record], directions: Sequence[str]) -> Table:
     """Header and cells: a line for each record and direction.
 
     mAP over all items and over the new ones, by the policy for ties that the codes were evaluated with, each
@@ -19,15 +21,11 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str
     at every rank.
     """
     figures = [record.directions[direction] for record in records for direction in directions]
-    ranked = [
-        name
-        for name in dict.fromkeys(name for one in figures for name in one["measures"])
-        if name.startswith(("precision", "NDCG"))
-    ]
+    measures = dict.fromkeys(name for one in figures for name in one["measures"])
+    ranked = [name for name in measures if name.startswith(("precision", "NDCG"))]
     ties = list(dict.fromkeys(one["ties"] for one in figures))
     policies = [policy for policy in POLICIES if policy not in ties]
     header = ["", "bits", "", f"mAP ({', '.join(ties)})", "95 %", "mAP, new items", "95 %, new items"]
-    header += [*policies, *ranked]
     lines = []
     for record in records:
         for direction in directions:
@@ -40,75 +38,63 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> tuple[list[str
             cells += [figure(one["mAP_by_ties"].get(policy)) for policy in policies]
             cells += [figure(one["measures"].get(name, {}).get("mean")) for name in ranked]
             lines.append(cells)
-    return header, lines
+    return [*header, *policies, *ranked], lines
 
 
-def over_seeds(records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+def over_seeds(records: Sequence[Record]) -> Table:
     """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs.
 
-    The columns are mAP over all items, mAP over the new ones, seconds of training and the number of runs. A
-    method is told apart by its name, preset and data set.
+    The columns are mAP over all items, mAP over the new ones, seconds of training and the number of runs.
     """
-    header = ["", "bits", *(f"mAP {direction}" for direction in CROSS)]
-    header += [*(f"new items {direction}" for direction in CROSS), "seconds", "runs"]
     groups: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         groups.setdefault((record.method, record.bits), []).append(record)
     lines = []
     for (method, bits), mine in groups.items():
         means = [
-            spread([record.mean(direction, "mAP", new) for record in mine])
+            _spread([record.mean(direction, "mAP", new) for record in mine])
             for new in (False, True)
             for direction in CROSS
         ]
         seconds = [record.results.get("training", {}).get("seconds") for record in mine]
-        told = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
-        lines.append([method, str(bits), *means, told, str(len(mine))])
-    return header, lines
-
-
-def spread(values: Sequence[float | None]) -> str:
-    """Mean and standard deviation (n - 1); a dash where a value is missing."""
-    if None in values:
-        return "-"
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.4f} ± {deviation:.4f}"
+        mean_seconds = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
+        lines.append([method, str(bits), *means, mean_seconds, str(len(mine))])
+    columns = [f"{kind} {direction}" for kind in ("mAP", "new items") for direction in CROSS]
+    return ["", "bits", *columns, "seconds", "runs"], lines
 
 
 def notes(records: Sequence[Record]) -> list[str]:
     """What a reader of the table must know of the records; said once where it holds for several."""
-    said: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for record in records:
         one = record.directions["I->T"]
-        words = f"{one['queries']} queries"
-        if one["queries_without_relevant"]:
-            counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
-            words += f", {one['queries_without_relevant']} of them without a relevant item ({counted})"
-        else:
-            words += ", all of them with a relevant item"
+        without = one["queries_without_relevant"]
+        counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
+        some = f"{without} of them without a relevant item ({counted})"
         new = record.new.get("I->T", {}).get("retrieval")
-        words += f"; mAP over all of the {one['retrieval']} items ranked"
-        words += f" and over the {new} new ones" if new else "; no new items among them are known"
-        said.setdefault(words, []).append(record.name)
-    every = list(said)
-    if len(said) > 1:
-        every = [f"{', '.join(names)}: {words}" for words, names in said.items()]
-    return [*every, NEW_ITEMS]
+        words = (
+            f"{one['queries']} queries, {some if without else 'all of them with a relevant item'}; "
+            f"mAP over all of the {one['retrieval']} items ranked"
+            + (f" and over the {new} new ones" if new else "; no new items among them are known")
+        )
+        names.setdefault(words, []).append(record.name)
+    if len(names) == 1:
+        return [*names, NEW_ITEMS]
+    return [*(f"{', '.join(some)}: {words}" for words, some in names.items()), NEW_ITEMS]
 
 
 def figure(value: float | None) -> str:
-    """Four decimals, as differences of a thousandth are told in this field; a dash for none."""
+    """Four decimals, as this field reports differences of a thousandth; a dash for none."""
     return "-" if value is None else f"{value:.4f}"
 
 
 def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Columns of equal width, the first to the left."""
     every = [header, *lines]
-    widths = [max(len(line[column]) for line in every) for column in range(len(header))]
+    first, *widths = (max(map(len, column)) for column in zip(*every, strict=True))
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            [line[0].ljust(first), *(cell.rjust(width) for cell, width in zip(line[1:], widths, strict=True))]
         ).rstrip()
         for line in every
     )
@@ -116,26 +102,19 @@ def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table of Markdown."""
-    rule = "|---|" + "--:|" * (len(header) - 1)
-    return "\n".join(["| " + " | ".join(header) + " |", rule, *("| " + " | ".join(x) + " |" for x in lines)])
+    head, *body = ("| " + " | ".join(line) + " |" for line in (header, *lines))
+    return "\n".join([head, "|---|" + "--:|" * (len(header) - 1), *body])
 
 
 def latex(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A tabular for the package booktabs."""
-    escaped = [[_escape(cell) for cell in line] for line in (header, *lines)]
-    body = [" & ".join(line) + r" \\" for line in escaped]
-    columns = "l" + "r" * (len(header) - 1)
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            body[0],
-            r"\midrule",
-            *body[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
+    escapes = str.maketrans({letter: "\\" + letter for letter in "&%$#_{}"})
+    head, *body = (
+        " & ".join(cell.translate(escapes).replace("->", r"$\to$") for cell in line) + r" \\"
+        for line in (header, *lines)
     )
+    start = rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}"
+    return "\n".join([start, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
 
 
 def comma_separated(records: Sequence[Record]) -> str:
@@ -151,14 +130,18 @@ def comma_separated(records: Sequence[Record]) -> str:
             for direction, one in directions.items():
                 start = [record.name, one["bits"], direction, items]
                 for name, value in one["measures"].items():
-                    writer.writerow([*start, one["ties"], name, value["mean"], value["low"], value["high"]])
+                    bounds = value.get("low"), value.get("high")
+                    writer.writerow([*start, one["ties"], name, value["mean"], *bounds])
                 for policy, mean in one["mAP_by_ties"].items():
                     if policy != one["ties"]:
                         writer.writerow([*start, policy, "mAP", mean, "", ""])
     return out.getvalue()
 
 
-def _escape(text: str) -> str:
-    for letter in r"&%$#_{}":
-        text = text.replace(letter, "\\" + letter)
-    return text.replace("->", r"$\to$")
+def _spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation (n - 1); a dash where a value is missing."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "-"
+    deviation = statistics.stdev(known) if len(known) > 1 else 0.0
+    return f"{statistics.mean(known):.4f} ± {deviation:.4f}"
