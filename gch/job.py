@@ -7,7 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from gch.cluster import Cluster, read_cluster
+from gch.cluster import read_cluster
 from gch.data.catalog import cache_folder, open_pairs
 from gch.data.chosen_split import choose_split
 from gch.data.pairs import Pairs
@@ -35,72 +35,52 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
     Raises:
       GCHError: something that the user can mend.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     cluster = read_cluster(os.environ)
-    if cluster.chief:
-        return _run(settings, cluster, export_to, lite)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        return _run(settings, cluster, export_to, lite)
+    with contextlib.ExitStack() as stack:
+        if not cluster.chief:
+            nowhere = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        pairs = open_pairs(settings, Progress())
+        _require_backbone(settings, pairs)
+        split = choose_split(settings, pairs)
+        run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
+        if settings.phase != "train" and not cluster.chief:
+            return run.path  # the chief tests and exports alone
+        stack.callback(run.close)
+        if settings.phase != "train":
+            run.open(settings, pairs.digest)
+        else:
+            if settings.load_model_path:
+                require_checkpoint(Path(settings.load_model_path))
+            run.start(settings, pairs.digest)
+        split, cache = _kept_split(run, split, len(pairs.labels)), cache_folder(settings)
+        pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache, run.writes)
+        _require_sizes(settings, pairs)
+        _print_sizes(pairs, split)
+        _prepare_tensorflow(cache)
+        with native_stderr_held():
+            from gch.session import Session  # loads TensorFlow
+            from gch.training.workers import lost_workers
 
-
-def _run(settings: Settings, cluster: Cluster, export_to: Path | None, lite: bool) -> Path:
-    pairs = open_pairs(settings, Progress())
-    _require_backbone(settings, pairs)
-    split = choose_split(settings, pairs)
-    name = run_name(settings, pairs.name)
-    run = RunFolder(Path(settings.checkpoint_dir) / name, writes=cluster.chief)
-    if settings.phase != "train" and not cluster.chief:
-        return run.path  # the chief does it alone
-    with contextlib.closing(run):
-        _run_in(run, pairs, split, settings, cluster, export_to, lite)
+        with lost_workers(cluster):
+            session = Session(
+                settings, pairs, split, run, cache, Path(settings.log_dir) / run.path.name, cluster
+            )
+            if settings.phase == "export":
+                session.export(export_to, lite)
+                return run.path
+            if settings.phase == "train":
+                session.train()
+            if cluster.chief:
+                session.test()
+            session.close()
     return run.path
 
 
-def _run_in(
-    run: RunFolder,
-    pairs: Pairs,
-    split: Split,
-    settings: Settings,
-    cluster: Cluster,
-    export_to: Path | None,
-    lite: bool,
-) -> None:
-    if settings.phase == "train" and settings.load_model_path:
-        require_checkpoint(Path(settings.load_model_path))
-    if settings.phase != "train":
-        run.open(settings, pairs.digest)
-    else:
-        run.start(settings, pairs.digest)
-    split = _kept_split(run, split, len(pairs.labels))
-    cache = cache_folder(settings)
-    pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache, run.writes)
-    words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
-    _require_sizes(settings, pairs.name, words, labels)
-    parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
-    print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    for line in shortcomings(pairs):
-        print(f"  {line}")
-
-    _keep_compiled(cache / "xla")
-    with native_stderr_held():
-        from gch.session import Session  # loads TensorFlow
-        from gch.training.workers import lost_workers
-
-    with lost_workers(cluster):
-        session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / run.path.name, cluster)
-        if settings.phase == "export":
-            session.export(export_to, lite)
-            return
-        if settings.phase == "train":
-            session.train()
-        if cluster.chief:
-            session.test()
-        session.close()
-
-
-def _keep_compiled(folder: Path) -> None:
-    """Has TensorFlow keep what XLA compiles for the next run; it reads the flag when it is loaded."""
-    flag = f"--tf_xla_persistent_cache_directory={folder.resolve()}"
+def _prepare_tensorflow(cache: Path) -> None:
+    """Sets what Keras and TensorFlow read when they are loaded; XLA keeps its programs for the next run."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    flag = f"--tf_xla_persistent_cache_directory={(cache / 'xla').resolve()}"
     os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flag}".strip()
 
 
@@ -112,19 +92,30 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
                 f"backbone is 'trained', {pairs.name} has features in place of pixels; expected 'frozen'"
             )
         return
-    name = canonical_backbone(settings.netStr)
+    name = canonical_backbone(settings.netStr) or ""
     if name in VGGF and settings.backbone_start == "pretrained":
         require_weights(settings.MODEL_DIR)
     if name.endswith(".keras") and not Path(name).is_file():
         raise WeightsError(f"{name}: not found; netStr expects a Keras model there")
 
 
-def _require_sizes(settings: Settings, name: str, words: int, labels: int) -> None:
+def _require_sizes(settings: Settings, pairs: Pairs) -> None:
     """Checks num_label and tag_dim."""
-    for setting, found, what in (("num_label", labels, "labels"), ("tag_dim", words, "words")):
+    for setting, found, what in (
+        ("num_label", pairs.labels.shape[1], "labels"),
+        ("tag_dim", pairs.texts.shape[1], "words"),
+    ):
         expected = getattr(settings, setting)
         if expected not in (-1, found):
-            raise SettingError(f"{setting} is {expected}; {name} has {found} {what}")
+            raise SettingError(f"{setting} is {expected}; {pairs.name} has {found} {what}")
+
+
+def _print_sizes(pairs: Pairs, split: Split) -> None:
+    parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
+    words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
+    print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
+    for line in shortcomings(pairs):
+        print(f"  {line}")
 
 
 def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -16,12 +17,7 @@ from gch.evaluation.codes_file import save_codes
 from gch.evaluation.directions import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
 from gch.evaluation.encoding import encode
 from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
-from gch.evaluation.results import (
-    map_over_new,
-    save_results,
-    test_figures,
-    weights_digest_parts,
-)
+from gch.evaluation.results import map_over_new, save_results, test_figures, weights_digest_parts
 from gch.export.describe import describe, known_words, remarks
 from gch.export.save import save_model
 from gch.methods import build_method
@@ -41,6 +37,7 @@ from gch.training.workers import any_worker, require_alike
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 OVER_NEW = ", new items"
+MAP = Mapping[str, float | None]
 
 
 class Session:
@@ -60,21 +57,12 @@ class Session:
         self._device = device = configure_device(settings, cluster)
         print(f"Device: {device.name}")
         require_alike(device, "data or split", pairs.digest, split.digest)
-        trained = settings.backbone == "trained" and pairs.features is None
-        if trained and settings.batch_size % device.replicas:
-            raise SettingError(
-                f"batch_size: found {settings.batch_size}, expected a multiple of {device.replicas}: so many "
-                f"replicas share a batch for a trained backbone"
-            )
-        with device.scope() if trained else contextlib.nullcontext():
-            self._backbone = None if pairs.features is not None else self._load_backbone()
-        if trained and device.replicas > 1:
-            synchronize_batch_norms(self._backbone.model)
+        self._backbone: Backbone | None = None
         self._features = pairs.features
-        if self._backbone is None:
+        if pairs.features is not None:
             print(f"Image features of {pairs.features.shape[1]} dimensions come with {pairs.name}")
-        elif settings.backbone == "frozen":
-            self._features = self._read_features(cache)
+        else:
+            self._backbone = self._open_backbone(cache)
         # Every machine reads its items itself; creating them together would send them over the network.
         with device.scope() if cluster.workers == 1 else contextlib.nullcontext():
             items = training_items(pairs, split.training, self._features, keep_pixels=device.keeps_pixels)
@@ -95,46 +83,46 @@ class Session:
 
     def test(self) -> None:
         """Encodes and ranks with the best weights; the only use of the query set."""
-        best = self._trainer.restore_best()
-        history = self._run.read_history()
+        settings, best = self._settings, self._trainer.restore_best()
         queries = self._encode(self._split.query)
-        left_out = None if self._settings.own_neighbour else self._split.training
+        left_out = None if settings.own_neighbour else self._split.training
         database = self._encode(self._split.retrieval, left_out)
         figures = test_figures(
             queries,
             database,
             self._split.training,
             self._pairs.label_names,
-            cutoffs=self._settings.cutoff_ranks,
-            ties=self._settings.ties,
-            without_relevant=self._settings.without_relevant,
+            cutoffs=settings.cutoff_ranks,
+            ties=settings.ties,
+            without_relevant=settings.without_relevant,
         )
-        codes = self._run.path / f"{self._pairs.name}_{self._settings.bit}.mat"
+        codes = self._run.path / f"{self._pairs.name}_{settings.bit}.mat"
         save_codes(codes, queries, database)
+        history = self._run.read_history()
+        training = {
+            "best_epoch": best,
+            "best_epoch_chosen_on": self._chosen_on,
+            "seconds": sum(epoch["seconds"] for epoch in history),
+            "compiling": sum(epoch.get("compiling", 0.0) for epoch in history),
+            "epochs": history,
+        }
         digests = {
             "data": self._pairs.digest,
             "split": self._split.digest,
             "backbone": self._backbone.digest if self._backbone else None,
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
-        training = {
-            "best_epoch": best,
-            "best_epoch_chosen_on": self._chosen_on,
-            "seconds": sum(record["seconds"] for record in history),
-            "compiling": sum(record.get("compiling", 0.0) for record in history),
-            "epochs": history,
-        }
-        save_results(self._run.results, figures, self._settings, digests, training)
-        precision = figures["mAP"], figures["mAP_not_trained_on"]
-        self._show_map(QUERY_MAP, *precision, best)
+        save_results(self._run.results, figures, settings, digests, training)
+        self._show_map(QUERY_MAP, figures["mAP"], figures["mAP_not_trained_on"], best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
-        warning = ", chosen on this very set" if self._chosen_on == "query" else ""
         print(NEW_ITEMS)
         if left_out is not None and self._method.encoders_without_own:
             print("Training items were coded without their own entries in the neighbour table.")
         print(f"Codes in {codes}, figures in {self._run.results}")
-        print(f"Query set, weights of outer epoch {best}{warning}: {_words(*precision)}")
+        warning = ", chosen on this very set" if self._chosen_on == "query" else ""
+        found = _in_words(figures["mAP"], figures["mAP_not_trained_on"])
+        print(f"Query set, weights of outer epoch {best}{warning}: {found}")
 
     def export(self, out: Path | None, lite: bool) -> None:
         """Writes the best weights as a SavedModel, with all that comes before and after the networks.
@@ -143,9 +131,11 @@ class Session:
           out: its folder; None: `export` in the folder of the run, where an earlier one makes way.
           lite: whether the encoders are also written for TensorFlow Lite.
         """
-        best = self._trainer.restore_best()
-        place = out or self._run.path / "export"
-        started = time.monotonic()
+        best, place, started = (
+            self._trainer.restore_best(),
+            out or self._run.path / "export",
+            time.monotonic(),
+        )
         networks = dict(self._method.encoders)
         if self._backbone and self._settings.backbone == "frozen":
             networks["backbone"] = self._backbone.model
@@ -168,6 +158,35 @@ class Session:
         self._summaries.close()
         any_worker(self._device, False)
 
+    def _open_backbone(self, cache: Path) -> Backbone:
+        """Loads the backbone; of a frozen one, reads the features too."""
+        settings, device = self._settings, self._device
+        trained = settings.backbone == "trained"
+        if trained and settings.batch_size % device.replicas:
+            raise SettingError(
+                f"batch_size: found {settings.batch_size}, expected a multiple of {device.replicas}: so many "
+                f"replicas share a batch for a trained backbone"
+            )
+        with device.scope() if trained else contextlib.nullcontext():
+            backbone = load_backbone(
+                settings.netStr,
+                image_size=settings.image_size,
+                start=settings.backbone_start,
+                weights_path=Path(settings.MODEL_DIR),
+                mean_path=settings.meanpath,
+                seed=settings.seed,
+            )
+        self._run.bind("backbone", backbone.digest)
+        if trained and device.replicas > 1:
+            synchronize_batch_norms(backbone.model)
+        if not trained:
+            bar = keras.utils.Progbar(len(self._pairs.labels), unit_name="image")
+            print(f"Features of {backbone.name}, computed once and cached:")
+            self._features = backbone_features(
+                backbone, self._pairs, cache, lambda done, total: bar.update(done)
+            )
+        return backbone
+
     def _validate(self, epoch: int) -> dict:
         """Figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""
         relaxed = self._method.relaxed_codes()
@@ -178,38 +197,25 @@ class Session:
         if self._chosen_on == "last":
             self._log_codes(statistics, agreement, relaxed, epoch)
             return {"score": float(epoch), "codes": statistics}
-        if self._chosen_on == "query":
-            queries, database = self._encode(self._split.query), self._encode(self._split.retrieval)
-        else:
-            queries = self._encode(self._split.validation)
-            database = self._encode(np.setdiff1d(self._split.retrieval, self._split.validation))
-        precision = map_by_direction(queries.coded(), database.coded())
-        joins = self._chosen_on == "validation"
-        over_new = map_over_new(queries, database, self._split.training, joins=joins)
-        statistics |= {"image": code_statistics(queries.image), "text": code_statistics(queries.text)}
+        on_validation = self._chosen_on == "validation"
+        queries = self._encode(self._split.validation if on_validation else self._split.query)
+        database = self._encode(np.setdiff1d(self._split.retrieval, queries.rows))
+        whole = map_by_direction(queries.coded(), database.coded())
+        over_new = map_over_new(queries, database, self._split.training, joins=on_validation)
+        relaxed = relaxed | {"image": queries.image, "text": queries.text}
+        statistics |= {name: code_statistics(relaxed[name]) for name in ("image", "text")}
         agreement["image and text"] = bit_agreement(queries.image, queries.text)
-        self._log_codes(
-            statistics, agreement, relaxed | {"image": queries.image, "text": queries.text}, epoch
-        )
-        self._show_map(VALIDATION_MAP, precision, over_new, epoch)
+        self._log_codes(statistics, agreement, relaxed, epoch)
+        self._show_map(VALIDATION_MAP, whole, over_new, epoch)
         self._draw_panels(queries, database, epoch, "validation set")
-        print(f"  validation {_words(precision, over_new)}")
-        score = (precision["I->T"] + precision["T->I"]) / 2
+        print(f"  validation {_in_words(whole, over_new)}")
         return {
-            "score": score,
-            "mAP": precision,
+            "score": (whole["I->T"] + whole["T->I"]) / 2,
+            "mAP": whole,
             "mAP_not_trained_on": over_new,
             "codes": statistics,
             "agreement": agreement,
         }
-
-    def _show_map(
-        self, group: str, whole: dict[str, float], over_new: dict[str, float] | None, epoch: int
-    ) -> None:
-        """Logs mAP over all items and over the new ones, side by side."""
-        told = {f"{direction}{OVER_NEW}": value for direction, value in (over_new or {}).items()}
-        shown = {name: value for name, value in (whole | told).items() if value is not None}
-        self._summaries.scalars(group, shown, epoch)
 
     @property
     def _chosen_on(self) -> str:
@@ -220,9 +226,16 @@ class Session:
             return "query"
         return "validation" if len(self._split.validation) else "last"
 
-    def _log_codes(
-        self, statistics: dict, agreement: dict, relaxed: dict[str, np.ndarray], epoch: int
-    ) -> None:
+    def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> EncodedPairs:
+        return encode(self._method, self._pairs, self._features, rows, left_out)
+
+    def _show_map(self, group: str, whole: MAP, over_new: MAP | None, epoch: int) -> None:
+        """Logs mAP over all items and over the new ones, side by side."""
+        of_new = {f"{direction}{OVER_NEW}": value for direction, value in (over_new or {}).items()}
+        shown = {name: value for name, value in {**whole, **of_new}.items() if value is not None}
+        self._summaries.scalars(group, shown, epoch)
+
+    def _log_codes(self, statistics: dict, agreement: dict, relaxed: dict, epoch: int) -> None:
         for name, figures in statistics.items():
             self._summaries.scalars(f"codes of {name}", figures, epoch)
         self._summaries.scalars("bits that agree", agreement, epoch)
@@ -238,48 +251,18 @@ class Session:
             plots.save(drawn, self._run.path / "plots" / name)
             self._summaries.picture(f"plots of the query set/{name}", plots.pixels(drawn), epoch)
 
-    def _draw_panels(self, queries, database, epoch: int, name: str, save: bool = False) -> None:
-        if not self._settings.panel_queries:
-            return
-        for direction in CROSS:
-            asked, answered = DIRECTIONS[direction]
-            panel = retrieval_panel(
-                self._pairs, queries, database, asked, answered, self._settings.panel_queries
-            )
+    def _draw_panels(
+        self, queries: EncodedPairs, database: EncodedPairs, epoch: int, name: str, save: bool = False
+    ) -> None:
+        for direction in CROSS if self._settings.panel_queries else ():
+            kinds = DIRECTIONS[direction]
+            panel = retrieval_panel(self._pairs, queries, database, *kinds, self._settings.panel_queries)
             self._summaries.picture(f"{name}/{direction}", panel, epoch)
             if save:
                 save_panel(self._run.path / "panels" / panel_name(direction), panel)
 
-    def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> EncodedPairs:
-        return encode(self._method, self._pairs, self._features, rows, left_out)
 
-    def _load_backbone(self) -> Backbone:
-        settings = self._settings
-        backbone = load_backbone(
-            settings.netStr,
-            image_size=settings.image_size,
-            start=settings.backbone_start,
-            weights_path=Path(settings.MODEL_DIR),
-            mean_path=settings.meanpath,
-            seed=settings.seed,
-        )
-        self._run.bind("backbone", backbone.digest)
-        return backbone
-
-    def _read_features(self, cache: Path) -> np.ndarray:
-        bar = None
-
-        def progress(done: int, total: int) -> None:
-            nonlocal bar
-            if bar is None:
-                print(f"Features of {self._backbone.name}, computed once:")
-                bar = keras.utils.Progbar(total, unit_name="image")
-            bar.update(done)
-
-        return backbone_features(self._backbone, self._pairs, cache, progress)
-
-
-def _words(whole: dict[str, float], over_new: dict[str, float] | None) -> str:
+def _in_words(whole: MAP, over_new: MAP | None) -> str:
     """Says mAP by direction, over all items and over the new ones."""
     pairs = [
         f"{direction} {tables.figure(value)} / {tables.figure((over_new or {}).get(direction))}"
