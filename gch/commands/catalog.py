@@ -125,7 +125,7 @@ COMMANDS = {
                 "",
                 "folder of the index, or where ClickHouse is: clickhouse://HOST/DATABASE or chdb://FOLDER",
             ),
-            Flag("kind", "auto", "flat (exact), hash, multihash, hnsw, or auto, by the number of items"),
+            Flag("kind", "auto", "flat (exact), hash, hnsw, or auto, by the number of items"),
             Flag("parameters", "", "of the kind, such as M=32,efConstruction=80,efSearch=128"),
         ),
         module="gch.commands.index",

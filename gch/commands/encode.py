@@ -10,11 +10,10 @@ from gch.progress import Progress
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, shard_folder
 from gch.search.codes_writer import CodesWriter
 from gch.search.entries import Entries, picture_entries, survey, text_entries
-from gch.search.exported import ModelNote, read_model_note
+from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, ModelNote, read_model_note
 
-PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
 MOST_AT_ONCE = 65_536
-_SIGNATURES = {"image": ("encode_image", "pictures"), "text": ("encode_text_string", "words")}
+_SIGNATURES = {"image": "encode_image", "text": "encode_text_string"}
 
 
 def run(call: Call) -> None:
@@ -39,12 +38,7 @@ def run(call: Call) -> None:
         if options["images"]
         else text_entries(Path(options["texts"]))
     )
-    signature, needed = _SIGNATURES[entries.modality]
-    if signature not in note.signatures:
-        raise DataError(
-            f"{call.words[0]}: the model has no {signature}, as {note.dataset} has no {needed}; "
-            f"it takes {', '.join(note.signatures)}"
-        )
+    note.require(_SIGNATURES[entries.modality])
     batch = _batch(options["batch"], note, entries.modality)
     total, source = survey(entries, f"batches of {batch}")
     if not total:
@@ -62,8 +56,7 @@ def _encode(
     batch: int,
     options: dict,
 ) -> None:
-    from gch.search.encode import encode_entries, shard_range  # loads NumPy's friends only now
-    from gch.search.replicas import Replicas
+    from gch.search.encode import encode_entries, load_on_devices, shard_range
 
     start, stop = shard_range(total, batch, shard)
     out = Path(options["out"])
@@ -86,12 +79,12 @@ def _encode(
         else:
             if writer.note.done:
                 print(f"{folder}: goes on after {writer.note.done:,} of {writer.note.entries:,} {things}")
-            replicas = Replicas(path)
-            if replicas.count > 1:
-                print(f"{replicas.count} GPUs")
+            models = load_on_devices(path)
+            if len(models) > 1:
+                print(f"{len(models)} GPUs")
             for entry, reason in encode_entries(
                 entries,
-                replicas,
+                models,
                 writer,
                 start=start,
                 batch=batch,

@@ -12,14 +12,14 @@ from gch.commands.catalog import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
-from gch.search.index import Index, open_index
+from gch.search.index import open_index
+from gch.search.index_part import CollectionIndex
 from gch.search.query import (
     FINDS,
     MAX_COUNT,
     Hit,
     Searcher,
     default_find,
-    require_pictures,
     require_same_model,
 )
 
@@ -108,7 +108,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _decoded(picture: str, note: ModelNote):
-    require_pictures(note)
+    note.require("encode_image")
     if picture != STDIN:
         return read_picture(Path(picture), note.image_size, note.fit)
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
@@ -117,7 +117,7 @@ def _decoded(picture: str, note: ModelNote):
     return decode_picture(data, "standard input", note.image_size, note.fit)
 
 
-def _objects(found: Iterable[tuple[str, list[Hit]]], find: str, index: Index) -> Iterator[str]:
+def _objects(found: Iterable[tuple[str, list[Hit]]], find: str, index: CollectionIndex) -> Iterator[str]:
     part = index.parts[FINDS[find]]
 
     def result(hit: Hit) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError
-from gch.search.found import Found
+from gch.search.hamming import Found, as_words
 
 
 class EqualCodes(NamedTuple):
@@ -29,13 +29,8 @@ class EqualCodes(NamedTuple):
 
 
 def group_equal(codes: np.ndarray) -> EqualCodes:
-    """Rows by their code.
-
-    Args:
-      codes: uint8 (N, K / 8).
-    """
-    missing = -codes.shape[1] % 8
-    words = np.ascontiguousarray(np.pad(codes, ((0, 0), (0, missing)))).view(np.uint64)
+    """Rows by their code; codes are uint8 (N, K / 8)."""
+    words = as_words(codes)
     rows = np.lexsort(words.T[::-1])  # stable: equal codes stay in the order of rows
     ordered = words[rows]
     first = np.ones(len(rows), bool)
@@ -51,15 +46,10 @@ def write_equal(path: Path, equal: EqualCodes) -> None:
 
 
 def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
-    """Opens what `write_equal` wrote, memory-mapped.
-
-    Args:
-      path: the file.
-      items: N.
-      distinct: U.
+    """Opens what `write_equal` wrote of N items and U distinct codes, memory-mapped.
 
     Raises:
-      DataError: it is missing or damaged.
+      DataError: the file is missing or damaged.
     """
     expected = 8 * (items + distinct + 1)
     size = path.stat().st_size if path.is_file() else 0
@@ -73,7 +63,7 @@ def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
 
 
 def all_of(equal: EqualCodes, found: Found, count: int) -> Found:
-    """All rows of the distinct codes that were found, up to a number.
+    """All rows of the distinct codes that were found, up to `count` for a query.
 
     Args:
       equal: rows by code.

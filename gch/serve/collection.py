@@ -8,7 +8,7 @@ from gch.search.query import FINDS, default_find
 from gch.serve.replies import Item, Part, Result
 
 if TYPE_CHECKING:  # What is served need not be of FAISS: anything of this interface will do.
-    from gch.search.index import Index
+    from gch.search.index_part import CollectionIndex
     from gch.search.query import Hit
 
 
@@ -26,7 +26,7 @@ class Collection:
       bits: length of a code.
     """
 
-    def __init__(self, index: "Index"):
+    def __init__(self, index: "CollectionIndex"):
         self._parts = index.parts
         self.bits: int = index.bits
 
