@@ -84,10 +84,11 @@ class ExportedModel:
 
     Example:
       >>> model = gch.load("runs/openmoji_gch_64/export")
-      >>> codes = model.encode_texts(["red car", ["two", "dogs"]])
-      >>> codes.shape, codes.dtype
-      ((2, 8), dtype('uint8'))
-      >>> codes = model.encode_images(["cat.jpg", np.zeros((480, 640, 3), np.uint8)])
+      >>> codes = model.encode_texts(["the red cat", ["red", "sea"]])
+      >>> codes.dtype, codes.shape == (2, model.bits // 8)
+      (dtype('uint8'), True)
+      >>> len(model.encode_images(["cat.jpg", np.zeros((480, 640, 3), np.uint8)]))
+      2
     """
 
     def __init__(self, path: str | Path, device: str | None = None):
