@@ -191,7 +191,7 @@ def test_a_folder_that_another_process_has_open_is_refused(tmp_path, uri):
 def test_the_same_over_http_with_the_password_of_the_environment(tmp_path, monkeypatch):
     codes, queries = clustered(300, 64), clustered(5, 64, seed=1)
     source = saved(tmp_path / "c", codes)
-    with serving(tmp_path / "engine", ("ann", "säcret")) as port:
+    with serving(tmp_path / "engine", "ann", "säcret") as port:
         uri = f"clickhouse://ann@127.0.0.1:{port}/photos"
         monkeypatch.setenv("CLICKHOUSE_PASSWORD", "another")
         refused(RunError, lambda: open_engine(uri), uri, "password is wrong", "CLICKHOUSE_PASSWORD")

@@ -107,6 +107,10 @@ class Items:
             raise DataError(f"{path}: line {line + 1}: not an item, {error}; expected id") from error
         return item
 
+    def at(self, rows: Sequence[int]) -> list[dict[str, str]]:
+        """The items at rows."""
+        return [self[row] for row in rows]
+
     def content(self) -> Iterator[memoryview]:
         """The bytes of all lines as they are in the files, file by file."""
         for _, content, ends in self._files:
@@ -137,10 +141,7 @@ class Codes:
 
 
 def open_codes(path: Path) -> Codes:
-    """Opens the codes that `encode` wrote.
-
-    Args:
-      path: a folder of codes, or the folder of all shards of one.
+    """Opens the codes in a folder, or in the folder of all shards of one.
 
     Raises:
       DataError: there are none, they are not finished, damaged, or a shard is missing or of something else.
@@ -184,11 +185,7 @@ def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
 
 
 def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
-    """Packed codes, uint8 (N, K / 8), memory-mapped.
-
-    Raises:
-      DataError: the file is missing or has another length.
-    """
+    """Packed codes, uint8 (N, K / 8), memory-mapped; raises DataError where the file is not of them."""
     width = bits // 8
     try:
         size = path.stat().st_size
@@ -200,14 +197,11 @@ def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
 
 
 def require_one_model(sources: Sequence[Codes], others: Sequence[tuple[str, int, str]] = ()) -> None:
-    """Refuses codes that do not compare.
+    """Raises DataError where codes do not compare, or there are none.
 
     Args:
       sources: codes that are put together.
-      others: where they are put to: place, bits and model of what is there.
-
-    Raises:
-      DataError: they are of several models or lengths, or there are none.
+      others: place, bits and model of codes that they are put to.
     """
     if not any(len(codes.codes) for codes in sources):
         where = ", ".join(str(codes.path) for codes in sources) or "nothing"

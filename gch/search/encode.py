@@ -35,11 +35,7 @@ class _Coded(NamedTuple):
 
 
 def load_on_devices(path: Path) -> list[ExportedModel]:
-    """An exported model on every GPU of this machine, or once where there are not several.
-
-    Raises:
-      DataError: it is no exported model of this project, or damaged.
-    """
+    """An exported model on every GPU of this machine, or once where there are not several."""
     with native_stderr_held():
         import tensorflow as tf
 
@@ -51,14 +47,8 @@ def load_on_devices(path: Path) -> list[ExportedModel]:
 
 
 def shard_range(total: int, batch: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """First entry of a shard, and the one after its last: whole batches, as many as the other shards have.
-
-    Args:
-      total: number of entries of the whole list.
-      batch: entries in a batch.
-      shard: its number, from 1 on, and the number of shards.
-    """
-    number, count = shard
+    """First entry of a shard, and the one after its last: whole batches, as many as the other shards have."""
+    number, count = shard  # from 1 on
     batches = -(-total // batch)
     first, last = (batches * done // count * batch for done in (number - 1, number))
     return min(first, total), min(last, total)
@@ -74,19 +64,16 @@ def encode_entries(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[Entry, str]]:
-    """Encodes what is left of a shard.
+    """Encodes what is left of a shard, and returns the first entries that were skipped, with reasons.
 
     Args:
       entries: of all shards.
       models: the model on each device; pictures go to them in turn, texts to the first.
       writer: knows how many entries of the shard are done, and takes the rest.
       start: first entry of the shard.
-      batch: entries in a batch.
+      batch: entries that are encoded together.
       jobs: threads that read pictures.
       progress: called with the number of entries done and of all.
-
-    Returns:
-      The first entries that were skipped, with reasons.
 
     Raises:
       DataError: the list cannot be read, or became shorter.

@@ -14,13 +14,10 @@ from gch.search.hamming import Found, as_words
 
 
 class EqualCodes(NamedTuple):
-    """Attributes:
-    rows: int64 (N,), rows that have the first distinct code, ascending, then those of the second ...
-    starts: int64 (U + 1,), where those of each distinct code begin in `rows`; the last is N.
-    """
+    """Rows by their code."""
 
-    rows: np.ndarray
-    starts: np.ndarray
+    rows: np.ndarray  # int64 (N,), those that have the first distinct code, ascending, then of the second ...
+    starts: np.ndarray  # int64 (U + 1,), where those of each distinct code begin in `rows`; the last is N
 
     @property
     def distinct(self) -> np.ndarray:
@@ -46,11 +43,7 @@ def write_equal(path: Path, equal: EqualCodes) -> None:
 
 
 def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
-    """Opens what `write_equal` wrote of N items and U distinct codes, memory-mapped.
-
-    Raises:
-      DataError: the file is missing or damaged.
-    """
+    """Opens what `write_equal` wrote, memory-mapped; raises DataError where it is missing or damaged."""
     expected = 8 * (items + distinct + 1)
     size = path.stat().st_size if path.is_file() else 0
     if size != expected:
@@ -63,13 +56,7 @@ def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
 
 
 def all_of(equal: EqualCodes, found: Found, count: int) -> Found:
-    """All rows of the distinct codes that were found, up to `count` for a query.
-
-    Args:
-      equal: rows by code.
-      found: (Q, D) distinct codes, nearest first; -1 where fewer were found.
-      count: most rows for a query.
-    """
+    """All rows of the distinct codes (Q, D) that were found, up to `count` for a query."""
     codes = np.maximum(found.rows, 0)
     sizes = np.where(found.rows < 0, 0, equal.starts[codes + 1] - equal.starts[codes])
     before = sizes.cumsum(axis=1) - sizes

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,7 @@ NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
 PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
 _TAGS = Path("assets") / "tags.tsv"
+_nfkc: Callable[..., str] = functools.partial(unicodedata.normalize, "NFKC")
 _NEEDED = {"encode_image": "pictures", "encode_text_string": "words"}
 
 Text = str | Sequence[str]  # a free text, or tags
@@ -157,26 +158,18 @@ class ExportedModel:
             raise DataError(f"images is the path {images}; expected a list of paths")
         self.note.require("encode_image")
         with ThreadPoolExecutor(os.cpu_count(), "pictures") as pool:
-
-            def codes(some: Sequence[tuple[int, Any]]) -> np.ndarray:
-                return self.picture_outputs(np.stack(list(pool.map(self._squared, some)))).codes
-
-            return self._in_batches(codes, list(enumerate(images)), PICTURES_AT_ONCE)
+            return self._in_batches(
+                lambda some: self.picture_outputs(np.stack(list(pool.map(self._squared, some)))).codes,
+                list(enumerate(images)),
+                PICTURES_AT_ONCE,
+            )
 
     def picture_outputs(self, pictures: np.ndarray) -> ModelOutputs:
-        """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`.
-
-        Raises:
-          DataError: the model takes features of pictures only.
-        """
+        """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`."""
         return self._run("encode_image", np.asarray(pictures))
 
     def text_outputs(self, texts: Sequence[Text]) -> ModelOutputs:
-        """All outputs for a batch of free texts and sets of tags; unknown words count as absent.
-
-        Raises:
-          DataError: the model knows no words, only vectors.
-        """
+        """All outputs for a batch of free texts and sets of tags; unknown words count as absent."""
         free = [row for row, text in enumerate(texts) if isinstance(text, str)]
         tagged = [row for row, text in enumerate(texts) if not isinstance(text, str)]
         parts = []
@@ -227,7 +220,3 @@ class ExportedModel:
         with self._on_device():
             outputs = signature(**{argument: tf.constant(batch)})
         return ModelOutputs(**{field: value.numpy() for field, value in outputs.items()})
-
-
-def _nfkc(text: Any) -> str:
-    return unicodedata.normalize("NFKC", text)

@@ -12,13 +12,10 @@ _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=
 
 
 class Found(NamedTuple):
-    """Attributes:
-    rows: int64 (Q, count), of the codes nearest to each query, nearest first; -1 where fewer are found.
-    distances: int32 (Q, count), numbers of bits that differ; -1 where fewer are found.
-    """
+    """The codes nearest to each query, nearest first; -1 where fewer are found."""
 
-    rows: np.ndarray
-    distances: np.ndarray
+    rows: np.ndarray  # int64 (Q, count)
+    distances: np.ndarray  # int32 (Q, count), numbers of bits that differ
 
 
 # From queries, uint8 (Q, K / 8), and a count; with fewer codes than that, the result has as many columns.
@@ -45,11 +42,7 @@ def in_order(found: Found) -> Found:
 
 
 def exact_search(codes: np.ndarray) -> Search:
-    """Compares queries with all codes: finds the first by (distance, row).
-
-    Args:
-      codes: uint8 (N, K / 8), which may be memory-mapped; they are not copied.
-    """
+    """Finds the first by (distance, row) of all codes, uint8 (N, K / 8), which are not copied."""
     try:
         import faiss
     except ImportError:

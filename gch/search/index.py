@@ -1,16 +1,13 @@
 """Opening an index, or a folder of codes as one."""
 
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from gch.errors import DataError
 from gch.search import codes_folder
 from gch.search.codes_folder import Items
 from gch.search.engine.address import is_engine
 from gch.search.equal_codes import read_equal
-from gch.search.hamming import Search, exact_search
+from gch.search.hamming import exact_search
 from gch.search.index_kinds import KINDS, faiss_search, read
 from gch.search.index_note import NOTE, PartNote, Source, read_note
 from gch.search.index_part import CollectionIndex, IndexPart
@@ -41,17 +38,9 @@ def open_index(path: str | Path) -> CollectionIndex:
         raise DataError(f"{path}: no {NOTE} or {codes_folder.NOTE} in it; {expected}")
     codes = codes_folder.open_codes(path)
     sources = [Source(codes.root, len(codes.items))]
-    part = _part(codes.modality, "flat", sources, codes.codes, codes.items, exact_search(codes.codes))
+    search, code = exact_search(codes.codes), codes.codes.__getitem__
+    part = IndexPart(codes.modality, "flat", sources, search, code, codes.items.at)
     return CollectionIndex(codes.bits, codes.model, {codes.modality: part})
-
-
-def _part(
-    modality: str, kind: str, sources: Sequence[Source], codes: np.ndarray, items: Items, search: Search
-) -> IndexPart:
-    def items_at(rows: Sequence[int]) -> list[dict[str, str]]:
-        return [items[row] for row in rows]
-
-    return IndexPart(modality, kind, sources, search, codes.__getitem__, items_at)
 
 
 def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexPart:
@@ -71,4 +60,4 @@ def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexP
             raise DataError(f"{file}: {size} bytes, expected {note.faiss_bytes}; build the index again")
         equal = read_equal(folder / f"{modality}.equal", note.items, note.distinct)
         search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal)
-    return _part(modality, note.kind, note.sources, codes, items, search)
+    return IndexPart(modality, note.kind, note.sources, search, codes.__getitem__, items.at)

@@ -27,13 +27,8 @@ KINDS: dict[str, dict[str, int]] = {
     "hash": {"b": 12, "nflip": 4},
     "hnsw": {"M": 32, "efConstruction": 80, "efSearch": 128},
 }
-_RANGES = {
-    "b": (1, 64),
-    "nflip": (0, 8),
-    "M": (2, 512),
-    "efConstruction": (1, 100_000),
-    "efSearch": (1, 100_000),
-}
+_RANGES = {"b": (1, 64), "nflip": (0, 8), "M": (2, 512)}
+_LISTS = (1, 100_000)  # of efConstruction and efSearch
 _CLASSES = {"hash": "IndexBinaryHash", "hnsw": "IndexBinaryHNSW"}
 
 
@@ -51,12 +46,7 @@ def choose(kind: str, items: int) -> str:
 
 
 def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
-    """All parameters of a kind: those that are given, and the defaults of the others.
-
-    Args:
-      kind: one of `KINDS`.
-      given: parameters by name.
-      bits: length of a code K; the default of b is cut to it.
+    """All parameters of a kind for codes of K bits: those that are given, and the defaults of the others.
 
     Raises:
       SettingError: the kind has no such parameter, or it is out of range.
@@ -68,7 +58,7 @@ def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
         if name not in KINDS[kind]:
             known = ", ".join(KINDS[kind]) or "none"
             raise SettingError(f"{kind} has no parameter {name!r}; expected {known}")
-        low, high = _RANGES[name]
+        low, high = _RANGES.get(name, _LISTS)
         high = min(high, {"b": bits, "nflip": found.get("b", high)}.get(name, high))
         if not low <= value <= high:
             raise SettingError(f"{name} is {value}; expected {low} to {high}")
@@ -85,13 +75,7 @@ def load_faiss() -> ModuleType:
 
 
 def build(kind: str, parameters: Mapping[str, int], codes: np.ndarray) -> Any:
-    """FAISS's index over codes, with as many threads as OMP_NUM_THREADS allows.
-
-    Args:
-      kind: 'hash' or 'hnsw'.
-      parameters: all of the kind.
-      codes: uint8 (U, K / 8), all different.
-    """
+    """FAISS's index, 'hash' or 'hnsw', over different codes, uint8 (U, K / 8)."""
     faiss, bits = load_faiss(), 8 * codes.shape[1]
     if kind == "hnsw":
         index = faiss.IndexBinaryHNSW(bits, parameters["M"])
@@ -113,11 +97,7 @@ def read(path: Path, kind: str, parameters: Mapping[str, int], distinct: int, bi
     found = type(index).__name__, index.ntotal, index.d
     expected = _CLASSES[kind], distinct, bits
     if found != expected:
-        raise DataError(
-            "{}: {} of {} codes of {} bits; expected {} of {} of {}; build the index again".format(
-                path, *found, *expected
-            )
-        )
+        raise DataError(f"{path}: is {found}, expected {expected}; build the index again")
     _set_search(index, parameters)
     return index
 
@@ -130,10 +110,7 @@ def _set_search(index: Any, parameters: Mapping[str, int]) -> None:
 
 
 def faiss_search(index: Any, equal: EqualCodes) -> Search:
-    """Searches an index of FAISS over the distinct codes.
-
-    Which of several items of the largest distance are found is not defined.
-    """
+    """Searches an index of FAISS over the distinct codes."""
 
     def search(queries: np.ndarray, count: int) -> Found:
         distances, codes = index.search(queries, min(count, index.ntotal))

@@ -11,13 +11,10 @@ from gch.search.hamming import exact_search
 
 
 class Neighbours(NamedTuple):
-    """Attributes:
-    ids: (Q, k), what the nearest codes of each query are called, nearest first; their rows without ids.
-    distances: int32 (Q, k), numbers of bits that differ.
-    """
+    """The codes nearest to each query, nearest first."""
 
-    ids: np.ndarray
-    distances: np.ndarray
+    ids: np.ndarray  # (Q, k), what they are called; their rows where the index has no ids
+    distances: np.ndarray  # int32 (Q, k), numbers of bits that differ
 
 
 class Index:

@@ -87,15 +87,7 @@ class Searcher:
 
 
 def default_find(given: str, modalities: Collection[str]) -> str:
-    """What a query finds where it does not say: the other modality where there are items of it, else its own.
-
-    Args:
-      given: modality of the query, 'image' or 'text'.
-      modalities: those of the index.
-
-    Returns:
-      'images' or 'texts'.
-    """
+    """What a query of a modality finds by default: the other modality if it is in the index, else its own."""
     other = {"image": "text", "text": "image"}[given]
     return f"{other if other in modalities else given}s"
 
