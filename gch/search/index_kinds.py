@@ -28,7 +28,7 @@ KINDS: dict[str, dict[str, int]] = {
     "hnsw": {"M": 32, "efConstruction": 80, "efSearch": 128},
 }
 _RANGES = {"b": (1, 64), "nflip": (0, 8), "M": (2, 512)}
-_LISTS = (1, 100_000)  # of efConstruction and efSearch
+_CANDIDATES = (1, 100_000)  # range of efConstruction and efSearch
 _CLASSES = {"hash": "IndexBinaryHash", "hnsw": "IndexBinaryHNSW"}
 
 
@@ -58,7 +58,7 @@ def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
         if name not in KINDS[kind]:
             known = ", ".join(KINDS[kind]) or "none"
             raise SettingError(f"{kind} has no parameter {name!r}; expected {known}")
-        low, high = _RANGES.get(name, _LISTS)
+        low, high = _RANGES.get(name, _CANDIDATES)
         high = min(high, {"b": bits, "nflip": found.get("b", high)}.get(name, high))
         if not low <= value <= high:
             raise SettingError(f"{name} is {value}; expected {low} to {high}")

@@ -39,10 +39,12 @@ class IndexPart:
         read_items: Callable[[Sequence[int]], list[dict[str, str]]],
     ):
         self.modality, self.kind, self.search = modality, kind, search
-        self._sources, self._read_code, self._read_items = sources, read_code, read_items
+        self._read_code, self._read_items = read_code, read_items
+        self._roots = [source.root for source in sources]
+        self._stops = list(itertools.accumulate(source.items for source in sources))
 
     def __len__(self) -> int:
-        return sum(source.items for source in self._sources)
+        return self._stops[-1]
 
     def code(self, row: int) -> np.ndarray:
         """The code of an item, uint8 (K / 8,); raises DataError where there is none."""
@@ -65,8 +67,7 @@ class IndexPart:
           DataError: it lies outside the folder of pictures, as '../x', an absolute path or a link would.
         """
         identity = self.item(row)["id"]
-        stops = list(itertools.accumulate(source.items for source in self._sources))
-        root = Path(self._sources[bisect.bisect_right(stops, row)].root)
+        root = Path(self._roots[bisect.bisect_right(self._stops, row)])
         try:
             folder, path = root.resolve(), (root / identity).resolve()
         except (OSError, ValueError) as error:  # a loop of links, a zero byte

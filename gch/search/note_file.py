@@ -34,16 +34,12 @@ def read_note_file(path: Path, kind: type[Note], expected: str) -> Note:
     if not path.is_file():
         raise DataError(f"{path.parent}: no {path.name} in it; {expected}")
     try:
-        return read_note(read_json(path), kind)
+        value = read_json(path)
+        if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
+            raise ValueError(f"not a note of format {FORMAT}")
+        return _typed("note", value, kind)
     except (RunError, ValueError) as error:
         raise DataError(f"{path}: {error}; {expected}") from error
-
-
-def read_note(value: object, kind: type[Note]) -> Note:
-    """The note that was written as the JSON `value`; raises ValueError where it is none."""
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise ValueError(f"not a note of format {FORMAT}")
-    return _typed("note", {name: of for name, of in value.items() if name != "format"}, kind)
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:
