@@ -32,7 +32,8 @@ from pathlib import Path
 import numpy as np
 
 from gch.search.equal_codes import EqualCodes, group_equal
-from gch.search.index_kinds import build, complete, faiss_search, flat_search, load_faiss
+from gch.search.hamming import exact_search
+from gch.search.index_kinds import build, complete, faiss_search, load_faiss
 
 BITS = 64
 TOPICS, CONCEPTS = 4, 100
@@ -48,7 +49,6 @@ WAYS = {
     "hash b=12, nflip=3": ("hash", {"b": 12, "nflip": 3}),
     "hash b=12, nflip=4": ("hash", {"b": 12, "nflip": 4}),
     "hash b=20, nflip=4": ("hash", {"b": 20, "nflip": 4}),
-    "multihash 4 x 16, nflip=1": ("multihash", {"nhash": 4, "b": 16, "nflip": 1}),
     "hnsw M=16, 40, 64": ("hnsw", {"M": 16, "efConstruction": 40, "efSearch": 64}),
     "hnsw M=32, 80, 128": ("hnsw", {"M": 32, "efConstruction": 80, "efSearch": 128}),
     "hnsw M=32, 80, 512": ("hnsw", {"M": 32, "efConstruction": 80, "efSearch": 512}),
@@ -132,7 +132,7 @@ def prepared(kind: str, given: dict[str, int], codes: np.ndarray) -> Callable:
     if kind == "numpy":
         return numpy_search(codes)
     if kind == "flat":
-        return flat_search(codes)
+        return exact_search(codes)
     if kind == "hnsw of items":
         each = EqualCodes(np.arange(len(codes)), np.arange(len(codes) + 1))
         return faiss_search(build("hnsw", complete("hnsw", given, BITS), codes), each)
@@ -249,7 +249,7 @@ def fit(path: Path) -> None:
 
 def recalls(codes: np.ndarray, queries: np.ndarray) -> Iterator[str]:
     """Recall of every way but the exact ones."""
-    exact = {count: flat_search(codes)(queries, count).distances for count in COUNTS}
+    exact = {count: exact_search(codes)(queries, count).distances for count in COUNTS}
     for name, (kind, given) in WAYS.items():
         if kind not in ("numpy", "flat"):
             search = prepared(kind, given, codes)

@@ -7,19 +7,19 @@ if TYPE_CHECKING:
     from gch.api import Run, open_run, train
     from gch.errors import GCHError
     from gch.evaluation.evaluate import evaluate
+    from gch.search.exported import ExportedModel, load
     from gch.search.memory_index import Index
-    from gch.search.model import Model, load
 
 __version__ = "0.2.0"
-__all__ = ["GCHError", "Index", "Model", "Run", "evaluate", "load", "open_run", "train"]
+__all__ = ["ExportedModel", "GCHError", "Index", "Run", "evaluate", "load", "open_run", "train"]
 
 _PLACES = {
     "GCHError": "gch.errors",
     "Index": "gch.search.memory_index",
-    "Model": "gch.search.model",
+    "ExportedModel": "gch.search.exported",
     "Run": "gch.api",
     "evaluate": "gch.evaluation.evaluate",
-    "load": "gch.search.model",
+    "load": "gch.search.exported",
     "open_run": "gch.api",
     "train": "gch.api",
 }

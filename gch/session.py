@@ -172,7 +172,7 @@ class Session:
                 settings.netStr,
                 image_size=settings.image_size,
                 start=settings.backbone_start,
-                weights_path=Path(settings.MODEL_DIR),
+                weights_path=settings.MODEL_DIR,
                 mean_path=settings.meanpath,
                 seed=settings.seed,
             )

@@ -9,47 +9,31 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-_DATA = b"FORMAT Native\n"
-
 
 @contextlib.contextmanager
-def serving(folder: Path, login: tuple[str, str] = ("", "")) -> Iterator[int]:
-    """A server at a free port of loopback, which it yields; `login` is the user and password it expects."""
+def serving(folder: Path, user: str, password: str) -> Iterator[int]:
+    """A server at a free port of loopback, which it yields."""
     import chdb
 
     connection, lock = chdb.connect(str(folder)), threading.Lock()
+    login = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
-            asked = parse_qs(urlsplit(self.path).query)
-            parameters = {name[6:]: values[0] for name, values in asked.items() if name.startswith("param_")}
-            body = self.body()
-            if login != ("", "") and login != self.login():
-                self.answer(
-                    403, b"Code: 516. DB::Exception: ann: Authentication failed. (AUTHENTICATION_FAILED)"
-                )
-                return
-            try:
-                with lock:
-                    self.answer(200, _carried_out(connection, body, parameters))
-            except RuntimeError as error:
-                self.answer(500, str(error).encode())
-
-        def login(self) -> tuple[str, str]:
-            kind, _, told = self.headers.get("authorization", "").partition(" ")
-            user, _, password = base64.b64decode(told).decode().partition(":")
-            return (user, password) if kind == "Basic" else ("", "")
-
-        def body(self) -> bytes:
-            if "content-length" in self.headers:
-                content = self.rfile.read(int(self.headers["content-length"]))
+            given = parse_qs(urlsplit(self.path).query)
+            parameters = {name[6:]: values[0] for name, values in given.items() if name.startswith("param_")}
+            status, content = 200, b""
+            body = _body(self.rfile, self.headers)
+            if self.headers.get("authorization", "").encode() != login:
+                status, content = 403, b"Code: 516. DB::Exception: wrong. (AUTHENTICATION_FAILED)"
             else:
-                content = b"".join(_chunks(self.rfile))
-            return _decoded(content, self.headers.get("content-encoding"))
-
-        def answer(self, status: int, content: bytes) -> None:
+                try:
+                    with lock:
+                        content = _carried_out(connection, body, parameters)
+                except RuntimeError as error:
+                    status, content = 500, str(error).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
@@ -70,26 +54,25 @@ def serving(folder: Path, login: tuple[str, str] = ("", "")) -> Iterator[int]:
         connection.close()
 
 
-def _chunks(file) -> Iterator[bytes]:
+def _body(file, headers) -> bytes:
+    if "content-length" in headers:
+        return file.read(int(headers["content-length"]))
+    content = b""
     while size := int(file.readline(), 16):
-        yield file.read(size)
+        content += file.read(size)
         file.readline()
     file.readline()
-
-
-def _decoded(content: bytes, encoding: str | None) -> bytes:
-    if encoding == "lz4":
+    if headers.get("content-encoding") == "lz4":
         import lz4.frame
 
         return lz4.frame.decompress(content)
-    assert encoding is None, encoding
     return content
 
 
 def _carried_out(connection, body: bytes, parameters: dict[str, str]) -> bytes:
     if not body.startswith(b"INSERT"):
         return connection.query(body.decode(), "Native", params=parameters).bytes()
-    statement, _, data = body.partition(_DATA)
+    statement, _, data = body.partition(b"FORMAT Native\n")
     with tempfile.NamedTemporaryFile(suffix=".native") as file:
         file.write(data)
         file.flush()

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from gch.errors import DataError
-from gch.search.exported import Encoded, ModelNote
+from gch.search.exported import ModelNote, ModelOutputs
 from gch.search.query import Searcher
 from gch.serve.app import build_app
 from gch.serve.limits import Limits
@@ -82,17 +82,17 @@ class ColourModel:
     def __init__(self, seconds: float = 0.0):
         self.seconds, self.batches = seconds, []
 
-    def encode_pictures(self, pictures: np.ndarray) -> Encoded:
+    def encode_pictures(self, pictures: np.ndarray) -> ModelOutputs:
         return self._encoded([picture.mean(axis=(0, 1)).astype(int) for picture in pictures])
 
-    def encode_texts(self, texts) -> Encoded:
+    def encode_texts(self, texts) -> ModelOutputs:
         return self._encoded([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
 
-    def _encoded(self, colours) -> Encoded:
+    def _encoded(self, colours) -> ModelOutputs:
         self.batches.append(len(colours))
         time.sleep(self.seconds)
         codes = np.stack([code(colour) for colour in colours])
-        return Encoded(codes, np.unpackbits(codes, axis=1) * 2.0 - 1, np.zeros((len(codes), 0)))
+        return ModelOutputs(codes, np.unpackbits(codes, axis=1) * 2.0 - 1, np.zeros((len(codes), 0)))
 
 
 class Part:

@@ -27,7 +27,7 @@ def test_importing_loads_neither_numpy_nor_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", gch.__all__)
+@pytest.mark.parametrize("name", sorted({*gch.__all__} - {"ExportedModel"}))  # test_search runs that one
 def test_every_public_name_has_a_docstring_whose_example_runs(name):
     public = getattr(gch, name)
     assert public.__doc__

@@ -15,9 +15,11 @@ from PIL import Image
 
 from gch.data.pictures import read_picture
 from gch.errors import DataError, RunError
+from gch.search import encode
 from gch.search.codes_folder import open_codes, read_note
+from gch.search.codes_writer import CodesWriter
 from gch.search.encode import shard_range
-from gch.search.entries import Entry, PictureFolder, PictureList, TextFile, survey
+from gch.search.entries import Entry, picture_entries, survey, text_entries
 from gch.search.exported import ExportedModel
 
 PICTURES = 23
@@ -47,7 +49,7 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
-def content(folder: Path) -> tuple[bytes, bytes]:
+def content(folder: Path) -> tuple[bytes, ...]:
     """Codes and items of a folder, its parts or shards one after the other."""
     shards = sorted(folder.glob("shard-*"), key=lambda path: int(path.name.split("-")[1])) or [folder]
     parts = [path.with_suffix("") for shard in shards for path in sorted(shard.glob("*.codes"))]
@@ -68,33 +70,27 @@ def test_a_folder_of_pictures_is_coded_in_the_order_of_its_paths(command, model,
     exported = ExportedModel(model)
     for row in (0, 9, 21):
         picture = read_picture(pictures / paths[row], SIZE, "crop")
-        np.testing.assert_array_equal(codes.codes[row], exported.encode_pictures(picture[None]).codes[0])
+        np.testing.assert_array_equal(codes.codes[row], exported.picture_outputs(picture[None]).codes[0])
     skipped = [json.loads(line) for line in (tmp_path / "c" / "skipped.jsonl").read_text().splitlines()]
     assert [one["id"] for one in skipped] == ["a/06.png", "empty.jpg"]
     assert (codes.bits, codes.modality, codes.root) == (BITS, "image", str(pictures.resolve()))
 
 
-@pytest.mark.parametrize("shards", [2, 3, 7])
-def test_shards_join_to_the_run_without_shards(command, model, pictures, tmp_path, shards):
+def test_shards_join_to_the_run_without_shards(command, model, pictures, tmp_path):
     flags = [f"--images={pictures}", "--batch=4", "--part_items=5"]
     assert command("encode", model, *flags, f"--out={tmp_path / 'one'}")[0] == 0
-    for number in reversed(range(1, shards + 1)):
-        shard = f"--shard={number}/{shards}"
-        assert command("encode", model, *flags, f"--out={tmp_path / 'many'}", shard)[0] == 0
-    assert content(tmp_path / "many") == content(tmp_path / "one")
     assert len(list((tmp_path / "one").glob("*.codes"))) == 5
-    one, many = open_codes(tmp_path / "one"), open_codes(tmp_path / "many")
-    np.testing.assert_array_equal(one.codes, many.codes)
-    assert list(one.items) == list(many.items)
-
-
-def test_a_shard_that_is_missing_is_noticed(command, model, pictures, tmp_path):
-    for number in (1, 3):
-        command(
-            "encode", model, f"--images={pictures}", f"--out={tmp_path}", f"--shard={number}/3", "--batch=4"
-        )
-    with pytest.raises(DataError, match="shard 2 of 3 is missing"):
-        open_codes(tmp_path)
+    one = open_codes(tmp_path / "one")
+    for shards in (3, 7):
+        out = tmp_path / str(shards)
+        for number in reversed(range(1, shards + 1)):
+            if number == 2:
+                with pytest.raises(DataError, match=f"shard 1, 2 of {shards} is missing"):
+                    open_codes(out)
+            assert command("encode", model, *flags, f"--out={out}", f"--shard={number}/{shards}")[0] == 0
+        assert content(out) == content(tmp_path / "one")
+        np.testing.assert_array_equal(open_codes(out).codes, one.codes)
+        assert list(open_codes(out).items) == list(one.items)
 
 
 @given(st.integers(0, 1000), st.integers(1, 50), st.integers(1, 20))
@@ -110,37 +106,37 @@ def test_shards_share_all_entries_in_whole_batches(total, batch, count):
 
 
 def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp_path, monkeypatch):
-    from gch.search import encode
-
     flags = ["encode", model, f"--images={pictures}", "--batch=4", "--part_items=6"]
-    assert command(*flags, f"--out={tmp_path / 'whole'}")[0] == 0
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert command(*flags, f"--out={whole}")[0] == 0
     monkeypatch.setattr(encode, "SECONDS_BETWEEN_SAVES", 0)
-    real, calls = ExportedModel.encode_pictures, []
+    real, calls = ExportedModel.picture_outputs, []
 
-    def stopped(self, batch):
+    def stopping(self, batch):
         calls.append(len(batch))
         if len(calls) == 4:
             raise KeyboardInterrupt
         return real(self, batch)
 
-    monkeypatch.setattr(ExportedModel, "encode_pictures", stopped)
-    status, _, error = command(*flags, f"--out={tmp_path / 'stopped'}")
+    monkeypatch.setattr(ExportedModel, "picture_outputs", stopping)
+    status, _, error = command(*flags, f"--out={stopped}")
     assert status == 130
     assert "the same command goes on from there" in error
     with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all, run encode again"):
-        open_codes(tmp_path / "stopped")
+        open_codes(stopped)
     # What a kill leaves: bytes that the note does not know of.
     for name in ("00001.codes", "00001.items", "skipped.jsonl"):
-        with open(tmp_path / "stopped" / name, "ab") as file:
+        with open(stopped / name, "ab") as file:
             file.write(b"half a li")
-    status, output, _ = command(*flags, f"--out={tmp_path / 'stopped'}")
+    calls[:] = range(10)
+    status, output, _ = command(*flags, f"--out={stopped}")
     assert "goes on after 12 of 24 pictures" in output
-    assert len(calls) == 4 + 3
-    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+    assert len(calls) == 10 + 3
+    assert content(stopped) == content(whole)
     for name in ("skipped.jsonl", "codes.json"):
-        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    status, output, _ = command(*flags, f"--out={tmp_path / 'stopped'}")
-    assert (status, len(calls)) == (0, 7)
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes()
+    status, output, _ = command(*flags, f"--out={stopped}")
+    assert (status, len(calls)) == (0, 10 + 3)
     assert "was finished before" in output
 
 
@@ -158,27 +154,24 @@ def test_texts_and_tags_are_coded_and_those_without_a_known_word_skipped(command
     assert "skipped 'z': none of its words is known to the model" in output
     codes = open_codes(tmp_path / "c")
     assert list(codes.items) == [{"id": "x", "text": "The cat face."}, {"id": "2", "text": "Ice-Cream, SEA"}]
-    expected = ExportedModel(model).encode_texts(["the cat face", ("ice-cream", "sea")])
+    expected = ExportedModel(model).text_outputs(["the cat face", ("ice-cream", "sea")])
     np.testing.assert_array_equal(codes.codes, expected.codes)
 
 
 def test_lines_of_a_text_file_are_called_by_their_numbers(tmp_path):
     (tmp_path / "t.txt").write_text("\ufeffone cat \r\n\ntwo\n", encoding="utf-8")
-    assert list(TextFile(tmp_path / "t.txt")) == [Entry("1", "one cat"), Entry("2", ""), Entry("3", "two")]
-
-
-def test_a_list_names_pictures_inside_its_folder(tmp_path):
-    (tmp_path / "list.txt").write_text(f"b/2.png\n\n{tmp_path.resolve()}/b/../1.png\n")
-    found = PictureList(tmp_path / "list.txt")
-    assert [entry.id for entry in found] == ["b/2.png", "1.png"]
-    assert found.root == str(tmp_path.resolve())
+    found = list(text_entries(tmp_path / "t.txt"))
+    assert found == [Entry("1", "one cat"), Entry("2", ""), Entry("3", "two")]
 
 
 @pytest.mark.parametrize("line", ["../x.png", "/etc/x.png", "a/../../x.png", ".", "a\0.png"])
-def test_a_list_names_nothing_outside_its_folder(tmp_path, line):
-    (tmp_path / "list.txt").write_text(f"good.png\n{line}\n")
-    with pytest.raises(DataError, match=r"list.txt: line 2: .* is not inside .*expected a path on each line"):
-        list(PictureList(tmp_path / "list.txt"))
+def test_a_list_names_pictures_inside_its_folder_and_nothing_outside(tmp_path, line):
+    (tmp_path / "list.txt").write_text(f"b/2.png\n\n{tmp_path.resolve()}/b/../1.png\n{line}\n")
+    found = picture_entries(tmp_path / "list.txt")
+    assert found.root == str(tmp_path.resolve())
+    assert [entry.id for entry in itertools.islice(found, 2)] == ["b/2.png", "1.png"]
+    with pytest.raises(DataError, match=r"list.txt: line 4: .* is not inside .*expected a path on each line"):
+        list(found)
 
 
 @pytest.mark.parametrize(
@@ -197,15 +190,15 @@ def test_a_list_names_nothing_outside_its_folder(tmp_path, line):
 def test_a_wrong_line_of_texts_is_named(tmp_path, line, message):
     (tmp_path / "t.jsonl").write_bytes(b'{"text": "good"}\n' + line + b"\n")
     with pytest.raises(DataError, match=message):
-        list(TextFile(tmp_path / "t.jsonl"))
+        list(text_entries(tmp_path / "t.jsonl"))
 
 
-def test_the_digest_names_entries_and_the_rule(pictures, tmp_path):
-    total, digest = survey(PictureFolder(pictures), "batches of 4")
+def test_the_digest_names_entries_and_the_rule(pictures):
+    total, digest = survey(picture_entries(pictures), "batches of 4")
     assert total == 24
-    assert survey(PictureFolder(pictures), "batches of 4") == (total, digest)
-    assert survey(PictureFolder(pictures), "batches of 8")[1] != digest
-    assert survey(PictureFolder(pictures / "a"), "batches of 4")[1] != digest
+    assert survey(picture_entries(pictures), "batches of 4") == (total, digest)
+    assert survey(picture_entries(pictures), "batches of 8")[1] != digest
+    assert survey(picture_entries(pictures / "a"), "batches of 4")[1] != digest
 
 
 @pytest.mark.parametrize(
@@ -219,21 +212,21 @@ def test_the_digest_names_entries_and_the_rule(pictures, tmp_path):
         (["--images=PICTURES", "--out=OUT", "--shard=half"], 2, "shard is 'half'"),
         (["--images=PICTURES", "--out=OUT", "--batch=-1"], 2, "batch is -1; expected 0 to"),
         (["--images=PICTURES", "--out=OUT", "--part_items=0"], 2, "part_items is 0; expected 1 to"),
+        (["PICTURES", "--images=PICTURES", "--out=OUT"], 2, "expected one folder"),
         (["--images=MISSING", "--out=OUT"], 1, "not found; expected a folder of pictures"),
         (["--images=PICTURES/02.png", "--out=OUT"], 1, "is a picture; expected a folder"),
         (["--texts=MISSING", "--out=OUT"], 1, "not found; expected a text on each line"),
         (["--images=EMPTY", "--out=OUT"], 1, "nothing to encode in it"),
+        (["--images=BROKEN", "--out=OUT"], 1, "none of 1 pictures could be encoded; see skipped.jsonl"),
         (["--images=PICTURES", "--out=PICTURES"], 1, "holds other files and no codes.json"),
     ],
 )
 def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, status, message):
     (tmp_path / "empty").mkdir()
-    places = {
-        "PICTURES": pictures,
-        "OUT": tmp_path / "o",
-        "MISSING": tmp_path / "no",
-        "EMPTY": tmp_path / "empty",
-    }
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "x.png").write_bytes(b"no")
+    places = {"PICTURES": pictures, "OUT": tmp_path / "o", "MISSING": tmp_path / "no"}
+    places |= {name.upper(): tmp_path / name for name in ("empty", "broken")}
     for name, path in places.items():
         flags = [flag.replace(name, str(path)) for flag in flags]
     found, _, error = command("encode", model, *flags)
@@ -242,76 +235,50 @@ def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, stat
     assert "Traceback" not in error
 
 
-def test_no_model_is_refused(command, tmp_path):
-    status, _, error = command("encode", tmp_path, f"--images={tmp_path}", f"--out={tmp_path / 'o'}")
-    assert status == 1
-    assert "no saved_model.pb" in error
-    assert command("encode", f"--images={tmp_path}", f"--out={tmp_path / 'o'}")[0] == 2
-
-
-def test_a_model_without_words_or_pictures_says_so(command, pictures, tmp_path):
-    save_small_model(tmp_path / "model", vocabulary=None, features=6)
+@pytest.mark.parametrize(
+    ("changes", "flags", "status", "message"),
+    [
+        (None, ["--images=PICTURES"], 1, "no saved_model.pb"),
+        ({"vocabulary": None, "features": 6}, ["--texts=TEXTS"], 1, "no encode_text_string"),
+        (
+            {"vocabulary": None, "features": 6},
+            ["--images=PICTURES"],
+            1,
+            "no encode_image, as small has no pi",
+        ),
+        ({"encoding_batch": 8}, ["--images=PICTURES", "--batch=4"], 2, "batch is 4; the model needs 8"),
+    ],
+)
+def test_models_that_do_not_fit_are_refused(command, pictures, tmp_path, changes, flags, status, message):
     (tmp_path / "t.txt").write_text("cat\n")
-    for flag, message in (
-        (f"--texts={tmp_path / 't.txt'}", "no encode_text_string, as small has no words"),
-        (f"--images={pictures}", "no encode_image, as small has no pictures"),
-    ):
-        status, _, error = command("encode", tmp_path / "model", flag, f"--out={tmp_path / 'o'}")
-        assert status == 1
-        assert message in error
+    if changes is not None:
+        save_small_model(tmp_path / "model", **changes)
+    flags = [flag.replace("PICTURES", str(pictures)).replace("TEXTS", f"{tmp_path}/t.txt") for flag in flags]
+    found, _, error = command("encode", tmp_path / "model", *flags, f"--out={tmp_path / 'o'}")
+    assert (found, message in error) == (status, True)
     assert not (tmp_path / "o").exists()
 
 
-def test_codes_of_another_list_are_not_overwritten(command, model, pictures, tmp_path):
+def test_codes_of_another_list_or_with_lost_bytes_stay_as_they_are(command, model, pictures, tmp_path):
     out = tmp_path / "c"
     assert command("encode", model, f"--images={pictures}", f"--out={out}")[0] == 0
     before = content(out)
-    for flags in ([f"--images={pictures / 'a'}"], [f"--images={pictures}", "--batch=3"]):
-        status, _, error = command("encode", model, *flags, f"--out={out}")
-        assert status == 1
-        assert "expected the same command, or a new folder" in error
-    status, _, error = command("encode", model, f"--images={pictures}", f"--out={out}", "--shard=1/2")
-    assert status == 1
-    assert "holds codes of a run without shards" in error
-    assert content(out) == before
-
-
-def test_a_folder_of_codes_that_lost_bytes_is_not_gone_on_with(command, model, pictures, tmp_path):
-    assert command("encode", model, f"--images={pictures}", f"--out={tmp_path / 'c'}")[0] == 0
-    path = tmp_path / "c" / "00000.codes"
-    path.write_bytes(path.read_bytes()[:-1])
-    status, _, error = command("encode", model, f"--images={pictures}", f"--out={tmp_path / 'c'}")
-    assert status == 1
-    assert "43 bytes, expected 44 or more" in error
-
-
-def test_two_processes_do_not_write_to_one_folder(command, model, pictures, tmp_path):
-    from gch.search.codes_writer import CodesWriter
-
-    assert command("encode", model, f"--images={pictures}", f"--out={tmp_path / 'c'}")[0] == 0
-    note = read_note(tmp_path / "c")
-    with (
-        CodesWriter(tmp_path / "c", note, 10),
-        pytest.raises(RunError, match="another process is writing codes"),
+    for flags, message in (
+        ([f"--images={pictures / 'a'}"], "holds codes with root"),
+        ([f"--images={pictures}", "--batch=3"], "expected the same command, or a new folder"),
+        ([f"--images={pictures}", "--shard=1/2"], "holds codes of a run without shards"),
     ):
-        CodesWriter(tmp_path / "c", note, 10)
-
-
-def test_nothing_but_broken_pictures_is_an_error(command, model, tmp_path):
-    (tmp_path / "p").mkdir()
-    (tmp_path / "p" / "x.png").write_bytes(b"no")
-    status, _, error = command("encode", model, f"--images={tmp_path / 'p'}", f"--out={tmp_path / 'c'}")
-    assert status == 1
-    assert "none of 1 pictures could be encoded; see skipped.jsonl" in error
-
-
-def test_a_model_whose_codes_depend_on_the_batch_gets_its_own(command, pictures, tmp_path):
-    save_small_model(tmp_path / "model", encoding_batch=8)
-    status, _, error = command(
-        "encode", tmp_path / "model", f"--images={pictures}", f"--out={tmp_path / 'c'}", "--batch=4"
-    )
-    assert status == 2
-    assert "batch is 4; the model needs 8" in error
+        status, _, error = command("encode", model, *flags, f"--out={out}")
+        assert (status, message in error) == (1, True)
+    assert content(out) == before
+    (out / "00000.codes").write_bytes(before[0][:-1])
+    status, _, error = command("encode", model, f"--images={pictures}", f"--out={out}")
+    assert (status, "43 bytes, expected 44 or more" in error) == (1, True)
+    note = read_note(out)
+    (out / "00000.codes").write_bytes(before[0])
+    busy = pytest.raises(RunError, match="another process is writing codes")
+    with CodesWriter(out, note, 10), busy:
+        CodesWriter(out, note, 10)
 
 
 TWO_DEVICES = """
@@ -322,25 +289,35 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+from pathlib import Path
+from gch.search.encode import encode_entries
+from gch.search.entries import picture_entries
 from gch.search.exported import ExportedModel
-from gch.search.replicas import Replicas
 
-two = Replicas(sys.argv[1], ["CPU:0", "CPU:1"])
-assert two.count == 2
-batches = [np.random.default_rng(n).integers(0, 256, (3 + n, 32, 32, 3), np.uint8) for n in range(2)]
-alone = ExportedModel(sys.argv[1])
-for given in (batches, batches[:1]):
-    found = two.encode_pictures(given)
-    assert len(found) == len(given)
-    for one, batch in zip(found, given):
-        np.testing.assert_array_equal(one.codes, alone.encode_pictures(batch).codes)
-assert two.model.encode_texts(["cat"]).words.tolist() == [1]
-print("the same")
+class Writer:
+    def __init__(self, entries):
+        self.note, self.codes = type("Note", (), {"done": 0, "entries": entries}), []
+    def write(self, codes, items):
+        self.codes += codes.tolist()
+    def skip(self, *entry):
+        pass
+    def save(self, done):
+        pass
+
+two = [ExportedModel(sys.argv[1], device) for device in ("CPU:0", "CPU:1")]
+placed = [weight.device[-5:] for weight in two[1]._model.signatures["encode_image"].variables]
+assert placed and set(placed) == {"CPU:1"}, placed
+found, entries = [], picture_entries(Path(sys.argv[2]))
+for models in (two, [ExportedModel(sys.argv[1])]):
+    writer = Writer(24)
+    encode_entries(entries, models, writer, start=0, batch=3, jobs=2, progress=lambda done, total: None)
+    found.append(writer.codes)
+assert two[1].text_outputs(["cat"]).words.tolist() == [1]
+print(len(found[0]), found[0] == found[1])
 """
 
 
-def test_several_devices_give_the_codes_of_one(model):
-    found = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES, str(model)], capture_output=True, text=True, timeout=200
-    )
-    assert found.stdout == "the same\n", found.stderr
+def test_several_devices_give_the_codes_of_one(model, pictures):
+    words = [sys.executable, "-c", TWO_DEVICES, str(model), str(pictures)]
+    found = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert found.stdout == "22 True\n", found.stderr

@@ -2,22 +2,24 @@
 
 import contextlib
 import fcntl
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from clickhouse_server import serving
 from coded import MODEL, nearest, saved
 
-from gch.errors import DataError, RunError
+from gch.errors import DataError, RunError, SettingError
 from gch.search.codes_folder import Codes
 from gch.search.engine import loading, tables
-from gch.search.engine.address import read_address
+from gch.search.engine.address import is_engine, read_address
 from gch.search.engine.client import Client
 from gch.search.engine.index import open_engine
 from gch.search.engine.loading import Loaded, load_into_engine
+
+CLUSTER = read_address("clickhouse://db/photos?cluster=main")
 
 
 @pytest.fixture
@@ -50,76 +52,56 @@ def refused(kind: type[Exception], call, *words: str) -> None:
         assert word in message
 
 
-def test_finds_what_a_flat_index_of_faiss_finds_ties_by_row(tmp_path, uri):
+def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri):
     codes, queries = clustered(5000, 64), clustered(40, 64, seed=1)
     one, two = saved(tmp_path / "one", codes[:3000]), saved(tmp_path / "two", codes[3000:])
     texts = saved(tmp_path / "texts", codes[:7], "text")
     loaded = load_into_engine([one, texts, two], uri)
     assert loaded == [Loaded("image", 5000, 5000), Loaded("text", 7, 7)]
-    flat = faiss.IndexBinaryFlat(64)
-    flat.add(codes)
-
     with opened(uri) as index:
         assert (index.bits, index.model, list(index.parts)) == (64, MODEL, ["image", "text"])
         images, few = index.parts["image"], index.parts["text"]
         assert (images.modality, images.kind, len(images), len(few)) == ("image", "clickhouse", 5000, 7)
         found = images.search(queries, 50)
-        assert found.rows.dtype == np.int64
-        assert found.distances.dtype == np.int32
-        np.testing.assert_array_equal(found.distances, flat.search(queries, 50)[0])
-        rows, _ = nearest(codes, queries, 50)
-        np.testing.assert_array_equal(found.rows, rows)
-        assert any(len(set(line)) < 25 for line in found.distances.tolist())  # there were ties to settle
-
-        fewer = few.search(queries[:2], 10)
-        np.testing.assert_array_equal(fewer.rows[:, :7], nearest(codes[:7], queries[:2], 7)[0])
-        assert (fewer.rows[:, 7:] == -1).all()
-        assert (fewer.distances[:, 7:] == -1).all()
+        assert (found.rows.dtype, found.distances.dtype) == (np.int64, np.int32)
+        np.testing.assert_array_equal(found, nearest(codes, queries, 50))
+        assert any(len(set(line)) < 25 for line in found.distances.tolist())  # some distances are equal
+        np.testing.assert_array_equal(few.search(queries[:2], 10), nearest(codes[:7], queries[:2], 7))
+        with ThreadPoolExecutor(8) as threads:
+            alone = list(threads.map(lambda query: images.search(query[None], 50).rows[0], queries))
+        np.testing.assert_array_equal(alone, found.rows)
 
 
-@pytest.mark.parametrize("bits", [8, 16, 48, 264])
+@pytest.mark.parametrize("bits", [8, 48, 264])
 def test_every_length_of_a_code(tmp_path, uri, bits):
     codes = np.random.default_rng(bits).integers(0, 256, (200, bits // 8), np.uint8)
     codes[5], codes[7] = codes[3], ~codes[3]
     load_into_engine([saved(tmp_path / "c", codes)], uri)
     with opened(uri) as index:
         found = index.parts["image"].search(codes[3:4], 200)
-    rows, distances = nearest(codes, codes[3:4], 200)
-    np.testing.assert_array_equal(found.rows, rows)
-    np.testing.assert_array_equal(found.distances, distances)
+    np.testing.assert_array_equal(found, nearest(codes, codes[3:4], 200))
     assert found.distances[0, -1] == bits
 
 
 def test_items_codes_and_pictures_by_row(tmp_path, uri):
     codes, root = clustered(6, 16), tmp_path / "pictures"
+    root.mkdir()
+    (root / "out").symlink_to(tmp_path)
     pictures = saved(tmp_path / "p", codes, root=str(root))
-    load_into_engine(
-        [pictures, saved(tmp_path / "q", codes[::-1]), saved(tmp_path / "t", codes, "text")], uri
-    )
+    names = ["out/x.jpg", "caf\udce9.jpg"]
+    odd = Codes(tmp_path, 16, "image", MODEL, str(root), codes[:2], [{"id": name} for name in names])
+    texts = saved(tmp_path / "t", codes, "text")
+    load_into_engine([pictures, saved(tmp_path / "q", codes[::-1]), texts, odd], uri)
     with opened(uri) as index:
         images, texts = index.parts["image"], index.parts["text"]
-        assert images.item(2) == {"id": "p/2"}
-        assert images.item(8) == {"id": "q/2"}
+        assert images.items([8, 2]) == [{"id": "q/2"}, {"id": "p/2"}]
         assert texts.item(5) == {"id": "t/5", "text": "a text"}
+        assert images.item(13) == {"id": names[1]}
         assert images.code(6).tolist() == codes[5].tolist()
         assert images.picture_path(2) == (root / "p" / "2").resolve()
         assert images.picture_path(8) == Path("/r/q/2")
-        refused(DataError, lambda: images.item(12), "no image 12", "0 to 11")
-
-
-def test_a_picture_outside_its_folder_is_not_told(tmp_path, uri):
-    root = tmp_path / "pictures"
-    root.mkdir()
-    (root / "out").symlink_to(tmp_path)
-    names = ["../x.jpg", "/etc/passwd", "out/x.jpg", "in.jpg", "caf\udce9.jpg"]
-    codes = Codes(tmp_path, 8, "image", MODEL, str(root), clustered(5, 8), [{"id": name} for name in names])
-    load_into_engine([codes], uri)
-    with opened(uri) as index:
-        images = index.parts["image"]
-        for row in range(3):
-            refused(DataError, lambda row=row: images.picture_path(row), names[row], "outside")
-        assert images.picture_path(3) == (root / "in.jpg").resolve()
-        assert images.item(4) == {"id": names[4]}
+        refused(DataError, lambda: images.picture_path(12), names[0], "outside")
+        refused(DataError, lambda: images.item(14), "no image 14", "0 to 13")
 
 
 def test_loading_again_adds_nothing(tmp_path, uri, small_blocks):
@@ -139,24 +121,24 @@ def test_a_load_that_was_stopped_goes_on(tmp_path, uri, small_blocks, monkeypatc
     whole, inserted = Client.insert, []
 
     def stopping(self, database, table, columns):
-        if table == "image" and inserted:  # the second block gets through in part, as when a machine is lost
+        inserted.append(table)
+        if inserted.count("image") == 2:  # this block gets through in part, as when a machine is lost
             whole(self, database, table, {name: values[::3] for name, values in columns.items()})
             raise RunError("stopped")
-        inserted.append(table == "image") if table == "image" else None
         whole(self, database, table, columns)
 
-    monkeypatch.setattr(Client, "insert", stopping)
-    with pytest.raises(RunError, match="stopped"):
-        load_into_engine([codes], uri)
-    monkeypatch.setattr(Client, "insert", whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "insert", stopping)
+        with pytest.raises(RunError, match="stopped"):
+            load_into_engine([codes], uri)
     refused(DataError, lambda: open_engine(uri), "134 of 250 images")
     assert load_into_engine([codes], uri) == [Loaded("image", 250, 116)]
     with opened(uri) as index:
         found = index.parts["image"].search(codes.codes[:1], 250)
-    np.testing.assert_array_equal(found.rows, nearest(codes.codes, codes.codes[:1], 250)[0])
+    np.testing.assert_array_equal(found, nearest(codes.codes, codes.codes[:1], 250))
 
 
-def test_rows_that_are_there_twice_are_told(tmp_path, uri):
+def test_rows_that_are_there_twice_are_noticed(tmp_path, uri):
     codes = saved(tmp_path / "c", clustered(20, 16))
     load_into_engine([codes], uri)
     with contextlib.closing(Client(read_address(uri))) as client:
@@ -167,38 +149,37 @@ def test_rows_that_are_there_twice_are_told(tmp_path, uri):
 
 def test_other_codes_are_refused_and_nothing_changes(tmp_path, uri):
     codes = clustered(20, 16)
-    held = saved(tmp_path / "held", codes)
-    load_into_engine([held], uri)
+    loaded = saved(tmp_path / "loaded", codes)
+    load_into_engine([loaded], uri)
     other = saved(tmp_path / "other", clustered(20, 16, seed=5))
     model = saved(tmp_path / "model", codes, "text", model="cd" * 32)
     bits = saved(tmp_path / "bits", clustered(20, 24), "text")
     refused(RunError, lambda: load_into_engine([other], uri), uri, "20 images other", "another database")
-    refused(RunError, lambda: load_into_engine([held, other], uri), uri, "other than the 40")
+    refused(RunError, lambda: load_into_engine([loaded, other], uri), uri, "other than the 40")
     refused(DataError, lambda: load_into_engine([model], uri), "cdcdcdcdcdcd", "abababababab", uri)
     refused(DataError, lambda: load_into_engine([bits], uri), "24 bits", "of 16", uri)
-    refused(DataError, lambda: load_into_engine([held, model], uri), "model", "abababababab")
+    refused(DataError, lambda: load_into_engine([loaded, model], uri), "model", "abababababab")
     refused(DataError, lambda: load_into_engine([], uri), "no codes")
     with opened(uri) as index:
         assert {modality: len(part) for modality, part in index.parts.items()} == {"image": 20}
 
 
-def test_where_nothing_was_loaded_nothing_is_opened_or_made(tmp_path, uri):
+def test_what_is_no_database_of_codes_is_refused(tmp_path, uri):
     refused(DataError, lambda: open_engine(uri), uri, "no such folder")
     assert not (tmp_path / "engine").exists()
     (tmp_path / "engine").mkdir()
     refused(DataError, lambda: open_engine(uri), uri, "no codes there")
-
-
-def test_notes_of_another_program_are_told(uri):
     address = read_address(uri)
     with contextlib.closing(Client(address)) as client:
-        for statement in tables.notes_creation(address):
+        for statement in tables.creation(address, "notes"):
             client.command(statement)
+    refused(DataError, lambda: open_engine(uri), uri, "no codes there")
+    with contextlib.closing(Client(address)) as client:
         client.insert(address.database, "notes", {"modality": ["image"], "note": ['{"format": 2}']})
     refused(DataError, lambda: open_engine(uri), uri, "another format")
 
 
-def test_a_folder_that_another_has_open_is_told(tmp_path, uri):
+def test_a_folder_that_another_process_has_open_is_refused(tmp_path, uri):
     load_into_engine([saved(tmp_path / "c", clustered(5, 8))], uri)
     with open(tmp_path / "engine" / "status", "w") as status:
         fcntl.flock(status, fcntl.LOCK_EX)
@@ -207,21 +188,14 @@ def test_a_folder_that_another_has_open_is_told(tmp_path, uri):
         assert len(index.parts["image"]) == 5
 
 
-def test_several_threads_may_search_at_once(tmp_path, uri):
-    codes = clustered(500, 32)
-    load_into_engine([saved(tmp_path / "c", codes)], uri)
-    rows, _ = nearest(codes, codes[:40], 10)
-    with opened(uri) as index, ThreadPoolExecutor(8) as threads:
-        search = index.parts["image"].search
-        found = list(threads.map(lambda row: search(codes[row : row + 1], 10).rows[0], range(40)))
-    np.testing.assert_array_equal(found, rows)
-
-
-def test_the_same_over_http(tmp_path):
+def test_the_same_over_http_with_the_password_of_the_environment(tmp_path, monkeypatch):
     codes, queries = clustered(300, 64), clustered(5, 64, seed=1)
     source = saved(tmp_path / "c", codes)
-    with serving(tmp_path / "engine") as port:
-        uri = f"clickhouse://127.0.0.1:{port}/photos"
+    with serving(tmp_path / "engine", "ann", "säcret") as port:
+        uri = f"clickhouse://ann@127.0.0.1:{port}/photos"
+        monkeypatch.setenv("CLICKHOUSE_PASSWORD", "another")
+        refused(RunError, lambda: open_engine(uri), uri, "password is wrong", "CLICKHOUSE_PASSWORD")
+        monkeypatch.setenv("CLICKHOUSE_PASSWORD", "säcret")
         refused(DataError, lambda: open_engine(uri), "no codes there")
         assert load_into_engine([source], uri) == [Loaded("image", 300, 300)]
         assert load_into_engine([source], uri) == [Loaded("image", 300, 0)]
@@ -229,22 +203,82 @@ def test_the_same_over_http(tmp_path):
             found = index.parts["image"].search(queries, 20)
             assert index.parts["image"].item(299) == {"id": "c/299"}
             assert index.parts["image"].code(1).tolist() == codes[1].tolist()
-    rows, distances = nearest(codes, queries, 20)
-    np.testing.assert_array_equal(found.rows, rows)
-    np.testing.assert_array_equal(found.distances, distances)
+    np.testing.assert_array_equal(found, nearest(codes, queries, 20))
 
 
-def test_the_password_is_that_of_the_environment(tmp_path, monkeypatch):
-    with serving(tmp_path / "engine", ("ann", "säcret")) as port:
-        uri = f"clickhouse://ann@127.0.0.1:{port}/photos"
-        monkeypatch.setenv("CLICKHOUSE_PASSWORD", "another")
-        refused(RunError, lambda: open_engine(uri), uri, "password is wrong", "CLICKHOUSE_PASSWORD")
-        monkeypatch.setenv("CLICKHOUSE_PASSWORD", "säcret")
-        refused(DataError, lambda: open_engine(uri), "no codes there")
-
-
-def test_statements_for_a_cluster_are_ones_that_the_engine_reads(uri):
-    address = read_address("clickhouse://db/photos?cluster=main")
+def test_tables_of_a_cluster_are_spread_by_row_in_statements_that_the_engine_reads(uri):
+    plain = tables.creation(read_address("clickhouse://db/photos"), "image", 48)
+    assert plain[0] == "CREATE DATABASE IF NOT EXISTS `photos`"
+    assert "`photos`.`image` (row UInt64, code FixedString(6)" in plain[1]
+    assert plain[1].endswith("ENGINE = MergeTree ORDER BY row")
+    database, shard, whole = tables.creation(CLUSTER, "image", 64)
+    assert database == "CREATE DATABASE IF NOT EXISTS `photos` ON CLUSTER `main`"
+    assert "`photos`.`image_shard` ON CLUSTER `main`" in shard
+    assert shard.endswith("ENGINE = MergeTree ORDER BY row")
+    assert "`photos`.`image` ON CLUSTER `main`" in whole
+    assert whole.endswith("ENGINE = Distributed(`main`, `photos`, `image_shard`, row)")
     with contextlib.closing(Client(read_address(uri))) as client:
-        for statement in (*tables.notes_creation(address), *tables.codes_creation(address, "text", 64)):
+        for statement in (*tables.creation(CLUSTER, "notes"), database, shard, whole):
             assert client.columns(f"EXPLAIN AST {statement}")
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("clickhouse://db.example/photos", ("http", "db.example", 8123, None, "photos", "")),
+        ("clickhouses://db/photos", ("https", "db", 8443, None, "photos", "")),
+        ("clickhouses://ann%40x@db:9440/p?cluster=main", ("https", "db", 9440, "ann@x", "p", "main")),
+    ],
+)
+def test_a_uri_is_read_with_the_usual_ports(uri, expected):
+    found = read_address(uri)
+    options = [found.options[name] for name in ("interface", "host", "port", "username")]
+    assert (*options, found.database, found.cluster) == expected
+
+
+def test_a_uri_is_not_a_folder():
+    assert read_address("chdb:///data/codes").options == {"interface": "chdb", "path": "/data/codes"}
+    assert is_engine("chdb://codes")
+    assert not is_engine(Path("/data/index"))
+    assert not is_engine("index")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "milvus://db/photos",
+        "clickhouse://db",
+        "clickhouse:///photos",
+        "clickhouse://db/photos/x",
+        "clickhouse://db/pho`tos",
+        "clickhouse://db:port/photos",
+        "clickhouse://db/photos?cluster=a'b",
+        "clickhouse://db/photos?clutser=a",
+        "clickhouse://db/photos?cluster",
+        "chdb://",
+    ],
+)
+def test_another_uri_is_refused(uri):
+    refused(SettingError, lambda: read_address(uri), uri, "expected clickhouse://")
+
+
+def test_a_password_in_a_uri_is_refused_and_not_repeated():
+    with pytest.raises(SettingError, match="CLICKHOUSE_PASSWORD") as caught:
+        read_address("clickhouse://ann:secret@db/photos")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["clickhouse_connect", "chdb"])
+def test_a_missing_extra_is_named(monkeypatch, tmp_path, uri, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    words = missing.replace("_", "-"), "pip install -e '.[embedded]'"
+    refused(RunError, lambda: Client(read_address(uri)), *words)
+    assert not (tmp_path / "engine").exists()
+
+
+def test_a_server_that_is_not_there_is_named_in_one_line():
+    uri = "clickhouse://127.0.0.1:1/photos"
+    with pytest.raises(RunError, match=r"cannot be reached, .*Connection refused") as caught:
+        Client(read_address(uri))
+    assert str(caught.value).startswith(uri)
+    assert "\n" not in str(caught.value)

@@ -69,7 +69,7 @@ def test_a_relaxed_code_of_nought_is_a_one(tmp_path):
     from gch.export.save import save_model
 
     save_model(tmp_path / "zero", networks, VOCABULARY, NOTE, replace=False)
-    codes = ExportedModel(tmp_path / "zero").encode_texts(["cat"])
+    codes = ExportedModel(tmp_path / "zero").text_outputs(["cat"])
     assert codes.codes.tolist() == [[255, 255]]
     assert codes.labels.tolist() == [[0.5] * LABELS]
 
@@ -164,19 +164,19 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
     np.testing.assert_allclose(served(features=tf.constant(features))["relaxed"], expected, atol=1e-6)
     with pytest.raises(WRONG, match=r"features: shape.*\[3 5\].*\(B, 6\)"):
         served(features=tf.zeros((3, 5)))
-    with pytest.raises(DataError, match="no encode_text_string, only encode_image_features"):
+    with pytest.raises(DataError, match="no encode_text_string, as small has no words"):
         model.encode_texts(["cat"])
     with pytest.raises(DataError, match="no encode_image,"):
-        model.encode_pictures(pictures(1, SIZE, SIZE))
+        model.encode_images(pictures(1, SIZE, SIZE))
 
 
 def test_free_texts_and_tags_may_be_mixed(saved):
     model = ExportedModel(saved[0])
-    mixed = model.encode_texts([("Cat Face", "red"), "the red cat face", ("unknown",), "RED"])
+    mixed = model.text_outputs([("Cat Face", "red"), "the red cat face", ("unknown",), "RED"])
     # A free text that holds 'cat face' holds 'cat' too; a tag is what it is.
     assert mixed.words.tolist() == [2, 3, 0, 1]
     for row, text in enumerate([("cat face", "red"), "the red cat face", ("unknown",), "red"]):
-        np.testing.assert_allclose(mixed.relaxed[row], model.encode_texts([text]).relaxed[0], atol=1e-6)
+        np.testing.assert_allclose(mixed.relaxed[row], model.text_outputs([text]).relaxed[0], atol=1e-6)
 
 
 def test_the_networks_lie_beside_as_keras_has_them(saved):

@@ -1,17 +1,20 @@
 """Searching by words, pictures and items, in the terminal."""
 
+import doctest
 import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from exporting import NOTE, save_small_model
+from exporting import BITS, NOTE, SIZE, VOCABULARY, save_small_model
 from PIL import Image
 
+from gch.data.pictures import read_picture
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel
 from gch.search.index import open_index
@@ -36,15 +39,11 @@ def place(tmp_path_factory) -> Path:
     (folder / "texts.txt").write_text("\n".join(TEXTS))
     setting = Path(__file__).parent.parent / "setting.py"
     for words in (
-        ["encode", "model", "--images=pictures", "--out=images"],
-        ["encode", "model", "--texts=texts.txt", "--out=texts"],
-        ["index", "images", "texts", "--out=both"],
+        ("encode", folder / "model", f"--images={folder / 'pictures'}", f"--out={folder / 'images'}"),
+        ("encode", folder / "model", f"--texts={folder / 'texts.txt'}", f"--out={folder / 'texts'}"),
+        ("index", folder / "images", folder / "texts", f"--out={folder / 'both'}"),
     ):
-        put = [
-            "=".join([*word.split("=")[:-1], str(folder / word.split("=")[-1])]) if number else word
-            for number, word in enumerate(words)
-        ]
-        assert main(["main_itpair.py", *put], setting) == 0
+        assert main(["main_itpair.py", *map(str, words)], setting) == 0
     return folder
 
 
@@ -65,37 +64,27 @@ def expected(searcher: Searcher, code: np.ndarray, modality: str, count: int) ->
     """Rows and distances by hand."""
     part = searcher.index.parts[modality]
     away = [int(np.bitwise_count(part.code(row) ^ code).sum()) for row in range(len(part))]
-    return sorted(
-        ((row, distance) for row, distance in enumerate(away)), key=lambda one: one[::-1][:1] + one
-    )[:count]
+    return sorted(enumerate(away), key=lambda one: (one[1], one[0]))[:count]
 
 
 @pytest.mark.parametrize("find", ["images", "texts"])
 def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
     modality = find[:-1]
-    text = searcher.model.encode_texts(["the cat face"]).codes[0]
+    code = searcher.model.encode_texts(["the cat face"])[0]
     (hits,) = searcher.by_texts(["the cat face"], find, 4)
-    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, text, modality, 4)
+    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, code, modality, 4)
     assert [hit.rank for hit in hits] == [1, 2, 3, 4]
-    content = (place / "pictures" / "3.png").read_bytes()
-    (hits,) = searcher.by_pictures([(content, "mine")], find, 4)
-    picture = searcher.index.parts["image"].code(3)
-    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, picture, modality, 4)
+    (hits,) = searcher.by_decoded([read_picture(place / "pictures" / "3.png", SIZE, "crop")], find, 4)
+    code = searcher.index.parts["image"].code(3)
+    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, code, modality, 4)
     assert searcher.by_row("image", 3, find, 4) == hits
-
-
-def test_an_item_finds_itself(searcher):
-    assert searcher.by_row("text", 1, "texts", 5)[0][1:] == (0, 1, "text", "2", "the cat face")
-    assert searcher.by_row("image", 2, "images", 1)[0].distance == 0
+    assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face")
 
 
 def test_many_queries_are_answered_in_their_order(searcher):
     alone = [searcher.by_texts([text], "images", 3)[0] for text in TEXTS]
     assert searcher.by_texts(TEXTS, "images", 3) == alone
     assert searcher.by_texts([], "images", 3) == []
-
-
-def test_fewer_items_than_asked_for_are_all_found(searcher):
     assert len(searcher.by_texts(["cat"], "images", 1000)[0]) == PICTURES
 
 
@@ -105,21 +94,16 @@ def test_fewer_items_than_asked_for_are_all_found(searcher):
         (lambda one: one.by_texts(["cat"], "images", 0), SettingError, "count is 0; expected 1 to 1000"),
         (lambda one: one.by_texts(["cat"], "images", 1001), SettingError, "count is 1001"),
         (lambda one: one.by_texts(["cat"], "sounds", 1), SettingError, "find is 'sounds'"),
+        (lambda one: one.by_texts(["cat", "xyzzy"], "images", 1), DataError, "^text 'xyzzy': no word that"),
+        (lambda one: one.by_row("image", PICTURES, "images", 1), DataError, "no image 6; expected 0 to 5"),
         (
-            lambda one: one.by_texts(["cat", "xyzzy"], "images", 1),
+            lambda one: one.by_row("sound", 0, "images", 1),
             DataError,
-            "^text 'xyzzy': no word that the",
+            "no sound 0; the index holds images",
         ),
-        (
-            lambda one: one.by_row("image", PICTURES, "images", 1),
-            DataError,
-            "no image 6; the index holds 6 im",
-        ),
-        (lambda one: one.by_row("image", -1, "images", 1), DataError, "no image -1"),
-        (lambda one: one.by_pictures([(b"no", "mine")], "images", 1), DataError, "mine: no picture"),
     ],
 )
-def test_wrong_questions_are_refused(searcher, ask, error, message):
+def test_wrong_queries_are_refused(searcher, ask, error, message):
     with pytest.raises(error, match=message):
         ask(searcher)
 
@@ -128,6 +112,69 @@ def test_an_index_of_another_model_is_refused(place, tmp_path):
     save_small_model(tmp_path / "other", digest="2" * 64)
     with pytest.raises(DataError, match="16 bits by the model 111111111111, the model given is 222222222222"):
         Searcher(ExportedModel(tmp_path / "other"), open_index(place / "both"))
+
+
+def test_a_model_encodes_texts_and_tags(searcher):
+    model = searcher.model
+    assert (model.bits, model.words) == (BITS, VOCABULARY.words)
+    codes = model.encode_texts(["The cat face", ["ice-cream", "SEA"], ("red",)])
+    assert (codes.dtype, codes.shape) == (np.uint8, (3, BITS // 8))
+    expected = model.text_outputs(["the cat face", ["Ice-Cream", "sea"], ["red"]])
+    np.testing.assert_array_equal(codes, expected.codes)
+    assert model.encode_texts([]).shape == (0, BITS // 8)
+
+
+def test_a_model_encodes_files_and_arrays_of_any_size_alike(place, searcher):
+    model, paths = searcher.model, sorted((place / "pictures").iterdir())
+    stored = np.stack([searcher.index.parts["image"].code(row) for row in range(PICTURES)])
+    arrays = [np.asarray(Image.open(path)) for path in paths]
+    np.testing.assert_array_equal(model.encode_images(paths), stored)
+    np.testing.assert_array_equal(model.encode_images([str(paths[0]), *arrays[1:]]), stored)
+    small = np.stack([read_picture(path, SIZE, "crop") for path in paths])
+    np.testing.assert_array_equal(model.encode_images(small), stored)
+    assert model.encode_images([]).shape == (0, BITS // 8)
+
+
+@pytest.mark.parametrize(
+    ("encode", "message"),
+    [
+        (lambda model: model.encode_texts("cat"), "texts is the string 'cat'; expected a list of texts"),
+        (lambda model: model.encode_texts(["cat", 3]), r"texts\[1\] is 3; expected a string or a list of"),
+        (lambda model: model.encode_texts([["cat", None]]), r"texts\[0\] is \['cat', None\]; expected"),
+        (lambda model: model.encode_texts(["cat", "xyzzy"]), "text 'xyzzy': no word that the model knows"),
+        (lambda model: model.encode_texts([[]]), "text '': no word that the model knows"),
+        (lambda model: model.encode_images("cat.jpg"), "images is the path cat.jpg; expected a list of"),
+        (lambda model: model.encode_images(["no.jpg"]), "no.jpg: not found, expected a picture file"),
+        (lambda model: model.encode_images([3]), r"images\[0\] is 3; expected a path or an array, uint8"),
+        (lambda model: model.encode_images(np.zeros((2, 9, 9), np.uint8)), r"images\[0\] is uint8 \(9, 9\)"),
+        (lambda model: model.encode_images(np.zeros((1, 9, 9, 3))), r"is float64 \(9, 9, 3\); expected a pa"),
+        (lambda model: model.encode_images(np.zeros((1, 0, 9, 3), np.uint8)), r"is uint8 \(0, 9, 3\)"),
+    ],
+)
+def test_a_model_names_the_entry_that_it_cannot_encode(searcher, encode, message):
+    with pytest.raises(DataError, match=message):
+        encode(searcher.model)
+
+
+def test_the_example_of_the_documentation(searcher, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (60, 40), "red").save("cat.jpg")
+    names = {"gch": SimpleNamespace(load=lambda folder: searcher.model), "np": np}
+    (example,) = doctest.DocTestFinder(recurse=False).find(ExportedModel, "ExportedModel", globs=names)
+    assert doctest.DocTestRunner().run(example) == (0, 4)
+
+
+def test_codes_that_depend_on_their_batch_are_made_one_by_one(tmp_path, monkeypatch):
+    save_small_model(tmp_path / "model", encoding_batch=8)
+    model, real, sizes = ExportedModel(tmp_path / "model"), ExportedModel.text_outputs, []
+
+    def counting(self, texts):
+        sizes.append(len(texts))
+        return real(self, texts)
+
+    monkeypatch.setattr(ExportedModel, "text_outputs", counting)
+    model.encode_texts(["cat", "sea", "red"])
+    assert sizes == [1, 1, 1]
 
 
 def test_the_terminal_shows_rank_distance_id_and_text(command, place, searcher):
@@ -219,16 +266,8 @@ def test_queries_that_are_no_text_are_refused(command, place, stdin):
 
 def test_a_reader_that_leaves_early_gets_no_traceback(place):
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    words = [
-        "main_itpair.py",
-        "search",
-        str(place / "model"),
-        str(place / "both"),
-        "--text=-",
-        "--count=1000",
-    ]
     process = subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, "main_itpair.py", "search", place / "model", place / "both", "--text=-"],
         cwd=Path(__file__).parent.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -9,12 +9,8 @@ from gch.errors import DataError, RunError, SettingError
 from gch.progress import Progress
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, shard_folder
 from gch.search.codes_writer import CodesWriter
-from gch.search.entries import Entries, picture_entries, survey, text_entries
-from gch.search.exported import ModelNote, read_model_note
-
-PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
-MOST_AT_ONCE = 65_536
-_SIGNATURES = {"image": ("encode_image", "pictures"), "text": ("encode_text_string", "words")}
+from gch.search.entries import picture_entries, survey, text_entries
+from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, ModelNote, read_model_note
 
 
 def run(call: Call) -> None:
@@ -32,71 +28,50 @@ def run(call: Call) -> None:
     options = call.options
     if len(call.words) != 1:
         raise SettingError(f"encode: found {' '.join(call.words) or 'no model'}; expected one folder")
-    shard = _check(options)
-    note = read_model_note(Path(call.words[0]))
-    entries = (
-        picture_entries(Path(options["images"]))
-        if options["images"]
-        else text_entries(Path(options["texts"]))
-    )
-    signature, needed = _SIGNATURES[entries.modality]
-    if signature not in note.signatures:
-        raise DataError(
-            f"{call.words[0]}: the model has no {signature}, as {note.dataset} has no {needed}; "
-            f"it takes {', '.join(note.signatures)}"
-        )
-    batch = _batch(options["batch"], note, entries.modality)
+    if bool(options.images) == bool(options.texts):
+        raise SettingError("encode: expected either --images=FOLDER or LIST, or --texts=FILE")
+    if not options.out:
+        raise SettingError("encode: out is missing; expected --out=FOLDER")
+    model, out, shard = Path(call.words[0]), Path(options.out), _shard(options.shard)
+    note = read_model_note(model)
+    entries = picture_entries(Path(options.images)) if options.images else text_entries(Path(options.texts))
+    signature, things, most = {
+        "image": ("encode_image", "pictures", PICTURES_AT_ONCE),
+        "text": ("encode_text_string", "texts", TEXTS_AT_ONCE),
+    }[entries.modality]
+    note.require(signature)
+    batch = _batch(options.batch, note, most)
     total, source = survey(entries, f"batches of {batch}")
     if not total:
-        raise DataError(f"{options['images'] or options['texts']}: nothing to encode in it")
-    _encode(Path(call.words[0]), note, entries, total, source, shard, batch, options)
-
-
-def _encode(
-    path: Path,
-    model: ModelNote,
-    entries: Entries,
-    total: int,
-    source: str,
-    shard: tuple[int, int],
-    batch: int,
-    options: dict,
-) -> None:
-    from gch.search.encode import encode_entries, shard_range  # loads NumPy's friends only now
-    from gch.search.replicas import Replicas
-
-    start, stop = shard_range(total, batch, shard)
-    out = Path(options["out"])
+        raise DataError(f"{options.images or options.texts}: nothing to encode in it")
     if shard[1] > 1 and (out / NOTE).exists():
         raise RunError(f"{out}: holds codes of a run without shards; expected another folder")
-    folder = shard_folder(out, shard)
-    note = CodesNote(
-        bits=model.bits,
+
+    from gch.search.encode import encode_entries, load_on_devices, shard_range  # loads NumPy
+
+    start, stop = shard_range(total, batch, shard)
+    codes = CodesNote(
+        bits=note.bits,
         modality=entries.modality,
-        model=model.digest,
+        model=note.digest,
         root=entries.root,
         source=source,
         shard=shard,
         entries=stop - start,
     )
-    things = "pictures" if entries.modality == "image" else "texts"
-    with CodesWriter(folder, note, options["part_items"]) as writer:
+    folder = shard_folder(out, shard)
+    with CodesWriter(folder, codes, options.part_items) as writer:
         if writer.note.finished:
             print(f"{folder}: was finished before")
         else:
             if writer.note.done:
                 print(f"{folder}: goes on after {writer.note.done:,} of {writer.note.entries:,} {things}")
-            replicas = Replicas(path)
-            if replicas.count > 1:
-                print(f"{replicas.count} GPUs")
+            models = load_on_devices(model)
+            if len(models) > 1:
+                print(f"{len(models)} GPUs")
+            jobs = options.jobs or os.cpu_count() or 1
             for entry, reason in encode_entries(
-                entries,
-                replicas,
-                writer,
-                start=start,
-                batch=batch,
-                jobs=options["jobs"] or os.cpu_count() or 1,
-                progress=Progress(things),
+                entries, models, writer, start=start, batch=batch, jobs=jobs, progress=Progress(things)
             ):
                 print(f"  skipped {entry.id!r:.80}: {reason}")
         done = writer.note
@@ -106,25 +81,18 @@ def _encode(
     print(f"{done.items:,} codes of {done.bits} bits in {folder}{skipped}")
 
 
-def _check(options: dict[str, object]) -> tuple[int, int]:
+def _shard(text: str) -> tuple[int, int]:
     """The number of the shard, and of all."""
-    if bool(options["images"]) == bool(options["texts"]):
-        raise SettingError("encode: expected either --images=FOLDER or LIST, or --texts=FILE")
-    if not options["out"]:
-        raise SettingError("encode: out is missing; expected --out=FOLDER")
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", options["shard"])
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
-        raise SettingError(f"encode: shard is {options['shard']!r}; expected i/n, from 1/n to n/n")
-    for name, least, most in (("batch", 0, MOST_AT_ONCE), ("part_items", 1, 2**40), ("jobs", 0, 1024)):
-        if not least <= options[name] <= most:
-            raise SettingError(f"encode: {name} is {options[name]}; expected {least} to {most}")
+        raise SettingError(f"encode: shard is {text!r}; expected i/n, from 1/n to n/n")
     return number, count
 
 
-def _batch(asked: int, note: ModelNote, modality: str) -> int:
-    if note.encoding_batch is not None:
-        if asked not in (0, note.encoding_batch):
-            raise SettingError(f"encode: batch is {asked}; the model needs {note.encoding_batch}")
-        return note.encoding_batch
-    return asked or (PICTURES_AT_ONCE if modality == "image" else TEXTS_AT_ONCE)
+def _batch(given: int, note: ModelNote, most: int) -> int:
+    if note.encoding_batch is None:
+        return given or most
+    if given not in (0, note.encoding_batch):
+        raise SettingError(f"encode: batch is {given}; the model needs {note.encoding_batch}")
+    return note.encoding_batch

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def run(call: Call) -> None:
     digests = {str(codes.path): file_digest(codes.path) if codes.path.is_file() else None for codes in saved}
     _require_own(out, digests)
     records: list[Record] = []
-    per_query: dict[str, np.ndarray] = {}
+    per_query: dict[str, Any] = {}
     for name, codes in zip(_names([codes.path for codes in saved]), saved, strict=True):
         whole = evaluate_directions(codes.queries, codes.database, **options)
         of_new = {}

@@ -11,7 +11,6 @@ from gch.search.codes_folder import Codes, open_codes
 from gch.search.engine.address import is_engine
 from gch.search.index_build import build_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS
-from gch.search.index_note import PartNote
 
 
 def run(call: Call) -> None:
@@ -26,12 +25,12 @@ def run(call: Call) -> None:
       RunError: the folder of the index holds something else, or FAISS is not installed.
       SettingError: a word is missing, or an option is wrong.
     """
-    kind = call.options.kind
+    kind, out = call.options.kind, call.options.out
     if not call.words:
         raise SettingError("index: no codes given; expected folders that `encode` wrote")
-    if not call.options.out:
+    if not out:
         raise SettingError("index: out is missing; expected --out=FOLDER")
-    parameters, out = _parameters(call.options.parameters), call.options.out
+    parameters = _parameters(call.options.parameters)
     sources = [open_codes(Path(word)) for word in call.words]
     if is_engine(out):
         if kind != AUTO or parameters:
@@ -59,18 +58,12 @@ def _build(sources: Sequence[Codes], out: Path, kind: str, parameters: dict[str,
     start = time.perf_counter()
     note = build_index(sources, out, kind, parameters)
     seconds = time.perf_counter() - start
+    chosen = f" (auto: flat up to {FLAT_ITEMS:,}, hash above)" if kind == AUTO else ""
     for modality, part in note.parts.items():
-        print(f"{part.items:,} {modality}s: {_told(part, kind)}")
+        names = ", ".join(f"{name}={value}" for name, value in part.parameters.items()) or "exact"
+        print(f"{part.items:,} {modality}s: {part.kind} index, {names}{chosen}")
     size = sum(path.stat().st_size for path in out.iterdir())
     print(f"Codes of {note.bits} bits in {out}, {size / 1e6:,.1f} MB, built in {seconds:.1f} s")
-
-
-def _told(part: PartNote, asked: str) -> str:
-    names = ", ".join(f"{name}={value}" for name, value in part.parameters.items())
-    told = f"{part.kind} index" + (f", {names}" if names else ", exact")
-    if asked == AUTO:
-        told += f" (auto: flat up to {FLAT_ITEMS:,}, hash above)"
-    return told
 
 
 def _parameters(words: str) -> dict[str, int]:

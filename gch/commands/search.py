@@ -6,36 +6,18 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+import numpy as np
 
 from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
-from gch.search.index import Index, open_index
-from gch.search.query import (
-    FINDS,
-    MAX_COUNT,
-    Hit,
-    Searcher,
-    default_find,
-    require_pictures,
-    require_same_model,
-)
+from gch.search.index import open_index
+from gch.search.index_part import CollectionIndex
+from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
 
 STDIN = "-"
-
-
-class _Queries(NamedTuple):
-    """Attributes:
-    names: what to call each.
-    texts: of queries by text, else none.
-    picture: the name of a picture file; '-' is standard input, and '' is none.
-    """
-
-    names: Sequence[str]
-    texts: Sequence[str]
-    picture: str
 
 
 def run(call: Call) -> None:
@@ -56,39 +38,24 @@ def run(call: Call) -> None:
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL INDEX and what to search by")
-    options, (model, folder) = call.options, call.words[:2]
-    _check(options)
-    queries = _queries(call.words[2:], options["text"], options["picture"])
-    note, index = read_model_note(Path(model)), open_index(folder)
-    require_same_model(note, index)
-    find = options["find"] or default_find("image" if queries.picture else "text", index.parts)
-    decoded = _decoded(queries.picture, note) if queries.picture else None
-    searcher = Searcher(ExportedModel(Path(model)), index)
-    if decoded is None:
-        found = searcher.by_texts(queries.texts, find, options["count"])
-    else:
-        found = searcher.by_decoded([decoded], find, options["count"])
-    told = zip(queries.names, found, strict=True)
-    _print(_objects(told, find, index) if options["json"] else _tables(told, len(found)))
-
-
-def _check(options: dict[str, object]) -> None:
-    if options["find"] and options["find"] not in FINDS:
-        raise SettingError(f"--find={options['find']}: expected one of {', '.join(FINDS)}")
-    if not 1 <= options["count"] <= MAX_COUNT:
-        raise SettingError(f"--count={options['count']}: expected 1 to {MAX_COUNT}")
-
-
-def _queries(words: Sequence[str], text: str, picture: str) -> _Queries:
-    if (bool(words), bool(text), bool(picture)).count(True) != 1:
+    options, (model, folder, *words) = call.options, call.words
+    if (bool(words), bool(options.text), bool(options.picture)).count(True) != 1:
         raise SettingError(
             "search: expected one of words after MODEL and INDEX, --picture=FILE, and --text=FILE of a query "
             "on each line; - is standard input"
         )
-    if picture:
-        return _Queries([picture], (), picture)
-    texts = _lines(text) if text else [" ".join(words)]
-    return _Queries(texts, texts, "")
+    texts = _lines(options.text) if options.text else [" ".join(words)]
+    note, index = read_model_note(Path(model)), open_index(folder)
+    require_same_model(note, index)
+    find = options.find or default_find("image" if options.picture else "text", index.parts)
+    if options.picture:
+        decoded = _decoded(options.picture, note)
+        found = Searcher(ExportedModel(model), index).by_decoded([decoded], find, options.count)
+        answers = [(options.picture, found[0])]
+    else:
+        found = Searcher(ExportedModel(model), index).by_texts(texts, find, options.count)
+        answers = list(zip(texts, found, strict=True))
+    _print(_objects(answers, find, index) if options.json else _tables(answers))
 
 
 def _lines(path: str) -> list[str]:
@@ -107,21 +74,21 @@ def _lines(path: str) -> list[str]:
     return queries
 
 
-def _decoded(picture: str, note: ModelNote):
-    require_pictures(note)
+def _decoded(picture: str, note: ModelNote) -> np.ndarray:
+    note.require("encode_image")
     if picture != STDIN:
         return read_picture(Path(picture), note.image_size, note.fit)
     data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
-        raise DataError(f"standard input: expected a picture of {MAX_FILE_BYTES} bytes at most")
+        raise DataError(f"standard input: expected a picture of at most {MAX_FILE_BYTES} bytes")
     return decode_picture(data, "standard input", note.image_size, note.fit)
 
 
-def _objects(found: Iterable[tuple[str, list[Hit]]], find: str, index: Index) -> Iterator[str]:
+def _objects(answers: Sequence[tuple[str, list[Hit]]], find: str, index: CollectionIndex) -> Iterator[str]:
     part = index.parts[FINDS[find]]
 
     def result(hit: Hit) -> dict[str, object]:
-        value = {"rank": hit.rank, "distance": hit.distance, "id": hit.id}
+        value: dict[str, object] = {"rank": hit.rank, "distance": hit.distance, "id": hit.id}
         if hit.text is not None:
             value["text"] = hit.text
         if hit.modality == "image":
@@ -129,15 +96,15 @@ def _objects(found: Iterable[tuple[str, list[Hit]]], find: str, index: Index) ->
                 value["path"] = str(part.picture_path(hit.row))
         return value
 
-    for query, hits in found:
+    for query, hits in answers:
         yield json.dumps(
             {"query": query, "find": find, "bits": index.bits, "results": [result(hit) for hit in hits]}
         )
 
 
-def _tables(found: Iterable[tuple[str, list[Hit]]], queries: int) -> Iterator[str]:
-    for number, (query, hits) in enumerate(found):
-        if queries > 1:
+def _tables(answers: Sequence[tuple[str, list[Hit]]]) -> Iterator[str]:
+    for number, (query, hits) in enumerate(answers):
+        if len(answers) > 1:
             yield ("\n" if number else "") + _shown(query)
         ids = [_shown(hit.id) for hit in hits]
         texts = ["" if hit.text is None else _shown(hit.text) for hit in hits]
@@ -157,5 +124,5 @@ def _print(lines: Iterable[str]) -> None:
         for line in lines:
             print(line)
         sys.stdout.flush()
-    except BrokenPipeError:  # Who reads has seen enough, as `head` has; Python would complain when it ends.
+    except BrokenPipeError:  # The reader has seen enough, as `head` has; Python would complain when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,15 +11,17 @@ folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one when all a
 A byte holds eight bits of a code, the first in its highest bit, as of numpy.packbits and of FAISS.
 """
 
+import bisect
 import dataclasses
+import json
+import mmap
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gch.errors import DataError
-from gch.search.items import Items
 from gch.search.note_file import read_note_file
 
 NOTE = "codes.json"
@@ -31,11 +33,7 @@ _SHARD = re.compile(r"shard-(\d+)-of-(\d+)")
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Attributes:
-    name: of its two files, without suffix.
-    items: number of items in it.
-    items_bytes: length of its .items file.
-    """
+    """A pair of files: their name without suffix, the number of items, and the length of the .items file."""
 
     name: str
     items: int
@@ -44,33 +42,25 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CodesNote:
-    """What codes.json says.
+    """What codes.json says."""
 
-    Attributes:
-      bits: length of a code K, a multiple of 8.
-      modality: 'image' or 'text'.
-      model: digest of the model.
-      root: absolute path of the folder that the ids of pictures are relative to; '' for texts.
-      source: digest of the list of what is encoded.
-      shard: number of this shard, from 1 on, and number of shards.
-      entries: number of entries of this shard, broken ones too.
-      done: entries that are encoded or skipped.
-      skipped: number of them that could not be encoded.
-      skipped_bytes: length of skipped.jsonl.
-      parts: the pairs of files, in order.
-    """
-
-    bits: int
+    bits: int  # length of a code K, a multiple of 8
     modality: str
-    model: str
-    root: str
-    source: str
-    shard: tuple[int, int]
-    entries: int
-    done: int = 0
-    skipped: int = 0
-    skipped_bytes: int = 0
+    model: str  # digest of the model
+    root: str  # absolute path of the folder that ids of pictures are relative to; '' for texts
+    source: str  # digest of the list of what is encoded
+    shard: tuple[int, int]  # number of this shard, from 1 on, and number of shards
+    entries: int  # of this shard, broken ones too
+    done: int = 0  # entries that are encoded or skipped
+    skipped: int = 0  # of these
+    skipped_bytes: int = 0  # length of skipped.jsonl
     parts: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.modality not in MODALITIES or self.bits < 8 or self.bits % 8:
+            raise ValueError(f"codes of {self.bits} bits of {self.modality!r}")
+        if any(not re.fullmatch(r"\d{5}", part.name) for part in self.parts):
+            raise ValueError("a part has another name than five digits")
 
     @property
     def items(self) -> int:
@@ -83,34 +73,75 @@ class CodesNote:
         return self.done == self.entries
 
 
+class Items:
+    """The items of codes by row, in files that may be larger than memory.
+
+    `items[row]` is a dictionary with `id`, and `text` where there is one.
+
+    Args:
+      files: paths, each with the number of its lines.
+
+    Raises:
+      DataError: a file is missing or has another number of lines.
+    """
+
+    def __init__(self, files: Sequence[tuple[Path, int]]):
+        self._files = [(path, *_lines(path, count)) for path, count in files]
+        self._starts = np.cumsum([0, *(count for _, count in files)]).tolist()
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, row: int) -> dict[str, str]:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        number = bisect.bisect_right(self._starts, row) - 1
+        path, content, ends = self._files[number]
+        line = row - self._starts[number]
+        start = ends[line - 1] + 1 if line else 0
+        try:
+            item = json.loads(content[start : ends[line]])
+            if not isinstance(item["id"], str) or not isinstance(item.get("text", ""), str):
+                raise TypeError("id or text is no string")
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: line {line + 1}: not an item, {error}; expected id") from error
+        return item
+
+    def at(self, rows: Sequence[int]) -> list[dict[str, str]]:
+        """The items at rows."""
+        return [self[row] for row in rows]
+
+    def content(self) -> Iterator[memoryview]:
+        """The bytes of all lines as they are in the files, file by file."""
+        for _, content, ends in self._files:
+            yield memoryview(content)[: ends[-1] + 1 if len(ends) else 0]
+
+
+def item_line(identity: str, text: str | None = None) -> bytes:
+    """An item as a line of a file; `Items` reads it."""
+    item = {"id": identity} | ({} if text is None else {"text": text})
+    try:
+        line = json.dumps(item, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # a file's name that is not UTF-8
+        line = json.dumps(item).encode("ascii")
+    return line + b"\n"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Codes:
-    """Coded items of one modality.
-
-    Attributes:
-      path: where they were read.
-      bits: length of a code K.
-      modality: 'image' or 'text'.
-      model: digest of the model that made them.
-      root: folder that ids of pictures are relative to; '' for texts.
-      codes: uint8 (N, K / 8), packed; memory-mapped where there is one part.
-      items: N items.
-    """
+    """Coded items of one modality, which were read from `path`; see `CodesNote`."""
 
     path: Path
     bits: int
     modality: str
     model: str
     root: str
-    codes: np.ndarray
-    items: Items
+    codes: np.ndarray  # uint8 (N, K / 8), packed; memory-mapped where there is one part
+    items: Items  # N
 
 
 def open_codes(path: Path) -> Codes:
-    """Opens the codes that `encode` wrote.
-
-    Args:
-      path: a folder of codes, or the folder of all shards of one.
+    """Opens the codes in a folder, or in the folder of all shards of one.
 
     Raises:
       DataError: there are none, they are not finished, damaged, or a shard is missing or of something else.
@@ -130,40 +161,21 @@ def open_codes(path: Path) -> Codes:
                     f"{folder}: {name} is {getattr(note, name)!r}, of {folders[0].name} "
                     f"{getattr(first, name)!r}; expected shards of the same command"
                 )
-    files = [(folder, part) for folder, note in zip(folders, notes, strict=True) for part in note.parts]
-    arrays = [
-        read_codes_file(folder / f"{part.name}.codes", part.items, first.bits) for folder, part in files
+    parts = [
+        (folder / part.name, part.items)
+        for folder, note in zip(folders, notes, strict=True)
+        for part in note.parts
     ]
-    codes = (
-        arrays[0] if len(arrays) == 1 else np.concatenate([np.empty((0, first.bits // 8), np.uint8), *arrays])
-    )
-    items = Items([(folder / f"{part.name}.items", part.items) for folder, part in files])
+    arrays = [read_codes_file(part.with_suffix(".codes"), items, first.bits) for part, items in parts]
+    none = np.empty((0, first.bits // 8), np.uint8)
+    codes = arrays[0] if len(arrays) == 1 else np.concatenate([none, *arrays])
+    items = Items([(part.with_suffix(".items"), items) for part, items in parts])
     return Codes(path, first.bits, first.modality, first.model, first.root, codes, items)
 
 
 def read_note(folder: Path) -> CodesNote:
-    """What codes.json in a folder says.
-
-    Raises:
-      DataError: it is missing, damaged, or of another format.
-    """
-    path = folder / NOTE
-    if not path.is_file():
-        raise DataError(f"{folder}: no {NOTE} in it; {EXPECTED}")
-    return read_note_file(path, "codes", _note, EXPECTED)
-
-
-def _note(value: dict) -> CodesNote:
-    parts = tuple(Part(**part) for part in value.pop("parts"))
-    note = CodesNote(**value | {"shard": tuple(value["shard"]), "parts": parts})
-    numbers = (note.entries, note.done, note.skipped, note.skipped_bytes, note.items)
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("a number of items is none")
-    if note.modality not in MODALITIES or note.bits < 8 or note.bits % 8:
-        raise ValueError(f"modality {note.modality!r}, {note.bits!r} bits")
-    if any(not re.fullmatch(r"\d{5}", part.name) for part in parts):
-        raise ValueError("a part has another name than five digits")
-    return note
+    """What codes.json in a folder says; raises DataError where it is missing or damaged."""
+    return read_note_file(folder / NOTE, CodesNote, EXPECTED)
 
 
 def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
@@ -172,29 +184,8 @@ def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
     return out if count == 1 else out / f"shard-{number}-of-{count}"
 
 
-def _folders(path: Path) -> Sequence[Path]:
-    if (path / NOTE).is_file() or not path.is_dir():
-        return [path]
-    shards = {
-        tuple(map(int, found.groups())) for name in path.iterdir() if (found := _SHARD.fullmatch(name.name))
-    }
-    if not shards:
-        return [path]
-    counts = sorted({count for _, count in shards})
-    if len(counts) > 1:
-        raise DataError(f"{path}: shards of {counts[0]} and of {counts[1]}; expected those of one command")
-    missing = [str(number) for number in range(1, counts[0] + 1) if (number, counts[0]) not in shards]
-    if missing:
-        raise DataError(f"{path}: shard {', '.join(missing)} of {counts[0]} is missing; expected all of them")
-    return [shard_folder(path, (number, counts[0])) for number in range(1, counts[0] + 1)]
-
-
 def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
-    """Packed codes, uint8 (N, K / 8), memory-mapped.
-
-    Raises:
-      DataError: the file is missing or has another length.
-    """
+    """Packed codes, uint8 (N, K / 8), memory-mapped; raises DataError where the file is not of them."""
     width = bits // 8
     try:
         size = path.stat().st_size
@@ -205,23 +196,49 @@ def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
     return np.memmap(path, np.uint8, "r", shape=(items, width)) if items else np.empty((0, width), np.uint8)
 
 
-def require_one_model(sources: Sequence[Codes], held: Sequence[tuple[str, int, str]] = ()) -> None:
-    """Refuses codes that do not compare.
+def require_one_model(sources: Sequence[Codes], others: Sequence[tuple[str, int, str]] = ()) -> None:
+    """Raises DataError where codes do not compare, or there are none.
 
     Args:
       sources: codes that are put together.
-      held: where others are that they are put to, and their bits and model.
-
-    Raises:
-      DataError: they are of several models or lengths, or there are none.
+      others: place, bits and model of codes that they are put to.
     """
     if not any(len(codes.codes) for codes in sources):
         where = ", ".join(str(codes.path) for codes in sources) or "nothing"
         raise DataError(f"{where}: no codes to index; expected folders that `encode` wrote")
-    (where, bits, model), *others = [*held, *((str(one.path), one.bits, one.model) for one in sources)]
-    for other, its_bits, its_model in others:
-        if (its_bits, its_model) != (bits, model):
+    (place, *first), *rest = [*others, *((str(one.path), one.bits, one.model) for one in sources)]
+    for other, bits, model in rest:
+        if [bits, model] != first:
             raise DataError(
-                f"{other}: codes of {its_bits} bits by the model {its_model[:12]}, {where}: of {bits} bits "
-                f"by {model[:12]}; expected codes of one model"
+                f"{other}: codes of {bits} bits by the model {model[:12]}, {place}: of {first[0]} bits "
+                f"by {str(first[1])[:12]}; expected codes of one model"
             )
+
+
+def _folders(path: Path) -> list[Path]:
+    if (path / NOTE).is_file() or not path.is_dir():
+        return [path]
+    names = (_SHARD.fullmatch(inner.name) for inner in path.iterdir())
+    shards = {(int(name[1]), int(name[2])) for name in names if name}
+    if not shards:
+        return [path]
+    count, *others = sorted({count for _, count in shards})
+    if others:
+        raise DataError(f"{path}: shards of {count} and of {others[0]}; expected those of one command")
+    missing = [str(number) for number in range(1, count + 1) if (number, count) not in shards]
+    if missing:
+        raise DataError(f"{path}: shard {', '.join(missing)} of {count} is missing; expected all of them")
+    return [shard_folder(path, (number, count)) for number in range(1, count + 1)]
+
+
+def _lines(path: Path, count: int) -> tuple[mmap.mmap | bytes, np.ndarray]:
+    """The content of a file, and where its lines end."""
+    try:
+        with open(path, "rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if count else b""
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read, {error}; expected {count} items") from error
+    ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
+    if len(ends) != count:
+        raise DataError(f"{path}: {len(ends)} lines, expected {count} items")
+    return content, ends

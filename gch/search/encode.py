@@ -16,40 +16,39 @@ import numpy as np
 
 from gch.data.pictures import read_picture
 from gch.errors import DataError
+from gch.quiet import native_stderr_held
 from gch.search.codes_writer import CodesWriter
-from gch.search.entries import Entries, Entry, part
+from gch.search.entries import Entries, Entry
 from gch.search.exported import ExportedModel
-from gch.search.replicas import Replicas
 
 SECONDS_BETWEEN_SAVES = 1.0
 UNKNOWN = "none of its words is known to the model"
+_SHOWN = 3
 
 
-class Coded(NamedTuple):
-    """A batch of entries.
+class _Coded(NamedTuple):
+    """Entries, the reason for each that could not be coded, else None, and the codes of the others."""
 
-    Attributes:
-      codes: uint8 (n, K / 8), of the n entries that could be coded.
-      kept: these.
-      skipped: the others, with reasons.
-      entries: number of both.
-    """
-
+    entries: Sequence[Entry]
+    reasons: Sequence[str | None]
     codes: np.ndarray
-    kept: list[Entry]
-    skipped: list[tuple[Entry, str]]
-    entries: int
+
+
+def load_on_devices(path: Path) -> list[ExportedModel]:
+    """An exported model on every GPU of this machine, or once where there are not several."""
+    with native_stderr_held():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+    return [ExportedModel(path, device) for device in (devices if len(devices) > 1 else [None])]
 
 
 def shard_range(total: int, batch: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """First entry of a shard, and the one after its last: whole batches, as many as the other shards have.
-
-    Args:
-      total: number of entries of the whole list.
-      batch: entries in a batch.
-      shard: its number, from 1 on, and the number of shards.
-    """
-    number, count = shard
+    """First entry of a shard, and the one after its last: whole batches, as many as the other shards have."""
+    number, count = shard  # from 1 on
     batches = -(-total // batch)
     first, last = (batches * done // count * batch for done in (number - 1, number))
     return min(first, total), min(last, total)
@@ -57,7 +56,7 @@ def shard_range(total: int, batch: int, shard: tuple[int, int]) -> tuple[int, in
 
 def encode_entries(
     entries: Entries,
-    model: Replicas,
+    models: Sequence[ExportedModel],
     writer: CodesWriter,
     *,
     start: int,
@@ -65,44 +64,44 @@ def encode_entries(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[Entry, str]]:
-    """Encodes what is left of a shard.
+    """Encodes what is left of a shard, and returns the first entries that were skipped, with reasons.
 
     Args:
       entries: of all shards.
-      model: encodes them.
+      models: the model on each device; pictures go to them in turn, texts to the first.
       writer: knows how many entries of the shard are done, and takes the rest.
       start: first entry of the shard.
-      batch: entries in a batch.
+      batch: entries that are encoded together.
       jobs: threads that read pictures.
       progress: called with the number of entries done and of all.
-
-    Returns:
-      The first entries that were skipped, with reasons.
 
     Raises:
       DataError: the list cannot be read, or became shorter.
     """
     done, total = writer.note.done, writer.note.entries
-    batches = _batches(part(entries, start + done, start + total), batch)
+    batches = _batches(itertools.islice(entries, start + done, start + total), batch)
     if entries.modality == "image":
-        coded = _coded_pictures(batches, Path(entries.root), model, jobs)
+        coded = _coded_pictures(batches, Path(entries.root), models, jobs)
     else:
-        coded = (_coded_texts(one, model.model) for one in batches)
-    told, saved = [], time.monotonic()
+        coded = (_coded_texts(one, models[0]) for one in batches)
+    skipped: list[tuple[Entry, str]] = []
+    saved = time.monotonic()
     progress(done, total)
-    for one in coded:
-        writer.write(one.codes, ((entry.id, entry.shown) for entry in one.kept))
-        for entry, reason in one.skipped:
-            writer.skip(entry.id, reason)
-        told += one.skipped[: 3 - len(told)]
-        done += one.entries
+    for some, reasons, codes in coded:
+        results = list(zip(some, reasons, strict=True))
+        writer.write(codes, [(entry.id, entry.shown) for entry, reason in results if reason is None])
+        for entry, reason in results:
+            if reason is not None:
+                writer.skip(entry.id, reason)
+                skipped += [(entry, reason)] if len(skipped) < _SHOWN else []
+        done += len(some)
         if done == total or time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
             writer.save(done)
             saved = time.monotonic()
         progress(done, total)
     if done != total:
         raise DataError(f"{entries.root or 'texts'}: {done} entries, {total} when it began; the list changed")
-    return told
+    return skipped
 
 
 def _batches(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
@@ -110,57 +109,42 @@ def _batches(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     return iter(lambda: list(itertools.islice(entries, size)), [])
 
 
+def _coded_texts(entries: Sequence[Entry], model: ExportedModel) -> _Coded:
+    outputs = model.text_outputs([entry.text or "" for entry in entries])
+    known = np.asarray(outputs.words) > 0
+    return _Coded(entries, [None if word else UNKNOWN for word in known.tolist()], outputs.codes[known])
+
+
 def _coded_pictures(
-    batches: Iterator[list[Entry]], root: Path, model: Replicas, jobs: int
-) -> Iterator[Coded]:
-    """Batches of pictures coded in order, while the files of the next ones are read."""
-    note = model.model.note
+    batches: Iterator[list[Entry]], root: Path, models: Sequence[ExportedModel], jobs: int
+) -> Iterator[_Coded]:
+    """Batches of pictures in order; while one is coded, the files of the next ones are read."""
+    note = models[0].note
 
-    def read(entry: Entry) -> np.ndarray:
-        return read_picture(root / entry.id, note.image_size, note.fit)
-
-    pool = ThreadPoolExecutor(jobs, "pictures")
-    try:
-        waiting = collections.deque()
-        ahead = 2 * model.count + 1
-        for one in batches:
-            waiting.append((one, [pool.submit(read, entry) for entry in one]))
-            if len(waiting) > ahead:
-                yield from _coded_together([waiting.popleft() for _ in range(model.count)], root, model)
-        while waiting:
-            count = min(model.count, len(waiting))
-            yield from _coded_together([waiting.popleft() for _ in range(count)], root, model)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _coded_together(
-    batches: Sequence[tuple[list[Entry], list[Future]]], root: Path, model: Replicas
-) -> Iterator[Coded]:
-    read = [_read(entries, futures, root) for entries, futures in batches]
-    whole = [np.stack(pictures) for _, pictures, _ in read if pictures]
-    results = iter(model.encode_pictures(whole) if whole else ())
-    for kept, pictures, skipped in read:
-        codes = next(results).codes if pictures else np.empty((0, model.model.note.bits // 8), np.uint8)
-        yield Coded(codes, kept, skipped, len(kept) + len(skipped))
-
-
-def _read(
-    entries: list[Entry], futures: list[Future], root: Path
-) -> tuple[list[Entry], list[np.ndarray], list[tuple[Entry, str]]]:
-    kept, pictures, skipped = [], [], []
-    for entry, future in zip(entries, futures, strict=True):
+    def read(entry: Entry) -> np.ndarray | str:
+        path = root / entry.id
         try:
-            pictures.append(future.result())
-            kept.append(entry)
+            return read_picture(path, note.image_size, note.fit)
         except DataError as error:
-            skipped.append((entry, str(error).removeprefix(f"{root / entry.id}: ")))
-    return kept, pictures, skipped
+            return str(error).removeprefix(f"{path}: ")
 
+    def code(entries: list[Entry], pictures: list[Future], model: ExportedModel) -> _Coded:
+        found = [picture.result() for picture in pictures]
+        whole = [picture for picture in found if not isinstance(picture, str)]
+        none = np.empty((0, note.bits // 8), np.uint8)
+        codes = model.picture_outputs(np.stack(whole)).codes if whole else none
+        return _Coded(entries, [one if isinstance(one, str) else None for one in found], codes)
 
-def _coded_texts(entries: list[Entry], model: ExportedModel) -> Coded:
-    found = model.encode_texts([entry.text for entry in entries])
-    known = found.words > 0
-    kept = [entry for entry, is_known in zip(entries, known, strict=True) if is_known]
-    skipped = [(entry, UNKNOWN) for entry, is_known in zip(entries, known, strict=True) if not is_known]
-    return Coded(found.codes[known], kept, skipped, len(entries))
+    readers, coders = ThreadPoolExecutor(jobs, "pictures"), ThreadPoolExecutor(len(models), "devices")
+    waiting: collections.deque[Future[_Coded]] = collections.deque()
+    try:
+        for one, model in zip(batches, itertools.cycle(models)):
+            pictures = [readers.submit(read, entry) for entry in one]
+            waiting.append(coders.submit(code, one, pictures, model))
+            if len(waiting) > 2 * len(models):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for pool in (readers, coders):
+            pool.shutdown(cancel_futures=True)

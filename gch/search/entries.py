@@ -2,12 +2,10 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from gch.errors import DataError
 
@@ -36,109 +34,53 @@ class Entry:
         return self.text if self.text is None or isinstance(self.text, str) else ", ".join(self.text)
 
 
-class Entries(Protocol):
-    """What is encoded; gone through as often as needed, a line or a folder in memory at a time.
+@dataclasses.dataclass(frozen=True)
+class Entries:
+    """What is encoded; iterated as often as needed, with a line or a folder in memory at a time.
 
     Attributes:
       modality: 'image' or 'text'.
       root: absolute path of the folder that the ids of pictures are relative to; '' for texts.
+      read: iterates over it, and raises DataError where something cannot be read.
     """
 
     modality: str
     root: str
-
-    def __iter__(self) -> Iterator[Entry]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class PictureFolder:
-    """All pictures in a folder and the folders in it, known by their suffixes; hidden ones do not count."""
-
-    folder: Path
-    modality: str = "image"
-
-    @property
-    def root(self) -> str:
-        """Absolute path of the folder."""
-        return str(self.folder.resolve())
+    read: Callable[[], Iterator[Entry]]
 
     def __iter__(self) -> Iterator[Entry]:
-        """Raises DataError where a folder cannot be listed."""
-        return (Entry(path) for path in _pictures(self.root, ""))
-
-
-@dataclasses.dataclass(frozen=True)
-class PictureList:
-    """The pictures that a file names, in its order; a line may be an absolute path inside the folder of the
-    list. Empty lines do not count.
-    """
-
-    file: Path
-    modality: str = "image"
-
-    @property
-    def root(self) -> str:
-        """Absolute path of the folder of the list."""
-        return str(self.file.resolve().parent)
-
-    def __iter__(self) -> Iterator[Entry]:
-        """Raises DataError where the file cannot be read, or names something outside its folder."""
-        for number, line in _lines(self.file, LIST_EXPECTED):
-            if line.strip():
-                path = os.path.normpath(os.path.join(self.root, line))
-                if not path.startswith(self.root.rstrip(os.sep) + os.sep) or "\0" in line:
-                    raise DataError(
-                        f"{self.file}: line {number}: {line!r:.80} is not inside {self.root}; {LIST_EXPECTED}"
-                    )
-                yield Entry(os.path.relpath(path, self.root))
-
-
-@dataclasses.dataclass(frozen=True)
-class TextFile:
-    """The texts of a file: one on each line, called by its number from 1 on, or JSON objects."""
-
-    file: Path
-    modality: str = "text"
-    root: str = ""
-
-    def __iter__(self) -> Iterator[Entry]:
-        """Raises DataError where the file cannot be read, or a line is not what is expected."""
-        as_json = self.file.suffix.lower() in _JSON
-        for number, line in _lines(self.file, TEXTS_EXPECTED):
-            if len(line) > LONGEST_TEXT:
-                raise DataError(
-                    f"{self.file}: line {number}: {len(line)} characters, expected {LONGEST_TEXT} at most"
-                )
-            if not as_json:
-                yield Entry(str(number), line.strip())
-            elif line.strip():
-                yield _json_entry(self.file, number, line)
+        return self.read()
 
 
 def picture_entries(path: Path) -> Entries:
-    """The pictures of a folder, or those that a list names.
+    """The pictures of a folder and the folders in it, known by their suffixes, or those that a file names.
+
+    Hidden files and folders do not count. A line of a file is a path, relative to the folder of the file or
+    an absolute one inside it; empty lines do not count.
 
     Raises:
       DataError: there is no such folder or file.
     """
     if path.is_dir():
-        return PictureFolder(path)
+        root = str(path.resolve())
+        return Entries("image", root, lambda: (Entry(picture) for picture in _pictures(root, "")))
     if not path.is_file():
         raise DataError(f"{path}: not found; expected a folder of pictures, or a list of their paths")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         raise DataError(f"{path}: is a picture; expected a folder of pictures, or a list of their paths")
-    return PictureList(path)
+    root = str(path.resolve().parent)
+    return Entries("image", root, lambda: _listed(path, root))
 
 
 def text_entries(path: Path) -> Entries:
-    """The texts of a file.
+    """The texts of a file: one on each line, called by its number from 1 on, or JSON objects.
 
     Raises:
       DataError: there is no such file.
     """
     if not path.is_file():
         raise DataError(f"{path}: not found; {TEXTS_EXPECTED}")
-    return TextFile(path)
+    return Entries("text", "", lambda: _texts(path))
 
 
 def survey(entries: Entries, rule: str) -> tuple[int, str]:
@@ -152,11 +94,6 @@ def survey(entries: Entries, rule: str) -> tuple[int, str]:
         content.update(json.dumps([entry.id, entry.text]).encode("ascii"))
         count += 1
     return count, content.hexdigest()
-
-
-def part(entries: Entries, start: int, stop: int) -> Iterator[Entry]:
-    """The entries `start` to before `stop`."""
-    return itertools.islice(entries, start, stop)
 
 
 def _pictures(root: str, inner: str) -> Iterator[str]:
@@ -173,6 +110,26 @@ def _pictures(root: str, inner: str) -> Iterator[str]:
             yield from _pictures(root, path)
         elif os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES:
             yield path
+
+
+def _listed(file: Path, root: str) -> Iterator[Entry]:
+    for number, line in _lines(file, LIST_EXPECTED):
+        if line.strip():
+            path = os.path.normpath(os.path.join(root, line))
+            if not path.startswith(root.rstrip(os.sep) + os.sep) or "\0" in line:
+                raise DataError(f"{file}: line {number}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
+            yield Entry(os.path.relpath(path, root))
+
+
+def _texts(file: Path) -> Iterator[Entry]:
+    as_json = file.suffix.lower() in _JSON
+    for number, line in _lines(file, TEXTS_EXPECTED):
+        if len(line) > LONGEST_TEXT:
+            raise DataError(f"{file}: line {number}: {len(line)} characters, expected {LONGEST_TEXT} at most")
+        if not as_json:
+            yield Entry(str(number), line.strip())
+        elif line.strip():
+            yield _json_entry(file, number, line)
 
 
 def _lines(file: Path, expected: str) -> Iterator[tuple[int, str]]:

@@ -10,17 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError
-from gch.search.found import Found
+from gch.search.hamming import Found, as_words
 
 
 class EqualCodes(NamedTuple):
-    """Attributes:
-    rows: int64 (N,), rows that have the first distinct code, ascending, then those of the second ...
-    starts: int64 (U + 1,), where those of each distinct code begin in `rows`; the last is N.
-    """
+    """Rows by their code."""
 
-    rows: np.ndarray
-    starts: np.ndarray
+    rows: np.ndarray  # int64 (N,), those that have the first distinct code, ascending, then of the second ...
+    starts: np.ndarray  # int64 (U + 1,), where those of each distinct code begin in `rows`; the last is N
 
     @property
     def distinct(self) -> np.ndarray:
@@ -29,13 +26,8 @@ class EqualCodes(NamedTuple):
 
 
 def group_equal(codes: np.ndarray) -> EqualCodes:
-    """Rows by their code.
-
-    Args:
-      codes: uint8 (N, K / 8).
-    """
-    missing = -codes.shape[1] % 8
-    words = np.ascontiguousarray(np.pad(codes, ((0, 0), (0, missing)))).view(np.uint64)
+    """Rows by their code; codes are uint8 (N, K / 8)."""
+    words = as_words(codes)
     rows = np.lexsort(words.T[::-1])  # stable: equal codes stay in the order of rows
     ordered = words[rows]
     first = np.ones(len(rows), bool)
@@ -51,16 +43,7 @@ def write_equal(path: Path, equal: EqualCodes) -> None:
 
 
 def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
-    """Opens what `write_equal` wrote, memory-mapped.
-
-    Args:
-      path: the file.
-      items: N.
-      distinct: U.
-
-    Raises:
-      DataError: it is missing or damaged.
-    """
+    """Opens what `write_equal` wrote, memory-mapped; raises DataError where it is missing or damaged."""
     expected = 8 * (items + distinct + 1)
     size = path.stat().st_size if path.is_file() else 0
     if size != expected:
@@ -73,13 +56,7 @@ def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
 
 
 def all_of(equal: EqualCodes, found: Found, count: int) -> Found:
-    """All rows of the distinct codes that were found, up to a number.
-
-    Args:
-      equal: rows by code.
-      found: (Q, D) distinct codes, nearest first; -1 where fewer were found.
-      count: most rows for a query.
-    """
+    """All rows of the distinct codes (Q, D) that were found, up to `count` for a query."""
     codes = np.maximum(found.rows, 0)
     sizes = np.where(found.rows < 0, 0, equal.starts[codes + 1] - equal.starts[codes])
     before = sizes.cumsum(axis=1) - sizes

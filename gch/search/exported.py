@@ -1,77 +1,88 @@
-"""A model that `export` wrote, as searching uses it: nothing of the networks' code is needed."""
+"""A model that `export` wrote: from pictures and texts to codes. Nothing of the networks' code is needed."""
 
+import contextlib
 import dataclasses
+import functools
+import io
+import os
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
+from gch.data.pictures import decode_picture, read_picture
 from gch.errors import DataError
+from gch.quiet import native_stderr_held
 from gch.search.note_file import read_note_file
 
 NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
+PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
+_TAGS = Path("assets") / "tags.tsv"
+_nfkc: Callable[..., str] = functools.partial(unicodedata.normalize, "NFKC")
+_NEEDED = {"encode_image": "pictures", "encode_text_string": "words"}
+
+Text = str | Sequence[str]  # a free text, or tags
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelNote:
-    """What is known of an exported model without loading it.
+    """What is known of an exported model without loading it."""
 
-    Attributes:
-      bits: length of a code K, a multiple of 8.
-      image_size: side that pictures are brought to before `encode_image`; 0 where the model takes features.
-      fit: how, 'crop' or 'letterbox'.
-      digest: names the networks' weights; codes of models of different digests do not compare.
-      dataset: what it was trained on.
-      method: 'gch' or 'agah'.
-      run: name of the run that it was exported from.
-      label_names: C names, or none where the data set does not tell them.
-      signatures: names of what it can do.
-      encoding_batch: number of items that are encoded together where a code depends on its batch, else None.
-    """
+    bits: int  # length of a code K, a multiple of 8
+    image_size: int  # side that pictures are brought to before `encode_image`; 0 where it takes features
+    fit: str  # how, 'crop' or 'letterbox'
+    digest: str  # of the networks' weights; codes of models of different digests do not compare
+    dataset: str  # what it was trained on
+    method: str  # 'gch' or 'agah'
+    run: str  # name of the run that it was exported from
+    label_names: tuple[str, ...]  # C, or none where the data set does not name them
+    signatures: tuple[str, ...]  # what it can do
+    encoding_batch: int | None  # items encoded together where a code depends on its batch
 
-    bits: int
-    image_size: int
-    fit: str
-    digest: str
-    dataset: str
-    method: str
-    run: str
-    label_names: tuple[str, ...]
-    signatures: tuple[str, ...]
-    encoding_batch: int | None
+    def require(self, signature: str) -> None:
+        """Raises DataError unless the model has `signature`, 'encode_image' or 'encode_text_string'."""
+        if signature not in self.signatures:
+            raise DataError(
+                f"the model has no {signature}, as {self.dataset} has no {_NEEDED[signature]}; "
+                f"it takes {', '.join(self.signatures)}"
+            )
 
 
-class Encoded(NamedTuple):
-    """Attributes:
-    codes: uint8 (B, K / 8), packed as by numpy.packbits.
-    relaxed: float32 (B, K), in (-1, 1).
-    labels: float32 (B, C), probabilities.
-    words: int32 (B,), how many of its words the model knows; None for pictures.
-    """
+class ModelOutputs(NamedTuple):
+    """What a model makes of B items."""
 
-    codes: np.ndarray
-    relaxed: np.ndarray
-    labels: np.ndarray
-    words: np.ndarray | None = None
+    codes: np.ndarray  # uint8 (B, K / 8), packed as by numpy.packbits
+    relaxed: np.ndarray  # float32 (B, K), in (-1, 1)
+    labels: np.ndarray  # float32 (B, C), probabilities
+    words: np.ndarray | None = None  # int32 (B,), how many words of each text the model knows
 
 
 def read_model_note(path: Path) -> ModelNote:
-    """What is known of the model in a folder.
-
-    Raises:
-      DataError: it is no exported model of this project.
-    """
-    path = Path(path)
+    """What is known of the model in a folder; raises DataError where there is none of this project."""
     if not (path / "saved_model.pb").is_file() or not (path / NOTE).is_file():
         raise DataError(f"{path}: no saved_model.pb with {NOTE} in it; {EXPECTED}")
+    return read_note_file(path / NOTE, ModelNote, EXPECTED)
 
-    def made(value: dict) -> ModelNote:
-        return ModelNote(**value | {name: tuple(value[name]) for name in ("label_names", "signatures")})
 
-    return read_note_file(path / NOTE, "a model", made, EXPECTED)
+def load(folder: str | Path) -> "ExportedModel":
+    """Loads an exported model: the folder that `export` wrote, of this version or an earlier one.
+
+    Raises:
+      DataError: the folder holds no exported model of this project, or a damaged one.
+
+    Example:
+      >>> import gch
+      >>> gch.load("nowhere")  # doctest: +ELLIPSIS
+      Traceback (most recent call last):
+      gch.errors.DataError: nowhere: no saved_model.pb ...
+    """
+    return ExportedModel(folder)
 
 
 class ExportedModel:
@@ -79,75 +90,148 @@ class ExportedModel:
 
     Args:
       path: the folder that `export` wrote; loading takes some seconds, as TensorFlow is loaded.
+      device: TensorFlow's name of the device that it runs on; None lets TensorFlow choose.
 
     Attributes:
       note: what it is.
 
     Raises:
       DataError: it is no exported model of this project, or damaged.
+
+    Example:
+      >>> model = gch.load("runs/openmoji_gch_64/export")
+      >>> codes = model.encode_texts(["the red cat", ["red", "sea"]])
+      >>> codes.dtype, codes.shape == (2, model.bits // 8)
+      (dtype('uint8'), True)
+      >>> len(model.encode_images(["cat.jpg", np.zeros((480, 640, 3), np.uint8)]))
+      2
     """
 
-    def __init__(self, path: Path):
-        from gch.quiet import native_stderr_held
-
-        self.note = read_model_note(path)
+    def __init__(self, path: str | Path, device: str | None = None):
+        self.note = read_model_note(Path(path))
         self._path = Path(path)
         with native_stderr_held():
             import tensorflow as tf
 
+            self._on_device = functools.partial(tf.device, device) if device else contextlib.nullcontext
             try:
-                self._model = tf.saved_model.load(str(path))
+                with self._on_device():
+                    self._model = tf.saved_model.load(str(path))
             except (OSError, ValueError, tf.errors.OpError) as error:
                 raise DataError(f"{path}: cannot be loaded, {' '.join(str(error).split())}") from error
 
-    def encode_pictures(self, pictures: np.ndarray) -> Encoded:
-        """Codes of pictures, uint8 (B, S, S, 3), as `gch.data.pictures.decode_picture` makes them with the
-        note's `image_size` and `fit`.
+    @property
+    def bits(self) -> int:
+        """Length of a code K."""
+        return self.note.bits
+
+    @functools.cached_property
+    def words(self) -> tuple[str, ...] | None:
+        """The vocabulary, in lower case and the order of columns; None where the model knows no words."""
+        if "encode_text_string" not in self.note.signatures:
+            return None
+        lines = (self._path / _TAGS).read_text("utf-8").splitlines()
+        columns = [line.rpartition("\t") for line in lines]
+        return tuple(word for word, _, column in sorted(columns, key=lambda one: int(one[2])))
+
+    def encode_texts(self, texts: Sequence[Text]) -> np.ndarray:
+        """Codes of texts.
+
+        Args:
+          texts: N free texts (str) and sets of tags (lists or tuples of str), in any mixture. Unknown words
+            count as absent.
+
+        Returns:
+          uint8 (N, K / 8), packed as by numpy.packbits.
 
         Raises:
-          DataError: the model takes features of pictures only.
+          DataError: an entry is of another type or has no known word, or the model knows no words at all.
         """
+        if isinstance(texts, str):
+            raise DataError(f"texts is the string {texts!r:.40}; expected a list of texts")
+        for row, text in enumerate(texts):
+            tags = [text] if isinstance(text, str) else text
+            if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+                raise DataError(f"texts[{row}] is {text!r:.40}; expected a string or a list of strings")
+        return self._in_batches(self._text_codes, texts, TEXTS_AT_ONCE)
+
+    def encode_images(self, images: Sequence[str | Path | np.ndarray] | np.ndarray) -> np.ndarray:
+        """Codes of pictures.
+
+        Args:
+          images: N paths of picture files and pictures, uint8 (H, W, 3), RGB, in any mixture; or an array,
+            uint8 (N, H, W, 3). They are brought to the model's size as when it was trained.
+
+        Returns:
+          uint8 (N, K / 8), packed as by numpy.packbits.
+
+        Raises:
+          DataError: a file is no picture, an entry is of another type or shape, or the model takes no
+            pictures, but features of them.
+        """
+        if isinstance(images, (str, Path)):
+            raise DataError(f"images is the path {images}; expected a list of paths")
+        self.note.require("encode_image")
+        with ThreadPoolExecutor(os.cpu_count(), "pictures") as pool:
+            return self._in_batches(
+                lambda some: self.picture_outputs(np.stack(list(pool.map(self._squared, some)))).codes,
+                list(enumerate(images)),
+                PICTURES_AT_ONCE,
+            )
+
+    def picture_outputs(self, pictures: np.ndarray) -> ModelOutputs:
+        """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`."""
         return self._run("encode_image", np.asarray(pictures))
 
-    def encode_texts(self, texts: Sequence[str | tuple[str, ...]]) -> Encoded:
-        """Codes of free texts (str) and of sets of tags (tuples of str); unknown words are dropped.
-
-        Raises:
-          DataError: the model knows no words, only vectors.
-        """
+    def text_outputs(self, texts: Sequence[Text]) -> ModelOutputs:
+        """All outputs for a batch of free texts and sets of tags; unknown words count as absent."""
         free = [row for row, text in enumerate(texts) if isinstance(text, str)]
         tagged = [row for row, text in enumerate(texts) if not isinstance(text, str)]
         parts = []
         if free or not tagged:
-            parts.append(self._run("encode_text_string", np.array([_normal(texts[i]) for i in free], object)))
+            parts.append(self._run("encode_text_string", np.array([_nfkc(texts[i]) for i in free], object)))
         if tagged:
             width = max(1, *(len(texts[row]) for row in tagged))
-            tags = [[*map(_normal, texts[row]), *[""] * (width - len(texts[row]))] for row in tagged]
+            tags = [[*map(_nfkc, texts[row]), *[""] * (width - len(texts[row]))] for row in tagged]
             parts.append(self._run("encode_text_string", np.array(tags, object)))
         order = np.argsort([*free, *tagged], kind="stable")
-        return Encoded(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
+        return ModelOutputs(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
-    def function(self, name: str) -> Callable:
-        """What the model does with a batch: one signature as a function of a tensor.
+    def _in_batches(self, encode: Callable[[Sequence], np.ndarray], items: Sequence, most: int) -> np.ndarray:
+        """Codes of items; each by itself where a code depends on its batch."""
+        size = most if self.note.encoding_batch is None else 1
+        parts = [encode(items[start : start + size]) for start in range(0, len(items), size)]
+        return np.concatenate([np.empty((0, self.bits // 8), np.uint8), *parts])
 
-        Raises:
-          DataError: it has none of that name.
-        """
-        if name not in self.note.signatures:
-            raise DataError(
-                f"{self._path}: the model has no {name}, only {', '.join(self.note.signatures)}; "
-                f"{self.note.dataset} does not tell what it needs"
-            )
-        signature = self._model.signatures[name]
-        (argument,) = signature.structured_input_signature[1]
-        return lambda batch: signature(**{argument: batch})
+    def _text_codes(self, texts: Sequence[Text]) -> np.ndarray:
+        outputs = self.text_outputs(texts)
+        for text, words in zip(texts, np.asarray(outputs.words), strict=True):
+            if words == 0:
+                shown = text if isinstance(text, str) else ", ".join(text)
+                raise DataError(f"text {shown!r:.100}: no word that the model knows")
+        return outputs.codes
 
-    def _run(self, name: str, batch: np.ndarray) -> Encoded:
+    def _squared(self, numbered: tuple[int, str | Path | np.ndarray]) -> np.ndarray:
+        """A picture in the model's size, uint8 (S, S, 3)."""
+        row, image = numbered
+        size, fit = self.note.image_size, self.note.fit
+        if isinstance(image, (str, Path)):
+            return read_picture(Path(image), size, fit)
+        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else f"{image!r:.40}"
+        if not re.fullmatch(r"uint8 \([1-9]\d*, [1-9]\d*, 3\)", found):
+            raise DataError(f"images[{row}] is {found}; expected a path or an array, uint8 (H, W, 3)")
+        if image.shape[:2] == (size, size):
+            return image
+        file = io.BytesIO()  # the same pixels as a file, so that both have the same code
+        Image.fromarray(image).save(file, "PPM")
+        return decode_picture(file.getvalue(), f"images[{row}]", size, fit)
+
+    def _run(self, name: str, batch: np.ndarray) -> ModelOutputs:
         import tensorflow as tf
 
-        result = self.function(name)(tf.constant(batch))
-        return Encoded(**{field: value.numpy() for field, value in result.items()})
-
-
-def _normal(text: str) -> str:
-    return unicodedata.normalize("NFKC", text)
+        self.note.require(name)
+        signature = self._model.signatures[name]
+        (argument,) = signature.structured_input_signature[1]
+        with self._on_device():
+            outputs = signature(**{argument: tf.constant(batch)})
+        return ModelOutputs(**{field: value.numpy() for field, value in outputs.items()})

@@ -1,4 +1,4 @@
-"""What an index on disk says of itself.
+"""What an index says of itself, and the files of one on disk.
 
 index.json     bits, model, and of each modality kind, parameters, number of items and where they are from
 image.codes    packed codes, K / 8 bytes an item; with image.items they are as `encode` writes them
@@ -9,11 +9,10 @@ text.codes ... the same of texts
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
-from gch.errors import DataError
 from gch.search.codes_folder import MODALITIES
-from gch.search.index_kinds import KINDS, complete
 from gch.search.note_file import read_note_file
 
 NOTE = "index.json"
@@ -22,32 +21,22 @@ EXPECTED = "expected a folder that `index` wrote"
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Attributes:
-    root: folder that ids of pictures are relative to; '' for texts.
-    items: number of items that are from there.
-    """
+    """A folder of codes."""
 
-    root: str
+    root: str  # folder that ids of pictures are relative to; '' for texts
     items: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartNote:
-    """Attributes:
-    kind: one of `gch.search.index_kinds.KINDS`.
-    parameters: all of the kind.
-    digest: of codes and items.
-    faiss_bytes: length of FAISS's file; 0 where there is none.
-    distinct: number of distinct codes in it.
-    sources: in the order of rows.
-    """
+    """The items of a modality."""
 
-    kind: str
-    parameters: dict[str, int]
-    digest: str
-    faiss_bytes: int
-    distinct: int
-    sources: tuple[Source, ...]
+    kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
+    parameters: Mapping[str, int]  # all of the kind
+    digest: str  # of codes and items
+    faiss_bytes: int = 0  # length of FAISS's file
+    distinct: int = 0  # number of distinct codes in it
+    sources: tuple[Source, ...]  # in the order of rows
 
     @property
     def items(self) -> int:
@@ -57,53 +46,19 @@ class PartNote:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IndexNote:
-    """Attributes:
-    bits: length of a code K.
-    model: digest of the model that made the codes.
-    parts: by modality.
-    """
+    """An index: length of a code K, digest of the model that made the codes, and the parts by modality."""
 
     bits: int
     model: str
-    parts: dict[str, PartNote]
+    parts: Mapping[str, PartNote]
+
+    def __post_init__(self) -> None:
+        if self.bits < 8 or self.bits % 8:
+            raise ValueError(f"bits is {self.bits}, not a multiple of 8")
+        if not self.parts or not set(self.parts) <= set(MODALITIES):
+            raise ValueError(f"parts are {', '.join(self.parts) or 'none'}, not image or text")
 
 
 def read_note(folder: Path) -> IndexNote:
-    """What index.json in a folder says.
-
-    Raises:
-      DataError: it is missing, damaged, or of another format.
-    """
-    path = folder / NOTE
-    if not path.is_file():
-        raise DataError(f"{folder}: no {NOTE} in it; {EXPECTED}")
-    return read_note_file(path, "an index", _note, EXPECTED)
-
-
-def _note(value: dict) -> IndexNote:
-    parts = {modality: _part(part, value["bits"]) for modality, part in value.pop("parts").items()}
-    note = IndexNote(**value, parts=parts)
-    if not isinstance(note.model, str) or not note.parts or not set(note.parts) <= set(MODALITIES):
-        raise ValueError(f"model {note.model!r}, parts {', '.join(note.parts) or 'none'}")
-    if not isinstance(note.bits, int) or note.bits < 8 or note.bits % 8:
-        raise ValueError(f"{note.bits!r} bits")
-    return note
-
-
-def _part(value: dict, bits: int) -> PartNote:
-    sources = tuple(Source(**source) for source in value.pop("sources"))
-    part = PartNote(**value, sources=sources)
-    numbers = (
-        part.faiss_bytes,
-        part.distinct,
-        *(source.items for source in sources),
-        *part.parameters.values(),
-    )
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("a number is none")
-    if not all(isinstance(source.root, str) for source in sources):
-        raise ValueError("a root is no path")
-    if part.kind not in KINDS or set(part.parameters) != set(KINDS[part.kind].defaults):
-        raise ValueError(f"kind {part.kind!r} with {', '.join(part.parameters) or 'nothing'}")
-    complete(part.kind, part.parameters, bits)
-    return part
+    """What index.json in a folder says; raises DataError where it is missing or damaged."""
+    return read_note_file(folder / NOTE, IndexNote, EXPECTED)

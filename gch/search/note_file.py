@@ -1,38 +1,65 @@
-"""Notes as JSON files: what a folder says of itself."""
+"""Notes: dataclasses as JSON files, which say what a folder holds."""
 
 import dataclasses
-from collections.abc import Callable
+import types
+import typing
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from gch.errors import DataError, RunError, SettingError
+from gch.errors import DataError, RunError
 from gch.storage import read_json, write_json
 
-_Note = TypeVar("_Note")
+Note = TypeVar("Note")
 FORMAT = 1
+_EXPECTED = {int: "a whole number from 0 up", str: "a string"}
 
 
-def write_note_file(path: Path, note: object) -> None:
+def write_note_file(path: Path, note: Any) -> None:
     """Writes a dataclass, whole or not at all."""
     write_json(path, {"format": FORMAT, **dataclasses.asdict(note)})
 
 
-def read_note_file(path: Path, what: str, made: Callable[[dict], _Note], expected: str) -> _Note:
+def read_note_file(path: Path, kind: type[Note], expected: str) -> Note:
     """Reads a note.
 
     Args:
       path: the file.
-      what: it is of, for messages.
-      made: makes a note of its fields, and raises ValueError where they make no sense.
+      kind: the dataclass; its fields are int from 0 up, str, tuples, dicts and other dataclasses.
       expected: the end of a message.
 
     Raises:
-      DataError: it is damaged, or of another format.
+      DataError: the file is missing or damaged, or of another format.
     """
+    if not path.is_file():
+        raise DataError(f"{path.parent}: no {path.name} in it; {expected}")
     try:
         value = read_json(path)
-        if value.pop("format") != FORMAT:
-            raise ValueError(f"another format than {FORMAT}")
-        return made(value)
-    except (RunError, SettingError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not the note of {what}, {error}; {expected}") from error
+        if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
+            raise ValueError(f"not a note of format {FORMAT}")
+        return _typed("note", value, kind)
+    except (RunError, ValueError) as error:
+        raise DataError(f"{path}: {error}; {expected}") from error
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    """A value of JSON as what a field of a note is."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # X | None
+        return None if value is None else _typed(name, value, inner[0])
+    if origin is tuple and isinstance(value, list):
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
+        if len(kinds) == len(value):
+            return tuple(_typed(name, *one) for one in zip(value, kinds, strict=True))
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _typed(f"{name}.{key}", one, inner[1]) for key, one in value.items()}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        fields = typing.get_type_hints(kind)
+        try:
+            return kind(**{key: _typed(key, one, fields.get(key, Any)) for key, one in value.items()})
+        except TypeError as error:  # a field is missing or unknown
+            raise ValueError(f"{name}: {error}") from error
+    fits = type(value) is int and value >= 0 if kind is int else isinstance(value, str)
+    if fits or kind is Any:
+        return value
+    raise ValueError(f"{name} is {value!r:.60}, not {_EXPECTED.get(kind, kind)}")

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from gch.search.query import FINDS, Hit, default_find
 from gch.serve.replies import Find, Item, Modality, Part, Result
 
-if TYPE_CHECKING:  # FAISS need not be installed: an engine may stand in its place.
-    from gch.search.index import Index
+if TYPE_CHECKING:
+    from gch.search.index_part import CollectionIndex
 
 
 class Collection:
@@ -19,7 +19,7 @@ class Collection:
       bits: length of a code.
     """
 
-    def __init__(self, index: "Index"):
+    def __init__(self, index: "CollectionIndex"):
         self._parts = index.parts
         self.bits: int = index.bits
 

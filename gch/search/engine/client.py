@@ -3,67 +3,60 @@
 import contextlib
 import importlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gch.errors import RunError
-from gch.search.engine.address import PASSWORD, Address, password
+from gch.search.engine.address import PASSWORD, Address
 
-NEEDED = "{missing} is not installed; expected pip install -e '.[{extra}]'"
-_WRITTEN_WHEN_ANSWERED = {"distributed_foreground_insert": 1}
 _LONGEST = 300
 
 
 class Client:
     """A connection to a server, or to chDB in this process; several threads may use it.
 
-    Args:
-      address: of which.
-
-    Raises:
-      RunError: it cannot be reached, or its client is not installed.
+    All methods raise RunError where the engine refuses a statement or cannot be reached, or its client is not
+    installed.
     """
 
     def __init__(self, address: Address):
         self._address = address
-        with self._told("cannot be reached"):
-            self._client = _connected(address)
+        with self._named("cannot be reached"):
+            import clickhouse_connect
+
+            logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # it logs what it raises, too
+            options = dict(address.options)
+            if options["interface"] == "chdb":
+                importlib.import_module("chdb")
+            else:
+                options["password"] = os.environ.get(PASSWORD, "")
+                options["autogenerate_session_id"] = False  # a session answers one query at a time
+            self._client = clickhouse_connect.get_client(**options)
 
     def command(self, statement: str) -> None:
-        """Carries out a statement that answers nothing.
-
-        Raises:
-          RunError: the engine refuses it, or is gone.
-        """
-        with self._told("does not do as asked"):
+        """Carries out a statement that has no result."""
+        with self._named("refuses a statement"):
             self._client.command(statement)
 
-    def columns(self, query: str, parameters: Mapping[str, object] | None = None) -> Sequence[Sequence]:
-        """The columns that a query finds; none where it finds no row.
+    def columns(self, query: str, **parameters: object) -> Sequence[Sequence[Any]]:
+        """The columns that a query finds, none where it finds no row; `parameters` fill its places."""
+        with self._named("refuses a query"):
+            return self._client.query(query, parameters=parameters).result_columns
 
-        Args:
-          query: with places such as {row:UInt64}.
-          parameters: what to put there.
-
-        Raises:
-          RunError: the engine refuses it, or is gone.
-        """
-        with self._told("does not answer"):
-            return self._client.query(query, parameters=dict(parameters or {})).result_columns
-
-    def insert(self, database: str, table: str, columns: Mapping[str, Sequence]) -> None:
+    def insert(self, database: str, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Appends rows to a table; they are there, on all machines, when this returns.
 
-        Raises:
-          RunError: the engine refuses it, or is gone; then some may be there.
+        Where it raises, some may be there.
         """
-        with self._told("cannot be written"):
+        with self._named("cannot be written"):
             self._client.insert(
                 table,
                 list(columns.values()),
                 column_names=list(columns),
                 database=database,
                 column_oriented=True,
-                settings=_WRITTEN_WHEN_ANSWERED,
+                settings={"distributed_foreground_insert": 1},
             )
 
     def close(self) -> None:
@@ -71,38 +64,21 @@ class Client:
         self._client.close()
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _named(self, what: str) -> Iterator[None]:
         try:
             yield
         except ImportError as error:
             missing = (error.name or str(error)).partition(".")[0].replace("_", "-")
-            extra = "embedded" if self._address.folder is not None else "engine"
-            raise RunError(f"{self._address}: {NEEDED.format(missing=missing, extra=extra)}") from error
-        except _faults() as error:
+            extra = "embedded" if self._address.options["interface"] == "chdb" else "engine"
+            raise RunError(
+                f"{self._address}: {missing} is not installed; expected pip install -e '.[{extra}]'"
+            ) from error
+        except Exception as error:
+            from clickhouse_connect.driver.exceptions import ClickHouseError
+
+            if not isinstance(error, (ClickHouseError, OSError)):
+                raise
             raise RunError(f"{self._address}: {what}, {_line(error)}") from error
-
-
-def _connected(address: Address):
-    import clickhouse_connect
-
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # it logs what it raises, too
-    if address.folder is not None:
-        importlib.import_module("chdb")
-        return clickhouse_connect.get_client(interface="chdb", path=str(address.folder))
-    return clickhouse_connect.get_client(
-        host=address.host,
-        port=address.port,
-        username=address.user or None,
-        password=password(),
-        interface="https" if address.secure else "http",
-        autogenerate_session_id=False,  # a session answers one query at a time
-    )
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
-    return (ClickHouseError, OSError)
 
 
 def _line(error: Exception) -> str:

@@ -1,0 +1,88 @@
+"""An index of codes in memory: arrays in, the nearest codes out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gch.errors import DataError, SettingError
+from gch.evaluation.codes import pack
+from gch.search.hamming import exact_search
+
+
+class Neighbours(NamedTuple):
+    """The codes nearest to each query, nearest first."""
+
+    ids: np.ndarray  # (Q, k), what they are called; their rows where the index has no ids
+    distances: np.ndarray  # int32 (Q, k), numbers of bits that differ
+
+
+class Index:
+    """Finds the codes nearest to a query by Hamming distance, exactly.
+
+    FAISS compares them where it is installed, and else NumPy. Several threads may search at once.
+
+    Args:
+      codes: uint8 (N, K / 8), packed as by numpy.packbits, or -1 and +1 (N, K) of any other type.
+      ids: N names or numbers; by default the rows, 0..N-1.
+
+    Attributes:
+      bits: length of a code K.
+
+    Raises:
+      DataError: the codes are of another shape or have other values, or there is not one id for each.
+
+    Example:
+      >>> import numpy as np
+      >>> codes = np.array([[0b11110000], [0b11111111], [0b11110001]], np.uint8)
+      >>> index = Index(codes, ids=["car", "cat", "cup"])
+      >>> len(index), index.bits
+      (3, 8)
+      >>> found = index.search(np.array([[0b11110000]], np.uint8), k=2)
+      >>> found.ids.tolist(), found.distances.tolist()
+      ([['car', 'cup']], [[0, 1]])
+    """
+
+    def __init__(self, codes: np.ndarray, ids: Sequence | np.ndarray | None = None):
+        self._codes, self.bits = _packed("codes", codes)
+        self._ids = np.arange(len(self._codes)) if ids is None else np.asarray(ids)
+        if self._ids.shape != (len(self._codes),):
+            raise DataError(f"ids are of shape {self._ids.shape}; expected one for each of {len(self)} codes")
+        self._search = exact_search(self._codes)
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def search(self, query_codes: np.ndarray, k: int = 10) -> Neighbours:
+        """The k codes nearest to each query; those of equal distance in the order of the database.
+
+        Args:
+          query_codes: uint8 (Q, K / 8), packed, or -1 and +1 (Q, K).
+          k: results of a query, 1 or more; with fewer codes than that, all of them are found.
+
+        Returns:
+          Neighbours of min(k, N) columns.
+
+        Raises:
+          DataError: the queries are of another shape, length or other values.
+          SettingError: k is less than 1.
+        """
+        queries, bits = _packed("query_codes", query_codes)
+        if bits != self.bits:
+            raise DataError(f"query_codes are of {bits} bits; expected {self.bits}, as the index")
+        if k < 1:
+            raise SettingError(f"k is {k}; expected 1 or more")
+        rows, distances = self._search(queries, k)
+        return Neighbours(self._ids[rows], distances)
+
+
+def _packed(name: str, codes: np.ndarray) -> tuple[np.ndarray, int]:
+    """Packed codes and the length of one."""
+    codes = np.asarray(codes)
+    if codes.ndim == 2 and codes.shape[1]:
+        if codes.dtype == np.uint8:
+            return np.ascontiguousarray(codes), 8 * codes.shape[1]
+        if np.isin(codes, (-1, 1)).all():
+            return pack(codes), codes.shape[1]
+    found = f"{codes.dtype} {codes.shape}"
+    raise DataError(f"{name} are {found}; expected packed codes, uint8 (N, K / 8), or -1 and +1 (N, K)")

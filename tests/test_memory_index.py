@@ -1,0 +1,68 @@
+"""Codes in memory: arrays in, the nearest out, with FAISS and without."""
+
+import doctest
+import sys
+
+import numpy as np
+import pytest
+from coded import nearest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gch.errors import DataError, SettingError
+from gch.search import hamming, memory_index
+from gch.search.memory_index import Index
+
+
+def test_the_example_of_the_documentation():
+    assert doctest.testmod(memory_index) == (0, 6)
+
+
+@pytest.mark.parametrize("way", ["faiss", "numpy", "numpy 1"])
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_nearest_come_first_and_equal_distances_by_row(way, data):
+    bits = 8 * data.draw(st.integers(1, 17), "bytes")
+    items = data.draw(st.integers(0, 40), "items")
+    random = np.random.default_rng(data.draw(st.integers(0, 99)))
+    signs = np.where(random.random((items + 3, bits)) < 0.1, 1, -1)  # distances are few and repeat
+    packed = np.packbits(signs > 0, axis=1)
+    count = data.draw(st.integers(1, 50), "k")
+    with pytest.MonkeyPatch.context() as patch:
+        if way != "faiss":
+            patch.setitem(sys.modules, "faiss", None)
+            patch.setattr(hamming, "_PAIRS", 64 * bits)  # some blocks
+        rows, distances = nearest(packed[3:], packed[:3], count)
+        if way == "numpy 1":
+            patch.delattr(np, "bitwise_count")
+        for form in (packed, signs.astype(np.float32)):
+            index = Index(form[3:])
+            found = index.search(form[:3], count)
+            assert (len(index), index.bits) == (items, bits)
+            np.testing.assert_array_equal(found.ids, rows)
+            np.testing.assert_array_equal(found.distances, distances)
+
+
+def test_codes_of_any_length_and_ids_of_any_type():
+    codes = np.array([[1, 1, 1], [-1, -1, -1], [1, 1, -1]])
+    index = Index(codes, ids=[30, 10, 20])
+    found = index.search(codes[:2], k=5)
+    assert index.bits == 3
+    assert found.ids.tolist() == [[30, 20, 10], [10, 20, 30]]
+    assert found.distances.tolist() == [[0, 1, 3], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Index(np.zeros((3, 8))), DataError, r"codes are float64 \(3, 8\); expected packed codes"),
+        (lambda: Index(np.zeros(3, np.uint8)), DataError, r"codes are uint8 \(3,\); expected packed codes"),
+        (lambda: Index(np.ones((3, 8)), ids=[1, 2]), DataError, r"ids are of shape \(2,\); expected one for"),
+        (lambda: Index(np.ones((3, 8))).search(np.ones((1, 9))), DataError, "are of 9 bits; expected 8, as"),
+        (lambda: Index(np.ones((3, 8))).search(np.zeros(8, np.uint8)), DataError, "query_codes are uint8"),
+        (lambda: Index(np.ones((3, 8))).search(np.ones((1, 8)), k=0), SettingError, "k is 0; expected 1 or"),
+    ],
+)
+def test_other_arrays_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
