@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import numpy as np
 from PIL import Image
 
 from gch.errors import DataError
-from gch.search.exported import ModelNote, ModelOutputs
+from gch.search.exported import ModelNote
+from gch.search.hamming import exact_search
+from gch.search.index_note import Source
+from gch.search.index_part import CollectionIndex, IndexPart
 from gch.search.query import Searcher
 from gch.serve.app import build_app
 from gch.serve.limits import Limits
@@ -82,45 +84,28 @@ class ColourModel:
     def __init__(self, seconds: float = 0.0):
         self.seconds, self.batches = seconds, []
 
-    def encode_pictures(self, pictures: np.ndarray) -> ModelOutputs:
-        return self._encoded([picture.mean(axis=(0, 1)).astype(int) for picture in pictures])
+    def encode_images(self, pictures) -> np.ndarray:
+        return self._codes([picture.mean(axis=(0, 1)).astype(int) for picture in pictures])
 
-    def encode_texts(self, texts) -> ModelOutputs:
-        return self._encoded([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
+    def encode_texts(self, texts) -> np.ndarray:
+        return self._codes([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
 
-    def _encoded(self, colours) -> ModelOutputs:
+    def _codes(self, colours) -> np.ndarray:
         self.batches.append(len(colours))
         time.sleep(self.seconds)
-        codes = np.stack([code(colour) for colour in colours])
-        return ModelOutputs(codes, np.unpackbits(codes, axis=1) * 2.0 - 1, np.zeros((len(codes), 0)))
+        return np.stack([code(colour) for colour in colours])
 
 
-class Part:
-    """The items of one modality, as `gch.search.index.IndexPart` has them; their codes are `CODES`."""
-
-    kind = "flat"
+class Part(IndexPart):
+    """The items of one modality, `stored`; their codes are `CODES`."""
 
     def __init__(self, modality: str, items: list[dict], folder: Path):
-        self.modality, self.items, self._folder = modality, items, folder
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def item(self, row: int) -> dict:
-        return self.items[row]
-
-    def code(self, row: int) -> np.ndarray:
-        return CODES[row]
-
-    def search(self, codes: np.ndarray, count: int) -> SimpleNamespace:
-        found = np.array([nearest(one)[:count] for one in codes])
-        return SimpleNamespace(rows=found[..., 0], distances=found[..., 1])
-
-    def picture_path(self, row: int) -> Path:
-        path = (self._folder / self.items[row]["id"]).resolve()
-        if not path.is_relative_to(self._folder.resolve()):
-            raise DataError(f"{path}: lies outside of {self._folder}")
-        return path
+        self.stored = items
+        sources = [Source(root=str(folder), items=len(items))]
+        search, code_at = exact_search(CODES), CODES.__getitem__
+        super().__init__(
+            modality, "flat", sources, search, code_at, lambda rows: [items[row] for row in rows]
+        )
 
 
 def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "text")) -> Searcher:
@@ -133,7 +118,7 @@ def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "t
         "text": [{"id": f"t{row}", "text": f"something {name}"} for row, name in enumerate(COLOURS)],
     }
     parts = {modality: Part(modality, items[modality], folder) for modality in modalities}
-    return Searcher(model or ColourModel(), SimpleNamespace(parts=parts, bits=BITS, model=NOTE.digest))
+    return Searcher(model or ColourModel(), CollectionIndex(BITS, NOTE.digest, parts))
 
 
 @contextlib.contextmanager

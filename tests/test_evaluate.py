@@ -104,7 +104,7 @@ def test_classes_are_labels_that_exclude_one_another():
         ({"database_labels": [[0, np.nan]]}, "database_labels holds nan"),
         ({"query_labels": [3]}, r"query_labels has shape \(1,\)"),
         ({"ties": "lucky"}, "ties is 'lucky'; expected one of tie-aware, stable"),
-        ({"without_relevant": "some"}, "without_relevant is 'some'; expected one of zero, skip"),
+        ({"without_relevant": "some"}, "without_relevant is 'some'; expected zero or skip"),
         ({"cutoffs": (10, 0)}, r"cutoffs is \(10, 0\); expected ranks of at least 1"),
     ],
 )

@@ -160,7 +160,7 @@ def test_errors_are_shown(page):
 
 def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
     searcher = colours(tmp_path / "pictures")
-    searcher.index.parts["text"].items[:2] = [
+    searcher.index.parts["text"].stored[:2] = [
         {"id": MARKUP, "text": MARKUP},
         {"id": "t1", "text": f"'\"`{MARKUP}"},
     ]

@@ -94,7 +94,7 @@ def test_items_that_lead_out_of_the_collection_are_not_shown(tmp_path):
     (folder / "link.png").symlink_to(outside)
     (folder / "words.png").write_text("no picture")
     items = [{"id": "../outside.png"}, {"id": "link.png"}, {"id": "words.png"}]
-    searcher.index.parts["image"].items[:3] = items
+    searcher.index.parts["image"].stored[:3] = items
     (folder / "blue.png").unlink()
     with connected(searcher) as client:
         for row in range(4):

@@ -77,8 +77,8 @@ class EncodedPairs:
 
 def joined(first: EncodedPairs, second: EncodedPairs) -> EncodedPairs:
     """The pairs of both, in order."""
-    names = [field.name for field in dataclasses.fields(EncodedPairs)]
-    return EncodedPairs(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in names))
+    both = zip(vars(first).values(), vars(second).values(), strict=True)
+    return EncodedPairs(*(np.concatenate(arrays) for arrays in both))
 
 
 def code_statistics(relaxed: np.ndarray) -> dict[str, float]:

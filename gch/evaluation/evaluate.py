@@ -24,7 +24,6 @@ AT_RANK = {
 }
 CUTOFFS = (10, 100, 1000)
 RADIUS = 2  # of the precision within a Hamming radius
-WITHOUT_RELEVANT = ("zero", "skip")
 BLOCK_COUNTS = 2**22  # counts that are in memory at once
 RANKED_ITEMS = 2**20  # items of rankings that are in memory at once
 
@@ -84,12 +83,10 @@ def evaluate(
       DataError: an array has another shape, dtype, length or entry.
       SettingError: an unknown policy, or a cutoff below 1.
     """
-    for name, value, known in (
-        ("ties", ties, POLICIES),
-        ("without_relevant", without_relevant, WITHOUT_RELEVANT),
-    ):
-        if value not in known:
-            raise SettingError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    if ties not in POLICIES:
+        raise SettingError(f"ties is {ties!r}; expected one of {', '.join(POLICIES)}")
+    if without_relevant not in ("zero", "skip"):
+        raise SettingError(f"without_relevant is {without_relevant!r}; expected zero or skip")
     if any(cutoff < 1 for cutoff in cutoffs):
         raise SettingError(f"cutoffs is {tuple(cutoffs)}; expected ranks of at least 1")
     query_labels, database_labels = _multi_hot(np.asarray(query_labels), np.asarray(database_labels))
@@ -116,15 +113,10 @@ def evaluate_items(
     without_relevant: str = "zero",
     policies: Sequence[str] = POLICIES,
 ) -> Evaluation:
-    """All that `evaluate` measures, and the curves, for every query.
+    """All that `evaluate` measures, for every query, and what curves need.
 
-    Args:
-      queries: Q items, Q > 0.
-      database: N items, N > 0, of as many bits and labels.
-      cutoffs: see `evaluate`.
-      ties: see `evaluate`.
-      without_relevant: see `evaluate`.
-      policies: those for ties under which AP is measured besides.
+    Queries and database, neither empty, have as many bits and labels. Options are those of `evaluate`, and
+    the policies for ties under which AP is measured besides.
     """
     wanted: dict[str, dict[str, Measure]] = {
         policy: {"mAP": measures.average_precision} for policy in dict.fromkeys((ties, *policies))
@@ -158,11 +150,8 @@ def mean_average_precision(
 ) -> float:
     """Tie-aware mAP over the whole database, in [0, 1]; a query without a relevant item counts 0.
 
-    Args:
-      queries: Q items.
-      database: N items.
-      itself: int (Q,), the position in the database of each query's own item, which it does not rank; None
-        where the queries are not in the database.
+    Where the queries are in the database, `itself`, int (Q,), is the position of each one's own item, which
+    it does not rank.
     """
     total = 0.0
     for part, counts in _blocks(queries, database, most=1):

@@ -49,21 +49,17 @@ def average_precision_relevant(groups: Groups, cutoff: int) -> np.ndarray:
     gained = np.where(inside, _precisions(groups), 0).sum(axis=1)
     log_factorial = _log_factorials(groups)
     for cell in zip(*np.nonzero(~inside & (groups.relevant_before < total[:, None])), strict=True):
-        gained[cell[0]] += _first_relevant(
-            log_factorial,
-            groups.before[cell],
-            groups.relevant_before[cell],
-            groups.items[cell],
-            groups.relevant[cell],
-            total[cell[0]] - groups.relevant_before[cell],
-        )
+        before, items = groups.before[cell], groups.items[cell]
+        relevant_before, relevant = groups.relevant_before[cell], groups.relevant[cell]
+        counted = total[cell[0]] - relevant_before
+        gained[cell[0]] += _first_relevant(log_factorial, before, relevant_before, items, relevant, counted)
     return gained / np.maximum(total, 1)
 
 
 def precision_at(groups: Groups, cutoff: int) -> np.ndarray:
     """Share of relevant items among the first min(cutoff, N), in [0, 1]."""
     groups = groups.first(cutoff)
-    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, groups.by_shared.sum(axis=1))
+    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, _all(groups))
 
 
 def recall_at(groups: Groups, cutoff: int) -> np.ndarray:
@@ -76,7 +72,7 @@ def average_cumulative_gain(groups: Groups, cutoff: int) -> np.ndarray:
     """ACG: the mean number of shared labels of the first min(cutoff, N) items, at least 0."""
     groups = groups.first(cutoff)
     shared = groups.sum_of(np.arange(groups.counts.shape[2]))
-    return _within(groups, shared, cutoff) / np.minimum(cutoff, groups.by_shared.sum(axis=1))
+    return _within(groups, shared, cutoff) / np.minimum(cutoff, _all(groups))
 
 
 def normalized_discounted_gain(groups: Groups, cutoff: int) -> np.ndarray:
@@ -119,8 +115,11 @@ def precision_recall_of_radii(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
     return precision, found / np.maximum(found[:, -1:], 1)
 
 
+def _all(groups: Groups) -> np.ndarray:
+    return groups.by_shared.sum(axis=1)
+
+
 def _all_relevant(groups: Groups) -> np.ndarray:
-    """Relevant items of the whole database, int64 (Q,)."""
     return groups.by_shared[:, 1:].sum(axis=1)
 
 

@@ -27,16 +27,8 @@ def retrieval_panel(
     """Draws one row for each of `count` queries: the query, then the `top` nearest items of the database.
 
     Ties in distance are shown in the order of the database. A frame is green where query and item share a
-    label, red where they share none; the number in the corner is the Hamming distance.
-
-    Args:
-      pairs: the data set.
-      queries: encoded queries; those shown are spread evenly over them.
-      database: encoded items to retrieve.
-      query_kind: 'image' or 'text', how the query is given.
-      database_kind: 'image' or 'text', what is retrieved.
-      count: number of queries.
-      top: number of retrieved items.
+    label, red where they share none; the number in the corner is the Hamming distance. The queries shown are
+    spread evenly over all; `query_kind` and `database_kind` are 'image' or 'text'.
 
     Returns:
       uint8 (H, W, 3).

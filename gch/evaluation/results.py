@@ -79,19 +79,15 @@ def map_over_new(
 def save_results(
     path: Path, figures: dict, settings: Settings, digests: dict[str, str | None], training: dict
 ) -> None:
-    """Writes results.json: the figures, and what it takes to get them again.
+    """Writes results.json: the figures of `test_figures`, and what it takes to get them again.
 
-    Args:
-      path: results.json.
-      figures: from `test_figures`.
-      settings: the frozen settings.
-      digests: of data, split, backbone and weights.
-      training: best epoch, seconds, and the validation figures of every outer epoch.
+    That is the settings, the digests of data, split, backbone and weights, and of the training the best
+    epoch, its seconds, and the validation figures of every outer epoch.
     """
     versions = {"gch": __version__, "python": platform.python_version()}
     versions |= {package: metadata.version(package) for package in PACKAGES}
-    others = {"training": training, "settings": settings.values(), "versions": versions, "digests": digests}
-    write_json(path, figures | others)
+    origin = {"settings": settings.values(), "versions": versions, "digests": digests}
+    write_json(path, figures | {"training": training} | origin)
 
 
 def weights_digest_parts(encoders: dict) -> list[np.ndarray]:

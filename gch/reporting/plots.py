@@ -38,7 +38,7 @@ def available() -> bool:
 
 
 def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
-    """Draws everything that the records allow: names for the files, and figures.
+    """Draws everything that the records allow, and yields names for the files and figures.
 
     Every record has a line of its own; bars show the first of many.
 
