@@ -8,13 +8,11 @@ import os
 from pathlib import Path
 
 from gch.cluster import Cluster, read_cluster
-from gch.data.catalog import cache_folder, open_pairs
-from gch.data.chosen_split import choose_split
-from gch.data.pairs import Pairs
-from gch.data.shortcomings import shortcomings
-from gch.data.split import Split, load_split, save_split
-from gch.data.split_file import export_split
-from gch.data.texts import with_vocabulary
+from gch.data.catalog import cache_folder, choose_split, open_pairs
+from gch.data.pairs import Pairs, empty_items
+from gch.data.split import Split
+from gch.data.split_file import export_split, load_split, save_split
+from gch.data.vocabulary import with_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.networks.matconvnet import require_weights
 from gch.networks.names import VGGF, canonical_backbone
@@ -62,7 +60,7 @@ def _run(settings: Settings, cluster: Cluster, export_to: Path | None = None, li
     _require_sizes(settings, pairs.name, words, labels)
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    for line in shortcomings(pairs):
+    for line in empty_items(pairs):
         print(f"  {line}")
 
     _keep_compiled(cache / "xla")

@@ -2,13 +2,13 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from gch.data.benchmark_files import open_benchmark_files
 
 from gch.array_files import list_arrays
-from gch.data.benchmark_files import open_benchmark_files
 from gch.data.layouts import find_layout
 from gch.data.pairs import Pairs
 from gch.data.pixels import Hdf5Pictures, open_pixels, pixel_layout
-from gch.data.protocols import default_sizes
+from gch.data.split import default_sizes
 from gch.errors import DataError
 
 ITEMS, WORDS, LABELS, HEIGHT, WIDTH = 45, 11, 5, 6, 9

@@ -5,7 +5,7 @@ import pytest
 from sources import settings_of
 from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_split_files, write_v5
 
-from gch.data.chosen_split import choose_split
+from gch.data.catalog import choose_split
 from gch.data.split import make_split
 from gch.errors import DataError, SettingError
 

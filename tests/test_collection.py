@@ -14,8 +14,7 @@ from PIL import Image
 from sources import opened, settings_of
 
 from gch.commands.source import guess_dataset
-from gch.data.catalog import open_source
-from gch.data.chosen_split import choose_split
+from gch.data.catalog import choose_split, open_source
 from gch.data.pairs import Pairs
 from gch.errors import DataError
 

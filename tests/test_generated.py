@@ -89,7 +89,7 @@ def test_data_modules_do_not_load_tensorflow():
     import sys
 
     code = (
-        "import sys, gch.data.catalog, gch.data.split, gch.data.openmoji_items;"
+        "import sys, gch.data.catalog, gch.data.split, gch.data.openmoji;"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

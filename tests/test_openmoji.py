@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from gch.data import openmoji, openmoji_items
-from gch.data.openmoji import open_openmoji
-from gch.data.openmoji_items import Item, select, split_words
+from gch.data.openmoji import Item, open_openmoji, select, split_words
 from gch.data.pairs import Pairs
 from gch.errors import DataError, SettingError
 

@@ -4,8 +4,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gch.data.pairs import SplitSizes
-from gch.data.protocols import default_sizes
-from gch.data.split import load_split, make_split, resolve_sizes, save_split
+from gch.data.split import default_sizes, make_split, resolve_sizes
+from gch.data.split_file import load_split, save_split
 from gch.errors import DataError, SettingError
 
 DEFAULTS = SplitSizes(2000, 18_015, 10_000, 500)

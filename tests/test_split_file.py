@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.data.pairs import SplitSizes
-from gch.data.split import Split, make_split, save_split
-from gch.data.split_file import export_split, read_split_file
+from gch.data.split import Split, make_split
+from gch.data.split_file import export_split, load_split, save_split
 from gch.errors import DataError
 
 TOTAL = 10
@@ -65,7 +65,7 @@ WRITERS = {"npz": (write_npz, 0), "v5": (write_v5, 1), "hdf5": (write_hdf5, 1), 
 
 
 def read(path, seed=0, validation_size=0):
-    return read_split_file(path, TOTAL, seed, validation_size)
+    return load_split(path, TOTAL, seed, validation_size)
 
 
 def assert_parts(split: Split, **changes):

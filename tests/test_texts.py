@@ -11,7 +11,7 @@ from written import ALL, FEATURES, HOT, TEXTS, refused, source, write_v5
 
 from gch.data import vocabulary
 from gch.data.catalog import open_source
-from gch.data.texts import with_vocabulary
+from gch.data.vocabulary import with_vocabulary
 from gch.errors import DataError
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from gch.array_files import list_arrays
 from gch.codes import pack
-from gch.data.split import load_split
+from gch.data.split_file import load_split
 from gch.errors import DataError
 from gch.evaluation.coded import CodedItems
 
