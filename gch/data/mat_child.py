@@ -32,6 +32,7 @@ def main(path: str, limit: int, names: list[str]) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     warnings.simplefilter("ignore")
+    warnings.simplefilter("error", np.exceptions.ComplexWarning)  # an imaginary part would be left out
     codecs.register(_codec_of_units)
     arrays: list[np.ndarray] = []
     try:
