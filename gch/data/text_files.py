@@ -37,7 +37,7 @@ def text_lines(
             for number, line in enumerate(stream, 1):
                 text = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).decode("utf-8")
                 if "\0" in text:
-                    raise DataError(f"{name}: line {number}: found a NUL byte, expected text")
+                    raise DataError(f"{name}: line {number}: found a NUL byte; {expected}")
                 if max_line is not None and len(text) > max_line:
                     raise DataError(
                         f"{name}: line {number}: {len(text)} characters, expected {max_line} at most"
