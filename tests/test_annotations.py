@@ -71,23 +71,17 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         ('path,keywords,labels\na.jpg,"blue sky, sea",x\n', ("blue sky", "sea")),
         ("Image;TAGS;Label\na.jpg;blue sky, sea;x\n", ("blue sky", "sea")),
         ("file_name\t Tags \tcategory\na.jpg\tblue sky;sea\tx\n", ("blue sky", "sea")),
+        ({"tags": "blue sky, sea"}, ("blue sky", "sea")),
+        ({"tags": "a, b; c"}, ("a, b", "c")),
+        ({"keywords": ["a, b; c", " d ", ""]}, ("a, b; c", "d")),
     ],
 )
-def test_tags_of_csv(tmp_path, content, tags):
-    assert read(tmp_path, content).captions == (tags,)
-
-
-@pytest.mark.parametrize(
-    ("value", "caption"),
-    [
-        ("blue sky, sea", ("blue sky", "sea")),
-        ("a, b; c", ("a, b", "c")),
-        (["a, b; c", " d ", ""], ("a, b; c", "d")),
-    ],
-)
-def test_tags_of_json(tmp_path, value, caption):
-    entry = {"file": "a.jpg", "tags": value, "category": "x"}
-    assert read(tmp_path, json_lines(entry), "list.ndjson").captions == (caption,)
+def test_tags(tmp_path, content, tags):
+    if isinstance(content, dict):
+        entry = json_lines({"file": "a.jpg", "category": "x"} | content)
+        assert read(tmp_path, entry, "list.ndjson").captions == (tags,)
+    else:
+        assert read(tmp_path, content).captions == (tags,)
 
 
 def test_lines_of_json_may_differ_in_kind(tmp_path):

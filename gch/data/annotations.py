@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -25,6 +25,8 @@ from gch.storage import digest
 
 MAX_FILE_BYTES = 2**31
 _EXPECTED = "expected a file of annotations"
+_STRINGS = "a string or a list of strings"
+_LABELS = "strings or whole numbers, or a list of them"
 _NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
     "text": ("text", "caption", "captions", "title", "description"),
@@ -128,10 +130,12 @@ def read_annotations(file: Path, folder: Path) -> Annotations:
             )
         line_of[path] = line
         if "text" in entry:
-            captions.append(_text(entry["text"], f"{where}: field 'text'"))
+            lines = _strings(entry["text"], f"{where}: field 'text'", lambda text: [text], _STRINGS)
+            captions.append("\n".join(lines))
         else:
-            captions.append(_tags(entry["tags"], f"{where}: field 'tags'"))
-        labels.append(_labels(entry["labels"], f"{where}: field 'labels'"))
+            captions.append(_strings(entry["tags"], f"{where}: field 'tags'", _split_tags, _STRINGS))
+        names = _strings(entry["labels"], f"{where}: field 'labels'", _split_labels, _LABELS, True)
+        labels.append(frozenset(names))
     return _gathered(name, list(line_of), captions, labels)
 
 
@@ -267,51 +271,29 @@ def _path(value: object, root: str, where: str) -> str:
     return path.as_posix()
 
 
-def _text(value: object, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return _normal(value, where)
-    return "\n".join(_members(value, where, "a string or a list of strings"))
-
-
-def _tags(value: object, where: str) -> tuple[str, ...]:
+def _strings(
+    value: object, where: str, split: Callable[[str], list[str]], expected: str, whole_numbers: bool = False
+) -> tuple[str, ...]:
+    """The members of a list, or the parts of a string, stripped; without empty ones."""
     if value is None:
         return ()
-    if isinstance(value, str):
-        text = _normal(value, where)
-        return _parts(text.split(";" if ";" in text else ","))
-    return _members(value, where, "a string or a list of strings")
-
-
-def _labels(value: object, where: str) -> frozenset[str]:
-    if value is None:
-        return frozenset()
-    if isinstance(value, str):
-        return frozenset(_parts(re.split("[;|]", _normal(value, where))))
-    if isinstance(value, list):
-        value = [str(label) if _is_whole(label) else label for label in value]
-        return frozenset(_members(value, where, "strings or whole numbers, or a list of them"))
-    if _is_whole(value):
-        return frozenset([str(value)])
-    raise DataError(f"{where}: found {shown(value)}, expected strings or whole numbers, or a list of them")
-
-
-def _members(value: object, where: str, expected: str) -> tuple[str, ...]:
-    members = []
+    parts: list[str] = []
     for member in value if isinstance(value, list) else [value]:
+        if whole_numbers and isinstance(member, int) and not isinstance(member, bool):
+            member = str(member)
         if not isinstance(member, str):
             raise DataError(f"{where}: found {shown(member)}, expected {expected}")
-        members.append(_normal(member, where))
-    return _parts(members)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _parts(parts: Iterable[str]) -> tuple[str, ...]:
+        text = _normal(member, where)
+        parts += [text] if isinstance(value, list) else split(text)
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def _split_tags(text: str) -> list[str]:
+    return text.split(";" if ";" in text else ",")
+
+
+def _split_labels(text: str) -> list[str]:
+    return re.split("[;|]", text)
 
 
 def _normal(text: str, where: str) -> str:
@@ -320,6 +302,5 @@ def _normal(text: str, where: str) -> str:
 
 
 def _check_characters(text: str, where: str) -> None:
-    unusable = _UNUSABLE.search(text)
-    if unusable:
+    if unusable := _UNUSABLE.search(text):
         raise DataError(f"{where}: found character {unusable[0]!a}, expected text")
