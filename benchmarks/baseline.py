@@ -20,9 +20,8 @@ import numpy as np
 from measuring import HEADER, print_table, row, settings
 from scipy.sparse.linalg import eigsh
 
-from gch.data.catalog import cache_folder, open_pairs
-from gch.data.chosen_split import choose_split
-from gch.data.texts import with_vocabulary
+from gch.data.catalog import cache_folder, choose_split, open_pairs
+from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import EncodedPairs
 from gch.evaluation.directions import map_by_direction
 from gch.evaluation.results import test_figures

@@ -29,7 +29,7 @@ from gch.data.catalog import open_pairs
 from gch.data.generated import generate
 from gch.data.pairs import Pairs
 from gch.data.prepare import prepare
-from gch.data.protocols import default_sizes
+from gch.data.split import default_sizes
 from gch.data.stream import image_batches, reading_errors
 from gch.networks.backbone import load_backbone
 from gch.progress import Progress

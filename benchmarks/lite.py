@@ -22,8 +22,8 @@ import tensorflow as tf
 from scipy.io import loadmat
 
 from gch.data.catalog import cache_folder, open_pairs
-from gch.data.split import load_split
-from gch.data.texts import with_vocabulary
+from gch.data.split_file import load_split
+from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import coded_items
 from gch.evaluation.directions import map_by_direction
 from gch.progress import Progress

@@ -25,8 +25,7 @@ import keras
 import numpy as np
 from measuring import settings, table
 
-from gch.data.catalog import open_pairs
-from gch.data.chosen_split import choose_split
+from gch.data.catalog import choose_split, open_pairs
 from gch.data.pairs import Pairs
 from gch.data.split import Split
 from gch.evaluation.codes import code_statistics, coded_items

@@ -9,19 +9,24 @@ Axes are as the file stores them: those of MATLAB's HDF5 files are the reverse o
 
 import dataclasses
 import itertools
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
+from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
 from gch.errors import DataError
-from gch.mat5 import Mat5Array, is_mat5, list_mat5
 
-MAX_BYTES = 2**32  # of an array that is read whole
 MAX_ARRAYS = 1000  # listed of one file
 _SLAB_BYTES = 2**26
+_V5_TYPES = {"double": "f8", "single": "f4", "logical": "?", "sparse": "f8"}
+_V5_TYPES |= {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_Loaded = TypeVar("_Loaded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,76 +56,81 @@ class StoredArray:
         return f"{self.path.name}: {self.name} {kind} {self.shape}"
 
     def read(self) -> np.ndarray:
-        """The whole array.
+        """The whole array; an .npy file is memory-mapped.
 
         Raises:
           DataError: it is too large or damaged, or holds no numbers.
         """
         if self.dtype is None:
             raise DataError(f"{self.path}: {self.name} holds no numbers; expected an array of numbers")
-        size = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-        if size > MAX_BYTES and self.format != "npy":  # which is mapped, not read
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if size > MAX_BYTES and self.format != "npy":
             raise DataError(
                 f"{self.path}: {self.name} {self.shape} would be {size / 2**30:.1f} GiB in memory, "
                 f"expected at most {MAX_BYTES / 2**30:.0f}"
             )
         if size == 0:
             return np.zeros(self.shape, self.dtype)
-        array = _guarded(self, self._load)
+        array = self._guarded(self._load)
         if array.shape != self.shape or array.dtype.kind not in "buif":
             raise DataError(
-                f"{self.path}: {self.name} is {array.dtype} {array.shape}, declared as {self.shape}"
+                f"{self.path}: {self.name} is {array.dtype} {array.shape}, expected {self.dtype} {self.shape}"
             )
         return array
 
     def slabs(self) -> Iterator[tuple[int, np.ndarray]]:
         """The array in parts along its first axis: (first row, rows). An HDF5 file is read part by part."""
-        if self.format != "hdf5":
+        if self.format != "hdf5" or self.dtype is None:
             yield 0, self.read()
             return
-        row_bytes = max(1, int(np.prod(self.shape[1:], dtype=object)) * self.dtype.itemsize)
-        rows = max(1, _SLAB_BYTES // row_bytes)
-        rows = max(rows // self.rows_at_once, 1) * self.rows_at_once
+        row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
+        rows = max(_SLAB_BYTES // row_bytes // self.rows_at_once, 1) * self.rows_at_once
         with open_hdf5(self.path) as file:
             dataset = file[self.name]
             for start in range(0, self.shape[0], rows):
-                yield start, _guarded(self, lambda at=start: dataset[at : at + rows])
+                yield start, self._guarded(partial(dataset.__getitem__, slice(start, start + rows)))
 
     def strings(self) -> list[str]:
         """Texts of a cell array, an array of strings or a matrix of characters, one for each item.
 
-        The strings of an item that has several are joined by line feeds. Trailing blanks are dropped, which
-        MATLAB pads with.
+        The first axis is the items', unless it has length 1. The strings of an item that has several are
+        joined by line feeds. Trailing blanks are dropped, which MATLAB pads with.
 
         Raises:
           DataError: it holds no texts, or is damaged.
         """
-        found = _guarded(self, self._load_strings)
-        if found is None:
+        found = self._guarded(self._load_strings)
+        if found.dtype.kind not in "OUS":
             raise DataError(f"{self.path}: {self.name} holds no texts; expected strings")
-        return found
+        items = found.reshape(len(found), -1) if found.ndim and len(found) > 1 else found.reshape(-1, 1)
+        return self._guarded(lambda: ["\n".join(_texts(item)) for item in items])
 
     def _load(self) -> np.ndarray:
+        match self.format:
+            case "hdf5":
+                with open_hdf5(self.path) as file:
+                    return file[self.name][()]
+            case "npz":
+                with np.load(self.path, allow_pickle=False) as file:
+                    return file[self.name]
+            case "npy":
+                return np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return load_mat5(self.path, [self.name])[self.name]
+
+    def _load_strings(self) -> np.ndarray:
         if self.format == "hdf5":
             with open_hdf5(self.path) as file:
-                return file[self.name][()]
-        if self.format == "npz":
-            with np.load(self.path, allow_pickle=False) as file:
-                return file[self.name]
-        if self.format == "npy":
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        return self._mat5().numbers(MAX_BYTES)
+                return _hdf5_value(file, file[self.name])
+        return self._load()
 
-    def _mat5(self) -> Mat5Array:
-        return {array.name: array for array in list_mat5(self.path)}[self.name]
-
-    def _load_strings(self) -> list[str] | None:
-        if self.format == "hdf5":
-            with open_hdf5(self.path) as file:
-                return _hdf5_strings(file, file[self.name])
-        if self.format == "v5":
-            return ["\n".join(item) for item in self._mat5().strings(MAX_BYTES)]
-        return _array_strings(self._load())
+    def _guarded(self, load: Callable[[], _Loaded]) -> _Loaded:
+        """What `load` returns; NumPy and h5py raise nearly anything on bytes that are not theirs."""
+        try:
+            return load()
+        except DataError:
+            raise
+        except (Exception, MemoryError) as error:
+            raise DataError(f"{self.path}: {self.name} unreadable, {reason(error)}") from error
 
 
 def list_arrays(path: Path) -> dict[str, StoredArray]:
@@ -134,18 +144,24 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
       DataError: the file is missing, truncated, damaged or of another kind.
     """
     header = _header(path)
-    if header.startswith(b"\x93NUMPY"):
-        found = [_npy(path)]
-    elif zipfile.is_zipfile(path):
-        found = _npz(path)
-    elif h5py.is_hdf5(path):
-        found = _hdf5(path)
-    elif is_mat5(header):
-        found = _v5(path)
-    else:
-        raise DataError(
-            f"{path}: begins with {header[:16]!r}; expected MATLAB v5 or v7.3, HDF5, .npz or .npy"
-        )
+    try:
+        if header.startswith(b"\x93NUMPY"):
+            found = [_npy(path)]
+        elif zipfile.is_zipfile(path):
+            found = _npz(path)
+        elif h5py.is_hdf5(path):
+            with open_hdf5(path) as file:
+                found = list(_hdf5(path, file))
+        elif is_mat5(header):
+            found = _v5(path)
+        else:
+            raise DataError(
+                f"{path}: begins with {header[:16]!r}; expected MATLAB v5 or v7.3, HDF5, .npz or .npy"
+            )
+    except DataError:
+        raise
+    except (Exception, MemoryError) as error:  # of damaged bytes
+        raise DataError(f"{path}: damaged file of arrays, {reason(error)}") from error
     return {array.name: array for array in found}
 
 
@@ -180,63 +196,35 @@ def _header(path: Path) -> bytes:
     return header
 
 
-def _guarded(array: StoredArray, load):
-    """What `load` returns; SciPy, NumPy and h5py raise nearly anything on bytes that are not theirs."""
-    try:
-        return load()
-    except DataError:
-        raise
-    except (Exception, MemoryError) as error:
-        raise DataError(f"{array.path}: {array.name} unreadable, {reason(error)}") from error
-
-
 def _npy(path: Path) -> StoredArray:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:
-        raise DataError(f"{path}: damaged .npy file, {reason(error)}") from error
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
     return StoredArray(path, path.stem, array.shape, _numeric(array.dtype), "npy")
 
 
 def _npz(path: Path) -> list[StoredArray]:
     found = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            for info in members[:MAX_ARRAYS]:
-                with archive.open(info) as member:
-                    version = np.lib.format.read_magic(member)
-                    read = {
-                        (1, 0): np.lib.format.read_array_header_1_0,
-                        (2, 0): np.lib.format.read_array_header_2_0,
-                    }[version]
-                    shape, _, dtype = read(member)
-                name = info.filename.removesuffix(".npy")
-                found.append(StoredArray(path, name, shape, _numeric(dtype), "npz"))
-    except Exception as error:
-        raise DataError(f"{path}: damaged .npz file, {reason(error)}") from error
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        for info in members[:MAX_ARRAYS]:
+            with archive.open(info) as member:
+                if np.lib.format.read_magic(member) == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+                else:
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+            name = info.filename.removesuffix(".npy")
+            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz"))
     return found
 
 
 def _v5(path: Path) -> list[StoredArray]:
-    try:
-        listed = list_mat5(path)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: damaged MATLAB v5 file, {reason(error)}") from error
-    return [StoredArray(path, one.name, one.shape, one.dtype, "v5", kind=one.kind) for one in listed]
+    found = []
+    for name, (shape, kind) in mat5_variables(path).items():
+        dtype = np.dtype(_V5_TYPES[kind]) if kind in _V5_TYPES else None
+        found.append(StoredArray(path, name, shape, dtype, "v5", kind=kind))
+    return found
 
 
-def _hdf5(path: Path) -> list[StoredArray]:
-    try:
-        with open_hdf5(path) as file:
-            return list(_walk(path, file))
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{path}: damaged HDF5 file, {reason(error)}") from error
-
-
-def _walk(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:
+def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:
     """The arrays of a group and of the groups in it, but for MATLAB's own (#refs#)."""
     for name in itertools.islice(group, MAX_ARRAYS):
         if name.startswith("#"):
@@ -246,60 +234,60 @@ def _walk(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
             raise DataError(f"{path}: {inner} is a link; expected an array of this file")
         member = group[name]
         if isinstance(member, h5py.Group) and depth < 2:
-            yield from _walk(path, member, depth + 1)
+            yield from _hdf5(path, member, depth + 1)
         elif isinstance(member, h5py.Dataset):
-            yield _hdf5_array(path, inner, member)
+            _require_inside(path, inner, member)
+            kind = _matlab_class(member)
+            dtype = None if kind == "char" else _numeric(member.dtype)
+            shape = (0,) if _is_empty(member) else tuple(member.shape)
+            rows = member.chunks[0] if member.chunks else 1
+            yield StoredArray(path, inner, shape, dtype, "hdf5", rows, kind)
 
 
-def _hdf5_array(path: Path, name: str, dataset: h5py.Dataset) -> StoredArray:
+def _require_inside(path: Path, name: str, dataset: h5py.Dataset) -> None:
     if dataset.is_virtual or dataset.external:
         raise DataError(f"{path}: {name} lies in another file; expected an array of this file")
+
+
+def _matlab_class(dataset: h5py.Dataset) -> str:
     kind = dataset.attrs.get("MATLAB_class", "")
-    kind = kind.decode("latin-1") if isinstance(kind, bytes) else str(kind)
-    numbers = None if kind == "char" else _numeric(dataset.dtype)
-    # MATLAB stores the shape of an empty array in its place.
-    empty = dataset.shape is None or dataset.attrs.get("MATLAB_empty", 0)
-    rows = dataset.chunks[0] if dataset.chunks else 1
-    return StoredArray(path, name, (0,) if empty else tuple(dataset.shape), numbers, "hdf5", rows, kind)
+    return kind.decode("latin-1") if isinstance(kind, bytes) else str(kind)
+
+
+def _is_empty(dataset: h5py.Dataset) -> bool:
+    """Whether an array has no element; MATLAB stores the shape of an empty one in its place."""
+    return dataset.shape is None or bool(dataset.attrs.get("MATLAB_empty", 0))
 
 
 def _numeric(dtype: np.dtype) -> np.dtype | None:
     return dtype if dtype.kind in "buif" else None
 
 
-# ---------------------------------------------------------------- texts
-
-
-def _array_strings(array: np.ndarray) -> list[str] | None:
-    """Of an array of strings; its first axis is the items', unless it has one row."""
-    if array.dtype.kind not in "OUS":
-        return None
-    items = array.reshape(len(array), -1) if array.ndim and len(array) > 1 else array.reshape(-1, 1)
-    return ["\n".join(_text(one) for one in row) for row in items.tolist()]
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8").rstrip()
-    if isinstance(value, str):
-        return value.rstrip()
-    raise ValueError(f"holds a {type(value).__name__}")
-
-
-def _hdf5_strings(file: h5py.File, dataset: h5py.Dataset) -> list[str] | None:
-    if h5py.check_string_dtype(dataset.dtype) or dataset.dtype.kind == "S":
-        return _array_strings(np.asarray(dataset[()], object))
+def _hdf5_value(file: h5py.File, dataset: h5py.Dataset) -> np.ndarray:
+    """Texts as the other formats give them: str, or arrays in a cell; anything else as it is stored."""
+    _require_inside(Path(file.filename), dataset.name, dataset)
+    if _is_empty(dataset):
+        return np.empty(0, str)
+    if _matlab_class(dataset) == "char":
+        rows = np.atleast_2d(dataset[()].T).astype("<u2")
+        return np.array([row.tobytes().decode("utf-16-le") for row in rows], str)
     if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference:
-        # A cell array (N, k) of MATLAB, seen from here as (k, N).
-        cells = dataset[()].reshape(dataset.shape)
-        items = cells.T if cells.ndim == 2 and cells.shape[0] < cells.shape[1] else cells
-        return ["\n".join(filter(None, (_characters(file[ref]) for ref in np.ravel(row)))) for row in items]
-    if dataset.attrs.get("MATLAB_class", b"") == b"char":
-        return ["".join(map(chr, row)).rstrip() for row in np.atleast_2d(dataset[()].T)]
-    return None
+        refs = np.asarray(dataset[()]).T  # MATLAB's axes are reversed
+        cells = np.empty(refs.size, object)
+        for place, ref in enumerate(refs.flat):
+            cells[place] = _hdf5_value(file, file[ref])
+        return cells.reshape(refs.shape)
+    return np.asarray(dataset[()])
 
 
-def _characters(dataset: h5py.Dataset) -> str:
-    if dataset.attrs.get("MATLAB_empty", 0):
-        return ""
-    return dataset[()].T.astype("<u2").tobytes().decode("utf-16-le").rstrip()
+def _texts(value: Any) -> Iterator[str]:
+    """The strings in a cell, and in the cells in it, column by column, without empty ones."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8")
+    if isinstance(value, str):
+        yield value.rstrip()
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
+        texts = [text for one in value.ravel(order="F").tolist() for text in _texts(one)]
+        yield from filter(None, texts)
+    else:
+        raise ValueError(f"a cell that holds {getattr(value, 'dtype', type(value).__name__)}")

@@ -8,13 +8,11 @@ import os
 from pathlib import Path
 
 from gch.cluster import read_cluster
-from gch.data.catalog import cache_folder, open_pairs
-from gch.data.chosen_split import choose_split
-from gch.data.pairs import Pairs
-from gch.data.shortcomings import shortcomings
-from gch.data.split import Split, load_split, save_split
-from gch.data.split_file import export_split
-from gch.data.texts import with_vocabulary
+from gch.data.catalog import cache_folder, choose_split, open_pairs
+from gch.data.pairs import Pairs, empty_items
+from gch.data.split import Split
+from gch.data.split_file import export_split, load_split, save_split
+from gch.data.vocabulary import with_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.networks.matconvnet import require_weights
 from gch.networks.names import VGGF, canonical_backbone
@@ -114,7 +112,7 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    for line in shortcomings(pairs):
+    for line in empty_items(pairs):
         print(f"  {line}")
 
 

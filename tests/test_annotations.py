@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gch.data import annotations
-from gch.data.annotations import Annotations, find_annotations, read_annotations
+from gch.data.annotations import Annotations, read_annotations
+from gch.data.layouts import find_layout
 from gch.errors import DataError
 
 FUZZ = settings(
-    max_examples=100,
+    max_examples=200,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -35,15 +36,6 @@ def json_lines(*entries):
 
 def one(**fields):
     return json_lines({"path": "a.jpg", "text": "sea", "labels": ["x"]} | fields)
-
-
-def same(got, wanted):
-    assert got.paths == wanted.paths
-    assert got.captions == wanted.captions
-    assert got.label_names == wanted.label_names
-    assert got.unlabelled == wanted.unlabelled
-    assert got.labels.dtype == wanted.labels.dtype == np.uint8
-    np.testing.assert_array_equal(got.labels, wanted.labels)
 
 
 def test_csv_and_json_lines_are_read_alike(tmp_path):
@@ -70,7 +62,6 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         assert got.labels.dtype == np.uint8
         np.testing.assert_array_equal(got.labels, [[0, 1, 1], [1, 0, 0], [1, 1, 0]])
         assert got.unlabelled == ("c.gif",)
-    assert table.file == tmp_path / "list.csv"
 
 
 @pytest.mark.parametrize(
@@ -80,23 +71,17 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         ('path,keywords,labels\na.jpg,"blue sky, sea",x\n', ("blue sky", "sea")),
         ("Image;TAGS;Label\na.jpg;blue sky, sea;x\n", ("blue sky", "sea")),
         ("file_name\t Tags \tcategory\na.jpg\tblue sky;sea\tx\n", ("blue sky", "sea")),
+        ({"tags": "blue sky, sea"}, ("blue sky", "sea")),
+        ({"tags": "a, b; c"}, ("a, b", "c")),
+        ({"keywords": ["a, b; c", " d ", ""]}, ("a, b; c", "d")),
     ],
 )
-def test_tags_of_csv(tmp_path, content, tags):
-    assert read(tmp_path, content).captions == (tags,)
-
-
-@pytest.mark.parametrize(
-    ("value", "caption"),
-    [
-        ("blue sky, sea", ("blue sky", "sea")),
-        ("a, b; c", ("a, b", "c")),
-        (["a, b; c", " d ", ""], ("a, b; c", "d")),
-    ],
-)
-def test_tags_of_json(tmp_path, value, caption):
-    entry = {"file": "a.jpg", "tags": value, "category": "x"}
-    assert read(tmp_path, json_lines(entry), "list.ndjson").captions == (caption,)
+def test_tags(tmp_path, content, tags):
+    if isinstance(content, dict):
+        entry = json_lines({"file": "a.jpg", "category": "x"} | content)
+        assert read(tmp_path, entry, "list.ndjson").captions == (tags,)
+    else:
+        assert read(tmp_path, content).captions == (tags,)
 
 
 def test_lines_of_json_may_differ_in_kind(tmp_path):
@@ -131,7 +116,8 @@ def test_text_is_brought_to_one_form_and_paths_are_not(tmp_path):
 def test_byte_order_mark_and_windows_line_ends(tmp_path, name):
     content = "path,text,labels\na.jpg,sea,x\n" if name == "list.csv" else one()
     plain = read(tmp_path, content, name)
-    same(read(tmp_path, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode(), name), plain)
+    other = read(tmp_path, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode(), name)
+    assert repr(other) == repr(plain)
 
 
 @pytest.mark.parametrize(
@@ -166,25 +152,18 @@ BAD_CSV = {
         "url,text,labels\n",
         "line 1: field 'path' not found, found columns 'url', 'text', 'labels', exp",
     ),
-    "no labels": (
-        "path;text;class\n",
-        "field 'labels' not found, found columns 'path', 'text', 'class', expec",
-    ),
+    "no labels": ("path;text;class\n", "field 'labels' not found, found columns 'path', 'text', 'class'"),
     "no text": (
         "\npath,labels\n",
         "line 2: field 'text' or 'tags' not found, found columns 'path', 'labels'",
     ),
-    "no header": (
-        "a.jpg,sea,x\n",
-        "field 'path' not found, found columns 'a.jpg', 'sea', 'x', expected 'path'",
-    ),
+    "no header": ("a.jpg,sea,x\n", "field 'path' not found, found columns 'a.jpg', 'sea', 'x', expected"),
     "many columns": (",".join("abcdefghijklmnopqrstuvwxyz"), r"columns 'a', 'b', .{40,60}\.\.\., expected"),
     "text and tags": (
         "path,caption,tags,labels\n",
         "found 'caption' and 'tags', expected either text or tags",
     ),
     "two paths": ("path,Image,tags,labels\n", "found 'path' and 'Image', expected one field for 'path'"),
-    "one twice": ("path,text,text,labels\n", "found 'text' and 'text', expected one field for 'text'"),
     "more cells": (HEADER + "a.jpg,sea, calm,x\n", "line 2: 4 cells, expected 3 as in the header"),
     "fewer cells": (HEADER + "a.jpg,sea,x\nb.jpg\n", "line 3: 1 cells, expected 3"),
     "empty path": (HEADER + " ,sea,x\n", "line 2: field 'path': empty, expected the path of a picture"),
@@ -196,16 +175,10 @@ BAD_CSV = {
         HEADER + f"a.jpg,{'a' * 140_000},x\n",
         r"line 2: field larger than field limit \(131072\)",
     ),
-    "not utf-8": (
-        HEADER.encode() + b"a.jpg,s\xe9a,x\n",
-        "line 2: byte 8 of the line is 0xe9, expected UTF-8",
-    ),
-    "utf-16": (HEADER.encode("utf-16"), "line 1: byte 1 of the line is 0xff, expected UTF-8"),
+    "not utf-8": (HEADER.encode() + b"a.jpg,s\xe9a,x\n", "line 2: byte 8 is 0xe9, not UTF-8"),
+    "utf-16": (HEADER.encode("utf-16"), "line 1: byte 1 is 0xff, not UTF-8"),
     "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
-    "path twice": (
-        HEADER + "a.jpg,sea,x\nb.jpg,sea,x\n./a.jpg,sea,\n",
-        "line 4: field 'path': 'a.jpg' is on line 2 too, expected each picture once",
-    ),
+    "path twice": (HEADER + "a.jpg,sea,x\n./a.jpg,sea,\n", "line 3: field 'path': 'a.jpg' is on line 2 too"),
     "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),
     "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
 }
@@ -214,7 +187,6 @@ BAD_JSON = {
     "empty": ("", "empty file, expected one JSON object a line"),
     "not json": (one() + "path: a.jpg\n", "line 2: column 1: Expecting value, found 'path: a"),
     "cut": ('{"path": "a"\n', "line 1: column 13: .*, found the end of the line, expected a JSON object"),
-    "array": (f"[{one()}", "line 1: column .*, expected a JSON object"),
     "number": ("5\n", "line 1: found 5, expected a JSON object"),
     "list": (f"[{one().strip()}]\n", "line 1: found .*, expected a JSON object"),
     "deep": (
@@ -226,13 +198,10 @@ BAD_JSON = {
         json_lines({"text": "", "labels": 1}),
         "line 1: field 'path' not found, found fields 'text', ",
     ),
-    "no labels": (json_lines({"path": "a", "tags": ""}), "line 1: field 'labels' not found"),
-    "no text": (json_lines({"path": "a", "label": ""}), "line 1: field 'text' or 'tags' not found"),
     "nothing": ("{}\n", "line 1: field 'path' not found, found fields none, expected 'path'"),
     "text and tags": (one(tags=[]), "line 1: found 'text' and 'tags'"),
     "path": (one(path=3), "line 1: field 'path': found 3, expected a string"),
     "path is null": (one(path=None), "line 1: field 'path': found None, expected a string"),
-    "path is empty": (one(path=""), "line 1: field 'path': empty"),
     "text": (one(text=3), "line 1: field 'text': found 3, expected a string or a list of strings"),
     "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string or a list"),
     "tags": (
@@ -244,29 +213,14 @@ BAD_JSON = {
         one(labels=["a", True]),
         "field 'labels': found True, expected strings or whole numbers",
     ),
-    "label is null": (one(labels=[None]), "field 'labels': found None, expected strings"),
-    "label in a list in a list": (
-        one(labels=[["x" * 999]]),
-        r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp",
-    ),
-    "label is an object": (one(labels={}), "field 'labels': found {}"),
+    "list in a list": (one(labels=[["x" * 999]]), r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp"),
     "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),
     "half a character": (one(labels="\ud83d"), r"line 1: field 'labels': found character '\\ud83d'"),
     "half a character in a path": (one(path="\ud83d"), r"line 1: field 'path': found character '\\ud83d'"),
-    "not utf-8": (b"{}\n\xff\n".replace(b"{}", one().strip().encode()), "line 2: byte 1 of the line is 0xff"),
     "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a relative"),
 }
-OUTSIDE = [
-    "/etc/a.jpg",
-    "../a.jpg",
-    "a/../b.jpg",
-    "..",
-    "C:\\a.jpg",
-    "c:a.jpg",
-    "\\a.jpg",
-    "\\\\host\\share\\a",
-]
-OUTSIDE += ["a\\..\\..\\b", "//host/a", "/" + "long" * 999]
+OUTSIDE = ["/etc/a.jpg", "../a.jpg", "a/../b.jpg", "..", "C:\\a.jpg", "c:a.jpg", "\\a.jpg", "a\\..\\..\\b"]
+OUTSIDE += ["\\\\host\\share\\a", "//host/a", "/" + "long" * 999]
 
 
 def check_one_line(folder, content, name, line):
@@ -278,12 +232,12 @@ def check_one_line(folder, content, name, line):
 
 
 @pytest.mark.parametrize("name", BAD_CSV)
-def test_bad_csv_is_told_in_one_line(tmp_path, name):
+def test_bad_csv_is_refused_in_one_line(tmp_path, name):
     check_one_line(tmp_path, BAD_CSV[name][0], "list.csv", BAD_CSV[name][1])
 
 
 @pytest.mark.parametrize("name", BAD_JSON)
-def test_bad_json_is_told_in_one_line(tmp_path, name):
+def test_bad_json_is_refused_in_one_line(tmp_path, name):
     check_one_line(tmp_path, BAD_JSON[name][0], "list.jsonl", BAD_JSON[name][1])
 
 
@@ -311,7 +265,7 @@ def test_the_folder_itself_is_no_picture(tmp_path, path):
         (lambda file: file.write_bytes(b"123456"), "list.csv", "6 bytes, expected 5 at most"),
     ],
 )
-def test_bad_files_are_told_in_one_line(tmp_path, monkeypatch, make, name, line):
+def test_bad_files_are_refused_in_one_line(tmp_path, monkeypatch, make, name, line):
     monkeypatch.setattr(annotations, "MAX_FILE_BYTES", 5)
     file = tmp_path / "line\nbreak" / name
     file.parent.mkdir()
@@ -322,49 +276,40 @@ def test_bad_files_are_told_in_one_line(tmp_path, monkeypatch, make, name, line)
     assert "\n" not in str(caught.value)
 
 
-def test_file_that_may_not_be_read_is_told(tmp_path):
-    file = tmp_path / "list.csv"
-    file.touch()
-    refused = mock.patch("builtins.open", side_effect=PermissionError(13, "Permission denied"))
-    with refused, pytest.raises(DataError, match=r"list.csv: cannot be read, Permission denied"):
-        read_annotations(file, tmp_path)
+def test_a_file_that_may_not_be_read_is_refused(tmp_path, forbid):
+    (tmp_path / "list.csv").touch()
+    forbid(tmp_path / "list.csv")
+    with pytest.raises(DataError, match=r"list.csv: cannot be read, Permission denied"):
+        read_annotations(tmp_path / "list.csv", tmp_path)
 
 
-def test_labels_too_many_for_memory_are_told(tmp_path):
-    refused = mock.patch.object(np, "zeros", side_effect=MemoryError)
+def test_labels_too_many_for_memory_are_refused(tmp_path):
+    full = mock.patch.object(np, "zeros", side_effect=MemoryError)
     with (
-        refused,
+        full,
         pytest.raises(DataError, match="field 'labels': 1 labels of 1 entries, expected as many as fit"),
     ):
         read(tmp_path, one(), "list.jsonl")
 
 
 def test_the_one_file_is_found(tmp_path):
-    assert find_annotations(tmp_path) is None
     for name in ("a.jpg", "notes.txt", ".hidden.csv"):
         (tmp_path / name).touch()
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "folder.csv" / "deep.csv").touch()
-    assert find_annotations(tmp_path) is None
+    with pytest.raises(DataError, match="no data set found for collection"):
+        find_layout(tmp_path, "collection")
     (tmp_path / "List.CSV").touch()
-    assert find_annotations(tmp_path) == tmp_path / "List.CSV"
-    (tmp_path / "b.ndjson").touch()
-    several = r"found 2 files of annotations \(List.CSV, b.ndjson\), expected one; the setting annotations"
+    assert find_layout(tmp_path, "collection").annotations == tmp_path / "List.CSV"
+    assert find_layout(tmp_path, "files").annotations == tmp_path / "List.CSV"
+    for name in ("b.ndjson", *(f"{number}.tsv" for number in range(9))):
+        (tmp_path / name).touch()
+    several = (
+        r"found 11 files of annotations \(0.tsv, .*, 4.tsv, ...\), expected one; the setting annotations"
+    )
     with pytest.raises(DataError, match=several):
-        find_annotations(tmp_path)
-    for i in range(9):
-        (tmp_path / f"{i}.tsv").touch()
-    with pytest.raises(
-        DataError, match=r"found 11 files of annotations \(0.tsv, .*, 4.tsv, ...\), expected one"
-    ):
-        find_annotations(tmp_path)
-
-
-def test_folder_that_cannot_be_listed_is_told(tmp_path):
-    (tmp_path / "file").touch()
-    for name in ("missing", "file"):
-        with pytest.raises(DataError, match=f"{name}: .*, expected a folder of pictures"):
-            find_annotations(tmp_path / name)
+        find_layout(tmp_path, "collection")
+    assert find_layout(tmp_path, "collection", "b.ndjson").annotations == tmp_path / "b.ndjson"
 
 
 # Words without what separates tags and labels; at least one character survives NFKC and stripping.
@@ -439,43 +384,32 @@ FRAGMENTS = [
 ]
 
 
-@pytest.mark.parametrize("name", SEEDS)
-def test_random_content_is_read_or_told(tmp_path, name):
-    told = []
-
-    def check(content):
-        try:
-            got = read(tmp_path, content, name)
-        except DataError as error:
-            told.append(str(error))
-        else:
-            assert isinstance(got, Annotations)
-            assert got.labels.shape == (len(got.paths), len(got.label_names))
-            assert got.labels.any(0).all()
-            assert got.labels.any(1).all()
-
-    @FUZZ
-    @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")))
-    def check_random(content):
-        check(content)
-
-    @FUZZ
-    @given(
-        st.lists(
-            st.tuples(st.floats(0, 1), st.integers(0, 4), st.sampled_from(FRAGMENTS) | st.binary(max_size=3)),
-            max_size=4,
-        )
-    )
-    def check_mutated(changes):
+@FUZZ
+@given(
+    st.sampled_from(sorted(SEEDS)),
+    st.binary(max_size=60)
+    | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
+    | st.none(),
+    st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 4), st.sampled_from(FRAGMENTS) | st.binary(max_size=3)),
+        max_size=4,
+    ),
+)
+def test_random_content_is_read_or_refused(tmp_path, name, content, changes):
+    if content is None:
         content = SEEDS[name]
         for share, cut, inserted in changes:
             place = int(share * len(content))
             content = content[:place] + inserted + content[place + cut :]
-        check(content)
-
-    check(SEEDS[name])
-    assert not told
-    check_random()
-    check_mutated()
-    assert told
-    assert not any("\n" in line for line in told)
+    got, line = None, ""
+    try:
+        got = read(tmp_path, content, name)
+    except DataError as error:
+        line = str(error)
+    assert "\n" not in line
+    assert (got is None) == bool(line)
+    if got is not None:
+        assert isinstance(got, Annotations)
+        assert got.labels.shape == (len(got.paths), len(got.label_names))
+        assert got.labels.any(0).all()
+        assert got.labels.any(1).all()

@@ -1,16 +1,23 @@
-"""Files of arrays that anybody may have made; MATLAB v5 has tests of its own."""
+"""Files of arrays that anybody may have made: every format gives the same, and damage is one line."""
 
 import contextlib
 import itertools
+import struct
+import zlib
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gch.array_files import MAX_BYTES, list_arrays
+from gch.data.mat_file import load_mat5, mat5_variables
 from gch.errors import DataError
+
+MATRIX = np.arange(12, dtype=np.int16).reshape(4, 3)
 
 
 def cell_of(file: h5py.File, name: str, rows: list[list[str]]) -> None:
@@ -19,47 +26,57 @@ def cell_of(file: h5py.File, name: str, rows: list[list[str]]) -> None:
     cells = file.create_dataset(name, (len(rows[0]), len(rows)), h5py.ref_dtype)
     cells.attrs["MATLAB_class"] = np.bytes_("cell")
     for row, column in itertools.product(range(len(rows)), range(len(rows[0]))):
-        text = rows[row][column]
-        if text:
-            content = held.create_dataset(
-                f"{name}{row}_{column}", data=[[ord(letter)] for letter in text], dtype="u2"
-            )
-        else:
-            content = held.create_dataset(f"{name}{row}_{column}", data=np.zeros(2, np.uint64))
+        text, inner = rows[row][column], f"{name}{row}_{column}"
+        units = np.frombuffer(text.encode("utf-16-le"), np.uint16)
+        content = held.create_dataset(inner, data=units[:, None] if text else np.zeros(2, np.uint64))
+        if not text:
             content.attrs["MATLAB_empty"] = np.uint8(1)
         content.attrs["MATLAB_class"] = np.bytes_("char")
         cells[column, row] = content.ref
+
+
+def cell(*rows):
+    cells = np.empty((len(rows), len(rows[0])), object)
+    for row, column in np.ndindex(cells.shape):
+        cells[row, column] = rows[row][column]
+    return cells
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """One file of each format with the same matrix, and texts."""
     folder = tmp_path_factory.mktemp("files")
-    matrix = np.arange(12, dtype=np.int16).reshape(4, 3)
     with h5py.File(folder / "hdf5", "w", userblock_size=512) as file:
-        file.create_dataset("group/matrix", data=matrix, chunks=(2, 3), compression="gzip")
-        cell_of(file, "cell", [["im1.jpg"], ["bücher.jpg"], [""]])
+        file.create_dataset("group/matrix", data=MATRIX, chunks=(2, 3), compression="gzip")
+        cell_of(file, "cell", [["im1.jpg"], ["bücher 😀.jpg"], [""]])
         cell_of(file, "wide", [["a", "b"], ["c", ""], ["d", "e"]])
         file.create_dataset("strings", data=["one", "two"], dtype=h5py.string_dtype())
-        letters = file.create_dataset(
-            "letters", data=np.array([[ord(one) for one in "ab "], [ord(one) for one in "cd "]], "u2").T
+        file["letters"] = np.array([[ord(one) for one in text] for text in ("ab ", "cd ")], "u2").T
+        file["letters"].attrs["MATLAB_class"] = np.bytes_("char")
+        file["numbers"] = np.array([[file["group/matrix"].ref]], h5py.ref_dtype)
+    texts = {"strings": np.array(["one", "two"])}
+    np.savez_compressed(folder / "npz.npz", matrix=MATRIX, **texts)
+    np.save(folder / "matrix.npy", MATRIX)
+    texts |= {"cell": cell(["im1.jpg"], ["bücher 犬.jpg"], [""]), "row": cell(["a", "", "b "])}
+    texts |= {"wide": cell(["a", "b"], ["c", ""], ["d", "e"])}
+    texts |= {"nested": cell([cell(["x", "y"]), "z"]), "numbers": cell(["a"], [MATRIX])}
+    for name, compressed in (("v5", False), ("packed", True)):
+        scipy.io.savemat(
+            folder / name, {"matrix": MATRIX} | texts, appendmat=False, do_compression=compressed
         )
-        letters.attrs["MATLAB_class"] = np.bytes_("char")
-    np.savez_compressed(folder / "npz.npz", matrix=matrix, strings=np.array(["one", "two"]))
-    np.save(folder / "matrix.npy", matrix)
     return folder
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("hdf5", "group/matrix"), ("npz.npz", "matrix"), ("matrix.npy", "matrix")]
+    ("file", "name"),
+    [("hdf5", "group/matrix"), ("npz.npz", "matrix"), ("matrix.npy", "matrix"), ("v5", "matrix")],
 )
 def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
     (tmp_path / "matrix.dat").write_bytes((folder / file).read_bytes())
     stored = list_arrays(tmp_path / "matrix.dat")[name]
     assert (stored.shape, stored.dtype) == ((4, 3), np.int16)
-    np.testing.assert_array_equal(stored.read(), np.arange(12).reshape(4, 3))
-    parts = list(stored.slabs())
-    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), stored.read())
+    np.testing.assert_array_equal(stored.read(), MATRIX)
+    np.testing.assert_array_equal(np.concatenate([part for _, part in stored.slabs()]), MATRIX)
 
 
 def test_slabs_follow_the_chunks_of_the_file(folder, monkeypatch):
@@ -71,11 +88,16 @@ def test_slabs_follow_the_chunks_of_the_file(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "name", "expected"),
     [
-        ("hdf5", "cell", ["im1.jpg", "bücher.jpg", ""]),
+        ("hdf5", "cell", ["im1.jpg", "bücher 😀.jpg", ""]),
         ("hdf5", "wide", ["a\nb", "c", "d\ne"]),
         ("hdf5", "strings", ["one", "two"]),
         ("hdf5", "letters", ["ab", "cd"]),
         ("npz.npz", "strings", ["one", "two"]),
+        ("v5", "cell", ["im1.jpg", "bücher 犬.jpg", ""]),
+        ("packed", "row", ["a", "", "b"]),
+        ("v5", "wide", ["a\nb", "c", "d\ne"]),
+        ("packed", "nested", ["x\ny", "z"]),
+        ("packed", "strings", ["one", "two"]),
     ],
 )
 def test_texts_one_for_each_item(folder, file, name, expected):
@@ -86,13 +108,23 @@ def test_texts_one_for_each_item(folder, file, name, expected):
         stored.read()
 
 
-def test_numbers_are_no_texts(folder):
-    with pytest.raises(DataError, match="matrix holds no texts"):
-        list_arrays(folder / "npz.npz")["matrix"].strings()
+@pytest.mark.parametrize(
+    ("file", "name", "line"),
+    [
+        ("npz.npz", "matrix", "matrix holds no texts"),
+        ("v5", "matrix", "matrix holds no texts"),
+        ("v5", "numbers", "numbers unreadable, a cell that holds int16"),
+        ("hdf5", "numbers", "numbers unreadable, a cell that holds int16"),
+    ],
+)
+def test_numbers_are_no_texts(folder, file, name, line):
+    with pytest.raises(DataError, match=line):
+        list_arrays(folder / file)[name].strings()
 
 
 def test_matlabs_own_groups_are_passed_over(folder):
-    assert set(list_arrays(folder / "hdf5")) == {"group/matrix", "cell", "wide", "strings", "letters"}
+    names = {"group/matrix", "cell", "wide", "strings", "letters", "numbers"}
+    assert set(list_arrays(folder / "hdf5")) == names
 
 
 def test_an_array_that_is_too_large_is_refused_before_it_is_read(tmp_path):
@@ -102,20 +134,152 @@ def test_an_array_that_is_too_large_is_refused_before_it_is_read(tmp_path):
         list_arrays(tmp_path / "large.h5")["huge"].read()
 
 
+# ---------------------------------------------------------------- MATLAB v5
+
+NUMBERS = {
+    **{f"{kind}_numbers": np.array([[1, 0, 100]], kind) for kind in ("i1", "u1", "i2", "u2", "i4", "u4")},
+    **{f"{kind}_numbers": np.array([[1, 0, 100]], kind) for kind in ("i8", "u8", "f4", "f8")},
+    "largest": np.array([[2**64 - 1]], np.uint64),
+    "four": np.arange(24, dtype=np.uint8).reshape(2, 1, 3, 4),
+    "logical": np.array([[True, False, True]]),
+    "empty": np.zeros((0, 3)),
+    "sparse": scipy.sparse.csc_array(np.array([[0, 2.5, 0], [1, 0, 0]])),
+}
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_v5_numbers_are_those_that_were_written(tmp_path, compressed):
+    path = tmp_path / "file.mat"
+    scipy.io.savemat(path, NUMBERS, do_compression=compressed)
+    listed, loaded = list_arrays(path), load_mat5(path)
+    assert list(listed) == list(loaded) == list(NUMBERS)
+    for name, value in NUMBERS.items():
+        value = value.toarray() if scipy.sparse.issparse(value) else value
+        np.testing.assert_array_equal(loaded[name], value)
+        assert loaded[name].dtype == listed[name].dtype == value.dtype
+        assert listed[name].shape == value.shape
+    np.testing.assert_array_equal(load_mat5(path, ["four", "other"])["four"], NUMBERS["four"])
+
+
+def test_v5_structs_keep_their_fields(tmp_path):
+    layers = cell([{"name": "conv1", "weights": cell([MATRIX, MATRIX[:, :1]])}])
+    scipy.io.savemat(tmp_path / "net.mat", {"net": {"layers": layers, "pad": 2.0}})
+    net = load_mat5(tmp_path / "net.mat")["net"]
+    (layer,) = net["layers"][0, 0].flat
+    assert net.dtype.names == ("layers", "pad")
+    assert layer["name"][0, 0].tolist() == ["conv1"]
+    np.testing.assert_array_equal(layer["weights"][0, 0][0, 0], MATRIX)
+
+
+def element(number, data, order="<"):
+    return struct.pack(f"{order}II", number, len(data)) + data + bytes(-len(data) % 8)
+
+
+def by_hand(content=None, shape=(2, 2), kind=6, flags=0, order="<", name=b"X", packed=False):
+    """A file as MATLAB's documentation describes it, of one array; by default of the doubles 1 to 4."""
+    data = content or element(9, struct.pack(f"{order}4d", 1, 2, 3, 4), order)
+    array = element(6, struct.pack(f"{order}II", kind | flags, 0), order)
+    array += element(5, struct.pack(f"{order}{len(shape)}i", *shape), order) + element(1, name, order)
+    array = element(14, array + data, order)
+    if packed:
+        squeezed = zlib.compress(array)
+        array = struct.pack(f"{order}II", 15, len(squeezed)) + squeezed
+    return b"MATLAB 5.0 MAT-file".ljust(124) + (b"\x01\x00MI" if order == ">" else b"\x00\x01IM") + array
+
+
+def test_v5_of_another_byte_order_and_of_smaller_storage(tmp_path):
+    path = tmp_path / "file.mat"
+    for content in (by_hand(order=">"), by_hand(element(2, bytes([1, 2, 3, 4]))), by_hand(packed=True)):
+        path.write_bytes(content)
+        values = list_arrays(path)["X"].read()
+        np.testing.assert_array_equal(values, [[1, 3], [2, 4]])
+        assert values.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("number", "data", "shape"),
+    [
+        (2, b"a e", (1, 3)),
+        (16, "a é".encode(), (1, 3)),
+        (4, "a é".encode("utf-16-le"), (1, 3)),
+        (17, "a é".encode("utf-16-le"), (1, 3)),
+        (4, "a 😀é".encode("utf-16-le"), (1, 5)),  # a pair of surrogates, which MATLAB counts as two
+    ],
+)
+def test_v5_characters_of_every_storage_type(tmp_path, number, data, shape):
+    (tmp_path / "file.mat").write_bytes(by_hand(element(number, data), shape, kind=4))
+    wanted = data.decode("utf-16-le" if number in (4, 17) else "utf-8")
+    assert list_arrays(tmp_path / "file.mat")["X"].strings() == [wanted]
+
+
+DAMAGED = {
+    "type that does not exist": (by_hand(element(200, bytes(32))), "ended the process that read it"),
+    "type of a matrix": (by_hand(element(14, bytes(32))), "ended the process|cannot be read"),
+    "fewer numbers than its shape": (by_hand(shape=(3, 2)), "cannot reshape"),
+    "negative shape": (by_hand(shape=(-2, -2)), r"holds an array 'X' of shape \(-2, -2\)"),
+    "larger than allowed": (by_hand(shape=(2**15, 2**15)), "would be 8.0 GiB in memory"),
+    "sparse, larger than allowed": (by_hand(element(5, bytes(8)) * 3, (2**16, 2**16), 5), "32.0 GiB"),
+    "complex": (by_hand(element(9, bytes(32)) * 2, flags=0x800), "complex values"),
+    "cell of no arrays": (by_hand(kind=1), "X holds no numbers"),
+    "cut off": (by_hand()[:-8], "cut off at 216 bytes"),
+    "no element": (by_hand()[:130], "could not read bytes"),
+    "line break in a name": (by_hand(name=b"a\nb"), r"holds an array 'a\\nb'"),
+    "wrong checksum": (by_hand(packed=True)[:-1] + b"\1", "incorrect data check"),
+    "more than the array in a stream": (
+        by_hand(element(9, struct.pack("<4d", 1, 2, 3, 4)) + bytes(2**26), packed=True),
+        "Did not fully consume compressed contents",
+    ),
+    "HDF5's header": (b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM", "begins with b'MATLAB 7.3"),
+    "another program's": (by_hand().replace(b"MATLAB", b"Fooool", 1), "begins with b'Fooool"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_v5_files_are_refused_in_one_line(tmp_path, name):
+    content, line = DAMAGED[name]
+    path = tmp_path / "file.mat"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=line) as caught:
+        list_arrays(path)["X"].read()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path):
+    path = tmp_path / "file.mat"
+    path.write_bytes(
+        by_hand(element(5, b"") + element(5, bytes(4 * 2**14 + 4)) + element(9, b""), (2**14,) * 2, 5)
+    )
+    with pytest.raises(DataError, match="needs more memory"):
+        load_mat5(path, max_bytes=2**20)
+    with pytest.raises(DataError, match="No such file"):
+        load_mat5(tmp_path / "other.mat")
+
+
+# ---------------------------------------------------------------- any bytes
+
+
 @settings(max_examples=250, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_any_bytes_give_arrays_or_a_data_error(folder, data):
     """Every try has a file of its own: the HDF5 library remembers files that are open."""
-    source = folder / data.draw(st.sampled_from(["hdf5", "npz.npz", "matrix.npy"]))
-    content = bytearray(source.read_bytes())
+    file = data.draw(st.sampled_from(["hdf5", "npz.npz", "matrix.npy", "v5", "packed"]))
+    content = bytearray((folder / file).read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(0, len(content)))]
     path = folder / f"mutated-{len(list(folder.iterdir()))}"
     path.write_bytes(content)
-    with contextlib.suppress(DataError):
-        for stored in list_arrays(path).values():
+    lines = []
+    try:
+        listed = mat5_variables(path) if file in ("v5", "packed") else list_arrays(path)
+        if data.draw(st.integers(0, 20)) == 0 and file in ("v5", "packed"):
+            load_mat5(path)  # in a process of its own, which takes time
+        for stored in listed.values() if file not in ("v5", "packed") else ():
             for read in (stored.read, stored.strings):
                 with contextlib.suppress(DataError):
                     read()
+    except DataError as error:
+        lines.append(str(error))
+    assert not any("\n" in line for line in lines)

@@ -13,8 +13,7 @@ from PIL import Image
 from sources import opened, settings_of
 
 from gch.commands.source import guess_dataset
-from gch.data.catalog import open_source
-from gch.data.chosen_split import choose_split
+from gch.data.catalog import choose_split, open_source
 from gch.data.pairs import Pairs
 from gch.errors import DataError
 
@@ -136,13 +135,6 @@ def test_broken_pictures_end_the_run_where_that_is_set(folder, copied):
     assert_belong_together(opened(copied, "collection", image_size=SIZE))  # goes on where that run ended
 
 
-def test_entries_without_labels_are_left_out_and_named(folder):
-    pairs = open_source(settings_of(folder, "collection", image_size=SIZE))
-    assert list(pairs.ids) == [path_of(row) for row in LABELLED]
-    assert "no label: 2 entries" in pairs.found[1]
-    assert all(path_of(row) in pairs.found[1] for row in UNLABELLED)
-
-
 def test_a_changed_picture_is_prepared_anew(copied, capsys):
     before, kept = opened(copied, "collection", image_size=SIZE), caches(copied)
     assert "Preparing" not in capsys.readouterr().out  # The copy has the dates of the original.
@@ -183,6 +175,9 @@ def test_a_damaged_cache_is_mended(copied, capsys):
 
 
 def test_is_guessed_and_named(folder):
+    found = open_source(settings_of(folder, "collection", image_size=SIZE)).found[1]
+    assert "no label: 2 entries" in found
+    assert all(path_of(row) in found for row in UNLABELLED)
     assert guess_dataset(folder) == "collection"
     (prepared,) = (folder / "cache").iterdir()
     assert guess_dataset(prepared) == "collection"
@@ -194,21 +189,7 @@ def test_is_guessed_and_named(folder):
         open_source(settings_of(folder, "collection", annotations="other.csv"))
 
 
-def test_several_files_of_annotations(copied):
-    write_csv(copied)
-    (copied / "more.jsonl").write_text("{}")
-    with pytest.raises(DataError, match=r"files of annotations .*the setting annotations can name it"):
-        open_source(settings_of(copied, "collection"))
-    pairs = open_source(settings_of(copied, "collection", annotations="list.csv"))
-    assert list(pairs.ids) == [path_of(row) for row in LABELLED]
-
-
-def test_an_empty_folder_is_told(tmp_path):
-    with pytest.raises(DataError, match="no data set found for collection, the folder holds nothing"):
-        open_source(settings_of(tmp_path, "collection"))
-
-
-def test_no_picture_at_all_is_told(tmp_path):
+def test_no_picture_at_all_is_refused(tmp_path):
     write_csv(tmp_path)
     with pytest.raises(DataError, match=r"no picture can be read.*0 RGB.png: not found") as caught:
         opened(tmp_path, "collection", image_size=SIZE)

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from sources import settings_of
+from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_split_files, write_v5
 
+from gch.data.catalog import choose_split
 from gch.data.pairs import SplitSizes
-from gch.data.protocols import default_sizes
-from gch.data.split import load_split, make_split, resolve_sizes, save_split
+from gch.data.split import default_sizes, make_split, resolve_sizes
 from gch.errors import DataError, SettingError
 
 DEFAULTS = SplitSizes(2000, 18_015, 10_000, 500)
@@ -96,20 +98,11 @@ def test_sizes_not_asked_for_adapt(requested, resolved):
         ((-1, 0, -1, -1), "DATABASE_SIZE = 0"),
         ((-1, -1, -2, -1), "TRAINING_SIZE = -2"),
         ((-1, -1, -1, -5), "VERIFICATION_SIZE = -5, expected 0 or more"),
-        (
-            (20_015, -1, -1, -1),
-            r"QUERY_SIZE = 20015, DATABASE_SIZE = -1 \(default\): the data set has 20015 items",
-        ),
+        ((20_015, -1, -1, -1), r"QUERY_SIZE = 20015, DATABASE_SIZE = -1 \(default\): the data set has 20015"),
         ((2000, 18_016, -1, -1), "QUERY_SIZE = 2000, DATABASE_SIZE = 18016: the data set has 20015 items"),
         ((-1, 20_015, -1, -1), "DATABASE_SIZE = 20015"),
-        (
-            (-1, 5000, 5001, -1),
-            r"TRAINING_SIZE = 5001, VERIFICATION_SIZE = -1 \(default\): .*leave 5000 items",
-        ),
-        (
-            (-1, -1, 18_000, 16),
-            "TRAINING_SIZE = 18000, VERIFICATION_SIZE = 16: .*leave 18015 items",
-        ),
+        ((-1, 5000, 5001, -1), r"TRAINING_SIZE = 5001, VERIFICATION_SIZE = -1 \(default\): .*leave 5000"),
+        ((-1, -1, 18_000, 16), "TRAINING_SIZE = 18000, VERIFICATION_SIZE = 16: .*leave 18015 items"),
         ((-1, -1, -1, 18_015), "VERIFICATION_SIZE = 18015"),
     ],
 )
@@ -130,57 +123,93 @@ def test_resolved_sizes_can_always_be_served(total, shares):
     assert all(got == asked for got, asked in zip(sizes, requested, strict=True) if asked != -1)
 
 
-def test_comes_back_from_its_file(tmp_path):
-    split = make_split(50, SplitSizes(10, 40, 20, 0), 0)
-    save_split(tmp_path / "split.npz", split)
-    assert load_split(tmp_path / "split.npz", 50).digest == split.digest
-    assert [path.name for path in tmp_path.iterdir()] == ["split.npz"]
+@pytest.mark.parametrize(
+    ("total", "sizes"),
+    [
+        (20_015, (2000, 18_015, 10_000, 500)),
+        (15_580, (2000, 13_580, 7500, 500)),
+        (2000, (200, 1800, 999, 50)),
+        (40, (4, 36, 19, 1)),
+    ],
+)
+def test_default_sizes(total, sizes):
+    assert default_sizes("FLICKR", total) == sizes
 
 
-def rows(*numbers):
-    return np.array(numbers, np.int64)
+# ---------------------------------------------------------------- the split that a run takes
 
 
-GOOD = {"query": rows(0, 1), "retrieval": rows(2, 3, 4), "training": rows(2, 3), "validation": rows(4)}
-BROKEN = {
-    "field missing": ({"query": None}, "query"),
-    "of another type": ({"query": np.array([0.0])}, "query is float64"),
-    "objects": ({"query": np.array([None])}, "expected a saved split"),
-    "out of range": ({"query": rows(0, 5)}, "query: expected ascending row numbers from 0 to 4"),
-    "negative": ({"query": rows(-1, 0)}, "query: expected ascending"),
-    "not ascending": ({"retrieval": rows(3, 2, 4)}, "retrieval: expected ascending"),
-    "twice": ({"training": rows(2, 2)}, "training: expected ascending"),
-    "trains on a query": ({"training": rows(1, 2)}, "query and training share row 1"),
-    "validates on a query": ({"validation": rows(0)}, "query and validation share row 0"),
-    "retrieves a query": ({"retrieval": rows(1, 2, 3, 4)}, "query and retrieval share row 1"),
-    "validates on training": ({"validation": rows(3)}, "training and validation share row 3"),
-}
+@pytest.fixture
+def split_pairs(tmp_path):
+    training = np.concatenate([AGAIN, FURTHER])
+    write_split_files(tmp_path, FEATURES, training)
+    return source(tmp_path)
 
 
-def test_training_and_validation_items_may_lie_outside_of_the_retrieval_set(tmp_path):
-    parts = GOOD | {"retrieval": rows(2)}
-    np.savez(tmp_path / "split.npz", **parts)
-    split = load_split(tmp_path / "split.npz", 5)
-    for name, part in parts.items():
-        np.testing.assert_array_equal(getattr(split, name), part)
+def chosen(folder, pairs, **changes):
+    return choose_split(settings_of(folder, "FLICKR", **{"batch_size": 2, **changes}), pairs)
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_split_is_told_in_one_line(tmp_path, name):
-    change, line = BROKEN[name]
-    parts = {key: part for key, part in (GOOD | change).items() if part is not None}
-    path = tmp_path / "split.npz"
-    np.savez(path, **parts)
-    with pytest.raises(DataError, match=line) as caught:
-        load_split(path, 5)
-    assert str(path) in str(caught.value)
+def test_split_of_the_files(tmp_path, split_pairs):
+    split = chosen(tmp_path, split_pairs)
+    np.testing.assert_array_equal(split.query, np.arange(20, 26))
+    np.testing.assert_array_equal(split.retrieval, DATABASE)
+    np.testing.assert_array_equal(split.training, [*np.sort(AGAIN), 26, 27, 28])
+    assert len(split.validation) == 0
+    drawn = chosen(tmp_path, split_pairs, VERIFICATION_SIZE=4)
+    assert len(drawn.validation) == 4
+    np.testing.assert_array_equal(np.union1d(drawn.training, drawn.validation), split.training)
+    assert drawn.digest == chosen(tmp_path, split_pairs, VERIFICATION_SIZE=4).digest
+    assert drawn.digest != chosen(tmp_path, split_pairs, VERIFICATION_SIZE=4, seed=1).digest
+
+
+def test_split_drawn_instead(tmp_path, split_pairs):
+    split = chosen(tmp_path, split_pairs, split="random")
+    assert split.sizes[:2] == (6, 20)
+    assert split.digest == make_split(29, split.sizes, 0).digest
+    sizes = {"QUERY_SIZE": 5, "DATABASE_SIZE": 24, "TRAINING_SIZE": 10, "VERIFICATION_SIZE": 3}
+    split = chosen(tmp_path, split_pairs, split="sequential", **sizes)
+    for part, rows in zip(
+        (split.query, split.retrieval, split.training, split.validation),
+        (range(5), range(5, 29), range(5, 15), range(15, 18)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(part, rows)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat"])
+def test_split_of_an_index_file(tmp_path, split_pairs, suffix):
+    path = tmp_path / f"mine{suffix}"
+    rows = {"query": np.arange(4), "retrieval": np.arange(4, 29), "training": np.arange(10, 20)}
+    if suffix == ".npz":
+        np.savez(path, **rows)
+    else:
+        write_v5(path, **{f"ind_{name}": numbers + 1.0 for name, numbers in rows.items()})
+    split = chosen(tmp_path, split_pairs, split=str(path), VERIFICATION_SIZE=2)
+    np.testing.assert_array_equal(split.query, rows["query"])
+    np.testing.assert_array_equal(split.retrieval, rows["retrieval"])
+    np.testing.assert_array_equal(np.union1d(split.training, split.validation), rows["training"])
+    assert len(split.validation) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"QUERY_SIZE": 3}, "are 3, -1, -1, and the split is that of the files of the data set; expected"),
+        ({"TRAINING_SIZE": 3, "split": "mine.npz"}, "are -1, -1, 3, and the split is that of mine.npz; exp"),
+        ({"VERIFICATION_SIZE": 11}, "VERIFICATION_SIZE is 11, the files have 11 training items; expected"),
+        ({"batch_size": 12}, "batch_size is 12, the training set has 11 items; expected a batch no larger"),
+        ({"VERIFICATION_SIZE": 4, "batch_size": 8}, "batch_size is 8, the training set has 7 items"),
+        ({"split": "random", "QUERY_SIZE": 29}, "QUERY_SIZE = 29, .*the data set has 29 items"),
+        ({"split": "sequential", "TRAINING_SIZE": 24}, "TRAINING_SIZE = 24, .* leave 20 items to retrieve"),
+    ],
+)
+def test_splits_that_cannot_be_are_told(tmp_path, split_pairs, changes, line):
+    with pytest.raises(SettingError, match=line) as caught:
+        chosen(tmp_path, split_pairs, **changes)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("written", [None, b"", b"hello", b"PK\x03\x04 cut"])
-def test_file_that_is_no_split_is_told(tmp_path, written):
-    path = tmp_path / "split.npz"
-    if written is not None:
-        path.write_bytes(written)
-    with pytest.raises(DataError, match="expected a saved split"):
-        load_split(path, 5)
+def test_missing_index_file_is_told(tmp_path, split_pairs):
+    with pytest.raises(DataError, match=r"mine.npz: not found"):
+        chosen(tmp_path, split_pairs, split=str(tmp_path / "mine.npz"))

@@ -14,27 +14,14 @@ from gch.data.pairs import Pairs
 from gch.errors import DataError
 
 ITEMS, WORDS, LABELS, DIMENSIONS, HEIGHT, WIDTH = 40, 9, 4, 12, 10, 8
-
-
 RANDOM = np.random.default_rng(7)
-
-
 PIXELS = RANDOM.integers(0, 256, (ITEMS, HEIGHT, WIDTH, 3), np.uint8)
-
-
 TEXTS = RANDOM.integers(0, 2, (ITEMS, WORDS), np.uint8)
-
-
 TEXTS[0] = 1
-
-
 HOT = np.eye(LABELS, dtype=np.uint8)[np.arange(ITEMS) % LABELS]
-
-
 FEATURES = RANDOM.normal(size=(ITEMS, DIMENSIONS)).astype(np.float32)
-
-
 ALL = np.arange(ITEMS)
+MATLAB_PIXELS = PIXELS.transpose(1, 2, 3, 0)  # (H, W, 3, N), as MATLAB has them
 
 
 def write_mat73(path: Path, **arrays) -> None:
@@ -115,9 +102,6 @@ def refused(line: str, path: Path, dataset: str = "FLICKR", **changes) -> None:
     assert "\n" not in str(caught.value)
 
 
-MATLAB_PIXELS = PIXELS.transpose(1, 2, 3, 0)  # (H, W, 3, N), as MATLAB has them
-
-
 ONE_FILE = {
     "v7.3": lambda path: write_mat73(path, images=MATLAB_PIXELS, YAll=TEXTS, LAll=HOT),
     "v7.3 of doubles": lambda path: write_mat73(
@@ -127,10 +111,6 @@ ONE_FILE = {
     "v5": lambda path: write_v5(path, images=MATLAB_PIXELS, YAll=TEXTS, LAll=HOT.astype(float)),
     "v5, items first": lambda path: write_v5(path, images=PIXELS, YAll=TEXTS.T, LAll=HOT.T),
     "v5, features": lambda path: write_v5(path, images=FEATURES, YAll=TEXTS, LAll=HOT),
-    "v5, features across": lambda path: write_v5(path, images=FEATURES.T, YAll=TEXTS, LAll=HOT),
-    "v5, features of doubles": lambda path: write_v5(
-        path, images=FEATURES.astype(float), YAll=TEXTS, LAll=HOT
-    ),
     "v5, doubles across": lambda path: write_v5(
         path, images=FEATURES.astype(float).T, YAll=TEXTS.T, LAll=HOT
     ),
@@ -141,8 +121,8 @@ ONE_FILE = {
 
 def write_separate(folder: Path, prefix: str) -> None:
     write_mat73(folder / f"{prefix}-iall.mat", IAll=MATLAB_PIXELS)
-    write_v5(folder / f"{prefix}-yall.mat", YAll=TEXTS)
-    write_v5(folder / f"{prefix}-lall.mat", LAll=HOT.astype(float))
+    write_mat73(folder / f"{prefix}-yall.mat", YAll=TEXTS)
+    write_hdf5(folder / f"{prefix}-lall.mat", LAll=HOT.astype(float))
 
 
 def save_npy(folder: Path, **arrays) -> None:
@@ -151,14 +131,8 @@ def save_npy(folder: Path, **arrays) -> None:
 
 
 DATABASE, QUERY = np.arange(20), np.arange(20, 26)
-
-
 AGAIN = np.array([13, 2, 19, 7, 0, 11, 4, 16])  # training items, of the database, in another order
-
-
 FURTHER = np.array([30, 33, 31])  # training items that the database lacks
-
-
 PARTS = {"Train": AGAIN, "DataBase": DATABASE, "Query": QUERY}
 
 
@@ -189,9 +163,8 @@ def assert_colours(pairs: Pairs, rows=ALL) -> None:
 CAPTIONS = [f"A dog number{row} über the beach" if row != 3 else "" for row in range(ITEMS)]
 
 
-def index_files(folder, leave_out="", **changed):
+def index_files(folder: Path, leave_out: str = "", **changed) -> None:
     names = [f"mirflickr/{name}" for name in write_pictures(folder / "mirflickr")]
-    arrays = {"index": cells(names), "caption": cells(CAPTIONS), "label": HOT, **changed}
-    for name, array in arrays.items():
+    for name, array in {"index": names, "caption": CAPTIONS, "label": HOT, **changed}.items():
         if name != leave_out:
-            write_v5(folder / f"{name}.mat", **{name: array})
+            write_mat73(folder / f"{name}.mat", **{name: array})

@@ -7,13 +7,11 @@ import numpy as np
 
 from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
-from gch.data.catalog import is_of_files, open_pairs, open_source
-from gch.data.chosen_split import choose_split
+from gch.data.catalog import choose_split, is_of_files, open_pairs, open_source
 from gch.data.names import canonical_dataset
-from gch.data.pairs import Pairs
+from gch.data.pairs import Pairs, empty_items
 from gch.data.sheet import sample_sheet
-from gch.data.shortcomings import shortcomings
-from gch.data.texts import vocabulary_of
+from gch.data.vocabulary import vocabulary_of
 from gch.errors import RunError
 from gch.settings import Settings
 from gch.storage import atomic_path
@@ -96,7 +94,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
     if pairs.captions is None:
         return pairs
-    vocabulary = vocabulary_of(pairs, split.training, settings)
+    vocabulary = vocabulary_of(pairs.captions, split.training, settings)
     bags = vocabulary.bags(pairs.captions)
     common = np.argsort(-bags.sum(axis=0, dtype=np.int64), kind="stable")[:8]
     shown = ", ".join(vocabulary.words[number] for number in common)
@@ -114,7 +112,7 @@ def _statistics(pairs: Pairs) -> list[str]:
         missing = [path for path in pairs.ids if not (folder / path).is_file()]
         if missing:
             lines.append(f"{len(missing)} pictures are not there, such as {missing[0]}")
-    return lines + shortcomings(pairs)
+    return lines + empty_items(pairs)
 
 
 def _by_label(pairs: Pairs) -> list[str]:

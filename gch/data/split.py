@@ -1,19 +1,25 @@
 """Which items are queries, which are retrieved, which train and which validate."""
 
-import os
-import zipfile
-import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
+from gch.data.names import canonical_dataset
 from gch.data.pairs import SplitSizes
-from gch.errors import DataError, SettingError
-from gch.storage import atomic_path, digest
+from gch.errors import SettingError
+from gch.storage import digest
 
 DEFAULT = -1  # A requested size of -1 leaves the choice to the data set.
-_SETTING_NAMES = SplitSizes("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
-_MINIMUM = SplitSizes(query=1, retrieval=1, training=1, validation=0)
+_SETTING_NAMES = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
+_PAPERS = {
+    # data set: items, query, training
+    "FLICKR": (20_015, 2_000, 10_000),
+    "NUS-WIDE-TC21": (195_834, 2_100, 10_500),
+    "NUS-WIDE-TC10": (186_577, 2_000, 5_000),
+    "COCO": (122_218, 5_000, 10_000),
+}
+_WITHOUT_PAPER = (20_015, 2_000, 18_015)
+_VALIDATION = 500
 _APART = (
     ("query", "retrieval"),
     ("query", "training"),
@@ -40,10 +46,41 @@ class Split:
         """How many rows each part has."""
         return SplitSizes(len(self.query), len(self.retrieval), len(self.training), len(self.validation))
 
+    def shared(self) -> tuple[str, str, int] | None:
+        """Two parts that must share no row but do, and the first row they share; None if there are none."""
+        for one, other in _APART:
+            rows = np.intersect1d(getattr(self, one), getattr(self, other))
+            if len(rows):
+                return one, other, int(rows[0])
+        return None
+
     @property
     def digest(self) -> str:
         """SHA-256 of the four parts, 64 hexadecimal digits."""
         return digest("split", self.query, self.retrieval, self.training, self.validation)
+
+
+def default_sizes(dataset: str, total: int) -> SplitSizes:
+    """The papers' split of a data set, and the like for other numbers of items.
+
+    From three quarters of the papers' number of items on, the papers' number of queries (else their share of
+    the items), and all others are retrieved. Of those the papers' share is trained on, in whole 500s where
+    there are so many; 500 (or total / 40) validate. Data sets without a paper have a tenth, at most 2,000, as
+    queries, and train on all others but those that validate.
+
+    Args:
+      dataset: as in the setting dataset_dir.
+      total: number of items, 8 or more.
+    """
+    items, papers_query, papers_training = _PAPERS.get(canonical_dataset(dataset) or dataset, _WITHOUT_PAPER)
+    large = total >= items * 3 // 4
+    query = papers_query if large else max(1, round(total * papers_query / items))
+    retrieval = total - query
+    validation = _VALIDATION if large else total // 40
+    training = retrieval * papers_training // (items - papers_query)
+    if large:
+        training -= training % 500
+    return SplitSizes(query, retrieval, max(1, min(training, retrieval - validation)), validation)
 
 
 def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> SplitSizes:
@@ -64,31 +101,30 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
     Raises:
       SettingError: a size is out of range, or the sizes do not fit into the data set.
     """
-    for name, size, least in zip(_SETTING_NAMES, requested, _MINIMUM, strict=True):
+    for name, size, least in zip(_SETTING_NAMES, requested, (1, 1, 1, 0), strict=True):
         if size != DEFAULT and size < least:
             raise SettingError(f"{name} = {size}, expected {least} or more, or -1 for the data set's default")
-    asked = [size != DEFAULT for size in requested]
-
+    given = [size != DEFAULT for size in requested]
     query, retrieval, training, validation = requested
-    if not asked[0]:
-        query = min(defaults.query, total - retrieval) if asked[1] else defaults.query
-    if not asked[1]:
+    if not given[0]:
+        query = min(defaults.query, total - retrieval) if given[1] else defaults.query
+    if not given[1]:
         retrieval = defaults.retrieval if query == defaults.query else total - query
     if query < 1 or retrieval < 1 or query + retrieval > total:
         raise SettingError(
-            f"QUERY_SIZE = {_told(requested.query)}, DATABASE_SIZE = {_told(requested.retrieval)}: "
+            f"QUERY_SIZE = {_shown(requested.query)}, DATABASE_SIZE = {_shown(requested.retrieval)}: "
             f"the data set has {total} items, expected 1 or more each and {total} at most together"
         )
-    if not asked[3]:
+    if not given[3]:
         proportional = defaults.validation * retrieval // defaults.retrieval
-        room = retrieval - (training if asked[2] else 1)
+        room = retrieval - (training if given[2] else 1)
         validation = max(0, min(defaults.validation, proportional, room))
-    if not asked[2]:
+    if not given[2]:
         training = min(defaults.training, retrieval - validation)
     if training < 1 or training + validation > retrieval:
         raise SettingError(
-            f"TRAINING_SIZE = {_told(requested.training)}, "
-            f"VERIFICATION_SIZE = {_told(requested.validation)}: "
+            f"TRAINING_SIZE = {_shown(requested.training)}, "
+            f"VERIFICATION_SIZE = {_shown(requested.validation)}: "
             f"QUERY_SIZE and DATABASE_SIZE leave {retrieval} items to retrieve; "
             f"expected 1 or more to train on and {retrieval} at most together"
         )
@@ -121,63 +157,19 @@ def make_split(total: int, sizes: SplitSizes, seed: int, order: str = "random") 
         rows = np.arange(total, dtype=np.int64)
     query, retrieval = rows[: sizes.query], rows[sizes.query : sizes.query + sizes.retrieval]
     if order == "random":
-        validation, training = _cut(retrieval, sizes.validation, sizes.training)
+        validation, rest = np.split(retrieval, [sizes.validation])
+        training = rest[: sizes.training]
     else:
-        training, validation = _cut(retrieval, sizes.training, sizes.validation)
+        training, rest = np.split(retrieval, [sizes.training])
+        validation = rest[: sizes.validation]
     return Split(*(np.sort(part) for part in (query, retrieval, training, validation)))
 
 
-def save_split(path: str | os.PathLike, split: Split) -> None:
-    """Writes the split as .npz: arrays query, retrieval, training, validation, int64. Atomic."""
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **{field.name: getattr(split, field.name) for field in fields(Split)})
+def hold_out(training: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws `size` training rows that validate: the rows that still train, and those; both ascending."""
+    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(training)
+    return np.sort(drawn[size:]), np.sort(drawn[:size])
 
 
-def load_split(path: str | os.PathLike, total: int) -> Split:
-    """Reads what `save_split` wrote.
-
-    Args:
-      path: the .npz file.
-      total: number of items in the data set that the split is for.
-
-    Raises:
-      DataError: the file is missing or damaged, or it is no split of `total` items.
-    """
-    parts = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for field in fields(Split):
-                parts[field.name] = file[field.name]
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: not found, expected a saved split") from error
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: expected a saved split, {str(error).strip(chr(39))}") from error
-    for name, part in parts.items():
-        if part.ndim != 1 or part.dtype != np.int64:
-            raise DataError(f"{path}: {name} is {part.dtype} {part.shape}, expected int64 of one axis")
-        if len(part) and (part[0] < 0 or part[-1] >= total or (np.diff(part) <= 0).any()):
-            raise DataError(f"{path}: {name}: expected ascending row numbers from 0 to {total - 1}")
-    split = Split(**parts)
-    shared = shared_row(split)
-    if shared:
-        one, other, row = shared
-        raise DataError(f"{path}: {one} and {other} share row {row}, expected no shared row")
-    return split
-
-
-def shared_row(split: Split) -> tuple[str, str, int] | None:
-    """Two parts that must share no row but do, and the first row they share; None if there are none."""
-    for one, other in _APART:
-        shared = np.intersect1d(getattr(split, one), getattr(split, other))
-        if len(shared):
-            return one, other, int(shared[0])
-    return None
-
-
-def _cut(rows: np.ndarray, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `first` rows and the `second` rows after them."""
-    return rows[:first], rows[first : first + second]
-
-
-def _told(size: int) -> str:
+def _shown(size: int) -> str:
     return "-1 (default)" if size == DEFAULT else str(size)

@@ -1,4 +1,4 @@
-"""Splits that a user brings along, as index files of Python or MATLAB, and the split of a run for MATLAB.
+"""Files of splits: the user's own, of Python or MATLAB, and those of a run.
 
 | array      | also called                        | holds                                   |
 |------------|------------------------------------|-----------------------------------------|
@@ -20,44 +20,50 @@ import math
 import os
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import scipy.io
 
 from gch.array_files import StoredArray, list_arrays
-from gch.data.split import Split, shared_row
+from gch.data.split import Split, hold_out
 from gch.errors import DataError
 from gch.storage import atomic_path
 
-EXPECTED = "expected .npz or .mat with query, retrieval and training"
-
 _BASE = "base"
-_STEMS = {
-    "query": "query|queries|test",
-    "retrieval": "retrieval|database|db",
-    "training": "training|train",
-    "validation": "validation|valid|val",
-}
 _AFFIX = "(?:index|indices|ind|inds|idx)"
 _PATTERNS = {
     part: re.compile(f"(?:{_AFFIX}_?)?(?:{stem})(?:_?{_AFFIX})?", re.IGNORECASE)
-    for part, stem in _STEMS.items()
+    for part, stem in {
+        "query": "query|queries|test",
+        "retrieval": "retrieval|database|db",
+        "training": "training|train",
+        "validation": "validation|valid|val",
+    }.items()
 } | {_BASE: re.compile(_BASE, re.IGNORECASE)}
 
 
-class _Stored(NamedTuple):
-    """An array as the file has it: a vector of numbers, or of bool if it is a mask."""
+def save_split(path: str | os.PathLike, split: Split) -> None:
+    """Writes the split as .npz: arrays query, retrieval, training, validation, int64, from 0. Atomic."""
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **{field.name: getattr(split, field.name) for field in fields(Split)})
 
-    name: str
-    values: np.ndarray
+
+def export_split(path: str | os.PathLike, split: Split) -> None:
+    """Writes the split for MATLAB (v5), atomically.
+
+    The arrays query, retrieval, training and validation are columns of doubles that count from 1, which index
+    MATLAB's arrays as they are; `base` is 1.
+    """
+    columns = {field.name: getattr(split, field.name)[:, None] + 1.0 for field in fields(Split)}
+    with atomic_path(path) as temporary:
+        scipy.io.savemat(temporary, columns | {_BASE: 1.0}, appendmat=False, do_compression=True)
 
 
-def read_split_file(path: str | os.PathLike, total: int, seed: int, validation_size: int) -> Split:
-    """Reads index files as the description of this module tells.
+def load_split(path: str | os.PathLike, total: int, seed: int = 0, validation_size: int = 0) -> Split:
+    """Reads a split as the description of this module tells, also what `save_split` and `export_split` wrote.
 
     Args:
       path: a .npz file, or a .mat file (v5 or v7.3). What it is, its content tells.
@@ -74,167 +80,123 @@ def read_split_file(path: str | os.PathLike, total: int, seed: int, validation_s
         than different items of the data set; parts share items that must not; or no training item is left.
     """
     path = Path(path)
-    stored, usual_base = _read(path, total)
-    given = stored.pop(_BASE, None)
-    parts = {
-        part: _Stored(name, _whole(path, name, values, total)) for part, (name, values) in stored.items()
-    }
-    base = (
-        _counted_from(path, parts.values(), total, usual_base) if given is None else _told_base(path, given)
-    )
-    rows = {part: _rows(path, name, values, total, base) for part, (name, values) in parts.items()}
+    listed = list_arrays(path)
+    chosen = _chosen(path, listed)
+    base_array = chosen.pop(_BASE, None)
+    values = {part: _numbers(array, part, total) for part, array in chosen.items()}
+    if base_array is not None:
+        base = _stored_base(base_array)
+    else:
+        usual = 0 if all(array.format == "npz" for array in listed.values()) else 1
+        named = {chosen[part].name: numbers for part, numbers in values.items()}
+        base = _counted_from(path, named, total, usual)
+    rows = {part: _rows(chosen[part], numbers, total, base) for part, numbers in values.items()}
     if "validation" not in rows:
-        rows["training"], rows["validation"] = _draw(path, rows["training"], seed, validation_size)
+        training = rows["training"]
+        if validation_size >= len(training):
+            raise DataError(
+                f"{path}: training has {len(training)} items, expected more than the {validation_size} that "
+                "leave it to validate"
+            )
+        rows["training"], rows["validation"] = hold_out(training, validation_size, seed)
     split = Split(**rows)
-    shared = shared_row(split)
-    if shared:
-        one, other = (parts[part].name for part in shared[:2])
+    if shared := split.shared():
+        one, other = (chosen[part].name for part in shared[:2])
         raise DataError(
-            f"{path}: {one} and {other} share item {shared[2] + base} (counted from {base}), "
-            "expected no shared item"
+            f"{path}: {one} and {other} share item {shared[2] + base} (counted from {base}), expected no "
+            "shared item"
         )
     return split
 
 
-def export_split(path_mat: str | os.PathLike, split: Split) -> None:
-    """Writes the split for MATLAB (v5), atomically; `read_split_file` reads it too.
-
-    The arrays query, retrieval, training and validation are columns of doubles that count from 1, which index
-    MATLAB's arrays as they are; `base` is 1.
-    """
-    columns = {field.name: getattr(split, field.name)[:, None] + 1.0 for field in fields(Split)}
-    with atomic_path(path_mat) as temporary:
-        scipy.io.savemat(temporary, columns | {_BASE: 1.0}, appendmat=False, do_compression=True)
-
-
-# ---------------------------------------------------------------- from the file
-
-
-def _read(path: Path, total: int) -> tuple[dict[str, _Stored], int]:
-    """The parts and the base that the file has, and what a file of its kind usually counts from."""
-    listed = list_arrays(path)
-    stored = {}
-    for part, name in _chosen(path, listed).items():
-        array = listed[name]
-        _require_vector(path, part, array, total)
-        values = array.read().reshape(-1)
-        mask = array.kind == "logical" or values.dtype == bool
-        stored[part] = _Stored(name, values != 0 if mask else values)
-    from_python = all(array.format == "npz" for array in listed.values())
-    return stored, 0 if from_python else 1
-
-
-def _chosen(path: Path, names: Iterable[str]) -> dict[str, str]:
+def _chosen(path: Path, listed: Mapping[str, StoredArray]) -> dict[str, StoredArray]:
     """Which array of the file is which part."""
-    names = list(dict.fromkeys(names))
     chosen = {}
     for part, pattern in _PATTERNS.items():
-        fitting = [name for name in names if pattern.fullmatch(name)]
+        fitting = [name for name in listed if pattern.fullmatch(name)]
         if len(fitting) > 1:
             raise DataError(
                 f"{path}: {fitting[0]} and {fitting[1]} both mean {part}, expected one array for it"
             )
         if fitting:
-            chosen[part] = fitting[0]
+            chosen[part] = listed[fitting[0]]
         elif part in ("query", "retrieval", "training"):
-            found = _line(", ".join(names)) or "no array"
-            raise DataError(f"{path}: {part} is missing, found {found}; {EXPECTED}")
+            names = textwrap.shorten(", ".join(listed), 200, placeholder=" ...") or "no array"
+            raise DataError(
+                f"{path}: {part} is missing, found {names}; expected .npz or .mat with query, retrieval and "
+                "training"
+            )
     return chosen
 
 
-def _require_vector(path: Path, part: str, array: StoredArray, total: int) -> None:
-    name, shape = array.name, array.shape
-    size = math.prod(shape)
+def _numbers(array: StoredArray, part: str, total: int) -> np.ndarray:
+    """The numbers of a part, int64 from 0 to `total`, or its mask, bool."""
+    place, shape, size = f"{array.path}: {array.name}", array.shape, math.prod(array.shape)
     if array.dtype is None:
-        raise DataError(f"{path}: {name} holds no numbers, expected item numbers")
-    if part == _BASE:
-        if size != 1:
-            raise DataError(f"{path}: {name} has shape {shape}, expected one number, 0 or 1")
-        return
-    if size < 0 or len(shape) not in (1, 2) or (len(shape) == 2 and min(shape) > 1):
-        raise DataError(f"{path}: {name} has shape {shape}, expected (n,), (1, n) or (n, 1)")
+        raise DataError(f"{place} holds no numbers, expected item numbers")
+    if len(shape) not in (1, 2) or (len(shape) == 2 and min(shape) > 1):
+        raise DataError(f"{place} has shape {shape}, expected (n,), (1, n) or (n, 1)")
     if size > total:
-        raise DataError(f"{path}: {name} has {size} entries, expected {total} at most, the items there are")
+        raise DataError(f"{place} has {size} entries, expected {total} at most, the items there are")
     if size == 0 and part != "validation":
-        raise DataError(f"{path}: {name} is empty, expected one item or more")
-
-
-# ---------------------------------------------------------------- what it says
-
-
-def _whole(path: Path, name: str, values: np.ndarray, total: int) -> np.ndarray:
-    """The numbers as int64, from 0 to `total`; masks are as they were."""
-    if values.dtype == bool:
-        return values
+        raise DataError(f"{place} is empty, expected one item or more")
+    values = array.read().reshape(-1)
+    if array.kind == "logical" or values.dtype == bool:
+        return values != 0
     if values.dtype.kind == "f":
         values = values.astype(np.float64)  # A smaller type may not hold `total`.
     with np.errstate(invalid="ignore"):
         right = (values >= 0) & (values <= total) & (values == np.floor(values))
     if not right.all():
         raise DataError(
-            f"{path}: {name} holds {values[~right][0]}, "
-            f"expected whole numbers from 0 to {total - 1} or from 1 to {total}"
+            f"{place} holds {values[~right][0]}, expected whole numbers from 0 to {total - 1} or from 1 to "
+            f"{total}"
         )
     return values.astype(np.int64)
 
 
-def _told_base(path: Path, given: _Stored) -> int:
-    value = given.values[0]
+def _stored_base(array: StoredArray) -> int:
+    place = f"{array.path}: {array.name}"
+    if array.dtype is None or math.prod(array.shape) != 1:
+        raise DataError(f"{place} has shape {array.shape}, expected one number, 0 or 1")
+    value = array.read().reshape(-1)[0]
     if value not in (0, 1):
-        raise DataError(f"{path}: {given.name} is {value}, expected 0 or 1")
+        raise DataError(f"{place} is {value}, expected 0 or 1")
     return int(value)
 
 
-def _counted_from(path: Path, parts: Iterable[_Stored], total: int, usual: int) -> int:
+def _counted_from(path: Path, parts: Mapping[str, np.ndarray], total: int, usual: int) -> int:
     """What the item numbers of a file without a base count from."""
-    numbers = [(name, values) for name, values in parts if values.dtype != bool]
-    first = next((name for name, values in numbers if (values == 0).any()), None)
-    last = next((name for name, values in numbers if (values == total).any()), None)
+    numbers = {name: values for name, values in parts.items() if values.dtype != bool}
+    first = next((name for name, values in numbers.items() if (values == 0).any()), None)
+    last = next((name for name, values in numbers.items() if (values == total).any()), None)
     if first and last:
         raise DataError(
-            f"{path}: {first} holds 0 and {last} holds {total}, "
-            f"expected numbers from 0 to {total - 1} or from 1 to {total}"
+            f"{path}: {first} holds 0 and {last} holds {total}, expected numbers from 0 to {total - 1} or "
+            f"from 1 to {total}"
         )
-    if first or last:
-        return 0 if first else 1
-    return usual
+    return 0 if first else 1 if last else usual
 
 
-def _rows(path: Path, name: str, values: np.ndarray, total: int, base: int) -> np.ndarray:
-    """The rows of a part, counted from 0, ascending."""
+def _rows(array: StoredArray, values: np.ndarray, total: int, base: int) -> np.ndarray:
+    """The rows of a part, int64, counted from 0, ascending."""
+    place = f"{array.path}: {array.name}"
     if values.dtype == bool:
         if len(values) not in (0, total):
-            raise DataError(f"{path}: {name} is a mask of {len(values)} entries, expected {total}")
+            raise DataError(f"{place} is a mask of {len(values)} entries, expected {total}")
         rows = np.flatnonzero(values).astype(np.int64)
         # Only an array without entries says that there are no validation items on purpose.
         if len(values) and not len(rows):
-            raise DataError(f"{path}: {name} is a mask that holds no item, expected one item or more")
+            raise DataError(f"{place} is a mask that holds no item, expected one item or more")
         return rows
     rows = np.sort(values) - base
     wrong = rows[(rows < 0) | (rows >= total)]
     if len(wrong):
         raise DataError(
-            f"{path}: {name} holds {wrong[0] + base}, "
-            f"expected numbers from {base} to {total - 1 + base}, counted from {base}"
+            f"{place} holds {wrong[0] + base}, expected numbers from {base} to {total - 1 + base}, counted "
+            f"from {base}"
         )
     twice = rows[1:][np.diff(rows) == 0]
     if len(twice):
-        raise DataError(f"{path}: {name} holds item {twice[0] + base} twice, expected every item once")
+        raise DataError(f"{place} holds item {twice[0] + base} twice, expected every item once")
     return rows
-
-
-def _draw(path: Path, training: np.ndarray, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The training items that stay, and those that validate."""
-    if size >= len(training):
-        raise DataError(
-            f"{path}: training has {len(training)} items, "
-            f"expected more than the {size} that leave it to validate"
-        )
-    drawn = np.random.Generator(np.random.PCG64(seed)).permutation(training)
-    return np.sort(drawn[size:]), np.sort(drawn[:size])
-
-
-def _line(text: str) -> str:
-    """What a file or a library says, short, on one line and without control characters."""
-    short = textwrap.shorten(text, 200, placeholder=" ...")
-    return "".join(character if character.isprintable() else "?" for character in short)

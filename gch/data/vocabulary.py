@@ -1,4 +1,4 @@
-"""Bags of words: which words a vocabulary holds, and which of them a caption holds.
+"""From captions to bags of words, by a vocabulary that knows the training items only.
 
 A caption is a free text, `str`, or a set of tags, `tuple[str, ...]`. Both are normalised (NFKC: composed and
 decomposed letters, full and half width become one) and written in lower case, by `str.lower` and not by
@@ -8,23 +8,47 @@ A free text is split at every character that is not a Unicode letter, mark or nu
 they are the vowels of Hindi and Thai. A tag stays whole, whatever it is made of.
 """
 
+import dataclasses
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from gch.data.stop_words import english_stop_words
+from gch.data.pairs import Pairs
+from gch.data.text_files import text_lines
 from gch.errors import DataError, RunError
-from gch.storage import read_json, write_json
+from gch.settings import Settings
+from gch.storage import cached_array, digest, read_json, write_json
 
 Caption = str | tuple[str, ...]
 
 _FORMAT = 1
-_LARGEST_STOP_WORDS = 2**24  # Bytes. A list of function words has some thousands.
+_MAX_STOP_WORD_BYTES = 2**24
+_ITEMS_AT_ONCE = 4096
+
+# Function words: they join the words of a caption and say nothing about its picture. Texts are split at
+# apostrophes, so what is left of "don't" and "she'll" is listed too.
+_ENGLISH = """
+    a an the this that these those such same other another each every either neither both all any some
+    few many much more most several no none
+    i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself
+    she her hers herself it its itself they them their theirs themselves one ones
+    who whom whose which what someone something anyone anything everyone everything nobody nothing
+    am is are was were be been being have has had having do does did doing done
+    can could may might must shall should will would ought
+    about above across after against along among around as at before behind below beneath beside between
+    beyond by down during except for from in inside into near of off on onto out outside over past since
+    through throughout to toward towards under until up upon via with within without
+    and but or nor so yet if because although though unless while whether than
+    when where why how then there here now again ever never always often once also too very just only
+    even still already almost quite rather not
+    s t d m ll re ve don doesn didn isn aren wasn weren hasn haven hadn won wouldn couldn shouldn ain
+"""
 
 
 @dataclass(frozen=True)
@@ -68,17 +92,60 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the vocabulary as JSON, atomically; `load_vocabulary` reads it."""
-        value = {
-            "format": _FORMAT,
-            "ngrams": self.ngrams,
-            "stop_words": sorted(self.stop_words),
-            "words": list(self.words),
-        }
-        write_json(path, value)
+        words = {"stop_words": sorted(self.stop_words), "words": list(self.words)}
+        write_json(path, {"format": _FORMAT, "ngrams": self.ngrams, **words})
 
     @cached_property
     def _columns(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.words)}
+
+
+def with_vocabulary(
+    pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path, save: bool = True
+) -> Pairs:
+    """The data set with bags of words; one that has them already is returned as it is.
+
+    Args:
+      pairs: the data set.
+      training: int64 (n,), rows of the training items, of which the vocabulary is built.
+      settings: vocabulary_size, vocabulary_minimum, ngrams and stop_words.
+      saved: file of the run's vocabulary; read where it exists, else written.
+      cache: folder of the bags, which are kept on disk.
+      save: whether `saved` may be written.
+
+    Raises:
+      DataError: no word is left, a file is damaged, or the cache cannot be written.
+    """
+    captions = pairs.captions
+    if captions is None:
+        return pairs
+    if saved.exists():
+        vocabulary = load_vocabulary(saved)
+    else:
+        vocabulary = vocabulary_of(captions, training, settings)
+        if save:
+            vocabulary.save(saved)
+
+    def fill(bags: np.ndarray) -> None:
+        for start in range(0, len(captions), _ITEMS_AT_ONCE):
+            part = slice(start, start + _ITEMS_AT_ONCE)
+            vocabulary.bags(captions[part], out=bags[part])
+
+    rule = (vocabulary.words, vocabulary.ngrams, sorted(vocabulary.stop_words))
+    path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
+    bags = cached_array(path, np.uint8, (len(captions), len(vocabulary.words)), fill)
+    return dataclasses.replace(pairs, texts=bags, tag_names=vocabulary.words)
+
+
+def vocabulary_of(captions: Sequence[Caption], training: np.ndarray, settings: Settings) -> Vocabulary:
+    """The vocabulary of the training items' captions, as the settings choose it; see `with_vocabulary`."""
+    return build_vocabulary(
+        (captions[row] for row in training),
+        size=settings.vocabulary_size,
+        minimum=settings.vocabulary_minimum,
+        ngrams=settings.ngrams,
+        stop_words=read_stop_words(settings.stop_words),
+    )
 
 
 def tokens(caption: Caption, ngrams: int, stop_words: frozenset[str]) -> list[str]:
@@ -148,16 +215,24 @@ def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
         raise DataError(f"{path}: expected a saved vocabulary, {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds a {type(value).__name__}, expected a saved vocabulary")
-    number = value.get("format")
+    number, ngrams = value.get("format"), value.get("ngrams")
     if type(number) is not int or number != _FORMAT:
         raise DataError(f"{path}: format is {number!r:.40}, expected {_FORMAT}")
-    ngrams = value.get("ngrams")
     if type(ngrams) is not int or ngrams < 1:
         raise DataError(f"{path}: ngrams is {ngrams!r:.40}, expected a whole number from 1 on")
-    words = _strings(path, value, "words")
-    if not words:
+    for field in ("words", "stop_words"):
+        words = value.get(field)
+        if not isinstance(words, list):
+            raise DataError(f"{path}: {field} is a {type(words).__name__}, expected a list of words")
+        for word in words:
+            if not isinstance(word, str) or not word:
+                raise DataError(f"{path}: {field} holds {word!r:.40}, expected words only")
+        if len(set(words)) < len(words):
+            twice = Counter(words).most_common(1)[0][0]
+            raise DataError(f"{path}: {field} holds {twice!r} twice, expected every word once")
+    if not value["words"]:
         raise DataError(f"{path}: words is empty, expected one word or more")
-    return Vocabulary(words, ngrams, frozenset(_strings(path, value, "stop_words")))
+    return Vocabulary(tuple(value["words"]), ngrams, frozenset(value["stop_words"]))
 
 
 def read_stop_words(name: str) -> frozenset[str]:
@@ -173,31 +248,17 @@ def read_stop_words(name: str) -> frozenset[str]:
     if not name:
         return frozenset()
     if name == "english":
-        return english_stop_words()
-    try:
-        with open(name, "rb") as file:
-            content = file.read(_LARGEST_STOP_WORDS + 1)
-        if len(content) > _LARGEST_STOP_WORDS:
-            raise DataError(f"{name}: larger than {_LARGEST_STOP_WORDS} bytes, expected a list of stop words")
-        return frozenset(_words(content.decode("utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: byte {error.start} is not UTF-8, expected one stop word a line") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(
-            f"{name}: {reason}, expected '', 'english' or a file of one stop word a line"
-        ) from error
+        return frozenset(_ENGLISH.split())
+    expected = "expected '', 'english' or a file of one stop word a line"
+    lines = text_lines(Path(name), expected, _MAX_STOP_WORD_BYTES)
+    return frozenset(word for _, line in lines for word in _words(line))
 
 
 def _words(text: str) -> list[str]:
     """The words of a free text, in lower case."""
     text = _lower(text)
-    gaps = {ord(character): " " for character in set(text) if not _is_of_word(character)}
+    gaps = {ord(character): " " for character in set(text) if unicodedata.category(character)[0] not in "LMN"}
     return text.translate(gaps).split()
-
-
-def _is_of_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN"
 
 
 def _tag(tag: str) -> str:
@@ -208,17 +269,3 @@ def _tag(tag: str) -> str:
 
 def _lower(text: str) -> str:
     return unicodedata.normalize("NFKC", text).lower()
-
-
-def _strings(path: str | os.PathLike, value: dict, field: str) -> tuple[str, ...]:
-    """A list of different strings, none of them empty."""
-    found = value.get(field)
-    if not isinstance(found, list):
-        raise DataError(f"{path}: {field} is a {type(found).__name__}, expected a list of words")
-    for word in found:
-        if not isinstance(word, str) or not word:
-            raise DataError(f"{path}: {field} holds {word!r:.40}, expected words only")
-    twice = next((word for word, count in Counter(found).items() if count > 1), None)
-    if twice is not None:
-        raise DataError(f"{path}: {field} holds {twice!r} twice, expected every word once")
-    return tuple(found)

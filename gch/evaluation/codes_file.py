@@ -17,7 +17,7 @@ import numpy as np
 import scipy.io
 
 from gch.array_files import list_arrays
-from gch.data.split import load_split
+from gch.data.split_file import load_split
 from gch.errors import DataError
 from gch.evaluation.arrays import coded_sets
 from gch.evaluation.codes import CodedItems, EncodedPairs, binarize

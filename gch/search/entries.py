@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gch.data.text_files import json_lines, text_lines
 from gch.errors import DataError
 
 PICTURE_SUFFIXES = frozenset(
@@ -113,51 +114,33 @@ def _pictures(root: str, inner: str) -> Iterator[str]:
 
 
 def _listed(file: Path, root: str) -> Iterator[Entry]:
-    for number, line in _lines(file, LIST_EXPECTED):
+    for number, line in text_lines(file, LIST_EXPECTED):
+        line = line.rstrip("\r\n")
         if line.strip():
             path = os.path.normpath(os.path.join(root, line))
-            if not path.startswith(root.rstrip(os.sep) + os.sep) or "\0" in line:
+            if not path.startswith(root.rstrip(os.sep) + os.sep):
                 raise DataError(f"{file}: line {number}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
             yield Entry(os.path.relpath(path, root))
 
 
 def _texts(file: Path) -> Iterator[Entry]:
-    as_json = file.suffix.lower() in _JSON
-    for number, line in _lines(file, TEXTS_EXPECTED):
-        if len(line) > LONGEST_TEXT:
-            raise DataError(f"{file}: line {number}: {len(line)} characters, expected {LONGEST_TEXT} at most")
-        if not as_json:
+    if file.suffix.lower() in _JSON:
+        for number, value in json_lines(file, TEXTS_EXPECTED, max_line=LONGEST_TEXT):
+            yield _json_entry(file, number, value)
+    else:
+        for number, line in text_lines(file, TEXTS_EXPECTED, max_line=LONGEST_TEXT):
             yield Entry(str(number), line.strip())
-        elif line.strip():
-            yield _json_entry(file, number, line)
 
 
-def _lines(file: Path, expected: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers; reading is strict, so that no id is another than what the file says."""
-    number = 0
-    try:
-        with open(file, encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
-                yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: after line {number}: not UTF-8; {expected}") from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read, {error.strerror or error}; {expected}") from error
-
-
-def _json_entry(file: Path, number: int, line: str) -> Entry:
-    try:
-        value = json.loads(line)
-        if not isinstance(value, dict):
-            raise ValueError(f"a {type(value).__name__}")
-        identity = value.get("id", str(number))
-        text, tags = value.get("text"), value.get("tags")
-        if not isinstance(identity, str) or not identity:
-            raise ValueError(f"id is {identity!r:.40}")
-        if isinstance(text, str):
-            return Entry(identity, text.strip())
-        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-            return Entry(identity, tuple(tags))
-        raise ValueError("neither 'text', a string, nor 'tags', a list of strings")
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: line {number}: {error}; {TEXTS_EXPECTED}") from error
+def _json_entry(file: Path, number: int, value: dict) -> Entry:
+    identity = value.get("id", str(number))
+    text, tags = value.get("text"), value.get("tags")
+    if not isinstance(identity, str) or not identity:
+        raise DataError(f"{file}: line {number}: id is {identity!r:.40}; {TEXTS_EXPECTED}")
+    if isinstance(text, str):
+        return Entry(identity, text.strip())
+    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        return Entry(identity, tuple(tags))
+    raise DataError(
+        f"{file}: line {number}: neither 'text', a string, nor 'tags', a list of strings; {TEXTS_EXPECTED}"
+    )

@@ -1,0 +1,398 @@
+"""Images, texts and labels in files of arrays: one file, separate files, split files and index files."""
+
+import itertools
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from written import (
+    AGAIN,
+    ALL,
+    CAPTIONS,
+    DATABASE,
+    FEATURES,
+    FURTHER,
+    HEIGHT,
+    HOT,
+    ITEMS,
+    MATLAB_PIXELS,
+    ONE_FILE,
+    PARTS,
+    PIXELS,
+    QUERY,
+    TEXTS,
+    WIDTH,
+    assert_colours,
+    assert_same,
+    cells,
+    refused,
+    save_npy,
+    source,
+    write_char73,
+    write_hdf5,
+    write_mat73,
+    write_pictures,
+    write_separate,
+    write_split_files,
+    write_v5,
+)
+
+from gch.data.catalog import is_of_files
+from gch.data.pixels import Hdf5Pictures
+
+# ---------------------------------------------------------------- one file
+
+
+@pytest.mark.parametrize("name", ONE_FILE)
+def test_one_file(tmp_path, name):
+    path = tmp_path / "FLICKR-25K.mat"
+    ONE_FILE[name](path)
+    before = path.read_bytes()
+    pairs = source(tmp_path)
+    assert_same(pairs)
+    assert (pairs.pictures is None) == ("features" in name or "across" in name)
+    assert (pairs.name, pairs.own_split) == ("flickr25k", None)
+    assert source(path).digest == pairs.digest
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat", ".h5"])
+def test_one_npz_whatever_it_is_called(tmp_path, suffix):
+    with open(tmp_path / f"coco{suffix}", "wb") as file:
+        np.savez(file, IAll=PIXELS, tags=TEXTS, labels=HOT)
+    pairs = source(tmp_path, "COCO")
+    assert_same(pairs)
+    assert pairs.name == "coco"
+
+
+@pytest.mark.parametrize("images", ["IAll", "images/IAll", "IAll/IAll"])
+@pytest.mark.parametrize("group", ["", "{0}/{0}"])
+def test_other_names_that_go_round_are_known(tmp_path, images, group):
+    words, labels = (group.format(name) or name for name in ("YAll", "LAll"))
+    write_hdf5(tmp_path / "FLICKR-25K.mat", **{images: PIXELS, words: TEXTS.T, labels: HOT.T})
+    assert_same(source(tmp_path))
+
+
+@pytest.mark.parametrize("axes", ["auto", "WH", "HW"])
+@pytest.mark.parametrize("first", ["WH", "HW"])
+@pytest.mark.parametrize("channels", ["first", "last"])
+def test_image_axes(tmp_path, axes, first, channels):
+    stored = PIXELS if first == "HW" else PIXELS.transpose(0, 2, 1, 3)
+    stored = stored.transpose(0, 3, 1, 2) if channels == "first" else stored
+    write_hdf5(tmp_path / "FLICKR-25K.mat", images=stored, YAll=TEXTS, LAll=HOT)
+    pairs = source(tmp_path, image_axes=axes)
+    taken = axes if axes != "auto" else ("WH" if channels == "first" else "HW")
+    wanted = PIXELS if taken == first else PIXELS.transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(pairs.pictures.read(ALL), wanted)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Writes the file with HDF5's ways to store pixels."""
+
+    def write(**storage):
+        path = tmp_path / "FLICKR-25K.mat"
+        write_mat73(path, YAll=TEXTS, LAll=HOT)
+        with h5py.File(path, "r+") as file:
+            file.create_dataset("images", data=MATLAB_PIXELS.T, **storage)
+        return path
+
+    return write
+
+
+CHUNKS = (8, 3, WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [{}, {"chunks": CHUNKS}, {"chunks": CHUNKS, "compression": "gzip"}, {"chunks": (20, 1, 4, 4)}],
+)
+def test_pixels_in_every_storage(stored, storage):
+    pairs = source(stored(**storage))
+    assert_same(pairs)
+    assert pairs.pictures.block == storage.get("chunks", (16,))[0]
+    assert pairs.pictures.read(np.zeros(0, np.int64)).shape == (0, HEIGHT, WIDTH, 3)
+    rows = np.array([39, 0, 7, 8, 7])
+    np.testing.assert_array_equal(pairs.pictures.read(rows), PIXELS[rows])
+
+
+def test_a_block_is_read_once_and_a_damaged_one_is_named(tmp_path, stored, monkeypatch):
+    path = stored(chunks=CHUNKS, compression="gzip")
+    pictures, reads, whole = source(path).pictures, [], Hdf5Pictures._read
+    with monkeypatch.context() as patch:
+        patch.setattr(Hdf5Pictures, "_read", lambda *given: reads.append(given[1] // 8) or whole(*given))
+        pictures.read(np.random.default_rng(0).permutation(ITEMS))
+    assert reads == [0, 1, 2, 3, 4]
+    with h5py.File(path) as file:
+        chunk = file["images"].id.get_chunk_info(2)
+    content = bytearray(path.read_bytes())
+    middle = chunk.byte_offset + chunk.size // 2
+    content[middle : middle + chunk.size // 2] = bytes(chunk.size // 2)
+    (tmp_path / "damaged.mat").write_bytes(content)
+    refused("images: rows 16 to 23 unreadable", tmp_path / "damaged.mat")
+
+
+def test_the_digest_names_the_content(tmp_path):
+    def digest(name, **changed):
+        write_hdf5(tmp_path / name, **{"images": PIXELS, "YAll": TEXTS, "LAll": HOT, **changed})
+        return source(tmp_path / name).digest
+
+    first = digest("first.mat")
+    assert digest("second.mat") == first
+    for name, array in {"images": PIXELS, "YAll": TEXTS, "LAll": HOT}.items():
+        array = array.copy()
+        array[-1, -1] ^= 1
+        assert digest("other.mat", **{name: array}) != first
+
+
+def test_features_are_copied_once_and_again_when_they_change(tmp_path):
+    path = tmp_path / "FLICKR-25K.mat"
+    write_hdf5(path, images=FEATURES, YAll=TEXTS, LAll=HOT)
+    first = source(tmp_path)
+    (kept,) = (tmp_path / "cache").glob("image-features-*.npy")
+    state = kept.stat().st_mtime_ns, kept.stat().st_ino
+    assert source(tmp_path).digest == first.digest
+    assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == state
+    kept.write_bytes(kept.read_bytes()[:-8])
+    assert_same(source(tmp_path))
+    write_hdf5(path, images=FEATURES + 1, YAll=TEXTS, LAll=HOT)
+    again = source(tmp_path)
+    np.testing.assert_array_equal(again.features, FEATURES + 1)
+    assert again.digest != first.digest
+
+
+# ---------------------------------------------------------------- separate files
+
+
+@pytest.mark.parametrize("name", ["FLICKR", "flickr-25k", "MIRFLICKR25K"])
+def test_separate_files(tmp_path, name):
+    write_separate(tmp_path, "mirflickr25k")
+    assert_same(source(tmp_path, name))
+    assert_same(source(tmp_path / "mirflickr25k-iall.mat", name))
+
+
+def test_features_beside_pixels_are_taken_where_they_are_named(tmp_path):
+    write_separate(tmp_path, "mirflickr25k")
+    write_hdf5(tmp_path / "mirflickr25k-iall-vgg.mat", XAll=FEATURES)
+    assert source(tmp_path).pictures is not None
+    pairs = source(tmp_path / "mirflickr25k-iall-vgg.mat")
+    assert pairs.pictures is None
+    assert_same(pairs)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "dataset", "name"),
+    [
+        ("nus-wide-tc21", "NUS-WIDE-TC21", "nus-wide-tc21"),
+        ("nus-wide", "NUS-WIDE-TC21", "nus-wide-tc21"),
+        ("NUS-WIDE-TC10", "NUS-WIDE-TC10", "nus-wide-tc10"),
+        ("nuswide10", "nus-wide-tc10", "nus-wide-tc10"),
+        ("MS-COCO", "COCO", "coco"),
+        ("iaprtc12", "files", "files"),
+        ("IAPRTC-12", "files", "files"),
+    ],
+)
+def test_separate_files_of_other_sets(tmp_path, prefix, dataset, name):
+    ends = ("IALL", "YALL", "LALL") if prefix.isupper() else ("iall", "yall", "lall")
+    suffix = ".MAT" if prefix.isupper() else ".mat"
+    arrays = {"IAll": PIXELS.transpose(0, 3, 2, 1), "YAll": TEXTS.T, "LAll": HOT.T}
+    for end, (array, value) in zip(ends, arrays.items(), strict=True):
+        write_hdf5(tmp_path / f"{prefix}-{end}{suffix}", **{array: value})
+    pairs = source(tmp_path, dataset)
+    assert_same(pairs)
+    assert pairs.name == name
+
+
+@pytest.mark.parametrize("names", [("XAll", "YAll", "LAll"), ("xall", "YALL", "lall")])
+@pytest.mark.parametrize("dataset", ["FLICKR", "files"])
+def test_npy_files(tmp_path, names, dataset):
+    save_npy(tmp_path, **dict(zip(names, (FEATURES, TEXTS, HOT), strict=True)))
+    assert_same(source(tmp_path, dataset))
+    assert not (tmp_path / "cache").exists()  # read where they lie
+
+
+def test_pixels_of_npy(tmp_path):
+    save_npy(tmp_path, IAll=PIXELS, YAll=TEXTS, LAll=HOT)
+    assert_same(source(tmp_path))
+
+
+@pytest.mark.parametrize("folder", ["nus-wide-tc21", "NUS-WIDE-TC21", "nuswide"])
+def test_folder_in_the_folder_of_data(tmp_path, folder):
+    # Beside it lies another set, in files that tell no name.
+    write_split_files(tmp_path, PIXELS, training=np.arange(8))
+    (tmp_path / folder).mkdir()
+    write_separate(tmp_path / folder, "nus-wide-tc21")
+    pairs = source(tmp_path, "NUS-WIDE-TC21")
+    assert_same(pairs)
+    assert pairs.own_split is None
+
+
+def test_sets_side_by_side_are_told_apart(tmp_path):
+    write_separate(tmp_path, "mirflickr25k")
+    write_hdf5(tmp_path / "nus-wide-tc10.mat", images=PIXELS[::-1], YAll=TEXTS[::-1], LAll=HOT[::-1])
+    write_v5(tmp_path / "imagenet-vgg-f.mat", layers=np.zeros(3))
+    assert_same(source(tmp_path, "FLICKR"))
+    assert_same(source(tmp_path, "NUS-WIDE-TC10"), ALL[::-1])
+    refused("no data set found for COCO, the folder holds imagenet-vgg-f.mat, mirf", tmp_path, "COCO")
+
+
+# ---------------------------------------------------------------- split files
+
+IMAGES = {
+    "pixels": PIXELS,
+    "pixels, channels first": PIXELS.transpose(0, 3, 2, 1),
+    "features": FEATURES,
+    "features of doubles": FEATURES.astype(float),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize(
+    ("training", "further", "found"),
+    [
+        (AGAIN, [], "8 of 8 training items are found again"),
+        (np.concatenate([AGAIN[:4], FURTHER, AGAIN[4:]]), FURTHER, "8 of 11"),
+        (FURTHER, FURTHER, "0 of 3"),
+    ],
+)
+def test_split_files(tmp_path, name, training, further, found):
+    write_split_files(tmp_path, IMAGES[name], training)
+    pairs = source(tmp_path)
+    assert_same(pairs, np.concatenate([DATABASE, QUERY, further]).astype(int))
+    np.testing.assert_array_equal(pairs.own_split.retrieval, DATABASE)
+    np.testing.assert_array_equal(pairs.own_split.query, QUERY)
+    kept = np.sort(training[training < 20])
+    np.testing.assert_array_equal(pairs.own_split.training, [*kept, *range(26, 26 + len(further))])
+    assert pairs.default_sizes == (6, 20, len(training), 0)
+    assert found in pairs.found[-1]
+
+
+def test_split_files_by_any_of_them(tmp_path):
+    write_split_files(tmp_path, PIXELS)
+    assert source(tmp_path / "Img.h5", "files").digest != source(tmp_path).digest  # of another name
+    assert_same(source(tmp_path / "Tag.h5"), np.concatenate([DATABASE, QUERY]))
+
+
+@pytest.mark.parametrize("changed", ["images", "texts", "labels"])
+def test_an_item_is_the_same_only_in_all_it_has(tmp_path, changed):
+    values = {"images": PIXELS.copy(), "texts": TEXTS.copy(), "labels": HOT.copy()}
+    for array in values.values():
+        array[30] = array[3]
+    values[changed][30, ..., 0] ^= 1  # Row 30 is row 3, but for a little.
+    write_split_files(tmp_path, values["images"], np.array([3, 30]), values["texts"], values["labels"])
+    np.testing.assert_array_equal(source(tmp_path).own_split.training, [3, 26])
+
+
+@pytest.mark.parametrize("name", ["pixels", "features"])
+def test_items_that_are_twice_in_the_database(tmp_path, name):
+    images, texts, labels = (array.copy() for array in (IMAGES[name], TEXTS, HOT))
+    for array in (images, texts, labels):
+        array[[5, 9]] = array[2]  # Three alike.
+    write_split_files(tmp_path, images, np.array([9, 2]), texts, labels)
+    first = source(tmp_path)
+    assert len(first.labels) == 26
+    np.testing.assert_array_equal(first.own_split.training, [2, 5])
+    # Four alike: one more than the database has.
+    (tmp_path / "more").mkdir()
+    write_split_files(tmp_path / "more", images, np.array([9, 2, 5, 2, 13]), texts, labels)
+    more = source(tmp_path / "more")
+    assert len(more.labels) == 27
+    np.testing.assert_array_equal(more.own_split.training, [2, 5, 9, 13, 26])
+    np.testing.assert_array_equal(more.texts[26], texts[2])
+
+
+@pytest.mark.parametrize(
+    ("writer", "dataset"), [(write_hdf5, "FLICKR"), (write_hdf5, "files"), (write_v5, "files")]
+)
+def test_one_file_of_all_nine(tmp_path, writer, dataset):
+    arrays, short = {"I": PIXELS, "T": TEXTS, "L": HOT}, {"Train": "tr", "DataBase": "db", "Query": "te"}
+    pairs_of = itertools.product(arrays.items(), PARTS.items())
+    nine = {f"{letter}_{short[part]}": array[rows] for (letter, array), (part, rows) in pairs_of}
+    writer(tmp_path / "FLICKR-25K.mat", **nine)
+    pairs = source(tmp_path, dataset)
+    assert_same(pairs, np.concatenate([DATABASE, QUERY]))
+    np.testing.assert_array_equal(pairs.own_split.training, np.sort(AGAIN))
+
+
+def test_split_files_of_paths(tmp_path):
+    paths = np.array([f"/data/mirflickr/{name}" for name in write_pictures(tmp_path / "mirflickr")], "S")
+    write_split_files(tmp_path, paths, np.concatenate([AGAIN, FURTHER]))
+    pairs, rows = source(tmp_path, image_size=32), np.concatenate([DATABASE, QUERY, FURTHER])
+    np.testing.assert_array_equal(pairs.texts, TEXTS[rows])
+    np.testing.assert_array_equal(pairs.labels, HOT[rows])
+    assert_colours(pairs, rows)
+    np.testing.assert_array_equal(pairs.own_split.training, [*np.sort(AGAIN), 26, 27, 28])
+    assert list(pairs.ids) == [f"mirflickr/im{row}.png" for row in rows]
+    assert is_of_files(pairs)
+    write_split_files(tmp_path, paths, np.concatenate([AGAIN[:-1], FURTHER]))
+    assert source(tmp_path, image_size=32).digest != pairs.digest  # What is prepared holds the split as well.
+
+
+# ---------------------------------------------------------------- index files
+
+
+@pytest.fixture
+def pictured(tmp_path):
+    """A folder with pictures in mirflickr/, and their paths."""
+    return [f"mirflickr/{name}" for name in write_pictures(tmp_path / "mirflickr")]
+
+
+INDEX_WRITERS = {
+    "v5 cells": lambda path, name, texts: write_v5(path, **{name: cells(texts)}),
+    "v5 cells in a row": lambda path, name, texts: write_v5(path, **{name: cells(texts).T}),
+    "v5 characters": lambda path, name, texts: write_v5(path, **{name: np.array(texts)}),
+    "v7.3 cells": lambda path, name, texts: write_mat73(path, **{name: texts}),
+    "v7.3 characters": write_char73,
+    "npz": lambda path, name, texts: np.savez(open(path, "wb"), **{name: np.array(texts)}),  # noqa: SIM115
+}
+
+
+@pytest.mark.parametrize("name", INDEX_WRITERS)
+def test_index_files(tmp_path, pictured, name):
+    write = INDEX_WRITERS[name]
+    write(tmp_path / "index.mat", "index", pictured)
+    write(tmp_path / "caption.mat", "caption", CAPTIONS)
+    write_hdf5(tmp_path / "label.mat", **{"label" if "v5" in name else "category": HOT})
+    pairs = source(tmp_path, image_size=32)
+    assert list(pairs.ids) == pictured
+    assert list(pairs.captions) == CAPTIONS
+    assert pairs.texts.shape == (ITEMS, 0)
+    np.testing.assert_array_equal(pairs.labels, HOT)
+    assert_colours(pairs)
+    assert is_of_files(pairs)
+    assert source(tmp_path / "index.mat", image_size=32).digest == pairs.digest
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+def test_captions_line_by_line(tmp_path, pictured, ending):
+    write_mat73(tmp_path / "index.mat", index=pictured)
+    lines = (ending or "\n").join(CAPTIONS) + ending
+    (tmp_path / "Caption.TXT").write_bytes(lines.encode("utf-8-sig"))
+    write_mat73(tmp_path / "label.mat", category=HOT)
+    pairs = source(tmp_path, "files", image_size=32)
+    assert list(pairs.captions) == CAPTIONS
+    np.testing.assert_array_equal(pairs.labels, HOT)
+
+
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS.T, TEXTS.astype(float), 3 * TEXTS])
+def test_captions_as_a_bag_of_words(tmp_path, pictured, texts):
+    write_mat73(tmp_path / "index.mat", index=pictured)
+    write_hdf5(tmp_path / "caption.mat", caption=texts)
+    write_hdf5(tmp_path / "label.mat", category=HOT)
+    pairs = source(tmp_path, image_size=32)
+    np.testing.assert_array_equal(pairs.texts, texts if texts.shape == TEXTS.shape else TEXTS)
+    assert pairs.captions is None
+
+
+@pytest.mark.parametrize("prefix", ["/home/x/", "C:\\Users\\x\\", "./"])
+def test_paths_of_another_machine(tmp_path, pictured, prefix):
+    write_mat73(tmp_path / "index.mat", index=[prefix + path for path in pictured])
+    write_mat73(tmp_path / "caption.mat", caption=CAPTIONS)
+    write_hdf5(tmp_path / "label.mat", category=HOT)
+    assert_colours(source(tmp_path, image_size=32))
+    for path in (tmp_path / "mirflickr").iterdir():  # All in one folder with the index.
+        shutil.move(path, tmp_path)
+    pairs = source(tmp_path, image_size=32)
+    assert pairs.ids[3] == "im3.png"
+    assert_colours(pairs)
