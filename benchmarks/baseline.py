@@ -27,7 +27,7 @@ from gch.evaluation.directions import map_by_direction
 from gch.evaluation.encoding import Encoded
 from gch.evaluation.results import test_figures
 from gch.networks.backbone import load_backbone
-from gch.networks.features import backbone_features
+from gch.networks.inference import backbone_features
 from gch.settings import Settings, cutoff_ranks
 
 BASELINE = "no learning to hash"

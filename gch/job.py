@@ -7,7 +7,6 @@ import contextlib
 import os
 from pathlib import Path
 
-from gch.cluster import Cluster, read_cluster
 from gch.data.catalog import cache_folder, open_pairs
 from gch.data.chosen_split import choose_split
 from gch.data.pairs import Pairs
@@ -22,6 +21,7 @@ from gch.progress import Progress
 from gch.quiet import native_stderr_held
 from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
+from gch.training.cluster import Cluster, read_cluster
 
 
 def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> None:
@@ -68,9 +68,9 @@ def _run(settings: Settings, cluster: Cluster, export_to: Path | None = None, li
     _keep_compiled(cache / "xla")
     with native_stderr_held():
         from gch.session import Session  # loads TensorFlow
-        from gch.training.workers import lost_workers
+        from gch.training.device import lost_workers
 
-    with lost_workers(cluster):
+    with contextlib.closing(run), lost_workers(cluster):
         session = Session(settings, pairs, split, run, cache, Path(settings.log_dir) / name, cluster)
         if settings.phase == "export":
             session.export(export_to, lite)

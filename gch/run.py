@@ -75,7 +75,7 @@ def require_checkpoint(folder: Path) -> None:
 
 
 class RunFolder:
-    """One run's folder; holds a lock on it while the process lives.
+    """One run's folder; holds a lock on it until it is closed.
 
     Attributes:
       writes: whether this process may; of several workers, one does. The others only check and read.
@@ -178,6 +178,11 @@ class RunFolder:
     def write_history(self, history: list[dict]) -> None:
         """Replaces the figures of the finished outer epochs."""
         write_json(self._history, history)
+
+    def close(self) -> None:
+        """Lets other processes work on the run."""
+        if self._lock:
+            self._lock.release()
 
     def _take_lock(self) -> None:
         if not self.writes:

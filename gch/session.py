@@ -4,10 +4,8 @@ import contextlib
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from gch.cluster import ALONE, Cluster
 from gch.codes import bit_agreement, code_statistics
 from gch.data.pairs import Pairs
 from gch.data.split import Split
@@ -27,17 +25,18 @@ from gch.export.save import save_model
 from gch.methods.catalog import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
-from gch.networks.features import backbone_features
-from gch.networks.replicas import synchronize_batch_norms
+from gch.networks.inference import backbone_features
+from gch.networks.parts import synchronize_batch_norms
+from gch.progress import Progress
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
 from gch.settings import Settings, cutoff_ranks
 from gch.storage import digest
-from gch.training.device import configure_device
+from gch.training.cluster import ALONE, Cluster
+from gch.training.device import any_worker, configure_device, require_alike
 from gch.training.summaries import Summaries
 from gch.training.train import Trainer
-from gch.training.workers import any_worker, require_alike
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 OVER_NEW = ", new items"
@@ -267,15 +266,7 @@ class Session:
         return backbone
 
     def _read_features(self, cache: Path) -> np.ndarray:
-        bar = None
-
-        def progress(done: int, total: int) -> None:
-            nonlocal bar
-            if bar is None:
-                print(f"Features of {self._backbone.name}, computed once:")
-                bar = keras.utils.Progbar(total, unit_name="image")
-            bar.update(done)
-
+        progress = Progress(title=f"Features of {self._backbone.name}, computed once:")
         return backbone_features(self._backbone, self._pairs, cache, progress)
 
 
