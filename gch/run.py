@@ -14,6 +14,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+import filelock
+
 from gch.errors import RunError
 from gch.settings import Settings
 from gch.storage import lock, write_json
@@ -89,7 +91,7 @@ class RunFolder:
         self.results = path / "results.json"
         self._settings = path / "settings.json"
         self._history = path / "history.json"
-        self._lock = None
+        self._lock: filelock.BaseFileLock | None = None
 
     def start(self, settings: Settings, data_digest: str) -> None:
         """Makes the folder, or checks that the run in it is the one that the settings describe.

@@ -47,12 +47,15 @@ class Command:
         settings = SIZES | SCHEDULE | QUICK | places
         self._settings = {name: value for name, value in settings.items() if name not in leave_out}
 
+    def flags(self, **settings) -> list[str]:
+        """The settings as flags."""
+        return [f"--{name}={value}" for name, value in (self._settings | settings).items()]
+
     def start(self, *words: str, environment: dict | None = None, **settings) -> subprocess.Popen:
         """Starts it; an entry of `environment` that is None is left out."""
-        flags = [f"--{name}={value}" for name, value in (self._settings | settings).items()]
         variables = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
         return subprocess.Popen(
-            [sys.executable, "main_itpair.py", *words, *flags],
+            [sys.executable, "main_itpair.py", *words, *self.flags(**settings)],
             cwd=self._repository,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,11 +15,6 @@ from gch.training.checkpoint import Checkpoints, Position
 from gch.training.device import Device
 from gch.training.loop import StageLoop, set_rates
 
-# Two devices in every process that collects this module: TensorFlow must not have started by then.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-
 TRAINED, BATCH, STEPS = np.arange(40), 20, 6  # three passes
 SETTINGS = {
     "backbone": "trained",
