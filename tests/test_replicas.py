@@ -72,8 +72,8 @@ def test_two_replicas_have_the_losses_of_one(repository, tmp_path, strategies, c
     for number, name in enumerate(stages):
         before, after = methods if number % 2 == 0 else reversed(methods)
         folder = tmp_path / str(number)
-        Checkpoints(folder, before, Position()).save_latest()
-        assert Checkpoints(folder, after, Position()).restore_latest()
+        Checkpoints(folder, before, Position()).save("latest")
+        assert Checkpoints(folder, after, Position()).restore("latest")
         losses = []
         for own in loops:
             (loop,) = (loop for loop in own if loop.stage.name == name)

@@ -50,10 +50,10 @@ def test_everything_comes_back(tmp_path):
     optimizer = method.optimizers["adam"]
     optimizer.apply([tf.ones((4, 3)), tf.ones(3)])
     method.networks["only"](np.ones((2, 4)), training=True)  # moves the seed of the dropout
-    Checkpoints(tmp_path, method, position).save_latest()
+    Checkpoints(tmp_path, method, position).save("latest")
 
     other, restored = Small(), Position()
-    assert Checkpoints(tmp_path, other, restored).restore_latest()
+    assert Checkpoints(tmp_path, other, restored).restore("latest")
     for one, two in zip(method.values(), other.values(), strict=True):
         np.testing.assert_array_equal(one, two)
     assert restored == position
@@ -62,15 +62,15 @@ def test_everything_comes_back(tmp_path):
 def test_best_and_latest_are_apart_and_only_the_newest_of_each_is_kept(tmp_path):
     position = Position()
     checkpoints = Checkpoints(tmp_path, Small(), position)
-    assert not checkpoints.restore_latest()
+    assert not checkpoints.restore("latest")
     for epoch in (1, 2, 3):
         position.move(epoch)
-        checkpoints.save_latest()
+        checkpoints.save("latest")
         if epoch == 1:
-            checkpoints.save_best()
-    assert checkpoints.restore_best()
+            checkpoints.save("best")
+    assert checkpoints.restore("best")
     assert position.epoch == 1
-    assert checkpoints.restore_latest()
+    assert checkpoints.restore("latest")
     assert position.epoch == 3
     assert len(list((tmp_path / "latest").glob("*.index"))) == 1
 
@@ -83,13 +83,13 @@ def test_best_and_latest_are_apart_and_only_the_newest_of_each_is_kept(tmp_path)
 
 
 def test_a_checkpoint_of_another_size_or_a_damaged_one_is_named(tmp_path):
-    Checkpoints(tmp_path, Small(), Position()).save_latest()
+    Checkpoints(tmp_path, Small(), Position()).save("latest")
     with pytest.raises(RunError, match="latest"):
-        Checkpoints(tmp_path, Small(units=7), Position()).restore_latest()
+        Checkpoints(tmp_path, Small(units=7), Position()).restore("latest")
     (data,) = (tmp_path / "latest").glob("*.data*")
     data.write_bytes(data.read_bytes()[:100])
     with pytest.raises(RunError, match="latest"):
-        Checkpoints(tmp_path, Small(), Position()).restore_latest()
+        Checkpoints(tmp_path, Small(), Position()).restore("latest")
 
 
 def test_the_first_epoch_is_the_best_so_far_even_with_a_score_of_zero(repository, tmp_path):

@@ -21,11 +21,10 @@ from keras import layers
 
 from gch.errors import WeightsError
 
-FEATURE_SIZE = 1280
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-class _Stage(NamedTuple):
+class Stage(NamedTuple):
     """A run of inverted residual blocks; only the first of them has the stride."""
 
     blocks: int
@@ -35,15 +34,14 @@ class _Stage(NamedTuple):
     filters: int
 
 
-STEM_FILTERS = 32
 STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
 )
 
 
@@ -69,7 +67,7 @@ def efficientnet_lite0(image_size: int = 224, seed: int | None = None) -> keras.
         layers.DepthwiseConv2D, padding="same", use_bias=False, depthwise_initializer=initializer
     )
 
-    def block(x: keras.KerasTensor, name: str, stage: _Stage, stride: int) -> keras.KerasTensor:
+    def block(x: keras.KerasTensor, name: str, stage: Stage, stride: int) -> keras.KerasTensor:
         shortcut = x
         if stage.expansion > 1:
             x = convolution(stage.expansion * x.shape[-1], 1, name=f"{name}_expand_conv")(x)
@@ -87,12 +85,12 @@ def efficientnet_lite0(image_size: int = 224, seed: int | None = None) -> keras.
     images = keras.Input((image_size, image_size, 3), name="images")
     # (rgb - 127) / 128; not in half precision, which would round the pixels first.
     x = layers.Rescaling(1 / 128, -127 / 128, dtype="float32", name="rescale")(images)
-    x = convolution(STEM_FILTERS, 3, 2, name="conv_stem")(x)
+    x = convolution(32, 3, 2, name="conv_stem")(x)
     x = layers.ReLU(6.0, name="relu0")(normalized(name="bn0")(x))
     blocks = [(stage, i == 0) for stage in STAGES for i in range(stage.blocks)]
     for number, (stage, first) in enumerate(blocks):
         x = block(x, f"blocks_{number}", stage, stage.stride if first else 1)
-    x = convolution(FEATURE_SIZE, 1, name="conv_head")(x)
+    x = convolution(1280, 1, name="conv_head")(x)
     x = layers.ReLU(6.0, name="relu1")(normalized(name="bn1")(x))
     x = layers.GlobalAveragePooling2D(dtype="float32", name="features")(x)
     return keras.Model(images, x, name="efficientnet-lite0")

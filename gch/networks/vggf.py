@@ -63,9 +63,8 @@ def vggf(
         return layers.Dense(units, "relu", kernel_initializer=keras.initializers.HeNormal(seeds), name=name)
 
     def normalization(name: str):
-        if as_agah:
-            return LocalResponseNormalization(depth_radius=1, later=0, alpha=1e-4 / 2, name=name)
-        return LocalResponseNormalization(name=name)
+        window, alpha = ((1, 0), 1e-4 / 2) if as_agah else ((2, 2), 1e-4)
+        return LocalResponseNormalization(window, alpha, name=name)
 
     def pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         # VGG-F pads one row below and one column at the right; AGAH leaves out what fills no window. On a

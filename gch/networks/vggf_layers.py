@@ -1,10 +1,14 @@
 """The layers of VGG-F that Keras lacks, or that XLA compiles badly: mean image, normalisation, pooling."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from gch.networks.parts import compiled_by_xla
+
+BIAS, BETA = 2.0, 0.75  # of the normalisation
 
 
 @keras.saving.register_keras_serializable(package="gch")
@@ -38,7 +42,7 @@ class SubtractMeanImage(keras.layers.Layer):
 class LocalResponseNormalization(keras.layers.Layer):
     """Divides every value by a power of the energy of its neighbours in channel order.
 
-        y_c = x_c * s_c^-beta,  s_c = bias + alpha * sum of x_j^2 over -depth_radius <= j - c <= later
+        y_c = x_c * s_c^-0.75,  s_c = 2 + alpha * sum of x_j^2 over -before <= j - c <= after
 
     Source: Krizhevsky et al. 2012, section 3.3; the defaults are those of VGG-F (Chatfield et al. 2014).
     `tf.nn.local_response_normalization` computes the same. Here value and gradient are one pass over memory
@@ -48,33 +52,21 @@ class LocalResponseNormalization(keras.layers.Layer):
     255.
 
     Args:
-      depth_radius: number of neighbours on each side, 0 or more.
-      bias: positive.
+      window: number of neighbours before and after a channel.
       alpha: 0 or more.
-      beta: any number.
-      later: number of the neighbours after c, where it is another; None: depth_radius.
     """
 
-    def __init__(
-        self,
-        depth_radius: int = 2,
-        bias: float = 2.0,
-        alpha: float = 1e-4,
-        beta: float = 0.75,
-        later: int | None = None,
-        **kwargs,
-    ):
+    def __init__(self, window: Sequence[int] = (2, 2), alpha: float = 1e-4, **kwargs):
         super().__init__(**kwargs)
-        self._window = (depth_radius, depth_radius if later is None else later)
-        self._power = (bias, alpha, beta)
+        self._window, self._alpha = tuple(window), alpha
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalises `inputs` (..., C)."""
 
         @tf.custom_gradient
         def normalize(x):
-            y = _normalized(x, self._window, *self._power)
-            return y, lambda dy: _normalized_gradient(x, dy, self._window, *self._power)
+            y = _normalized(x, self._window, self._alpha)
+            return y, lambda dy: _normalized_gradient(x, dy, self._window, self._alpha)
 
         return normalize(tf.convert_to_tensor(inputs))
 
@@ -84,20 +76,20 @@ class LocalResponseNormalization(keras.layers.Layer):
 
 
 @tf.function(jit_compile=True)
-def _normalized(x, window, bias, alpha, beta):
+def _normalized(x, window, alpha):
     values = tf.cast(x, tf.float32)
-    energy = bias + alpha * _neighbours(values * values, *window)
-    return tf.cast(values * tf.exp(-beta * tf.math.log(energy)), x.dtype)
+    energy = BIAS + alpha * _neighbours(values * values, *window)
+    return tf.cast(values * tf.exp(-BETA * tf.math.log(energy)), x.dtype)
 
 
 @tf.function(jit_compile=True)
-def _normalized_gradient(x, dy, window, bias, alpha, beta):
-    """dy_c s_c^-beta - 2 alpha beta x_c sum of dy_j x_j s_j^(-beta - 1) over the j whose neighbour c is."""
+def _normalized_gradient(x, dy, window, alpha):
+    """dy_c s_c^-0.75 - 1.5 alpha x_c sum of dy_j x_j s_j^-1.75 over the j whose neighbour c is."""
     values, gradient = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
-    energy = bias + alpha * _neighbours(values * values, *window)
-    scaled = gradient * tf.exp(-beta * tf.math.log(energy))
+    energy = BIAS + alpha * _neighbours(values * values, *window)
+    scaled = gradient * tf.exp(-BETA * tf.math.log(energy))
     shared = _neighbours(values * scaled / energy, *reversed(window))
-    return tf.cast(scaled - 2 * alpha * beta * values * shared, x.dtype)
+    return tf.cast(scaled - 2 * alpha * BETA * values * shared, x.dtype)
 
 
 def _neighbours(x: tf.Tensor, earlier: int, later: int) -> tf.Tensor:
@@ -139,7 +131,7 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 
 def max_pool_gradient(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """The gradient of `MaxPooling` by comparisons and sums of a fixed order.
+    """The gradient of `MaxPooling`, of comparisons and of sums in a fixed order.
 
     Args:
       x: (B, H, W, C), what was pooled.
@@ -148,36 +140,20 @@ def max_pool_gradient(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
     Returns:
       (B, H, W, C): every entry is the sum of `dy` over the windows (at most four) whose maximum it is.
     """
-    (height, width, channels), (rows, columns) = x.shape[1:], dy.shape[1:3]
-    seen = 2 * rows + 1, 2 * columns + 1  # by the windows: more than the map where it is padded
-    beyond = [[0, 0], [0, max(0, seen[0] - height)], [0, max(0, seen[1] - width)], [0, 0]]
-    padded = tf.pad(x[:, : seen[0], : seen[1]], beyond, constant_values=x.dtype.min)
-    # What lies at each of the nine places of all windows, as a strided slice.
-    places = [
-        {
-            "begin": [0, row, column, 0],
-            "end": [0, row + 2 * rows, column + 2 * columns, 0],
-            "strides": [1, 2, 2, 1],
-            "begin_mask": 0b1001,
-            "end_mask": 0b1001,
-        }
-        for row in range(3)
-        for column in range(3)
-    ]
-    best = tf.strided_slice(padded, **places[0])
-    winner = tf.zeros_like(best, tf.int8)
-    for number, place in enumerate(places[1:], 1):
-        value = tf.strided_slice(padded, **place)
-        winner = tf.where(value > best, tf.constant(number, tf.int8), winner)
-        best = tf.maximum(value, best)
-
-    shape = [tf.shape(x)[0], *seen, channels]
-    zero = tf.zeros([], dy.dtype)
-    dx = tf.add_n(
-        [
-            tf.raw_ops.StridedSliceGrad(shape=shape, dy=tf.where(winner == number, dy, zero), **place)
-            for number, place in enumerate(places)
+    (height, width), (rows, columns) = x.shape[1:3], dy.shape[1:3]
+    beyond = [[0, 0], [0, max(0, 2 * rows + 1 - height)], [0, max(0, 2 * columns + 1 - width)], [0, 0]]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        padded = tf.pad(x, beyond, constant_values=x.dtype.min)
+        places = [
+            padded[:, row : row + 2 * rows : 2, column : column + 2 * columns : 2]
+            for row in range(3)
+            for column in range(3)
         ]
-    )
-    unseen = [[0, 0], [0, max(0, height - seen[0])], [0, max(0, width - seen[1])], [0, 0]]
-    return tf.pad(dx[:, :height, :width], unseen)
+        best, winner = places[0], tf.zeros_like(places[0], tf.int8)
+        for number, place in enumerate(places[1:], 1):
+            winner = tf.where(place > best, tf.constant(number, tf.int8), winner)
+            best = tf.maximum(place, best)
+        zero = tf.zeros([], x.dtype)
+        y = tf.add_n([tf.where(winner == number, place, zero) for number, place in enumerate(places)])
+    return tape.gradient(y, x, dy)

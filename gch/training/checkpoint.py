@@ -33,9 +33,11 @@ class Position:
 
 
 class Checkpoints:
-    """Saves and restores a method and its position. A kill at any moment leaves a whole checkpoint behind:
-    TensorFlow writes beside the old one and renames. The best one lacks the optimizers, whose moments take
-    twice the room of the weights.
+    """Saves and restores a method and its position, by kind.
+
+    'latest' is for resuming, 'best' for testing; it lacks the optimizers, whose moments take twice the room
+    of the weights. A kill at any moment leaves a whole checkpoint behind: TensorFlow writes beside the old
+    one and renames.
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):
@@ -48,24 +50,28 @@ class Checkpoints:
         own |= {f"memory/{name}": variable for name, variable in method.memories.items()}
         self._networks = _numbered("network", method.networks)
         optimizers = _numbered("optimizer", method.optimizers)
-        self._latest = _manager(folder / "latest", own | self._networks | optimizers)
-        self._best = _manager(folder / "best", own | self._networks)
+        self._managers = {
+            "latest": _manager(folder / "latest", own | self._networks | optimizers),
+            "best": _manager(folder / "best", own | self._networks),
+        }
 
-    def save_latest(self) -> None:
-        """Saves for resuming."""
-        self._save(self._latest)
+    def save(self, kind: str) -> None:
+        """Saves in place of the one before."""
+        for name, variable in self._counts.items():
+            variable.assign(getattr(self._position, name))
+        self._managers[kind].save()
 
-    def save_best(self) -> None:
-        """Saves for testing."""
-        self._save(self._best)
+    def restore(self, kind: str) -> bool:
+        """Restores the checkpoint, if there is one; says whether there was.
 
-    def restore_latest(self) -> bool:
-        """Restores the latest checkpoint, if there is one; says whether there was."""
-        return self._restore(self._latest)
-
-    def restore_best(self) -> bool:
-        """Restores the best checkpoint, if there is one; says whether there was."""
-        return self._restore(self._best)
+        Raises:
+          RunError: it is damaged, or of another method or other sizes.
+        """
+        found = _read(self._managers[kind])
+        if found:
+            for name, variable in self._counts.items():
+                setattr(self._position, name, variable.numpy().item())
+        return found
 
     def start_from(self, folder: Path) -> None:
         """Takes the networks' weights from the best checkpoint of the run in `folder`, and nothing else.
@@ -76,17 +82,9 @@ class Checkpoints:
         require_checkpoint(folder)
         _read(_manager(folder / "best", self._networks))
 
-    def _save(self, manager: tf.train.CheckpointManager) -> None:
-        for name, variable in self._counts.items():
-            variable.assign(getattr(self._position, name))
-        manager.save()
 
-    def _restore(self, manager: tf.train.CheckpointManager) -> bool:
-        if not _read(manager):
-            return False
-        for name, variable in self._counts.items():
-            setattr(self._position, name, variable.numpy().item())
-        return True
+def _manager(folder: Path, variables: dict[str, tf.Variable]) -> tf.train.CheckpointManager:
+    return tf.train.CheckpointManager(tf.train.Checkpoint(variables=variables), str(folder), max_to_keep=1)
 
 
 def _read(manager: tf.train.CheckpointManager) -> bool:
@@ -112,7 +110,3 @@ def _numbered(
         for name, holder in holders.items()
         for number, variable in enumerate(holder.variables)
     }
-
-
-def _manager(folder: Path, variables: dict[str, tf.Variable]) -> tf.train.CheckpointManager:
-    return tf.train.CheckpointManager(tf.train.Checkpoint(variables=variables), str(folder), max_to_keep=1)

@@ -64,7 +64,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Goes to the latest checkpoint, if there is one; says whether there was."""
-        found = self._checkpoints.restore_latest()
+        found = self._checkpoints.restore("latest")
         require_alike(self._device, "their checkpoints", self._where(), str(found))
         if found:
             print(f"Resuming {self._run.path}: {self._where()}")
@@ -88,7 +88,7 @@ class Trainer:
 
     def restore_best(self) -> int:
         """Puts the best weights into the networks; returns their outer epoch, counted from 1."""
-        self._checkpoints.restore_best()
+        self._checkpoints.restore("best")
         return self._position.best_epoch
 
     def _train_epoch(self, epoch: int) -> None:
@@ -112,7 +112,7 @@ class Trainer:
         self._summaries.scalars("seconds", seconds, epoch + 1)
         if figures and figures["score"] > position.best_score:
             position.best_score, position.best_epoch = figures["score"], epoch + 1
-            self._checkpoints.save_best()
+            self._checkpoints.save("best")
         self._save()
 
     def _compile(self) -> float:
@@ -167,7 +167,7 @@ class Trainer:
 
     def _save(self) -> None:
         if self._device.cluster.chief:
-            self._checkpoints.save_latest()
+            self._checkpoints.save("latest")
             self._saved_at = time.monotonic()
 
     def _where(self) -> str:
