@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
-import scipy.io
 
-from gch.errors import WeightsError
+from gch.data.mat_file import load_mat5
+from gch.errors import DataError, WeightsError
 
 if TYPE_CHECKING:
     import keras
@@ -56,19 +56,14 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
     """
     require_weights(path)
     try:
-        content = scipy.io.loadmat(
-            path, appendmat=False, variable_names=("net", "layers", "normalization", "meta")
-        )
-    # SciPy's reader raises whatever a broken file makes it stumble over.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(f"{path}: cannot be read as a MAT file ({reason}); expected {SOURCE}") from None
+        content = load_mat5(Path(path), ("net", "layers", "normalization", "meta"))
+    except DataError as error:
+        raise WeightsError(f"{error}; expected {SOURCE}") from None
 
-    top = content
-    if "net" in content:
-        top = {name: _field(content["net"], name) for name in ("layers", "normalization", "meta")}
+    net, names = content.get("net"), ("layers", "normalization", "meta")
+    parts = {name: content.get(name) if net is None else _field(net, name) for name in names}
     found = {}
-    for layer in np.ravel(top.get("layers")):
+    for layer in () if parts["layers"] is None else parts["layers"].flat:
         name = _field(layer, "name")
         if _is(name, "U") and name.item(0) in VGGF_LAYERS:
             found[name.item(0)] = _kernel_and_bias(layer, f"{path}: {name.item(0)}")
@@ -78,9 +73,9 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
             f"{path}: layers: found {', '.join(found) or 'none of VGG-F'}, expected also {', '.join(missing)}"
         )
 
-    mean = _field(top.get("normalization"), "averageImage")
+    mean = _field(parts["normalization"], "averageImage")
     if mean is None:
-        mean = _field(_field(top.get("meta"), "normalization"), "averageImage")
+        mean = _field(_field(parts["meta"], "normalization"), "averageImage")
     layers = {name: found[name] for name in VGGF_LAYERS}
     return MatConvNetFile(layers, None if mean is None else _mean_image(mean, f"{path}: averageImage"))
 
