@@ -26,7 +26,7 @@ from gch.evaluation.codes import EncodedPairs
 from gch.evaluation.directions import map_by_direction
 from gch.evaluation.results import test_figures
 from gch.networks.backbone import load_backbone
-from gch.networks.features import backbone_features
+from gch.networks.inference import backbone_features
 from gch.settings import Settings
 
 BASELINE = "no learning to hash"

@@ -25,7 +25,7 @@ from gch.data.split import make_split, resolve_sizes
 from gch.methods import build_method
 from gch.methods.items import TrainingItems, training_items
 from gch.networks.backbone import Backbone, load_backbone
-from gch.networks.features import backbone_features
+from gch.networks.inference import backbone_features
 from gch.settings import Settings
 from gch.training.device import configure_device
 from gch.training.loop import StageLoop

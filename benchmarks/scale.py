@@ -165,7 +165,7 @@ def main() -> None:
         lambda: map_by_direction(queries, {"image": teacher, "text": teacher}),
     )
     saved = Checkpoints(given.folder / "checkpoints", method, Position())
-    parts.timed("checkpoint", saved.save_latest)
+    parts.timed("checkpoint", lambda: saved.save("latest"))
 
     def export() -> None:
         model = SearchModel(**method.encoders, backbone=None, image_size=0, fit="crop", words=None)

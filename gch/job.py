@@ -7,7 +7,6 @@ import contextlib
 import os
 from pathlib import Path
 
-from gch.cluster import read_cluster
 from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.pairs import Pairs, empty_items
 from gch.data.split import Split
@@ -20,6 +19,7 @@ from gch.progress import Progress
 from gch.quiet import native_stderr_held
 from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
+from gch.training.cluster import read_cluster
 
 
 def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> Path:
@@ -58,7 +58,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _prepare_tensorflow(cache)
         with native_stderr_held():
             from gch.session import Session  # loads TensorFlow
-            from gch.training.workers import lost_workers
+            from gch.training.device import lost_workers
 
         with lost_workers(cluster):
             session = Session(

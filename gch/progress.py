@@ -1,31 +1,38 @@
 """How far a long piece of work is, on one line of the terminal."""
 
+import shutil
 import sys
 import time
+from collections.abc import Mapping
 
 
 class Progress:
-    """Call it with the numbers of things done and of all; it tells them now and then, with the rate.
+    """Prints how far a piece of work is: at most twice a second on a terminal, and at the end.
 
     Args:
       things: what is counted.
+      title: a line to print before.
     """
 
-    def __init__(self, things: str = "pictures"):
-        self._things = things
+    def __init__(self, things: str = "pictures", title: str = ""):
+        self._things, self._title = things, title
         self._start: tuple[float, int] | None = None
-        self._told = 0.0
+        self._printed = 0.0
 
-    def __call__(self, done: int, total: int) -> None:
-        """Tells `done` of `total`, at most twice a second, and at the end."""
+    def __call__(self, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
+        """Prints `done` of `total`, the rate since the first call, and the figures."""
         now = time.monotonic()
         if self._start is None:
-            self._start = (now, done)
-        if done < total and (now - self._told < 0.5 or not sys.stdout.isatty()):
+            self._start = now, done
+            print(end=self._title and f"{self._title}\n")
+        if done < total and (now - self._printed < 0.5 or not sys.stdout.isatty()):
             return
-        self._told = now
-        began, first = self._start
-        rate = (done - first) / max(now - began, 1e-3)
-        line = f"  {done:,} of {total:,} {self._things}, {rate:.0f} a second"
+        self._printed = now
+        rate = (done - self._start[1]) / max(now - self._start[0], 1e-3)
+        words = [f"  {done:,} of {total:,} {self._things}", f"{rate:.0f} a second"]
+        line = ", ".join([*words, *(f"{name} {value:.4f}" for name, value in (figures or {}).items())])
         end = "\n" if done >= total else ""
-        print(f"\r{line:<60}" if sys.stdout.isatty() else line, end=end, flush=True)
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns - 1
+            line = f"\r{line[:width]:<{width}}"
+        print(line, end=end, flush=True)

@@ -5,10 +5,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from gch.cluster import ALONE, Cluster
 from gch.data.pairs import Pairs
 from gch.data.split import Split
 from gch.errors import SettingError
@@ -23,17 +21,18 @@ from gch.export.save import save_model
 from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
-from gch.networks.features import backbone_features
-from gch.networks.replicas import synchronize_batch_norms
+from gch.networks.inference import backbone_features
+from gch.networks.parts import synchronize_batch_norms
+from gch.progress import Progress
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
-from gch.training.device import configure_device
+from gch.training.cluster import ALONE, Cluster
+from gch.training.device import any_worker, configure_device, require_alike
 from gch.training.summaries import Summaries
 from gch.training.train import Trainer
-from gch.training.workers import any_worker, require_alike
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 OVER_NEW = ", new items"
@@ -180,11 +179,8 @@ class Session:
         if trained and device.replicas > 1:
             synchronize_batch_norms(backbone.model)
         if not trained:
-            bar = keras.utils.Progbar(len(self._pairs.labels), unit_name="image")
-            print(f"Features of {backbone.name}, computed once and cached:")
-            self._features = backbone_features(
-                backbone, self._pairs, cache, lambda done, total: bar.update(done)
-            )
+            progress = Progress(title=f"Features of {backbone.name}, computed once:")
+            self._features = backbone_features(backbone, self._pairs, cache, progress)
         return backbone
 
     def _validate(self, epoch: int) -> dict:

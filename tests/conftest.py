@@ -12,6 +12,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
 
 
+def pytest_configure(config):
+    """Gives TensorFlow two CPUs for the tests of replicas, before any module makes a tensor."""
+    if any(Path(argument).is_dir() or "test_replicas" in argument for argument in config.args):
+        import tensorflow as tf
+
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Opens a file of outputs of the original implementation by name."""

@@ -56,11 +56,15 @@ class Command:
         settings = SIZES | SCHEDULE | QUICK | places
         self._settings = {name: value for name, value in settings.items() if name not in leave_out}
 
+    def flags(self, **settings) -> list[str]:
+        """The settings as flags."""
+        return [f"--{name}={value}" for name, value in (self._settings | settings).items()]
+
     def start(self, *words: str, environment: dict | None = None, **settings) -> subprocess.Popen:
         """Starts it; an entry of `environment` that is None is left out."""
         variables = os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {})
         return subprocess.Popen(
-            [sys.executable, "main_itpair.py", *words, *self._flags(settings)],
+            [sys.executable, "main_itpair.py", *words, *self.flags(**settings)],
             cwd=self._repository,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -74,8 +78,9 @@ class Command:
         from gch.cli import main
 
         output, error = io.StringIO(), io.StringIO()
+        arguments = ["main_itpair.py", *words, *self.flags(**settings)]
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
-            status = main(["main_itpair.py", *words, *self._flags(settings)], self._repository / "setting.py")
+            status = main(arguments, self._repository / "setting.py")
         assert status == expect, output.getvalue() + error.getvalue()
         return output.getvalue(), error.getvalue()
 
@@ -85,9 +90,6 @@ class Command:
         output, error = process.communicate(timeout=LONGEST)
         assert process.returncode == 0, output + error
         return output
-
-    def _flags(self, settings: dict) -> list[str]:
-        return [f"--{name}={value}" for name, value in (self._settings | settings).items()]
 
     @property
     def run_folder(self) -> Path:

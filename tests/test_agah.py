@@ -205,9 +205,9 @@ def test_a_stage_that_resumes_within_a_pass_ends_the_same(build, tmp_path, chang
 
     first, items, settings = build(**changes)
     StageLoop(first.stages[0], items, settings.batch_size).open(SEED, 0)(2)  # of three steps a pass
-    Checkpoints(tmp_path, first, Position()).save_latest()
+    Checkpoints(tmp_path, first, Position()).save("latest")
     second, items, settings = build(**changes)
-    assert Checkpoints(tmp_path, second, Position()).restore_latest()
+    assert Checkpoints(tmp_path, second, Position()).restore("latest")
     StageLoop(second.stages[0], items, settings.batch_size).open(SEED, 2)(4)
     for name, network in whole.networks.items():
         for one, two in zip(network.weights, second.networks[name].weights, strict=True):

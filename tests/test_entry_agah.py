@@ -16,8 +16,8 @@ CUTOFFS = (1, *range(100, 1001, 100))
 class Agah(Command):
     """The command with AGAH's settings."""
 
-    def _flags(self, settings):
-        return super()._flags(AGAH | settings)
+    def flags(self, **settings):
+        return super().flags(**(AGAH | settings))
 
     @property
     def results(self) -> dict:

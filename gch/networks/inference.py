@@ -1,16 +1,18 @@
 """Running a network over many items without training it."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.data.pairs import Pictures
+from gch.data.pairs import Pairs, Pictures
 from gch.data.stream import reading_errors, sequential_batches
-from gch.networks.parts import layers_of
+from gch.networks.backbone import Backbone
+from gch.networks.parts import batch_norms
+from gch.storage import cached_array, digest
 
 PIXEL_BATCH = 32  # as fast as 64 on a CPU, in 300 MB less
 VECTOR_BATCH = 1024  # texts, labels and features
@@ -52,11 +54,17 @@ def infer_under_dropout(
     Returns:
       float32 (draws, all items, ...).
     """
-    kept = [variable.numpy() for variable in network.non_trainable_variables]
+    before = [variable.numpy() for variable in network.non_trainable_variables]
     run = _compiled(network, training=True)
-    with _moving_statistics(network):
+    trained = [norm for norm in batch_norms(network) if norm.trainable]
+    try:
+        for norm in trained:  # Keras gives frozen ones their moving statistics
+            norm.trainable = False
         drawn = [np.concatenate([run(batch)[output].numpy() for batch in batches()]) for _ in range(draws)]
-    for variable, value in zip(network.non_trainable_variables, kept, strict=True):
+    finally:
+        for norm in trained:
+            norm.trainable = True
+    for variable, value in zip(network.non_trainable_variables, before, strict=True):
         variable.assign(value)
     return np.stack(drawn)
 
@@ -70,20 +78,6 @@ def _compiled(network: keras.Model, training: bool) -> Callable:
     if name not in kept:
         kept[name] = tf.function(functools.partial(network, training=training), reduce_retracing=True)
     return kept[name]
-
-
-@contextlib.contextmanager
-def _moving_statistics(network: keras.Model) -> Iterator[None]:
-    """Batch norms use their moving statistics under `training=True`: Keras does so for frozen ones."""
-    norms = [layer for layer in layers_of(network) if isinstance(layer, keras.layers.BatchNormalization)]
-    trained = [norm for norm in norms if norm.trainable]
-    try:
-        for norm in trained:
-            norm.trainable = False
-        yield
-    finally:
-        for norm in trained:
-            norm.trainable = True
 
 
 def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.Tensor]:
@@ -100,3 +94,35 @@ def sequential_images(pictures: Pictures, rows: np.ndarray, size: int = PIXEL_BA
     with reading_errors():
         for _, images in sequential_batches(pictures, rows, size):
             yield images
+
+
+def backbone_features(
+    backbone: Backbone, pairs: Pairs, cache: Path, progress: Callable[[int, int], object]
+) -> np.ndarray:
+    """The features of all items of a data set by a frozen backbone, computed once.
+
+    Args:
+      backbone: images to features; its digest names weights and preprocessing.
+      pairs: the data set, with pictures; its digest names the images.
+      cache: folder of the cache; a file that is damaged is computed again.
+      progress: called with the number of items done and of all items.
+
+    Returns:
+      float32 (N, F), on disk, read where it is used.
+
+    Raises:
+      DataError: the images cannot be read, or the cache cannot be written.
+    """
+    assert pairs.pictures is not None
+    pictures, total = pairs.pictures, len(pairs.labels)
+    key = digest(backbone.digest, pairs.digest)[:16]
+    path = cache / f"features-{pairs.name}-{Path(backbone.name).stem}-{key}.npy"
+
+    def fill(features: np.ndarray) -> None:
+        done = 0
+        for images in sequential_images(pictures, np.arange(total)):
+            features[done : done + len(images)] = infer(backbone.model, [images])[0]
+            done += len(images)
+            progress(done, total)
+
+    return cached_array(path, np.float32, (total, backbone.feature_size), fill)

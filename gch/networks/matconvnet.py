@@ -9,31 +9,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
-import scipy.io
 
-from gch.errors import WeightsError
+from gch.data.mat_file import load_mat5
+from gch.errors import DataError, WeightsError
 
 if TYPE_CHECKING:
     import keras
 
 VGGF_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 SOURCE = "MatConvNet's pretrained model imagenet-vgg-f.mat (VLFeat project, page 'pretrained models')"
+Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class MatConvNetFile(NamedTuple):
     """What a file of MatConvNet says about VGG-F.
 
     Attributes:
-      layers: for each of VGGF_LAYERS the kernel, float32 (height, width, in, out), and the bias,
+      layers: for each of VGGF_LAYERS, in order, the kernel, float32 (height, width, in, out), and the bias,
         float32 (out,). Shapes are those of the file; `assign_vggf` compares them with the model's.
       mean_image: float32 (H, W, 3) or mean colour (3,), RGB 0..255; None where the file has none.
     """
 
-    layers: dict[str, tuple[np.ndarray, np.ndarray]]
+    layers: Weights
     mean_image: np.ndarray | None
 
 
@@ -55,34 +56,27 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
     """
     require_weights(path)
     try:
-        content = scipy.io.loadmat(
-            path, appendmat=False, variable_names=("net", "layers", "normalization", "meta")
-        )
-    # SciPy's reader raises whatever a broken file makes it stumble over.
-    except Exception as error:
-        raise WeightsError(
-            f"{path}: cannot be read as a MAT file ({_line(error)}); expected {SOURCE}"
-        ) from None
+        content = load_mat5(Path(path), ("net", "layers", "normalization", "meta"))
+    except DataError as error:
+        raise WeightsError(f"{error}; expected {SOURCE}") from None
 
-    net = content.get("net")
-    cells = _field(net, "layers") if net is not None else content.get("layers")
-    layers = {}
-    for layer in _elements(cells):
-        name = _text(_field(layer, "name"))
-        if name in VGGF_LAYERS:
-            layers[name] = _kernel_and_bias(layer, name, path)
-    missing = [name for name in VGGF_LAYERS if name not in layers]
+    net, names = content.get("net"), ("layers", "normalization", "meta")
+    parts = {name: content.get(name) if net is None else _field(net, name) for name in names}
+    found = {}
+    for layer in () if parts["layers"] is None else parts["layers"].flat:
+        name = _field(layer, "name")
+        if _is(name, "U") and name.item(0) in VGGF_LAYERS:
+            found[name.item(0)] = _kernel_and_bias(layer, f"{path}: {name.item(0)}")
+    missing = [name for name in VGGF_LAYERS if name not in found]
     if missing:
         raise WeightsError(
-            f"{path}: layers: found {', '.join(layers) or 'none of VGG-F'},"
-            f" expected also {', '.join(missing)}"
+            f"{path}: layers: found {', '.join(found) or 'none of VGG-F'}, expected also {', '.join(missing)}"
         )
 
-    meta = content.get("meta") if net is None else _field(net, "meta")
-    normalization = content.get("normalization") if net is None else _field(net, "normalization")
-    mean = _field(normalization, "averageImage")
+    mean = _field(parts["normalization"], "averageImage")
     if mean is None:
-        mean = _field(_field(meta, "normalization"), "averageImage")
+        mean = _field(_field(parts["meta"], "normalization"), "averageImage")
+    layers = {name: found[name] for name in VGGF_LAYERS}
     return MatConvNetFile(layers, None if mean is None else _mean_image(mean, f"{path}: averageImage"))
 
 
@@ -104,100 +98,70 @@ def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
             mean = file["Mean"][()] if isinstance(file.get("Mean"), h5py.Dataset) else None
             names = ", ".join(file)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise WeightsError(f"{path}: cannot be read as HDF5 ({_line(error)}); expected Mean.h5") from None
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path}: cannot be read as HDF5 ({reason}); expected Mean.h5") from None
     if mean is None:
         raise WeightsError(f"{path}: Mean: found only {names or 'nothing'}, expected a data set (H, W, 3)")
     return _mean_image(np.asarray(mean), f"{path}: Mean")
 
 
-def assign_vggf(
-    model: keras.Model, layers: dict[str, tuple[np.ndarray, np.ndarray]], path: str | os.PathLike
-) -> None:
-    """Gives the weights of a file to a model of `gch.networks.vggf.vggf`.
+def assign_vggf(model: keras.Model, layers: Weights, path: str | os.PathLike) -> None:
+    """Gives `MatConvNetFile.layers` of the file at `path` to a model of `gch.networks.vggf.vggf`.
 
     The fully connected layers of the file are convolutions over the whole map; reshaped to
     (height * width * in, out) they are the model's dense layers on the flattened (B, H, W, C) map.
 
-    Args:
-      model: VGG-F.
-      layers: `MatConvNetFile.layers`.
-      path: the file, for the message.
-
     Raises:
-      WeightsError: a kernel or bias has another shape than the model's.
+      WeightsError: a kernel or bias has another shape than the model's; the model is left as it was.
     """
-    pairs = []
-    for name in VGGF_LAYERS:
-        variables = model.get_layer(name).weights
-        for kind, array, expected in zip(
-            ("kernel", "bias"), layers[name], _file_shapes(model, name), strict=True
-        ):
+    shapes = {name: [tuple(one.shape) for one in model.get_layer(name).weights] for name in VGGF_LAYERS}
+    for name, kernel_and_bias in layers.items():
+        kernel, bias = shapes[name]
+        if name == "fc6":
+            kernel = (*model.get_layer("flatten").input.shape[1:], kernel[1])
+        elif name == "fc7":
+            kernel = (1, 1, *kernel)
+        for kind, array, expected in zip(("kernel", "bias"), kernel_and_bias, (kernel, bias), strict=True):
             if array.shape != expected:
                 raise WeightsError(f"{path}: {name}: found a {kind} {array.shape}, expected {expected}")
-        pairs += zip(variables, layers[name], strict=True)
-    for variable, array in pairs:
-        variable.assign(array.reshape(variable.shape))
+    for name, arrays in layers.items():
+        model.get_layer(name).set_weights(
+            [array.reshape(shape) for array, shape in zip(arrays, shapes[name], strict=True)]
+        )
 
 
-def _file_shapes(model: keras.Model, name: str) -> tuple[tuple[int, ...], tuple[int]]:
-    """The shapes of kernel and bias that the layer `name` of VGG-F has in a file."""
-    kernel, bias = (tuple(variable.shape) for variable in model.get_layer(name).weights)
-    if name == "fc6":
-        kernel = (*model.get_layer("flatten").input.shape[1:], kernel[1])
-    elif name == "fc7":
-        kernel = (1, 1, *kernel)
-    return kernel, bias
-
-
-def _kernel_and_bias(layer: np.ndarray, name: str, path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+def _kernel_and_bias(layer: np.ndarray, place: str) -> tuple[np.ndarray, np.ndarray]:
     weights = _field(layer, "weights")
     if weights is not None and weights.dtype == object and weights.size >= 2:
-        kernel, bias = weights.flat[0], weights.flat[1]
+        kernel, bias = weights.flat[:2]
     else:
         kernel, bias = _field(layer, "filters"), _field(layer, "biases")
     for kind, array in (("kernel", kernel), ("bias", bias)):
-        if not _is_numeric(array):
-            raise WeightsError(f"{path}: {name}: found no {kind}, expected an array of numbers")
+        if not _is(array, "fiu"):
+            raise WeightsError(f"{place}: found no {kind}, expected an array of numbers")
         if not np.isfinite(array).all():
-            raise WeightsError(
-                f"{path}: {name}: found NaN or infinity in the {kind}, expected finite numbers"
-            )
+            raise WeightsError(f"{place}: found NaN or infinity in the {kind}, expected finite numbers")
     # MATLAB drops trailing axes of length 1.
     kernel = kernel.reshape(kernel.shape + (1,) * (4 - kernel.ndim))
     return np.ascontiguousarray(kernel, "float32"), bias.reshape(-1).astype("float32")
 
 
-def _mean_image(mean: np.ndarray, field: str) -> np.ndarray:
-    if not _is_numeric(mean) or (mean.size != 3 and (mean.ndim != 3 or mean.shape[-1] != 3)):
-        raise WeightsError(f"{field}: found {mean.dtype} of shape {mean.shape}, expected numbers (H, W, 3)")
+def _mean_image(mean: np.ndarray, place: str) -> np.ndarray:
+    if not _is(mean, "fiu") or (mean.size != 3 and (mean.ndim != 3 or mean.shape[-1] != 3)):
+        raise WeightsError(f"{place}: found {mean.dtype} of shape {mean.shape}, expected numbers (H, W, 3)")
     if not np.isfinite(mean).all():
-        raise WeightsError(f"{field}: found NaN or infinity, expected finite numbers")
+        raise WeightsError(f"{place}: found NaN or infinity, expected finite numbers")
     return np.ascontiguousarray(mean.reshape(3) if mean.size == 3 else mean, "float32")
 
 
-def _field(struct: np.ndarray | None, name: str) -> np.ndarray | None:
+def _field(struct: object, name: str) -> Any:
     """The field of a MATLAB struct as SciPy gives it; None where there is no such field, or an empty one."""
-    if not isinstance(struct, np.ndarray) or name not in (struct.dtype.names or ()) or not struct.size:
+    if not isinstance(struct, np.ndarray | np.void) or name not in (struct.dtype.names or ()):
         return None
-    value = struct[name].flat[0]
+    value = struct[name] if isinstance(struct, np.void) else next(iter(struct[name].flat), None)
     return value if isinstance(value, np.ndarray) and value.size else None
 
 
-def _elements(cells: np.ndarray | None) -> list[np.ndarray]:
-    """The elements of a MATLAB cell array, or of an array of structs."""
-    if not isinstance(cells, np.ndarray):
-        return []
-    flat = cells.reshape(-1)
-    return [flat[i : i + 1] for i in range(flat.size)] if cells.dtype.names else list(flat)
-
-
-def _text(value: np.ndarray | None) -> str:
-    return str(value.flat[0]) if value is not None and value.dtype.kind == "U" else ""
-
-
-def _is_numeric(value: object) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size > 0
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _is(value: object, kinds: str) -> bool:
+    """Whether a value is an array, not empty, of one of the kinds of `numpy.dtype.kind`."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.size > 0

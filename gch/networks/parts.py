@@ -1,8 +1,10 @@
-"""Parts that the networks of the methods are built of."""
+"""Parts that the networks of the methods are built of, on one device and on several."""
 
 from collections.abc import Iterator
 
 import keras
+import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 
 def initializer(start: str, inputs: int) -> keras.initializers.Initializer:
@@ -21,15 +23,8 @@ def initializer(start: str, inputs: int) -> keras.initializers.Initializer:
 
 
 def dense(inputs, units: int, start: str, name: str, activation: str | None = None, dtype: str | None = None):
-    """A dense layer on `inputs`; the biases start as the weights do, those of 'glorot' at 0.
-
-    Args:
-      inputs: Keras tensor (B, F).
-      units: number of units.
-      start: as of `initializer`.
-      name: of the layer.
-      activation: of Keras, by name.
-      dtype: of the layer; None is the global policy's.
+    """A dense layer on `inputs` (B, F), started as by `initializer`; biases start as the weights do, those
+    of 'glorot' at 0. `dtype` None is the global policy's.
     """
     size = inputs.shape[-1]
     return keras.layers.Dense(
@@ -58,7 +53,47 @@ def image_network(backbone: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(inputs, head(backbone(inputs)), name="image")
 
 
-def layers_of(network: keras.Model) -> Iterator[keras.layers.Layer]:
-    """All layers of a model, those of models within it too."""
+def batch_norms(network: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    """All batch norms of a model, those of models within it too."""
     for layer in network.layers:
-        yield from layers_of(layer) if isinstance(layer, keras.Model) else (layer,)
+        if isinstance(layer, keras.Model):
+            yield from batch_norms(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+
+
+def synchronize_batch_norms(backbone: keras.Model) -> None:
+    """The batch norms of a backbone take the statistics of the whole batch, not of a replica's share."""
+    for norm in batch_norms(backbone):
+        norm.synchronized = True
+
+
+def split_over_replicas(backbone: keras.Model, images: tf.Tensor) -> tf.Tensor:
+    """Features of a batch in training, each replica computing its share.
+
+    A backbone takes nearly all the time of a step, so only it is split. The rest of a step (heads, losses,
+    code memory, optimizers) every replica does for the whole batch, on the same numbers. So batch norms,
+    losses over pairs of items, the code memory and dropout are those of one device, whatever the number of
+    replicas. The gradient of the gathered features adds up over the replicas; `gch.training.loop` divides
+    the loss by their number.
+
+    Args:
+      backbone: images (B, H, W, 3) to features (B, F).
+      images: the whole batch, on every replica; B is a multiple of the number of replicas.
+
+    Returns:
+      (B, F).
+    """
+    context = tf.distribute.get_replica_context()
+    replicas = context.num_replicas_in_sync
+    if replicas == 1:
+        return backbone(images, training=True)
+    size = images.shape[0] // replicas
+    own = images[context.replica_id_in_sync_group * size :][:size]
+    features = context.all_gather(backbone(own, training=True), axis=0)
+    return tf.ensure_shape(features, (images.shape[0], features.shape[1]))
+
+
+def compiled_by_xla() -> bool:
+    """Whether XLA compiles the function that is being traced, or one around it."""
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

@@ -10,19 +10,16 @@ import keras
 import numpy as np
 from keras import layers
 
-from gch.networks.lrn import LocalResponseNormalization
-from gch.networks.mean_image import SubtractMeanImage
-from gch.networks.pooling import MaxPooling
+from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling, SubtractMeanImage
 
-# The mean colour of ImageNet, RGB 0..255.
-MEAN_COLOR = (123.68, 116.779, 103.939)
+MEAN_COLOR = np.array((123.68, 116.779, 103.939))  # of ImageNet, RGB 0..255
 SMALLEST_IMAGE = 64
 WIDTHS = (64, 256, 256, 256, 256, 4096, 4096)  # of conv1 ... conv5, fc6, fc7
 
 
 def vggf(
     image_size: int = 224,
-    mean_image: np.ndarray | None = None,
+    mean_image: np.ndarray = MEAN_COLOR,
     seed: int | None = None,
     as_agah: bool = False,
     widths: Sequence[int] = WIDTHS,
@@ -33,7 +30,7 @@ def vggf(
       image_size: height and width of the images in pixels, 64 or more. The published weights fit 224 only,
         because fc6 sees the whole map.
       mean_image: what is subtracted from the images, RGB 0..255: float (image_size, image_size, 3) or a
-        mean colour (3,). None is the mean colour of ImageNet.
+        mean colour (3,).
       seed: makes the initial weights reproducible; None draws them from Keras' global seed.
       as_agah: normalise and pool as the original of AGAH does in place of VGG-F: over two channels with half
         the alpha, pool1 padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.
@@ -49,54 +46,53 @@ def vggf(
     """
     if image_size < SMALLEST_IMAGE:
         raise ValueError(f"image_size is {image_size}; VGG-F needs {SMALLEST_IMAGE} or more")
-    normalization = {"depth_radius": 1, "later": 0, "alpha": 1e-4 / 2} if as_agah else {}
-    pool = _bare_pool if as_agah else _pool
     seeds = keras.random.SeedGenerator(seed) if seed is not None else None
 
-    def weighted(layer: type[layers.Layer], *args, **kwargs) -> layers.Layer:
-        return layer(
-            *args,
+    def convolution(filters: int, kernel: int, name: str, strides: int = 1, padding: str = "same"):
+        return layers.Conv2D(
+            filters,
+            kernel,
+            strides,
+            padding,
             activation="relu",
             kernel_initializer=keras.initializers.HeNormal(seeds),
-            **kwargs,
+            name=name,
         )
+
+    def fully_connected(units: int, name: str):
+        return layers.Dense(units, "relu", kernel_initializer=keras.initializers.HeNormal(seeds), name=name)
+
+    def normalization(name: str):
+        window, alpha = ((1, 0), 1e-4 / 2) if as_agah else ((2, 2), 1e-4)
+        return LocalResponseNormalization(window, alpha, name=name)
+
+    def pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        # VGG-F pads one row below and one column at the right; AGAH leaves out what fills no window. On a
+        # map of odd size no window reaches the padding, and on one of even size 'same' pads just there.
+        # The padded value does not matter, as the maps are never negative.
+        padding = "valid" if as_agah or x.shape[1] % 2 else "same"
+        return MaxPooling(padding, name=name)(x)
 
     conv1, conv2, conv3, conv4, conv5, fc6, fc7 = widths
     images = keras.Input((image_size, image_size, 3), name="images")
     preprocessing = SubtractMeanImage(name="subtract_mean")
     x = preprocessing(images)
-    x = weighted(layers.Conv2D, conv1, 11, strides=4, padding="valid", name="conv1")(x)
-    x = LocalResponseNormalization(**normalization, name="norm1")(x)
+    x = convolution(conv1, 11, "conv1", strides=4, padding="valid")(x)
+    x = normalization("norm1")(x)
     if as_agah:
         x = layers.ZeroPadding2D(((1, 2), (1, 2)), name="pad1")(x)
     x = pool(x, "pool1")
-    x = weighted(layers.Conv2D, conv2, 5, padding="same", name="conv2")(x)
-    x = LocalResponseNormalization(**normalization, name="norm2")(x)
+    x = convolution(conv2, 5, "conv2")(x)
+    x = normalization("norm2")(x)
     x = pool(x, "pool2")
-    x = weighted(layers.Conv2D, conv3, 3, padding="same", name="conv3")(x)
-    x = weighted(layers.Conv2D, conv4, 3, padding="same", name="conv4")(x)
-    x = weighted(layers.Conv2D, conv5, 3, padding="same", name="conv5")(x)
+    x = convolution(conv3, 3, "conv3")(x)
+    x = convolution(conv4, 3, "conv4")(x)
+    x = convolution(conv5, 3, "conv5")(x)
     x = pool(x, "pool5")
     # Dense on the flattened map: the 6 x 6 and 1 x 1 convolutions that the papers write compute the same,
     # but slower on a CPU (benchmarks/vggf_step.py).
     x = layers.Flatten(name="flatten")(x)
-    x = weighted(layers.Dense, fc6, name="fc6")(x)
-    x = weighted(layers.Dense, fc7, name="fc7")(x)
-
-    preprocessing.set_mean(MEAN_COLOR if mean_image is None else mean_image)
+    x = fully_connected(fc6, "fc6")(x)
+    x = fully_connected(fc7, "fc7")(x)
+    preprocessing.set_mean(mean_image)
     return keras.Model(images, x, name="vggf")
-
-
-def _pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Maximum over 3 x 3 with stride 2 on a map padded by one row below and one column at the right.
-
-    On a map of odd size no window reaches the padding, and on one of even size 'same' pads just there.
-    The padded value does not matter, as the maps are never negative.
-    """
-    padding = "valid" if x.shape[1] % 2 else "same"
-    return MaxPooling(padding, name=name)(x)
-
-
-def _bare_pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    """Maximum over 3 x 3 with stride 2; rows and columns that fill no window are left out."""
-    return MaxPooling(name=name)(x)

@@ -1,18 +1,30 @@
-"""Where the networks run: GPUs, precision, and results that repeat."""
+"""Where the networks run: GPUs, precision, results that repeat, and the workers that train together."""
 
 import contextlib
 import dataclasses
+import functools
+import re
 import signal
-import subprocess
+import threading
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
-from gch.cluster import ALONE, Cluster
-from gch.errors import SettingError
-from gch.networks.precision import set_precision
+from gch.errors import RunError, SettingError, TrainingError
 from gch.quiet import native_stderr_held
 from gch.settings import Settings
+from gch.storage import digest
+from gch.training.cluster import ALONE, Cluster
+
+# Name to Keras' policy, and whether a GPU may round the factors of float32 products to TF32. TF32 keeps 10
+# bits of the fraction, as float16 does and three more than bfloat16, so mixed precision loses nothing by it.
+PRECISIONS = {
+    "float32": ("float32", False),
+    "tf32": ("float32", True),
+    "mixed_bfloat16": ("mixed_bfloat16", True),
+    "mixed_float16": ("mixed_float16", True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,37 +35,34 @@ class Device:
       name: one line that says it.
       jit_compile: whether XLA compiles the stages.
       keeps_pixels: whether the training items' pixels are kept on it.
-      strategy: of several GPUs or machines; None for one device.
+      strategy: of several GPUs or machines; TensorFlow's default for one device.
       cluster: the processes that train together.
     """
 
     name: str
     jit_compile: bool = False
     keeps_pixels: bool = False
-    strategy: tf.distribute.Strategy | None = None
+    strategy: tf.distribute.Strategy = dataclasses.field(default_factory=tf.distribute.get_strategy)
     cluster: Cluster = ALONE
 
     def scope(self) -> contextlib.AbstractContextManager:
         """Within it, variables are created with a copy on every replica."""
-        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+        return self.strategy.scope()
 
     @property
     def replicas(self) -> int:
         """Number of devices that run every step together."""
-        return self.strategy.num_replicas_in_sync if self.strategy else 1
-
-
-CPU = Device("CPU")
+        return self.strategy.num_replicas_in_sync
 
 
 def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     """Applies the device settings, the precision and the seed to this process, before any tensor is made.
 
     Operations are deterministic, so that the same seed gives the same codes. Of several workers, each waits
-    here for the others.
+    here for the others. A process may call it again, with the same GPUs.
 
     Raises:
-      SettingError: select_gpu names a GPU that is not there.
+      SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others.
     """
     tf.get_logger().setLevel("ERROR")  # it warns of retracing where shapes differ once
     keras.utils.set_random_seed(settings.seed)
@@ -61,49 +70,114 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     set_precision(settings.precision)
     with native_stderr_held():
         gpus = tf.config.list_physical_devices("GPU")
-    numbers = _chosen(settings.select_gpu, len(gpus)) if gpus else []
-    tf.config.set_visible_devices([gpus[number] for number in numbers], "GPU")
-    for number in numbers:
-        _limit_memory(gpus[number], number, settings.per_process_gpu_memory_fraction)
-    strategy = None
-    if settings.phase == "train" and cluster.workers > 1:
-        print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
-        # Python would see Ctrl-C only when all are there.
-        handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
-        with native_stderr_held():
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        signal.signal(signal.SIGINT, handler)
-    elif settings.phase == "train" and len(numbers) > 1:
-        strategy = tf.distribute.MirroredStrategy()
+    used = _use_gpus(gpus, settings.select_gpu)
+    strategy = tf.distribute.get_strategy()
+    name = f"GPU {settings.select_gpu}" if used else "CPU"
+    name += f", {settings.precision}"
     # On a CPU XLA is slower (benchmarks/README.md), and it compiles for one device.
-    wanted = {"on": True, "off": False, "auto": bool(numbers)}[settings.jit_compile]
-    jit_compile = wanted and strategy is None
-    name = f"GPU {settings.select_gpu}" if numbers else "CPU"
-    name += f", {settings.precision}{', XLA' * jit_compile}"
-    if strategy:
+    jit_compile = {"on": True, "off": False, "auto": used > 0}[settings.jit_compile]
+    if settings.phase == "train" and (cluster.workers > 1 or used > 1):
+        strategy, jit_compile = _joint_strategy(cluster), False
         name += f", {strategy.num_replicas_in_sync} replicas"
-    if cluster.workers > 1 and strategy:
-        name += f" on {cluster.workers} workers"
-    if settings.select_gpu and not gpus:
-        name += "; no GPU: select_gpu and per_process_gpu_memory_fraction are unused"
-    return Device(name, jit_compile, bool(numbers), strategy, cluster)
+        name += f" on {cluster.workers} workers" if cluster.workers > 1 else ""
+    name += ", XLA" if jit_compile else ""
+    name += "; no GPU: select_gpu is unused" if settings.select_gpu and not gpus else ""
+    return Device(name, jit_compile, used > 0, strategy, cluster)
 
 
-def _chosen(select_gpu: str, count: int) -> list[int]:
-    """The GPUs to use by number, of `count`."""
-    numbers = list(dict.fromkeys(int(number) for number in select_gpu.split(",") if number))
-    if any(number >= count for number in numbers):
-        raise SettingError(f"select_gpu is {select_gpu!r}; there are {count} GPUs, counted from 0")
-    return numbers
+def set_precision(name: str) -> None:
+    """Sets the precision of this process, one of PRECISIONS, before networks are built.
+
+    float32 is float32 on a GPU too. A CPU, and a GPU without TF32, computes tf32 as float32.
+    """
+    policy, tf32 = PRECISIONS[name]
+    keras.mixed_precision.set_global_policy(policy)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
 
 
-def _limit_memory(gpu: tf.config.PhysicalDevice, number: int, fraction: float) -> None:
-    """TensorFlow 2 takes a limit in megabytes; the driver's tool tells how many there are."""
-    command = ["nvidia-smi", f"--id={number}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+def _use_gpus(gpus: list[tf.config.PhysicalDevice], select_gpu: str) -> int:
+    """Has TensorFlow use the selected GPUs alone; returns how many."""
+    numbers = list(dict.fromkeys(int(number) for number in select_gpu.split(",") if number)) if gpus else []
+    if any(number >= len(gpus) for number in numbers):
+        raise SettingError(f"select_gpu is {select_gpu!r}; there are {len(gpus)} GPUs, counted from 0")
+    chosen = [gpus[number] for number in numbers]
     try:
-        total = int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.set_visible_devices(chosen, "GPU")
+    except RuntimeError:
+        visible = tf.config.get_visible_devices("GPU")
+        found = ",".join(str(number) for number, gpu in enumerate(gpus) if gpu in visible)
+        raise SettingError(
+            f"select_gpu: found {select_gpu!r}, expected {found!r}, which TensorFlow already uses in this "
+            f"process; start another process"
+        ) from None
+    with contextlib.suppress(RuntimeError):  # TensorFlow has started: the memory is taken
+        for gpu in chosen:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return len(chosen)
+
+
+@functools.cache  # one a process: TensorFlow would take the collectives of a second for those of the first
+def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
+    if cluster.workers == 1:
+        return tf.distribute.MirroredStrategy()
+    print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
+    # Python would see Ctrl-C only when all are there.
+    with on_signals(signal.SIG_DFL, signal.SIGINT), native_stderr_held():
+        return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@contextlib.contextmanager
+def on_signals(handler: Callable | signal.Handlers, *signals: signal.Signals) -> Iterator[None]:
+    """Handles signals within the `with` block; in the main thread, as Python allows no other."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    limit = tf.config.LogicalDeviceConfiguration(memory_limit=int(total * fraction))
-    tf.config.set_logical_device_configuration(gpu, [limit])
+    previous = [(number, signal.signal(number, handler)) for number in signals]
+    try:
+        yield
+    finally:
+        for number, before in previous:
+            signal.signal(number, before)
+
+
+def any_worker(device: Device, said: bool) -> bool:
+    """Whether any worker says yes. All of them call this, and wait for each other."""
+    return any(_of_all(device, int(said)))
+
+
+def require_alike(device: Device, what: str, *values: str) -> None:
+    """Raises RunError on every worker unless `values` are the same on all of them."""
+    own = int(digest(*values)[:15], 16)
+    if any(one != own for one in _of_all(device, own)):
+        raise RunError(f"the workers of TF_CONFIG differ in {what}; expected the same files on all machines")
+
+
+def _of_all(device: Device, number: int) -> list[int]:
+    """The numbers that all workers give."""
+    if device.cluster.workers == 1:
+        return [number]
+    given = device.strategy.experimental_distribute_values_from_function(
+        lambda _: tf.constant([number], tf.int64)
+    )
+    return device.strategy.gather(given, axis=0).numpy().tolist()
+
+
+@contextlib.contextmanager
+def lost_workers(cluster: Cluster) -> Iterator[None]:
+    """Names the loss of another worker, which TensorFlow reports as an operation that failed.
+
+    Raises:
+      TrainingError: another worker ended or cannot be reached.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        aborted = re.search("Collective ops is aborted by: (.+)", error.message)
+        lost = aborted or isinstance(error, tf.errors.UnavailableError | tf.errors.DeadlineExceededError)
+        if cluster.workers == 1 or not lost:
+            raise
+        reason = aborted[1] if aborted else error.message.strip().splitlines()[0]
+        raise TrainingError(
+            f"another worker of TF_CONFIG ended or cannot be reached ({reason}); "
+            f"start all {cluster.workers} again to go on from the last checkpoint"
+        ) from error

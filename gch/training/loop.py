@@ -27,11 +27,8 @@ class StageLoop:
       stage: what is run.
       items: the training items.
       batch_size: B, of all replicas together.
-      jit_compile: with XLA.
+      jit_compile: with XLA, on one device.
       strategy: whose replicas run every step together; None: one device.
-
-    Attributes:
-      stage: likewise.
     """
 
     def __init__(
@@ -47,7 +44,7 @@ class StageLoop:
         self._steps_per_pass = len(items) // batch_size
         self._strategy = strategy or tf.distribute.get_strategy()
         several = self._strategy.num_replicas_in_sync > 1
-        jit_compile = jit_compile and not several  # XLA compiles for one device
+        jit_compile = jit_compile and not several
         self._parts: list[str] = []
         self._streams = stage.reads_images and items.images is None
         # Replicas meet within a step, which must not be a function of its own then.
@@ -66,49 +63,36 @@ class StageLoop:
         return lambda: traced(tf.zeros(2, tf.int64), tf.constant(0), tf.constant(0))
 
     def open(self, seed: tuple[int | str, ...], first: int) -> Callable[[int], dict[str, float]]:
-        """Prepares to run the stage from step `first`.
-
-        Args:
-          seed: what the order of the items depends on, besides the pass.
-          first: number of steps already done.
+        """Prepares to run the stage from step `first`, so many steps being done.
 
         Returns:
           A function that runs the next `count` steps and returns the mean of each part of the losses over
-          them.
+          them. The order of the items depends on `seed` and the pass.
         """
         self.stage.begin()
-        numbers = _numbers(seed)
-        if self._streams:
-            items = self._items
-            batches = iter(
-                image_batches(
-                    items.pictures,
-                    items.rows,
-                    self._batch_size,
-                    seed=int(numbers[0]),
-                    start_step=first,
-                    steps=self.stage.steps - first,
-                )
-            )
+        # Two numbers that any difference in `seed` changes.
+        numbers = np.frombuffer(bytes.fromhex(digest(*seed))[:16], np.int64) & (2**62 - 1)
+        batches = self._batches(int(numbers[0]), first) if self._streams else None
+        drawn, done = tf.constant(numbers), first
 
-            def run_streamed(count: int) -> dict[str, float]:
-                with reading_errors():
-                    return self._means(self._run_streamed(batches, tf.constant(count)), count)
-
-            return run_streamed
-        number, done = tf.constant(numbers), first
-
-        def run_drawn(count: int) -> dict[str, float]:
+        def run(count: int) -> dict[str, float]:
             nonlocal done
-            totals = self._run_drawn(number, tf.constant(done), tf.constant(done + count))
+            if batches is None:
+                totals = self._run_drawn(drawn, tf.constant(done), tf.constant(done + count))
+            else:
+                with reading_errors():
+                    totals = self._run_streamed(batches, tf.constant(count))
             done += count
-            return self._means(totals, count)
+            means = totals.numpy() / np.float32(count)
+            return dict(zip(self._parts, means.tolist(), strict=False))
 
-        return run_drawn
+        return run
 
-    def _means(self, totals: tf.Tensor, count: int) -> dict[str, float]:
-        means = totals.numpy() / np.float32(count)
-        return dict(zip(self._parts, means.tolist(), strict=False))
+    def _batches(self, seed: int, first: int) -> Iterator:
+        pictures, rows = self._items.pictures, self._items.rows
+        assert pictures is not None
+        steps = self.stage.steps - first
+        return iter(image_batches(pictures, rows, self._batch_size, seed=seed, start_step=first, steps=steps))
 
     def _streamed(self, batches: Iterator, count: tf.Tensor) -> tf.Tensor:
         totals = tf.zeros([MOST_PARTS])
@@ -150,7 +134,7 @@ class StageLoop:
         tape = tf.GradientTape(persistent=len(stage.updates) > 1)
         with tape:
             outputs = stage.forward(batch)
-        parts = {}
+        parts: Losses = {}
         for update in stage.updates:
             with tape:
                 losses = update.loss(batch, outputs)
@@ -170,8 +154,3 @@ def set_rates(stage: Stage, settings: Settings, epoch: int) -> float:
         rate = learning_rate(update.rate, *schedule) if update.decays else update.rate
         update.optimizer.learning_rate = rate
     return rate
-
-
-def _numbers(seed: tuple[int | str, ...]) -> np.ndarray:
-    """Two int64 numbers that any difference in `seed` changes."""
-    return np.frombuffer(bytes.fromhex(digest(*seed))[:16], np.int64) & (2**62 - 1)

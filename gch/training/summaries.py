@@ -1,6 +1,7 @@
 """What TensorBoard shows of a run."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,8 @@ class Summaries:
     """
 
     def __init__(self, folder: Path | None):
-        self._writer = (
-            tf.summary.create_file_writer(str(folder)) if folder else tf.summary.create_noop_writer()
-        )
+        create = tf.summary.create_file_writer
+        self._writer = create(str(folder)) if folder else tf.summary.create_noop_writer()
 
     def settings(self, settings: Settings, metrics: Iterable[str]) -> None:
         """The settings as a table, and as hyper-parameters to compare runs by the scalars `metrics`."""
@@ -50,44 +50,44 @@ class Summaries:
                     outputs[name] = network(inputs[name], training=False)
             return outputs
 
-        inputs = {
-            name: tf.nest.map_structure(
-                lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), network.input
-            )
-            for name, network in networks.items()
-        }
+        inputs = tf.nest.map_structure(
+            lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype),
+            {name: network.input for name, network in networks.items()},
+        )
         with self._writer.as_default():
             tf.summary.graph(forward.get_concrete_function(inputs).graph.as_graph_def())
 
     def losses(self, stage: str, step: int, parts: dict[str, float], rate: float) -> None:
         """Mean losses of the steps up to `step` of a stage, and its learning rate."""
-        with self._writer.as_default(step=step):
+        with self._at(step):
             for part, value in parts.items():
                 tf.summary.scalar(f"loss {stage}/{part}", value)
             tf.summary.scalar(f"learning rate/{stage}", rate)
-        self._writer.flush()
 
     def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
         """Figures after outer epoch `epoch`, on one page of TensorBoard."""
-        with self._writer.as_default(step=epoch):
+        with self._at(epoch):
             for name, value in values.items():
                 tf.summary.scalar(f"{group}/{name}", value)
-        self._writer.flush()
 
     def histograms(self, method: Method, codes: dict[str, np.ndarray], epoch: int) -> None:
         """Distributions of weights and relaxed codes."""
-        with self._writer.as_default(step=epoch):
+        with self._at(epoch):
             for name, network in method.networks.items():
                 for variable in network.trainable_variables:
                     tf.summary.histogram(f"weights of {name}/{variable.path}", _sampled(variable.value))
             for name, relaxed in codes.items():
                 tf.summary.histogram(f"relaxed codes/{name}", _sampled(relaxed))
-        self._writer.flush()
 
     def picture(self, name: str, picture: np.ndarray, epoch: int) -> None:
         """A picture, uint8 (H, W, 3)."""
-        with self._writer.as_default(step=epoch):
+        with self._at(epoch):
             tf.summary.image(name, picture[None])
+
+    @contextlib.contextmanager
+    def _at(self, step: int) -> Iterator[None]:
+        with self._writer.as_default(step=step):
+            yield
         self._writer.flush()
 
     def close(self) -> None:
@@ -98,8 +98,8 @@ class Summaries:
 def _sampled(values: tf.Tensor | np.ndarray) -> tf.Tensor:
     """At most HISTOGRAM_VALUES of a tensor's values, spread evenly.
 
-    tf.summary.histogram takes 240 bytes for each value: 9 GB for VGG-F's fc6, 15 GB
-    for a million codes of 64 bits.
+    tf.summary.histogram takes 240 bytes for each value: 9 GB for VGG-F's fc6, 15 GB for a million codes of
+    64 bits.
     """
     flat = tf.reshape(values, [-1])
     return flat[:: 1 + (flat.shape[0] - 1) // HISTOGRAM_VALUES]

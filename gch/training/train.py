@@ -6,20 +6,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from gch.errors import TrainingError
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
-from gch.methods.stage import Stage
+from gch.progress import Progress
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.training.checkpoint import Checkpoints, Position
-from gch.training.device import CPU, Device
+from gch.training.device import Device, any_worker, on_signals, require_alike
 from gch.training.loop import StageLoop, set_rates
 from gch.training.summaries import Summaries
-from gch.training.workers import any_worker, require_alike
 
 SECONDS_BETWEEN_REPORTS = 1.0
 STEPS_BETWEEN_REPORTS = 20  # of several workers, who must report after the same steps
@@ -30,7 +28,18 @@ class Stopped(KeyboardInterrupt):
 
 
 class Trainer:
-    """Trains a method in a run folder."""
+    """Trains a method in a run folder.
+
+    Args:
+      settings: of the run.
+      method: what is trained.
+      items: the training items.
+      run: the folder.
+      summaries: for TensorBoard.
+      validate: called with the number of the outer epoch that is over, counted from 1, as often as
+        `valid_freq` says; returns validation figures, of which 'score' decides what the best epoch is.
+      device: how stages are compiled, and by how many workers, of whom the chief alone validates and saves.
+    """
 
     def __init__(
         self,
@@ -39,23 +48,15 @@ class Trainer:
         items: TrainingItems,
         run: RunFolder,
         summaries: Summaries,
-        validate: Callable[[int], dict[str, float]],
-        device: Device = CPU,
+        validate: Callable[[int], dict],
+        device: Device,
     ):
-        """Arguments beside the obvious: `device` says how stages are compiled, and by how many workers, of
-        whom the chief alone validates and saves. `validate` is called with the number of the outer epoch that
-        is over, counted from 1, as often as `valid_freq` says; it returns validation figures, of which
-        'score' decides what the best epoch is.
-        """
         self._settings, self._device = settings, device
-        self._stages = method.stages
+        self._run, self._summaries, self._validate = run, summaries, validate
         self._loops = [
             StageLoop(stage, items, settings.batch_size, device.jit_compile, device.strategy)
             for stage in method.stages
         ]
-        self._run = run
-        self._summaries = summaries
-        self._validate = validate
         self._position = Position()
         self._checkpoints = Checkpoints(run.path, method, self._position)
         self._saved_at = time.monotonic()
@@ -63,7 +64,7 @@ class Trainer:
 
     def resume(self) -> bool:
         """Goes to the latest checkpoint, if there is one; says whether there was."""
-        found = self._checkpoints.restore_latest()
+        found = self._checkpoints.restore("latest")
         require_alike(self._device, "their checkpoints", self._where(), str(found))
         if found:
             print(f"Resuming {self._run.path}: {self._where()}")
@@ -81,44 +82,37 @@ class Trainer:
           TrainingError: a loss is not a finite number.
           Stopped: the user asked for it.
         """
-        previous = [signal.signal(number, self._ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)]
-        try:
+        with on_signals(self._ask_to_stop, signal.SIGINT, signal.SIGTERM):
             while self._position.epoch < self._settings.Epoch:
                 self._train_epoch(self._position.epoch)
-        finally:
-            for number, handler in zip((signal.SIGINT, signal.SIGTERM), previous, strict=True):
-                signal.signal(number, handler)
 
     def restore_best(self) -> int:
         """Puts the best weights into the networks; returns their outer epoch, counted from 1."""
-        self._checkpoints.restore_best()
+        self._checkpoints.restore("best")
         return self._position.best_epoch
 
     def _train_epoch(self, epoch: int) -> None:
         started, position = time.monotonic(), self._position
         print(f"Outer epoch {epoch + 1}/{self._settings.Epoch}")
-        compiling, seconds = self._compile(), {}
-        while position.stage < len(self._stages):
-            stage = self._stages[position.stage]
-            seconds[stage.name] = self._run_stage(stage, self._loops[position.stage], epoch)
+        compiling = self._compile()
+        seconds: dict[str, float] = {}
+        while position.stage < len(self._loops):
+            loop = self._loops[position.stage]
+            seconds[loop.stage.name] = self._run_stage(loop, epoch)
             position.move(epoch, position.stage + 1)
-        if self._device.cluster.chief:
-            self._finish(epoch, started, seconds, compiling)
-        else:
-            position.move(epoch + 1)
-
-    def _finish(self, epoch: int, started: float, seconds: dict[str, float], compiling: float) -> None:
-        """Validates, notes and saves what an outer epoch has come to."""
-        position = self._position
-        figures = self._validate(epoch + 1) if self._validates_after(epoch + 1) else {}
+        position.move(epoch + 1)
+        if not self._device.cluster.chief:
+            return
+        last = epoch + 1 == self._settings.Epoch
+        validates = last or (epoch + 1) % self._settings.valid_freq == 0
+        figures = self._validate(epoch + 1) if validates else {}
         record = {"epoch": epoch + 1, "seconds": time.monotonic() - started, "stages": seconds}
         record |= {"compiling": compiling, **figures}
         self._run.write_history([*self._run.read_history()[:epoch], record])
         self._summaries.scalars("seconds", seconds, epoch + 1)
-        position.move(epoch + 1)
         if figures and figures["score"] > position.best_score:
-            position.crown(figures["score"], epoch + 1)
-            self._checkpoints.save_best()
+            position.best_score, position.best_epoch = figures["score"], epoch + 1
+            self._checkpoints.save("best")
         self._save()
 
     def _compile(self) -> float:
@@ -135,42 +129,34 @@ class Trainer:
         print(f"  stages compiled in {seconds:.1f} s")
         return seconds
 
-    def _validates_after(self, epoch: int) -> bool:
-        return epoch % self._settings.valid_freq == 0 or epoch == self._settings.Epoch
-
-    def _run_stage(self, stage: Stage, loop: StageLoop, epoch: int) -> float:
+    def _run_stage(self, loop: StageLoop, epoch: int) -> float:
         """Runs the rest of a stage; returns the seconds that took."""
-        settings, position, started = self._settings, self._position, time.monotonic()
-        rate = set_rates(stage, settings, epoch)
-        run = loop.open((settings.seed, epoch, stage.name), position.step)
-        bar = None
-        print(f"  {stage.name}")
-        several = self._device.cluster.workers > 1
-        count = STEPS_BETWEEN_REPORTS if several else 1
+        position, stage, started = self._position, loop.stage, time.monotonic()
+        rate = set_rates(stage, self._settings, epoch)
+        run = loop.open((self._settings.seed, epoch, stage.name), position.step)
+        progress = Progress("steps", f"  {stage.name}")
+        progress(position.step, stage.steps)
+        alone = self._device.cluster.workers == 1
+        count = 1 if alone else STEPS_BETWEEN_REPORTS
         while position.step < stage.steps:
             count = min(count, stage.steps - position.step)
             before = time.monotonic()
             parts = run(count)
             position.move(epoch, position.stage, position.step + count)
-            self._check(stage, epoch, parts)
+            for part, value in parts.items():
+                if not np.isfinite(value):
+                    raise TrainingError(
+                        f"the loss '{part}' of stage {stage.name} is {value} in outer epoch {epoch + 1};"
+                        " expected a finite number. The last checkpoint is kept;"
+                        " lower the stage's learning rate"
+                    )
             self._summaries.losses(stage.name, epoch * stage.steps + position.step, parts, rate)
-            shown = stage.shown or parts
-            bar = bar or keras.utils.Progbar(stage.steps, stateful_metrics=list(shown), unit_name="step")
-            bar.update(position.step, [(part, parts[part]) for part in shown])
+            progress(position.step, stage.steps, {part: parts[part] for part in stage.shown or parts})
             self._between_reports()
-            if several:
-                continue
-            pace = count / max(time.monotonic() - before, 1e-3)
-            count = max(1, min(2 * count, int(pace * SECONDS_BETWEEN_REPORTS)))
+            if alone:
+                pace = count / max(time.monotonic() - before, 1e-3)
+                count = max(1, min(2 * count, int(pace * SECONDS_BETWEEN_REPORTS)))
         return time.monotonic() - started
-
-    def _check(self, stage: Stage, epoch: int, parts: dict[str, float]) -> None:
-        for part, value in parts.items():
-            if not np.isfinite(value):
-                raise TrainingError(
-                    f"the loss '{part}' of stage {stage.name} is {value} in outer epoch {epoch + 1}; "
-                    f"expected a finite number. The last checkpoint is kept; lower the stage's learning rate"
-                )
 
     def _between_reports(self) -> None:
         if any_worker(self._device, self._stop):
@@ -180,20 +166,19 @@ class Trainer:
             self._save()
 
     def _save(self) -> None:
-        if not self._device.cluster.chief:
-            return
-        self._checkpoints.save_latest()
-        self._saved_at = time.monotonic()
+        if self._device.cluster.chief:
+            self._checkpoints.save("latest")
+            self._saved_at = time.monotonic()
 
     def _where(self) -> str:
         epoch, stage = self._position.epoch, self._position.stage
         if epoch >= self._settings.Epoch:
             return f"all {epoch} outer epochs are done"
-        name = self._stages[stage].name if stage < len(self._stages) else "validation"
+        name = self._loops[stage].stage.name if stage < len(self._loops) else "validation"
         return f"outer epoch {epoch + 1}, stage {name}, step {self._position.step}"
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
-        if self._stop:  # asked twice: at once
+        if self._stop:  # for the second time
             raise KeyboardInterrupt
         self._stop = True
         print("\nStopping after these steps; once more stops at once.")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from gch.methods.batch import sign
-from gch.networks.xla import compiled_by_xla
+from gch.networks.parts import compiled_by_xla
 
 PENALTY = 10.0  # weight of the gradient penalty, that of Gulrajani et al., NIPS 2017
 

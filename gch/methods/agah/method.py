@@ -18,8 +18,7 @@ from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdamax, loss_scaled
 from gch.methods.stage import Batch, Losses, Stage, Update, state
 from gch.networks.backbone import Backbone
-from gch.networks.parts import image_network
-from gch.networks.replicas import split_over_replicas
+from gch.networks.parts import image_network, split_over_replicas
 from gch.settings import Settings
 
 MODALITIES = ("image", "text")

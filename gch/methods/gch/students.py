@@ -19,9 +19,7 @@ from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.methods.stage import Batch, Losses, Stage, Update, state
 from gch.networks.backbone import Backbone
 from gch.networks.inference import VECTOR_BATCH, infer, slices
-from gch.networks.parts import image_network
-from gch.networks.replicas import split_over_replicas
-from gch.networks.xla import compiled_by_xla
+from gch.networks.parts import compiled_by_xla, image_network, split_over_replicas
 from gch.settings import Settings
 
 SIMILAR_WEIGHT = 0.999  # the original's factor on S in the squared pair loss

@@ -1,4 +1,4 @@
-"""The workers of a training on several machines, as the environment variable TF_CONFIG names them."""
+"""The workers of a training on several machines, as TF_CONFIG names them; known without TensorFlow."""
 
 import dataclasses
 import json
@@ -6,17 +6,14 @@ from collections.abc import Mapping
 
 from gch.errors import SettingError
 
-EXPECTED = (
-    '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, '
-    "with another index in every process"
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Attributes:
-    workers: number of processes that train together, one a machine.
-    index: which of them this process is, from 0.
+    """The processes that train together, one a machine.
+
+    Attributes:
+      workers: their number.
+      index: which of them this process is, from 0.
     """
 
     workers: int = 1
@@ -37,9 +34,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
     Raises:
       SettingError: TF_CONFIG is not what TensorFlow expects, or names tasks other than a chief and workers.
     """
-    text = environment.get("TF_CONFIG", "")
-    if not text:
-        return ALONE
+    text = environment.get("TF_CONFIG") or "{}"
     try:
         config = json.loads(text)
         jobs, task = config.get("cluster", {}), config.get("task", {})
@@ -50,4 +45,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
             return ALONE
         return Cluster(len(tasks), tasks.index((task.get("type"), task.get("index"))))
     except (ValueError, TypeError, AttributeError) as error:
-        raise SettingError(f"TF_CONFIG is {text!r}: {error}; expected {EXPECTED}") from error
+        raise SettingError(
+            f'TF_CONFIG is {text!r}: {error}; expected {{"cluster": {{"worker": ["host:port", ...]}}, '
+            '"task": {"type": "worker", "index": 0}}, with another index in every process'
+        ) from error

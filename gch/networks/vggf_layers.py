@@ -1,0 +1,159 @@
+"""The layers of VGG-F that Keras lacks, or that XLA compiles badly: mean image, normalisation, pooling."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gch.networks.parts import compiled_by_xla
+
+BIAS, BETA = 2.0, 0.75  # of the normalisation
+
+
+@keras.saving.register_keras_serializable(package="gch")
+class SubtractMeanImage(keras.layers.Layer):
+    """Maps RGB images to their difference from a mean image.
+
+    Input (B, H, W, 3), uint8 or float, 0..255; output float32 of the same shape. The mean image is the
+    non-trainable weight `mean` (H, W, 3), zero until `set_mean`, so that it travels with a saved model.
+    """
+
+    def __init__(self, dtype: str = "float32", **kwargs):
+        # Not under a mixed precision policy: half precision would round the pixels before the subtraction.
+        super().__init__(dtype=dtype, **kwargs)
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates the weight; H and W must be known."""
+        self.mean = self.add_weight(
+            name="mean", shape=input_shape[1:], initializer="zeros", trainable=False, dtype="float32"
+        )
+
+    def set_mean(self, mean: np.ndarray) -> None:
+        """Takes a mean image (H, W, 3), or anything that broadcasts to it, such as a mean colour (3,)."""
+        self.mean.assign(np.broadcast_to(np.asarray(mean, "float32"), self.mean.shape))
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Subtracts the mean image from `inputs`."""
+        return keras.ops.cast(inputs, "float32") - self.mean
+
+
+@keras.saving.register_keras_serializable(package="gch")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides every value by a power of the energy of its neighbours in channel order.
+
+        y_c = x_c * s_c^-0.75,  s_c = 2 + alpha * sum of x_j^2 over -before <= j - c <= after
+
+    Source: Krizhevsky et al. 2012, section 3.3; the defaults are those of VGG-F (Chatfield et al. 2014).
+    `tf.nn.local_response_normalization` computes the same. Here value and gradient are one pass over memory
+    each, compiled with XLA whatever surrounds them: `benchmarks/vggf_step.py` shows what that is worth.
+
+    Maps float (..., C) to the same shape and dtype. Computes in float32, since squares overflow float16 above
+    255.
+
+    Args:
+      window: number of neighbours before and after a channel.
+      alpha: 0 or more.
+    """
+
+    def __init__(self, window: Sequence[int] = (2, 2), alpha: float = 1e-4, **kwargs):
+        super().__init__(**kwargs)
+        self._window, self._alpha = tuple(window), alpha
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalises `inputs` (..., C)."""
+
+        @tf.custom_gradient
+        def normalize(x):
+            y = _normalized(x, self._window, self._alpha)
+            return y, lambda dy: _normalized_gradient(x, dy, self._window, self._alpha)
+
+        return normalize(tf.convert_to_tensor(inputs))
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the input."""
+        return input_shape
+
+
+@tf.function(jit_compile=True)
+def _normalized(x, window, alpha):
+    values = tf.cast(x, tf.float32)
+    energy = BIAS + alpha * _neighbours(values * values, *window)
+    return tf.cast(values * tf.exp(-BETA * tf.math.log(energy)), x.dtype)
+
+
+@tf.function(jit_compile=True)
+def _normalized_gradient(x, dy, window, alpha):
+    """dy_c s_c^-0.75 - 1.5 alpha x_c sum of dy_j x_j s_j^-1.75 over the j whose neighbour c is."""
+    values, gradient = tf.cast(x, tf.float32), tf.cast(dy, tf.float32)
+    energy = BIAS + alpha * _neighbours(values * values, *window)
+    scaled = gradient * tf.exp(-BETA * tf.math.log(energy))
+    shared = _neighbours(values * scaled / energy, *reversed(window))
+    return tf.cast(scaled - 2 * alpha * BETA * values * shared, x.dtype)
+
+
+def _neighbours(x: tf.Tensor, earlier: int, later: int) -> tf.Tensor:
+    """Sums over each channel with those before and after it, as shifted slices."""
+    channels = x.shape[-1]
+    padded = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[earlier, later]])
+    return tf.add_n([padded[..., shift : shift + channels] for shift in range(earlier + later + 1)])
+
+
+@keras.saving.register_keras_serializable(package="gch")
+class MaxPooling(keras.layers.MaxPooling2D):
+    """Maximum over 3 x 3 with stride 2, with a gradient that repeats to the bit under XLA too.
+
+    `tf.nn.max_pool2d`, but that XLA compiles another gradient for it: XLA's own adds in no fixed order on a
+    GPU, so that TensorFlow refuses it under determinism, and is slow on a CPU. Outside XLA the built-in
+    gradient is the fastest, and repeats. Where values of a window are equal, the gradient goes to the first
+    in rows of columns, as the built-in one does on a CPU.
+
+    Maps float (B, H, W, C), all but B known, to (B, h, w, C) of the same dtype.
+
+    Args:
+      padding: "valid", or "same" for maps of even size: one row below and one column at the right.
+    """
+
+    def __init__(self, padding: str = "valid", pool_size=3, strides=2, **kwargs):
+        super().__init__(pool_size, strides=strides, padding=padding, **kwargs)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Pools `inputs` (B, H, W, C)."""
+
+        def pool(x):
+            return tf.nn.max_pool2d(x, 3, 2, self.padding.upper())
+
+        @tf.custom_gradient
+        def pool_under_xla(x):
+            return pool(x), lambda dy: max_pool_gradient(x, dy)
+
+        return pool_under_xla(inputs) if compiled_by_xla() else pool(inputs)
+
+
+def max_pool_gradient(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+    """The gradient of `MaxPooling`, of comparisons and of sums in a fixed order.
+
+    Args:
+      x: (B, H, W, C), what was pooled.
+      dy: (B, h, w, C), gradient of the maxima.
+
+    Returns:
+      (B, H, W, C): every entry is the sum of `dy` over the windows (at most four) whose maximum it is.
+    """
+    (height, width), (rows, columns) = x.shape[1:3], dy.shape[1:3]
+    beyond = [[0, 0], [0, max(0, 2 * rows + 1 - height)], [0, max(0, 2 * columns + 1 - width)], [0, 0]]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        padded = tf.pad(x, beyond, constant_values=x.dtype.min)
+        places = [
+            padded[:, row : row + 2 * rows : 2, column : column + 2 * columns : 2]
+            for row in range(3)
+            for column in range(3)
+        ]
+        best, winner = places[0], tf.zeros_like(places[0], tf.int8)
+        for number, place in enumerate(places[1:], 1):
+            winner = tf.where(place > best, tf.constant(number, tf.int8), winner)
+            best = tf.maximum(place, best)
+        zero = tf.zeros([], x.dtype)
+        y = tf.add_n([tf.where(winner == number, place, zero) for number, place in enumerate(places)])
+    return tape.gradient(y, x, dy)

@@ -1,0 +1,74 @@
+"""Networks that run without training, and features that are computed once."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gch.data.generated import generate
+from gch.networks.backbone import Backbone
+from gch.networks.inference import backbone_features, infer_under_dropout
+from gch.networks.parts import synchronize_batch_norms
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Computes features of generated pictures by their mean colour; returns them and the counts reported."""
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+
+    def features(digest="a", seed=0):
+        # A backbone may be the path of a file; its features lie in the cache all the same.
+        backbone, pairs = Backbone("/some/net.keras", model, digest), generate(60, image_size=8, seed=seed)
+        reports = []
+        found = backbone_features(backbone, pairs, tmp_path, lambda *counts: reports.append(counts))
+        np.testing.assert_allclose(found, pairs.pictures.array.mean(axis=(1, 2)), rtol=1e-5)
+        return np.array(found), reports
+
+    return features
+
+
+def test_features_are_computed_once_and_then_read(features):
+    found, reports = features()
+    assert reports[-1] == (60, 60)
+    again, reports = features()
+    np.testing.assert_array_equal(again, found)
+    assert not reports
+
+
+def test_other_weights_or_data_have_other_features(features, tmp_path):
+    for digest, seed in (("a", 0), ("b", 0), ("a", 1)):
+        assert features(digest, seed)[1]
+    assert len(list(tmp_path.glob("features-*-net-*.npy"))) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"not an array", None])
+def test_a_damaged_cache_is_computed_again(features, tmp_path, damage):
+    found, _ = features()
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
+    again, reports = features()
+    np.testing.assert_array_equal(again, found)
+    assert reports
+
+
+def test_a_dropout_function_is_traced_once():
+    inputs = keras.Input((3,))
+    traces = []
+
+    class Counted(keras.layers.Layer):
+        def call(self, inputs):
+            traces.append(inputs.shape)
+            return inputs
+
+    network = keras.Model(inputs, {"code": keras.layers.Dropout(0.5)(Counted()(inputs))})
+    traces.clear()
+    for _ in range(3):
+        infer_under_dropout(network, lambda: [tf.ones((4, 3))], "code", 2)
+    assert len(traces) == 1
+
+
+def test_batch_norms_within_models_are_synchronized():
+    norms = [keras.layers.BatchNormalization() for _ in range(2)]
+    inner = keras.Sequential([keras.Input((4,)), norms[0]])
+    synchronize_batch_norms(keras.Sequential([keras.Input((4,)), inner, norms[1]]))
+    assert [norm.synchronized for norm in norms] == [True, True]

@@ -1,0 +1,273 @@
+"""What surrounds the steps of a training: device, workers, checkpoints, summaries, the terminal."""
+
+import json
+import os
+import signal
+import threading
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorflow.python.framework.config import disable_op_determinism
+
+from gch.errors import RunError, SettingError, TrainingError
+from gch.progress import Progress
+from gch.quiet import native_stderr_held
+from gch.run import RunFolder
+from gch.settings import load_settings
+from gch.training.checkpoint import Checkpoints, Position
+from gch.training.cluster import ALONE, Cluster, read_cluster
+from gch.training.device import Device, configure_device, lost_workers, on_signals, set_precision
+from gch.training.summaries import HISTOGRAM_VALUES, Summaries, _sampled
+from gch.training.train import Trainer
+
+
+class Small:
+    """The parts of a method that a checkpoint holds."""
+
+    def __init__(self, units: int = 3):
+        network = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), keras.layers.Dense(units)])
+        optimizer = keras.optimizers.Adam()
+        optimizer.build(network.trainable_variables)
+        self.networks, self.optimizers = {"only": network}, {"adam": optimizer}
+        self.stages = ()
+        self.memories = {"memory": tf.Variable(np.random.default_rng().random((5, 2)))}
+
+    def values(self) -> list[np.ndarray]:
+        variables = [
+            *self.networks["only"].variables,
+            *self.optimizers["adam"].variables,
+            self.memories["memory"],
+        ]
+        return [np.asarray(variable) for variable in variables]
+
+
+def test_everything_comes_back(tmp_path):
+    method, position = Small(), Position(epoch=2, stage=1, step=17, best_epoch=2, best_score=0.75)
+    optimizer = method.optimizers["adam"]
+    optimizer.apply([tf.ones((4, 3)), tf.ones(3)])
+    method.networks["only"](np.ones((2, 4)), training=True)  # moves the seed of the dropout
+    Checkpoints(tmp_path, method, position).save("latest")
+
+    other, restored = Small(), Position()
+    assert Checkpoints(tmp_path, other, restored).restore("latest")
+    for one, two in zip(method.values(), other.values(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert restored == position
+
+
+def test_best_and_latest_are_apart_and_only_the_newest_of_each_is_kept(tmp_path):
+    position = Position()
+    checkpoints = Checkpoints(tmp_path, Small(), position)
+    assert not checkpoints.restore("latest")
+    for epoch in (1, 2, 3):
+        position.move(epoch)
+        checkpoints.save("latest")
+        if epoch == 1:
+            checkpoints.save("best")
+    assert checkpoints.restore("best")
+    assert position.epoch == 1
+    assert checkpoints.restore("latest")
+    assert position.epoch == 3
+    assert len(list((tmp_path / "latest").glob("*.index"))) == 1
+
+    latest, best = (
+        {name for name, _ in tf.train.list_variables(tf.train.latest_checkpoint(str(tmp_path / kind)))}
+        for kind in ("latest", "best")
+    )
+    assert best < latest
+    assert all("optimizer" in name for name in latest - best)
+
+
+def test_a_checkpoint_of_another_size_or_a_damaged_one_is_named(tmp_path):
+    Checkpoints(tmp_path, Small(), Position()).save("latest")
+    with pytest.raises(RunError, match="latest"):
+        Checkpoints(tmp_path, Small(units=7), Position()).restore("latest")
+    (data,) = (tmp_path / "latest").glob("*.data*")
+    data.write_bytes(data.read_bytes()[:100])
+    with pytest.raises(RunError, match="latest"):
+        Checkpoints(tmp_path, Small(), Position()).restore("latest")
+
+
+def test_the_first_epoch_is_the_best_so_far_even_with_a_score_of_zero(repository, tmp_path):
+    settings = load_settings(repository / "setting.py", {"Epoch": 2})
+    trainer = Trainer(
+        settings,
+        Small(),
+        None,
+        RunFolder(tmp_path),
+        Summaries(None),
+        lambda epoch: {"score": 0.0},
+        Device(""),
+    )
+    trainer.train()
+    assert trainer.restore_best() == 1
+
+
+def test_a_histogram_sees_a_bounded_number_of_values_of_all_parts(tmp_path):
+    values = tf.reshape(tf.range(3 * HISTOGRAM_VALUES + 1), [1, -1])
+    sample = _sampled(values).numpy()
+    assert HISTOGRAM_VALUES // 2 <= len(sample) <= HISTOGRAM_VALUES
+    np.testing.assert_array_equal(np.diff(sample), np.full(len(sample) - 1, 4))
+    np.testing.assert_array_equal(_sampled(tf.constant([[1, 2], [3, 4]])), [1, 2, 3, 4])
+
+    summaries, method = Summaries(tmp_path), types.SimpleNamespace(networks={})
+    summaries.histograms(method, {"teacher": np.ones((HISTOGRAM_VALUES // 4, 8), np.float32)}, epoch=1)
+    summaries.close()
+    [file] = tmp_path.iterdir()
+    [value] = [value for event in EventFileLoader(str(file)).Load() for value in event.summary.value]
+    buckets = tf.make_ndarray(value.tensor)  # left edge, right edge, count
+    assert buckets[:, 2].sum() == HISTOGRAM_VALUES
+
+
+@pytest.fixture
+def restored():
+    """What a device's configuration changes is as before after the test."""
+    policy, tf32 = keras.config.dtype_policy(), tf.config.experimental.tensor_float_32_execution_enabled()
+    yield
+    keras.mixed_precision.set_global_policy(policy)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    disable_op_determinism()
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("name", "compute", "tf32"),
+    [
+        ("float32", "float32", False),
+        ("tf32", "float32", True),
+        ("mixed_bfloat16", "bfloat16", True),
+        ("mixed_float16", "float16", True),
+    ],
+)
+def test_what_networks_compute_in(name, compute, tf32):
+    for before in ("float32", "mixed_float16"):
+        set_precision(before)
+        set_precision(name)
+        layer = keras.layers.Dense(1)
+        layer.build((None, 1))
+        assert (layer.compute_dtype, layer.kernel.dtype) == (compute, "float32")
+        assert tf.config.experimental.tensor_float_32_execution_enabled() == tf32
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_process_configures_its_device_again_but_not_for_other_gpus(repository, monkeypatch):
+    tf.ones(1)  # TensorFlow has started
+    settings = load_settings(repository / "setting.py", {"select_gpu": "1"})
+    for _ in range(2):
+        device = configure_device(settings)
+        assert (device.replicas, device.jit_compile, device.keeps_pixels) == (1, False, False)
+        assert device.name == "CPU, float32; no GPU: select_gpu is unused"
+
+    gpus = ["first", "second"]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus[:1])
+
+    def started(devices, kind):
+        if devices != gpus[:1]:
+            raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    def grow(device, enable):
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", started)
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", grow)
+    with pytest.raises(SettingError, match="select_gpu: found '1', expected '0', which TensorFlow already"):
+        configure_device(settings)
+    with pytest.raises(SettingError, match="select_gpu is '0,7'; there are 2 GPUs"):
+        configure_device(load_settings(repository / "setting.py", {"select_gpu": "0,7"}))
+    device = configure_device(load_settings(repository / "setting.py", {"select_gpu": "0"}))
+    assert (device.name, device.jit_compile) == ("GPU 0, float32, XLA", True)
+
+
+def test_signals_are_handled_in_the_main_thread_alone_and_given_back():
+    before, seen = signal.getsignal(signal.SIGTERM), []
+    with on_signals(lambda *_: seen.append(1), signal.SIGTERM):
+        signal.raise_signal(signal.SIGTERM)
+    assert seen == [1]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+    def elsewhere():
+        with on_signals(lambda *_: None, signal.SIGTERM):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [1, before]
+
+
+def config(task: str, index: int, **jobs: int) -> dict[str, str]:
+    cluster = {job: [f"host{number}:2222" for number in range(count)] for job, count in jobs.items()}
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": task, "index": index}})}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, ALONE),
+        (config("worker", 0, worker=1), ALONE),
+        (config("worker", 2, worker=3), Cluster(3, 2)),
+        (config("chief", 0, chief=1, worker=2), Cluster(3, 0)),
+        (config("worker", 0, chief=1, worker=2), Cluster(3, 1)),
+    ],
+)
+def test_tf_config_says_who_is_who(environment, expected):
+    assert read_cluster(environment) == expected
+
+
+@pytest.mark.parametrize(
+    "environment", [config("worker", 3, worker=3), config("ps", 0, worker=2, ps=1), {"TF_CONFIG": "[1]"}]
+)
+def test_a_tf_config_of_something_else_is_refused(environment):
+    with pytest.raises(SettingError, match="TF_CONFIG is"):
+        read_cluster(environment)
+
+
+def test_a_lost_worker_is_named_and_other_faults_are_not_taken_for_one():
+    lost = tf.errors.InternalError(None, None, "Collective ops is aborted by: Socket closed\nmore")
+    with (
+        pytest.raises(
+            TrainingError, match=r"ended or cannot be reached \(Socket closed\); start all 2 again"
+        ),
+        lost_workers(Cluster(2)),
+    ):
+        raise lost
+    for cluster, error in ((ALONE, lost), (Cluster(2), tf.errors.InternalError(None, None, "other"))):
+        with pytest.raises(tf.errors.InternalError), lost_workers(cluster):
+            raise error
+
+
+@pytest.mark.parametrize(
+    ("level", "fails", "expected"),
+    [("2", False, "after"), ("0", False, "chatterafter"), ("2", True, "chatterafter")],
+)
+def test_chatter_is_hidden_unless_something_fails_or_the_user_wants_it(
+    capfd, monkeypatch, level, fails, expected
+):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+    try:
+        with native_stderr_held():
+            os.write(2, b"chatter")
+            if fails:
+                raise InterruptedError
+    except InterruptedError:
+        assert fails
+    os.write(2, b"after")
+    assert capfd.readouterr().err == expected
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_progress_is_one_line_on_a_terminal_and_only_its_end_elsewhere(capsys, monkeypatch, terminal):
+    times = iter([10.0, 10.1, 12.0])
+    monkeypatch.setattr("gch.progress.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    progress = Progress("steps", title="text")
+    for done in (0, 1, 2000):
+        progress(done, 2000, {"code": 0.25})
+    lines = [line.strip() for line in capsys.readouterr().out.replace("\r", "\n").splitlines()]
+    first = ["", "0 of 2,000 steps, 0 a second, code 0.2500"] if terminal else []
+    assert lines == ["text", *first, "2,000 of 2,000 steps, 1000 a second, code 0.2500"]
