@@ -62,7 +62,7 @@ COMMANDS = {
     ),
     "prepare": Command(
         usage="prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]",
-        meaning="Writes a data set of any size in shards that training reads with little memory. Goes on "
+        meaning="Writes a data set of any size in files that training reads with little memory. Goes on "
         "where it was stopped, and mends what is damaged.",
         flags=(
             Flag("out", "", "folder of the prepared data set"),
@@ -72,7 +72,6 @@ COMMANDS = {
                 "of the pictures: jpeg, png (no loss) or raw (no loss, three bytes a pixel)",
             ),
             Flag("quality", 95, "of JPEG, 1 to 100"),
-            Flag("shard_items", 1024, "pictures in a shard"),
             Flag("jobs", 0, "threads that read and encode; 0: one for each core"),
         ),
         module="gch.commands.prepare",

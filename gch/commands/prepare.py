@@ -1,4 +1,4 @@
-"""prepare: writes a data set in shards, see `gch.data.prepare`."""
+"""prepare: writes a data set of any size for training, see `gch.data.prepare`."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def run(call: Call) -> None:
 
     Args:
       call: the word is a folder or file, or there is none for that of the settings; options are `out`,
-        `encoding`, `quality`, `shard_items` and `jobs`.
+        `encoding`, `quality` and `jobs`.
 
     Raises:
       DataError: the data are missing or broken, or the folder cannot be written.
@@ -35,7 +35,6 @@ def run(call: Call) -> None:
         folder,
         encoding=call.options["encoding"],
         quality=call.options["quality"],
-        shard_items=call.options["shard_items"],
         jobs=call.options["jobs"] or os.cpu_count() or 1,
         broken=settings.broken,
         progress=Progress(),
@@ -54,6 +53,6 @@ def _check(options: dict[str, object]) -> None:
         raise SettingError("prepare: out is missing; expected --out=FOLDER")
     if options["encoding"] not in ENCODINGS:
         raise SettingError(f"prepare: encoding is {options['encoding']!r}; expected {', '.join(ENCODINGS)}")
-    for name, least, most in (("quality", 1, 100), ("shard_items", 1, 1_000_000), ("jobs", 0, 1024)):
+    for name, least, most in (("quality", 1, 100), ("jobs", 0, 1024)):
         if not least <= options[name] <= most:
             raise SettingError(f"prepare: {name} is {options[name]}; expected {least} to {most}")
