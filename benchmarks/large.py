@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from measuring import image_step, median, settings, timed
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.catalog import open_pairs
 from gch.data.generated import generate
 from gch.data.pairs import Pairs
+from gch.data.pixels import ArrayPictures
 from gch.data.prepare import prepare
 from gch.data.protocols import default_sizes
 from gch.data.stream import image_batches, reading_errors

@@ -6,9 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.generated import generate
 from gch.data.pairs import OwnSplit, Pairs
+from gch.data.pixels import ArrayPictures
 from gch.data.prepare import prepare
 from gch.errors import DataError
 

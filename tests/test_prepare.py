@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, changed, dates, described, files, watched, write
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.generated import generate
 from gch.data.pairs import OwnSplit, Pairs
 from gch.data.picture_files import PictureFiles
+from gch.data.pixels import ArrayPictures
 from gch.data.prepared import open_prepared
 from gch.errors import DataError, GCHError
 

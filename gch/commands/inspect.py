@@ -11,9 +11,9 @@ from gch.data.catalog import is_of_files, open_pairs, open_source
 from gch.data.chosen_split import choose_split
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs
-from gch.data.sheet import sample_sheet
 from gch.data.shortcomings import shortcomings
 from gch.data.texts import vocabulary_of
+from gch.data.tiles import sample_sheet
 from gch.errors import RunError
 from gch.settings import Settings
 from gch.storage import atomic_path

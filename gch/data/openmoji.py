@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.openmoji_items import read_items
 from gch.data.pairs import Pairs, SplitSizes
+from gch.data.pixels import ArrayPictures
 from gch.errors import DataError, SettingError
 from gch.storage import digest
 
