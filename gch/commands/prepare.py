@@ -7,8 +7,7 @@ from gch.commands.catalog import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import open_source
 from gch.data.prepare import prepare
-from gch.data.prepared import open_prepared
-from gch.data.prepared_index import ENCODINGS
+from gch.data.prepared import ENCODINGS, open_prepared
 from gch.errors import SettingError
 from gch.progress import Progress
 

@@ -9,7 +9,7 @@ from gch.commands.catalog import Call
 from gch.data.annotations import SUFFIXES
 from gch.data.layouts import ARRAY_SUFFIXES, INDEX_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
-from gch.data.prepared_index import read_index
+from gch.data.prepared import read_index
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 

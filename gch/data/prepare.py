@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,15 +23,14 @@ from PIL import Image
 from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
 from gch.data.picture_files import PictureFiles
-from gch.data.prepared import MAX_PICTURE_BYTES, PICTURES, PLACES
-from gch.data.prepared_index import FORMAT, SIDES, VERSION, read_index, read_object
+from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
 from gch.errors import DataError
-from gch.storage import atomic_path, digest, file_digest, lock, new_array, write_json
+from gch.storage import atomic_path, digest, lock, new_array, write_json
 
 BROKEN = ("skip", "stop")
 _BLOCK = 16  # pictures that a worker reads at once, or some more
 _PLAN_NAME = "plan.json"
-_TEMPORARY = re.compile(r"\.(index|items|labels|plan|split|texts)-.*")  # as `gch.storage` names them
+_TEMPORARY = re.compile(r"\.(index|labels|plan|texts)-.*")  # as `gch.storage` names them
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xae\x42\x60\x82"}
 # NumPy and Pillow give no number where a write was cut short.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
@@ -137,15 +136,24 @@ def _require_own(folder: Path, plan: str) -> None:
     if not begun and not all(map(_TEMPORARY.fullmatch, names)):
         raise DataError(f"{folder}: not empty, expected a new folder")
     if not begun <= {plan}:
-        index = read_object(folder / INDEX_NAME)
+        index = _object(folder / INDEX_NAME)
         if index.get("format") == FORMAT and index.get("version") != VERSION:
             read_index(folder)  # says that it is of an earlier version
         raise DataError(f"{folder}: begun with other data or other options; expected a new folder")
 
 
 def _plan_in(path: Path) -> str | None:
-    plan = read_object(path).get("plan")
+    plan = _object(path).get("plan")
     return plan if isinstance(plan, str) else None
+
+
+def _object(path: Path) -> dict[str, object]:
+    """The object in a JSON file; an empty one where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _write_pictures(
@@ -270,7 +278,7 @@ def _compressed(picture: np.ndarray, work: _Work) -> bytes:
 
 
 def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str]) -> None:
-    """Writes everything but the pictures, and the index last, unless it is there.
+    """Writes everything but the pictures, the index last.
 
     Raises:
       DataError: fewer than two pictures can be read, or none of a part of the source's split.
@@ -282,14 +290,10 @@ def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str
         raise DataError(f"{folder}: {found} can be read, expected two or more; {''.join(left_out[:1])}")
     split = _split_of(work, kept)
     rows = slice(None) if len(kept) == len(pairs.labels) else kept
-    tables: dict[str, Callable[[Path], None]] = {
-        "texts.npy": lambda path: np.save(path, pairs.texts[rows]),
-        "labels.npy": lambda path: np.save(path, pairs.labels[rows]),
-    }
-    if pairs.ids is not None or pairs.captions is not None:
-        tables["items.jsonl"] = lambda path: _describe(path, pairs, kept.tolist())
-    if split is not None:
-        tables["split.npz"] = lambda path: np.savez(path, **split._asdict())
+    with atomic_path(folder / "texts.npy") as path:
+        np.save(path, pairs.texts[rows])
+    with atomic_path(folder / "labels.npy") as path:
+        np.save(path, pairs.labels[rows])
     index = {
         "format": FORMAT,
         "version": VERSION,
@@ -301,31 +305,18 @@ def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str
         "default_sizes": list(map(int, _sizes(pairs, len(kept), split))),
         "tag_names": list(pairs.tag_names),
         "label_names": list(pairs.label_names),
+        "ids": _kept(pairs.ids, kept),
+        "captions": _kept(pairs.captions, kept),
+        "split": None if split is None else {part: rows.tolist() for part, rows in split._asdict().items()},
         "plan": plan,
         "left_out": left_out,
     }
-    if read_object(folder / INDEX_NAME) == index | {"files": _digests(folder, tables)}:
-        return
-    (folder / INDEX_NAME).unlink(missing_ok=True)
-    for name, write in tables.items():
-        with atomic_path(folder / name) as temporary:
-            write(temporary)
-    write_json(folder / INDEX_NAME, index | {"files": _digests(folder, tables)})
+    with atomic_path(folder / INDEX_NAME) as path:
+        path.write_text(json.dumps(index), encoding="ascii")  # halves of surrogate pairs are escaped
 
 
-def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    return {name: file_digest(folder / name) if (folder / name).is_file() else "" for name in names}
-
-
-def _describe(path: Path, pairs: Pairs, kept: list[int]) -> None:
-    # Halves of surrogate pairs, which UTF-8 cannot hold, become escapes of JSON.
-    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-        for row in kept:
-            item: dict[str, object] = {"id": str(row) if pairs.ids is None else pairs.ids[row]}
-            if pairs.captions is not None:
-                caption = pairs.captions[row]
-                item["text" if isinstance(caption, str) else "tags"] = caption
-            file.write(json.dumps(item, ensure_ascii=False) + "\n")
+def _kept(values: Sequence | None, rows: np.ndarray) -> list | None:
+    return None if values is None else [values[row] for row in rows.tolist()]
 
 
 def _split_of(work: _Work, kept: np.ndarray) -> OwnSplit | None:

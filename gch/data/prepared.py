@@ -1,12 +1,10 @@
 """A prepared data set: pictures of one size in one file, each with its place and a checksum.
 
-    index.json                what it is; written last, so a folder that has it is whole
+    index.json                what it is, ids, captions, split; written last, so a folder that has it is whole
     pictures.bin              the pictures one after another: JPEG, PNG or raw bytes (H, W, 3)
     places.npy                int64 (R, 3) for the R pictures of the source: offset, bytes, CRC-32;
                               bytes are 0 until the picture is written, and where it is left out
     texts.npy, labels.npy     uint8 (N, D), (N, C), of the N pictures that are there
-    items.jsonl               {"id": ..., "text" or "tags": ...} of each item
-    split.npz                 where the source brought a split
 
 Any order costs the same, so shuffling is exact and needs no buffer.
 """
@@ -17,22 +15,28 @@ import functools
 import io
 import json
 import os
+import re
+import reprlib
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
+from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
-from gch.data.prepared_index import read_index
 from gch.errors import DataError
 from gch.storage import digest
 
+FORMAT, VERSION = "gch-prepared", 2
+ENCODINGS = ("jpeg", "png", "raw")
+SIDES = range(8, 4097)  # of pictures
 PICTURES, PLACES = "pictures.bin", "places.npy"
 MAX_PICTURE_BYTES = 2**28
+_MOST = 2**40  # of anything that is counted
 _RUNS_PER_THREAD = 4
 
 
@@ -62,7 +66,9 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     if not labels.size or labels.max() > 1:
         found = f"{labels.max()}" if labels.size else "no label"
         raise DataError(f"{folder / 'labels.npy'}: holds {found}, expected 0 and 1")
-    captions, ids = _described(folder, items) if "items.jsonl" in index["files"] else (None, None)
+    captions = index["captions"] and tuple(
+        caption if isinstance(caption, str) else tuple(caption) for caption in index["captions"]
+    )
     pictures = PreparedPictures(folder, index, places)
     height, width = pictures.size
     return Pairs(
@@ -75,8 +81,8 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         label_names=tuple(index["label_names"]),
         pictures=pictures,
         captions=captions,
-        ids=ids,
-        own_split=_own_split(folder, items) if "split.npz" in index["files"] else None,
+        ids=index["ids"] and tuple(index["ids"]),
+        own_split=_own_split(folder, index["split"], items) if index["split"] else None,
         found=(
             f"{folder}: {items} pictures {height} x {width} as {index['encoding']}, of {index['name']}",
             *([f"left out as broken: {left_out} pictures"] if left_out else []),
@@ -155,38 +161,99 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
     return array
 
 
-def _described(folder: Path, items: int) -> tuple[Sequence[str | tuple[str, ...]] | None, Sequence[str]]:
-    """Captions, or None where the items have bags of words, and names of the items."""
-    path = folder / "items.jsonl"
-    captions: list[str | tuple[str, ...]] = []
-    ids: list[str] = []
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                item = json.loads(line)
-                ids.append(str(item["id"]))
-                if "tags" in item:
-                    captions.append(tuple(map(str, item["tags"])))
-                elif "text" in item:
-                    captions.append(str(item["text"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: line {len(ids) + 1} cannot be read, {error}; prepare mends it") from error
-    if len(ids) != items or len(captions) not in (0, items):
-        raise DataError(f"{path}: {len(ids)} items and {len(captions)} texts, expected {items}")
-    return (tuple(captions) or None), tuple(ids)
-
-
-def _own_split(folder: Path, items: int) -> OwnSplit:
-    path = folder / "split.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            split = OwnSplit(*(file[part].astype(np.int64) for part in OwnSplit._fields))
-    except Exception as error:
-        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
+def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
+    split = OwnSplit(*(np.array(parts[part], np.int64) for part in OwnSplit._fields))
     for part, rows in split._asdict().items():
-        ascending = rows.ndim == 1 and len(rows) and rows[0] >= 0 and (np.diff(rows) > 0).all()
-        if not ascending or rows[-1] >= items:
-            raise DataError(f"{path}: {part}: expected row numbers from 0 to {items - 1}, ascending")
+        if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
+            expected = f"row numbers from 0 to {items - 1}, ascending"
+            raise DataError(f"{folder / INDEX_NAME}: split: {part}: expected {expected}")
     if np.isin(split.query, np.concatenate(split[1:])).any():
-        raise DataError(f"{path}: query: rows of other parts too, expected rows of its own")
+        raise DataError(f"{folder / INDEX_NAME}: split: query: rows of other parts too, expected its own")
     return split
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a prepared data set.
+
+    Raises:
+      DataError: it is missing, not an index, or of an earlier version; names the field.
+    """
+    path = folder / INDEX_NAME
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise DataError(f"{path}: expected the index of a prepared data set, format {FORMAT} {VERSION}")
+    if index.get("version") != VERSION:
+        found = reprlib.repr(index.get("version"))
+        raise DataError(
+            f"{path}: format version is {found}, expected {VERSION}; run prepare again, into a new folder"
+        )
+    for field, (expected, fits) in _FIELDS.items():
+        if field not in index:
+            raise DataError(f"{path}: {field} is missing, expected {expected}")
+        if not fits(index[field]):
+            raise DataError(f"{path}: {field} is {reprlib.repr(index[field])}, expected {expected}")
+    items, (query, retrieval, *_) = index["items"], index["default_sizes"]
+    for field in ("ids", "captions"):
+        if index[field] is not None and len(index[field]) != items:
+            raise DataError(f"{path}: {field} are {len(index[field])}, expected {items}")
+    if not index["split"] and query + retrieval > items:
+        raise DataError(f"{path}: default_sizes are of {query + retrieval} items, expected {items} at most")
+    return index
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_caption(value: object) -> bool:
+    return _is_text(value) or _list_of(_is_text)(value)
+
+
+def _is_split(value: object) -> bool:
+    rows = _list_of(_is_count)
+    return isinstance(value, dict) and all(rows(value.get(part)) for part in OwnSplit._fields)
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can be part of a file's name."""
+    return isinstance(value, str) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value) is not None
+
+
+def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _is_size(value: Any) -> bool:
+    return _list_of(_is_count)(value) and len(value) == 2 and all(side in SIDES for side in value)
+
+
+def _are_sizes(value: Any) -> bool:
+    return _list_of(_is_count)(value) and len(value) == 4 and min(value[:2]) > 0
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("letters, digits, - and _", _is_name),
+    "items": ("a number from 1 on", lambda value: _is_count(value) and value > 0),
+    "size": (f"height and width, {SIDES[0]} to {SIDES[-1]}", _is_size),
+    "encoding": (" or ".join(ENCODINGS), lambda value: value in ENCODINGS),
+    "bytes": (f"the number of bytes of the pictures, {_MOST} at most", _is_count),
+    "default_sizes": ("four numbers of items", _are_sizes),
+    "tag_names": ("a list of words", _list_of(_is_text)),
+    "label_names": ("a list of names", _list_of(_is_text)),
+    "plan": ("a text", _is_text),
+    "ids": ("a list of texts, or null", _or_null(_list_of(_is_text))),
+    "captions": ("a list of texts and of lists of words, or null", _or_null(_list_of(_is_caption))),
+    "split": (f"rows of {', '.join(OwnSplit._fields)}, or null", _or_null(_is_split)),
+    "left_out": ("a list of lines", _list_of(_is_text)),
+}
