@@ -21,7 +21,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -110,7 +110,7 @@ class PreparedPictures:
 
         def fill(run: range) -> None:
             try:
-                with open(self._path, "rb") as file:
+                with open(self._path, "rb", buffering=0) as file:
                     for place in run:
                         pictures[place] = self._read(file, wanted[place])
             except OSError as error:
@@ -125,7 +125,7 @@ class PreparedPictures:
     def _pool(self) -> concurrent.futures.ThreadPoolExecutor:
         return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
 
-    def _read(self, file: BinaryIO, row: int) -> np.ndarray:
+    def _read(self, file: io.FileIO, row: int) -> np.ndarray:
         offset, length, checksum = self._places[row].tolist()
         where, (height, width) = f"{self._path}: picture {row}", self.size
         fits = 0 < length <= MAX_PICTURE_BYTES if self._format else length == height * width * 3
