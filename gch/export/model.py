@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from gch.data.pictures import MAX_PIXELS
+from gch.data.squares import squared
 from gch.export import checks
-from gch.export.pictures import decoded, squared
+from gch.export.pictures import decoded
 from gch.export.words import Words
 
 _VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
@@ -87,14 +88,8 @@ class SearchModel(tf.Module):
 
     def _encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = checks.pictures(images, MAX_PIXELS)
-        extent = tf.shape(images)[1:3]
-
-        def all_squared() -> tf.Tensor:
-            exact = tf.cast(extent, tf.float64)
-            return tf.map_fn(lambda one: squared(one, exact, tf.constant(1), self._size, self._fit), images)
-
-        fits = tf.reduce_all(extent == self._size)
-        return self._of_squares(tf.cond(fits, lambda: images, all_squared))
+        fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
+        return self._of_squares(tf.cond(fits, lambda: images, lambda: squared(images, self._size, self._fit)))
 
     def _encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
         contents = checks.of_rank(contents, (1,), "contents", "expected the bytes of picture files (B,)")
