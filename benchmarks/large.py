@@ -1,10 +1,10 @@
 """A data set that does not fit in memory: prepared, trained on and encoded, with the peak of memory of each.
 
 The set is generated, with the shape of NUS-WIDE TC21: pictures of 224 x 224, 1,000 words, 21 labels. Pictures
-are made when they are asked for, so that only the shards lie on disk (3.8 GB for 50,000 as JPEG: they are
+are made when they are asked for, so only the prepared set lies on disk (3.8 GB for 50,000 as JPEG: they are
 noisy). Each phase is a process of its own, and its peak is what the system has counted for it:
 
-prepare  writes the shards
+prepare  writes the prepared set
 stream   shuffled batches through tf.data with nobody training, then the step of VGG-F on pixels in memory
 frozen   main_itpair.py with a frozen backbone: features of all items, one outer epoch, encoding of all items
 trained  main_itpair.py with VGG-F trained from random weights, a few steps, then encoding of all items
@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from measuring import image_step, median, settings, timed
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.catalog import open_pairs
 from gch.data.generated import generate
 from gch.data.pairs import Pairs
+from gch.data.pixels import ArrayPictures
 from gch.data.prepare import prepare
 from gch.data.split import default_sizes
 from gch.data.stream import image_batches, reading_errors

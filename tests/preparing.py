@@ -6,19 +6,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.generated import generate
 from gch.data.pairs import OwnSplit, Pairs
+from gch.data.pixels import ArrayPictures
 from gch.data.prepare import prepare
 from gch.errors import DataError
 
-ITEMS, SHARD, SIDE = 50, 16, 16
-
-
+ITEMS, SIDE = 50, 16
 SOURCE = generate(items=ITEMS, image_size=SIDE)
-
-
-FIRST, SECOND = "images-00000-of-00004.tfrecord", "images-00001-of-00004.tfrecord"
+FLICKR = generate(items=ITEMS, image_size=32, labels=3, words=9)
 
 
 def changed(**fields) -> Pairs:
@@ -26,20 +22,21 @@ def changed(**fields) -> Pairs:
 
 
 def described() -> Pairs:
+    """With all that a data set may have."""
     return changed(
-        captions=tuple(f"number {row}" for row in range(ITEMS)),
-        ids=tuple(f"{row}.png" for row in range(ITEMS)),
+        captions=tuple(("tag", f"number {row}") if row % 2 else f"Bücher {row}" for row in range(ITEMS)),
+        ids=tuple(f"folder/{row}.png" for row in range(ITEMS)),
         own_split=OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30)),
     )
 
 
 def write(folder: Path, pairs: Pairs = SOURCE, **options) -> Path:
-    prepare(pairs, folder, **{"encoding": "raw", "shard_items": SHARD, **options})
+    prepare(pairs, folder, **{"encoding": "raw", **options})
     return folder
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"}
 
 
 def dates(folder: Path) -> dict[str, int]:
@@ -56,14 +53,11 @@ class Watched(ArrayPictures):
         return super().read(rows)
 
 
-def watched(block: int = 1, broken: int = -1) -> Pairs:
-    pictures = Watched(SOURCE.pictures.array, block)
+def watched(block: int = 1, broken: int = -1, pairs: Pairs = SOURCE) -> Pairs:
+    pictures = Watched(pairs.pictures.array, block)
     object.__setattr__(pictures, "reads", [])
     object.__setattr__(pictures, "broken", broken)
-    return changed(pictures=pictures)
-
-
-FLICKR = generate(items=ITEMS, image_size=32, labels=3, words=9)
+    return dataclasses.replace(pairs, pictures=pictures)
 
 
 def flickr(folder: Path, images: np.ndarray | None = None) -> Path:

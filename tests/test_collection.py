@@ -168,8 +168,8 @@ def test_other_pictures_are_prepared_beside(copied, changes):
 
 
 def test_a_damaged_cache_is_mended(copied, capsys):
-    (shard,) = (copied / "cache").rglob("*.tfrecord")
-    shard.write_bytes(shard.read_bytes()[:-9])
+    (pictures,) = (copied / "cache").rglob("pictures.bin")
+    pictures.write_bytes(pictures.read_bytes()[:-9])
     assert_belong_together(opened(copied, "collection", image_size=SIZE))
     assert "Preparing" in capsys.readouterr().out
 

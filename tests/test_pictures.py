@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gch.data import pictures
-from gch.data.pictures import FITS, LETTERBOX_FILL, MAX_FILE_BYTES, decode_picture, read_picture
+from gch.data.pictures import FITS, MAX_FILE_BYTES, decode_picture, read_picture
+from gch.data.squares import LETTERBOX_FILL
 from gch.errors import DataError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -116,15 +117,8 @@ def striped(width, height):
 @pytest.mark.parametrize(("width", "height"), [(48, 16), (16, 48)])
 def test_crop_keeps_the_centre(width, height):
     image = encoded(striped(width, height), "PNG")
-    np.testing.assert_array_equal(
-        decode_picture(image, "", 16, "crop"), np.broadcast_to(np.uint8(GREEN), (16, 16, 3))
-    )
-    for size in (8, 40):
-        scaled = striped(width, height).resize((size * width // 16, size * height // 16))
-        left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
-        wanted = np.asarray(scaled.crop((left, top, left + size, top + size)), int)
-        np.testing.assert_allclose(decode_picture(image, "", size, "crop").astype(int), wanted, atol=1)
-        assert (wanted[size // 4 : -size // 4, size // 4 : -size // 4] == GREEN).all()
+    for size in (8, 16, 40):
+        assert (decode_picture(image, "", size, "crop") == GREEN).all()
 
 
 def test_letterbox_keeps_all_and_fills_evenly():
@@ -221,14 +215,14 @@ def test_large_photograph_looks_as_resampled_in_full(width, height, size, fit):
         wanted = Image.new("RGB", (size, size), LETTERBOX_FILL)
         offset = tuple((size - length) // 2 for length in shape)
         wanted.paste(full.resize(shape, Image.Resampling.BICUBIC), offset)
-    assert np.abs(got - np.asarray(wanted, float)).mean() < 0.7
+    assert np.abs(got - np.asarray(wanted, float)).mean() < 0.9
 
 
 def test_large_photograph_is_not_decoded_in_full():
     data = encoded(Image.new("RGB", (800, 600), RED), "JPEG")
-    with mock.patch.object(Image.Image, "crop", autospec=True, side_effect=Image.Image.crop) as crop:
+    with mock.patch.object(pictures, "_rgb", side_effect=pictures._rgb) as decoded:
         decode_picture(data, "", 32, "crop")
-    assert crop.call_args.args[0].size == (100, 75)
+    assert decoded.call_args.args[0].size == (100, 75)
 
 
 def png(width, height, pixels=b""):
@@ -258,6 +252,7 @@ BAD = {
     "cut tiff": (encoded(NOISE, "TIFF")[:-1300], "cannot be decoded|no picture"),
     "bomb": (png(20_000, 20_000), "20000 x 20000 pixels|decompression bomb.*, expected 134217728 pixels"),
     "little too large": (png(12_000, 12_000), "12000 x 12000 pixels, expected 134217728 pixels at most"),
+    "too long": (png(2**21, 1), "2097152 x 1 pixels, expected .* at most, 1048576 a side"),
     "no height": (png(8, 0), "cannot be decoded|no picture"),
 }
 

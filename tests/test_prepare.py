@@ -1,82 +1,332 @@
-"""What is prepared comes back, and what becomes of pictures that cannot be read."""
+"""Writing a prepared data set: what goes in comes out, and kills, damage and full disks are survived."""
 
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
-from preparing import FIRST, ITEMS, SECOND, SIDE, SOURCE, changed, dates, files, watched, write
+from preparing import ITEMS, SIDE, SOURCE, changed, dates, described, files, watched, write
 
-from gch.data.array_pictures import ArrayPictures
+from gch.data.generated import generate
 from gch.data.pairs import OwnSplit, Pairs
 from gch.data.picture_files import PictureFiles
+from gch.data.pixels import ArrayPictures
 from gch.data.prepared import open_prepared
-from gch.errors import DataError
+from gch.errors import DataError, GCHError
+
+ALL = np.arange(ITEMS)
 
 
-@pytest.mark.parametrize("shard_items", [1, 7, 49, 50, 1000])
-@pytest.mark.parametrize("jobs", [1, 5])
-def test_any_size_of_shards(tmp_path, shard_items, jobs):
-    pairs = open_prepared(write(tmp_path / "set", shard_items=shard_items, jobs=jobs))
-    rows = np.random.default_rng(0).permutation(ITEMS)
+def test_everything_comes_back(tmp_path):
+    source = described()
+    pairs = open_prepared(write(tmp_path / "set", source))
+    rows = np.array([49, 0, 17, 17, 31])
     np.testing.assert_array_equal(pairs.pictures.read(rows), SOURCE.pictures.array[rows])
-    assert len(list((tmp_path / "set").glob("*.tfrecord"))) == -(-ITEMS // shard_items)
-
-
-def test_jobs_do_not_change_jpeg(tmp_path):
-    one, five = (write(tmp_path / f"{jobs}", encoding="jpeg", jobs=jobs) for jobs in (1, 5))
-    assert files(one) == files(five)
-
-
-def test_jpeg_has_the_colours_of_its_source(tmp_path):
-    pixels = np.full((ITEMS, 8, 24, 3), (200, 60, 20), np.uint8)
-    pixels[:, :, 12:] = 20, 60, 200
-    folder = write(tmp_path / "set", changed(pictures=ArrayPictures(pixels)), encoding="jpeg")
-    found = open_prepared(folder).pictures
-    assert found.size == (8, 24)
-    assert np.abs(found.read(np.array([49, 3])).astype(int) - pixels[:2]).max() < 12
+    assert pairs.pictures.read(np.zeros(0, np.int64)).shape == (0, SIDE, SIDE, 3)
+    np.testing.assert_array_equal(pairs.texts, SOURCE.texts)
+    np.testing.assert_array_equal(pairs.labels, SOURCE.labels)
+    for field in ("name", "tag_names", "label_names", "captions", "ids", "default_sizes"):
+        assert getattr(pairs, field) == getattr(source, field)
+    for part, expected in zip(pairs.own_split, source.own_split, strict=True):
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_texts_that_await_a_vocabulary_come_back(tmp_path):
     odd = ("", "two\nlines \u2028 and half \ud800", *map(str, range(2, ITEMS)))
     source = changed(texts=np.zeros((ITEMS, 0), np.uint8), tag_names=(), captions=odd)
     pairs = open_prepared(write(tmp_path / "set", source))
-    assert pairs.texts.shape == (ITEMS, 0)
-    assert pairs.captions == odd
-    assert pairs.ids == tuple(map(str, range(ITEMS)))
-    assert pairs.own_split is None
+    assert (pairs.texts.shape, pairs.captions) == ((ITEMS, 0), odd)
+    assert (pairs.ids, pairs.own_split) == (None, None)
+
+
+@pytest.mark.parametrize(("encoding", "most"), [("jpeg", 12), ("png", 0), ("raw", 0)])
+def test_jobs_do_not_change_what_is_written_and_colours_stay(tmp_path, encoding, most):
+    pixels = np.full((ITEMS, 8, 24, 3), (200, 60, 20), np.uint8)
+    pixels[:, :, 12:] = 20, 60, 200
+    source = changed(pictures=ArrayPictures(pixels))
+    one, five = (write(tmp_path / f"{jobs}", source, encoding=encoding, jobs=jobs) for jobs in (1, 5))
+    assert files(one) == files(five)
+    found = open_prepared(one).pictures
+    assert found.size == (8, 24)
+    assert np.abs(found.read(ALL[::-1]).astype(int) - pixels).max() <= most
+    if encoding == "png":
+        assert (one / "pictures.bin").stat().st_size < pixels.size / 2
 
 
 @pytest.mark.parametrize("block", [1, 5, 12, 40, 1000])
-@pytest.mark.parametrize("shard_items", [16, 50])
-def test_blocks_of_the_source_are_cut_at_the_ends_of_shards_only(tmp_path, block, shard_items):
-    source = watched(block)
-    write(tmp_path / "set", source, shard_items=shard_items, jobs=1)
+def test_blocks_of_the_source_are_read_once(tmp_path, block):
+    source, counted = watched(block), []
+    write(tmp_path / "set", source, jobs=1, progress=lambda *counts: counted.append(counts))
     reads = source.pictures.reads
-    np.testing.assert_array_equal(np.concatenate(reads), np.arange(ITEMS))
-    for rows in reads:
-        assert rows[0] % block == 0 or rows[0] % shard_items == 0
-    assert len(reads) <= -(-ITEMS // max(block, 16)) + -(-ITEMS // shard_items) + 1
-
-
-def test_progress_counts_up_to_all(tmp_path):
-    told = []
-    write(tmp_path / "set", watched(), progress=lambda *counts: told.append(counts))
-    assert told[-1] == (ITEMS, ITEMS)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    np.testing.assert_array_equal(np.concatenate(reads), ALL)
+    assert all(rows[0] % block == 0 for rows in reads)
+    assert len(reads) <= -(-ITEMS // max(block, 16)) + 1
+    assert counted[-1] == (ITEMS, ITEMS)
+    assert [done for done, _ in counted] == sorted({done for done, _ in counted})
 
 
 def test_a_source_that_fails_ends_it_and_what_is_finished_stays(tmp_path):
     with pytest.raises(DataError, match="row 40 unreadable"):
         write(tmp_path / "set", watched(broken=40), jobs=4)
-    before = dates(tmp_path / "set")
-    assert {FIRST, SECOND} < set(before)
-    assert "index.json" not in before
+    assert not (tmp_path / "set" / "index.json").exists()
     source = watched()
     write(tmp_path / "set", source)
     assert min(map(min, source.pictures.reads)) == 32
-    assert before.items() <= dates(tmp_path / "set").items()
     assert files(tmp_path / "set") == files(write(tmp_path / "whole"))
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from preparing import Watched, watched, write
+read = Watched.read
+Watched.read = lambda self, rows: (time.sleep(0.4), read(self, rows))[1]
+write(Path(sys.argv[1]), watched(), jobs=1)
+"""
+
+
+def test_a_killed_one_goes_on_to_the_same_files(tmp_path, repository):
+    folder = tmp_path / "killed"
+    paths = [str(repository), str(repository / "tests")]
+    process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), *paths])
+    while not (folder / "pictures.bin").exists() or not (folder / "pictures.bin").stat().st_size:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (folder / ".index-a1b2.json").write_text("half")
+    assert not (folder / "index.json").exists()
+    source = watched()
+    write(folder, source)
+    assert min(map(min, source.pictures.reads)) >= 16
+    assert files(folder) == files(write(tmp_path / "whole"))
+
+
+def test_a_second_one_waits_and_finds_all_done(tmp_path, capsys):
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(ArrayPictures):
+        def read(self, rows):
+            begun.set()
+            go_on.wait()
+            return super().read(rows)
+
+    slow = changed(pictures=Slow(SOURCE.pictures.array))
+    first = threading.Thread(target=write, args=(tmp_path, slow))
+    first.start()
+    begun.wait()
+    threading.Timer(0.3, go_on.set).start()
+    source = watched()
+    write(tmp_path, source)
+    first.join()
+    assert "another process is preparing it; waiting for it" in capsys.readouterr().out
+    assert source.pictures.reads == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"own_split": OwnSplit(np.arange(9), np.arange(9, ITEMS), np.arange(20, 30))}, {}),
+        ({"ids": tuple(f"{row}.jpg" for row in range(ITEMS))}, {}),
+        ({"captions": tuple(f"other {row}" for row in range(ITEMS))}, {}),
+        ({"label_names": tuple("abcdefgh")}, {}),
+        ({"digest": "other"}, {}),
+        ({}, {"encoding": "jpeg"}),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_data_or_options_need_another_folder(tmp_path, fields, options, finished):
+    folder = write(tmp_path / "set", changed())
+    if not finished:
+        (folder / "index.json").unlink()
+    before = files(folder), dates(folder)
+    with pytest.raises(DataError, match="begun with other data or other options"):
+        write(folder, changed(**fields), **options)
+    assert (files(folder), dates(folder)) == before
+    write(folder, quality=50)  # of JPEG only
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "index.json", "plan.json", ".hidden", ".images"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text('{"format": "other"}')
+    with pytest.raises(DataError, match="not empty, expected a new folder"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_of_the_earlier_format_has_to_be_prepared_again(tmp_path):
+    index = {"format": "gch-prepared", "version": 1, "plan": "abc", "shards": []}
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    message = "index.json: format version is 1, expected 2; run prepare again, into a new folder"
+    for call in (open_prepared, write):
+        with pytest.raises(DataError, match=message):
+            call(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pictures": None, "features": np.zeros((ITEMS, 4))}, "generated: has features in place of pixels"),
+        (
+            {"pictures": ArrayPictures(SOURCE.pictures.array[:, :7])},
+            "generated: pictures are 7 x 16, expected sides of 8 to 4096 pixels",
+        ),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(tmp_path, fields, message):
+    with pytest.raises(DataError, match=message):
+        write(tmp_path / "set", changed(**fields))
+    assert not (tmp_path / "set").exists()
+
+
+# Damage
+
+
+def test_nothing_is_read_again_where_nothing_is_damaged(tmp_path):
+    folder = write(tmp_path / "set", described())
+    before, source = files(folder), watched(pairs=described())
+    write(folder, source)
+    assert files(folder) == before
+    assert source.pictures.reads == []
+
+
+def flip(path: Path, at: int = -1) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGE = {  # what is damaged, how, and what reading says; None where it cannot know
+    "picture": ("pictures.bin", lambda path: flip(path, 20 * 3 * SIDE**2), "picture 20: damaged"),
+    "short pictures": ("pictures.bin", halve, "bytes, expected"),
+    "no pictures": ("pictures.bin", Path.unlink, "not found, expected"),
+    "place": ("places.npy", lambda path: flip(path, 128 + 24 * 20), "picture 20: "),
+    "short places": ("places.npy", halve, "places.npy: cannot be read"),
+    "no texts": ("texts.npy", Path.unlink, "texts.npy: cannot be read"),
+    "another text": ("texts.npy", flip, None),
+    "short labels": ("labels.npy", halve, "labels.npy: cannot be read"),
+    "no index": ("index.json", Path.unlink, "index.json: cannot be read"),
+    "index is garbage": ("index.json", lambda path: path.write_bytes(b"\xff{"), "index.json: cannot be read"),
+    "plan is garbage": ("plan.json", lambda path: path.write_text("{"), None),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_reported_and_mended(tmp_path, name):
+    folder = write(tmp_path / "set", described())
+    before = files(folder)
+    file, damage, line = DAMAGE[name]
+    damage(folder / file)
+    if line:
+        with pytest.raises(DataError, match=line) as error:
+            open_prepared(folder).pictures.read(ALL)
+        assert "\n" not in str(error.value)
+    source = watched(pairs=described())
+    write(folder, source)
+    if "pl" not in file and name != "picture":
+        assert files(folder) == before
+    elif name in ("picture", "place"):
+        np.testing.assert_array_equal(np.concatenate(source.pictures.reads), [20])
+    pairs = open_prepared(folder)
+    np.testing.assert_array_equal(pairs.pictures.read(ALL), SOURCE.pictures.array)
+    assert pairs.digest == open_prepared(write(tmp_path / "whole", described())).digest
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None, database=None)
+@given(st.data())
+def test_any_state_of_the_files_is_mended_or_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("any") / "set"
+    write(folder, encoding="png")
+    for path in data.draw(st.lists(st.sampled_from(sorted(folder.iterdir())), min_size=1, max_size=3)):
+        content = bytearray(path.read_bytes() if path.exists() else b"")
+        kept = data.draw(st.just(len(content)) | st.integers(0, len(content)))
+        content = content[:kept] + data.draw(st.binary(max_size=40))
+        for place in data.draw(st.lists(st.integers(0, max(0, len(content) - 1)), max_size=3)):
+            content[place : place + 1] = bytes([data.draw(st.integers(0, 255))])
+        path.write_bytes(content)
+    try:
+        write(folder, encoding="png")
+    except DataError:
+        return
+    read = open_prepared(folder)
+    np.testing.assert_array_equal(read.pictures.read(ALL), SOURCE.pictures.array)
+    np.testing.assert_array_equal(read.texts, SOURCE.texts)
+
+
+class Limited:
+    """Files cannot grow beyond a number of bytes, as on a full disk."""
+
+    def __init__(self, most: int):
+        self._most = most
+
+    def __enter__(self):
+        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._most, self._before[1]))
+
+    def __exit__(self, *_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
+
+
+SMALL = {"pictures": ArrayPictures(SOURCE.pictures.array[:, :8, :8])}
+NOISE = np.random.default_rng(0).integers(0, 256, (ITEMS, 64, 64, 3), np.uint8)
+FULL = {
+    "pictures": (9000, SOURCE, {}),
+    "texts": (12_000, changed(texts=generate(items=ITEMS, words=400).texts, tag_names=(), **SMALL), {}),
+    "JPEG": (5000, changed(pictures=ArrayPictures(NOISE)), {"encoding": "jpeg", "quality": 100}),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_full_disk_is_reported_and_gone_on_from(tmp_path, name):
+    most, source, options = FULL[name]
+    folder = tmp_path / "set"
+    with pytest.raises(DataError, match="make room, and the same command goes on") as error, Limited(most):
+        write(folder, source, jobs=1, **options)
+    assert "\n" not in str(error.value)
+    assert not (folder / "index.json").exists()
+    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == {".lock"}
+    again = watched(pairs=source)
+    write(folder, again, **options)
+    if name == "texts":
+        assert again.pictures.reads == []
+    assert files(folder) == files(write(tmp_path / "whole", source, **options))
+
+
+def test_a_disk_that_fills_up_when_all_is_flushed(tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="set: cannot be written, No space left on device; make room"):
+        write(tmp_path / "set")
+
+
+@pytest.mark.parametrize("place", ["file", "file/set"])
+def test_a_folder_that_cannot_be_made(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(GCHError, match="cannot be written") as error:
+        write(tmp_path / place)
+    assert "make room" not in str(error.value)
+
+
+# Pictures that cannot be read
 
 
 def of_files(folder: Path, broken: list[int], **fields) -> Pairs:
@@ -84,7 +334,29 @@ def of_files(folder: Path, broken: list[int], **fields) -> Pairs:
     for row in set(range(ITEMS)) - set(broken):
         Image.fromarray(SOURCE.pictures.array[row]).save(folder / f"{row}.png")
     paths = [f"{row}.png" for row in range(ITEMS)]
-    return changed(pictures=PictureFiles(folder, paths, SIDE, "crop"), **fields)
+    return changed(pictures=PictureFiles(folder, paths, SIDE, "crop"), ids=paths, **fields)
+
+
+def test_pictures_that_cannot_be_read_are_left_out(tmp_path, capsys):
+    split = OwnSplit(np.arange(4), np.arange(4, ITEMS), np.arange(18, 30))
+    source = of_files(tmp_path / "pictures", [20], own_split=split)
+    halve(tmp_path / "pictures" / "3.png")
+    folder = write(tmp_path / "set", source)
+    pairs, kept = open_prepared(folder), np.delete(ALL, [3, 20])
+    np.testing.assert_array_equal(pairs.pictures.read(np.arange(48)), SOURCE.pictures.array[kept])
+    np.testing.assert_array_equal(pairs.labels, SOURCE.labels[kept])
+    assert pairs.ids == tuple(f"{row}.png" for row in kept)
+    np.testing.assert_array_equal(kept[pairs.own_split.query], [0, 1, 2])
+    np.testing.assert_array_equal(kept[pairs.own_split.training], [18, 19, *range(21, 30)])
+    printed = capsys.readouterr().out
+    for part in ("2 pictures", "3.png", "20.png"):
+        assert part in printed
+    before = files(folder)
+    with pytest.raises(DataError, match=r"/3\.png: cannot be decoded"):
+        write(folder, source, broken="stop")
+    assert files(folder) == before
+    shutil.copy(tmp_path / "pictures" / "19.png", tmp_path / "pictures" / "20.png")
+    assert len(open_prepared(write(folder, source)).labels) == 49  # it can be read now
 
 
 def test_default_sizes_fit_what_is_left(tmp_path):
@@ -97,22 +369,19 @@ def test_default_sizes_fit_what_is_left(tmp_path):
     assert 1 <= training <= retrieval - validation
 
 
-@pytest.mark.parametrize(("left", "told"), [([], "no picture can be read"), ([7], "one picture can be read")])
-def test_nothing_to_prepare(tmp_path, left, told):
-    source = of_files(tmp_path / "files", sorted(set(range(ITEMS)) - set(left)))
-    with pytest.raises(DataError, match=rf"{told}.*0\.png: not found"):
+@pytest.mark.parametrize(
+    ("left", "fields", "message"),
+    [
+        ([], {}, r"no picture can be read.*0\.png: not found"),
+        ([7], {}, r"one picture can be read.*0\.png: not found"),
+        (
+            range(5, ITEMS),
+            {"own_split": OwnSplit(np.array([3, 4]), np.arange(5, ITEMS), np.arange(5, 9))},
+            "query: no picture of it can be read",
+        ),
+    ],
+)
+def test_too_few_pictures_are_refused(tmp_path, left, fields, message):
+    source = of_files(tmp_path / "files", sorted(set(range(ITEMS)) - set(left)), **fields)
+    with pytest.raises(DataError, match=message):
         write(tmp_path / "set", source)
-
-
-def test_a_part_of_the_split_that_is_lost_is_told(tmp_path):
-    split = OwnSplit(np.array([3, 4]), np.arange(5, ITEMS), np.arange(5, 9))
-    with pytest.raises(DataError, match="query: no picture of it can be read"):
-        write(tmp_path / "set", of_files(tmp_path / "files", [3, 4], own_split=split))
-
-
-def test_stop_after_skip_tells_the_first(tmp_path, capsys):
-    source = of_files(tmp_path / "files", [30, 9])
-    write(tmp_path / "set", source)
-    assert "2 pictures" in capsys.readouterr().out
-    with pytest.raises(DataError, match=r"/9\.png: not found.*broken is 'stop' \(all 2 in"):
-        write(tmp_path / "set", source, broken="stop")

@@ -1,95 +1,32 @@
-"""The sharded form of a data set: what goes in comes out, kills and damage are survived."""
+"""Prepared folders that nobody should trust: every answer is pictures or one line."""
 
-import dataclasses
+import io
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from preparing import ITEMS, SIDE, SOURCE, described, write
 
-from gch.data.array_pictures import ArrayPictures
-from gch.data.generated import generate
-from gch.data.pairs import OwnSplit, Pairs
-from gch.data.picture_files import PictureFiles
-from gch.data.prepare import prepare
 from gch.data.prepared import open_prepared
 from gch.errors import DataError
 
-ITEMS, SHARD = 50, 16
-SOURCE = generate(items=ITEMS, image_size=16)
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("healthy") / "set", described(), encoding="jpeg")
 
 
-def described() -> Pairs:
-    """With all that a data set may have."""
-    return dataclasses.replace(
-        SOURCE,
-        captions=tuple(("tag", f"number {row}") if row % 2 else f"Bücher {row}" for row in range(ITEMS)),
-        ids=tuple(f"folder/{row}.png" for row in range(ITEMS)),
-        own_split=OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30)),
-    )
-
-
-def write(folder: Path, pairs: Pairs = SOURCE, **options) -> Path:
-    prepare(pairs, folder, **{"encoding": "raw", "shard_items": SHARD, **options})
-    return folder
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def test_everything_comes_back(tmp_path):
-    source = described()
-    pairs = open_prepared(write(tmp_path / "set", source))
-    rows = np.array([49, 0, 17, 17, 31])
-    np.testing.assert_array_equal(pairs.pictures.read(rows), SOURCE.pictures.array[rows])
-    assert pairs.pictures.read(np.zeros(0, np.int64)).shape == (0, 16, 16, 3)
-    np.testing.assert_array_equal(pairs.texts, SOURCE.texts)
-    np.testing.assert_array_equal(pairs.labels, SOURCE.labels)
-    for field in ("name", "tag_names", "label_names", "captions", "ids", "default_sizes"):
-        assert getattr(pairs, field) == getattr(source, field)
-    for part, expected in zip(pairs.own_split, source.own_split, strict=True):
-        np.testing.assert_array_equal(part, expected)
-
-
-def test_jpeg_is_close_and_smaller(tmp_path):
-    smooth = np.linspace(0, 255, 32 * 32 * 3).reshape(32, 32, 3).astype(np.uint8)
-    source = dataclasses.replace(SOURCE, pictures=ArrayPictures(np.repeat(smooth[None], ITEMS, axis=0)))
-    folder = write(tmp_path / "set", source, encoding="jpeg")
-    found = open_prepared(folder).pictures.read(np.arange(3)).astype(int)
-    assert np.abs(found - smooth).mean() < 3
-    assert sum(path.stat().st_size for path in folder.glob("*.tfrecord")) < ITEMS * smooth.size / 2
-
-
-def test_png_loses_nothing_and_is_smaller(tmp_path):
-    flat = np.arange(ITEMS, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
-    source = dataclasses.replace(SOURCE, pictures=ArrayPictures(flat))
-    folder = write(tmp_path / "set", source, encoding="png")
-    np.testing.assert_array_equal(open_prepared(folder).pictures.read(np.arange(ITEMS)), flat)
-    assert sum(path.stat().st_size for path in folder.glob("*.tfrecord")) < flat.size / 2
-
-
-def test_shards_are_plain_tfrecords(tmp_path):
-    folder = write(tmp_path / "set")
-    shards = sorted(str(path) for path in folder.glob("*.tfrecord"))
-    assert len(shards) == 4  # 16, 16, 16 and 2
-    records = [record.numpy() for record in tf.data.TFRecordDataset(shards)]
-    assert records == [picture.tobytes() for picture in SOURCE.pictures.array]
-
-
-def test_jobs_do_not_change_what_is_written(tmp_path):
-    assert files(write(tmp_path / "one", jobs=1)) == files(write(tmp_path / "four", jobs=4))
+@pytest.fixture
+def copied(healthy, tmp_path) -> Path:
+    return shutil.copytree(healthy, tmp_path / "set")
 
 
 def test_many_threads_may_read(tmp_path):
@@ -108,234 +45,203 @@ def test_many_threads_may_read(tmp_path):
     assert right == [True] * 6
 
 
-SLOW = """
-import sys, time, numpy as np
-from pathlib import Path
-from gch.data.array_pictures import ArrayPictures
-from gch.data.generated import generate
-from gch.data.prepare import prepare
-import dataclasses
-class Slow(ArrayPictures):
-    def read(self, rows):
-        time.sleep(float(sys.argv[2]))
-        return super().read(rows)
-source = generate(items=50, image_size=16)
-source = dataclasses.replace(source, pictures=Slow(source.pictures.array))
-prepare(source, Path(sys.argv[1]), encoding="raw", shard_items=16, jobs=1)
-"""
+def nested(depth: int) -> list:
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
-def test_a_killed_one_goes_on_to_the_same_files(tmp_path, repository):
-    folder = tmp_path / "killed"
-    environment = os.environ | {"PYTHONPATH": str(repository)}
-    process = subprocess.Popen([sys.executable, "-c", SLOW, str(folder), "0.5"], env=environment)
-    while not list(folder.glob("images-00001-*.json")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (folder / "index.json").exists()
-    finished = {path.name: path.stat().st_mtime_ns for path in folder.glob("images-*.tfrecord")}
-    assert {"images-00000-of-00004.tfrecord", "images-00001-of-00004.tfrecord"} <= set(finished)
-    write(folder)
-    for name in ("images-00000-of-00004.tfrecord", "images-00001-of-00004.tfrecord"):
-        assert (folder / name).stat().st_mtime_ns == finished[name]
-    left = {name: data for name, data in files(folder).items() if not name.startswith(".")}
-    assert left == files(write(tmp_path / "whole"))
+VALUES = {
+    "name": ["", "..", "a/b", "a\0", "--", "../other", 1, None, []],
+    "items": [0, -1, True, 50.0, 10**30, "50", None],
+    "size": [[16], [16, -16], [16, 16, 3], [True, 16], [7, 16], [4097, 16], [10**6] * 2, 16, {"16": 16}],
+    "encoding": ["gif", None, [], {}],
+    "bytes": [-1, True, None, 10**30, "1"],
+    "default_sizes": [[8, 42, 38], [8, 0, 0, 0], [0, 8, 1, 1], [-1, 9, 1, 1], [2**70] * 4, "8888"],
+    "tag_names": [[1], "word", {"a": 1}, None],
+    "label_names": [[None], "label", 8, nested(900)],
+    "plan": [1, None, ["a"]],
+    "left_out": [[1], "a", None],
+    "ids": [["a"], [1] * ITEMS, "a" * ITEMS, {}],
+    "captions": [["a"], [1] * ITEMS, [[1]] * ITEMS, [nested(900)] * ITEMS, {}],
+    "split": [
+        *(0, [], {}, {"query": [0], "retrieval": [1]}),
+        *(
+            described().own_split._asdict() | wrong
+            for wrong in (
+                {"query": [3, 2, 1]},
+                {"query": [1, 1]},
+                {"query": [9, 10]},  # 10 is retrieved
+                {"training": [-1, 2]},
+                {"training": [ITEMS]},
+                {"training": [2**70]},
+                {"retrieval": []},
+                {"retrieval": [[1, 2]]},
+                {"retrieval": ["one"]},
+            )
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("field", VALUES)
+def test_every_field_of_the_index_is_checked(copied, field):
+    path = copied / "index.json"
+    index = json.loads(path.read_text())
+    for value in VALUES[field]:
+        path.write_text(json.dumps(index | {field: value}, default=np.ndarray.tolist))
+        with pytest.raises(DataError, match=r"index\.json: ") as error:
+            open_prepared(copied)
+        assert "\n" not in str(error.value)
+        assert len(str(error.value)) < len(str(path)) + 200
+    path.write_text(json.dumps({name: value for name, value in index.items() if name != field}))
+    with pytest.raises(DataError, match=f"{field} is missing"):
+        open_prepared(copied)
+
+
+NONE = {"ids": None, "captions": None}
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("changes", "message"),
     [
-        lambda folder: write(folder, generate(items=ITEMS, image_size=16, seed=1)),
-        lambda folder: write(folder, encoding="jpeg"),
-        lambda folder: write(folder, shard_items=8),
+        (
+            {"default_sizes": [10, 41, 1, 1], "split": None},
+            "default_sizes are of 51 items, expected 50 at most",
+        ),
+        ({"items": 51, **NONE}, r"places.npy: int64 \(50, 3\), expected int64 \(51, 3\)"),
+        ({"items": 49, "left_out": ["one"], **NONE}, "places.npy: 50 pictures, expected 49"),
+        ({"bytes": 7}, "pictures.bin: .* bytes, expected 7 bytes"),
     ],
 )
-@pytest.mark.parametrize("begun", [True, False])
-def test_other_data_or_options_need_another_folder(tmp_path, other, begun):
-    folder = write(tmp_path / "set")
-    if begun:
-        (folder / "index.json").unlink()
-    before = files(folder)
-    with pytest.raises(DataError, match="other data or"):
-        other(folder)
-    assert files(folder) == before
+def test_fields_must_agree(copied, changes, message):
+    path = copied / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(DataError, match=message):
+        open_prepared(copied)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="not empty, expected a new folder"):
-        write(tmp_path)
-    assert files(tmp_path) == {"notes.txt": b"mine"}
-
-
-def flip(path: Path, at: int = 200) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-
-
-def halve(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-DAMAGE = {
-    "flipped bit": (lambda folder: flip(folder / "images-00001-of-00004.tfrecord"), "picture 16: damaged"),
-    "short shard": (lambda folder: halve(folder / "images-00001-of-00004.tfrecord"), "bytes, expected"),
-    "missing shard": (
-        lambda folder: (folder / "images-00000-of-00004.tfrecord").unlink(),
-        "not found, expected",
-    ),
-    "short records": (lambda folder: halve(folder / "records.npy"), "records.npy: cannot be read"),
-    "missing texts": (lambda folder: (folder / "texts.npy").unlink(), "texts.npy: cannot be read"),
-    "short labels": (lambda folder: halve(folder / "labels.npy"), "labels.npy: cannot be read"),
-    "short items": (lambda folder: halve(folder / "items.jsonl"), "items.jsonl: "),
-    "missing split": (lambda folder: (folder / "split.npz").unlink(), "split.npz: cannot be read"),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_told_and_mended(tmp_path, name):
-    folder = write(tmp_path / "set", described())
-    before, dates = files(folder), {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    damage, line = DAMAGE[name]
-    damage(folder)
-    with pytest.raises(DataError, match=line) as error:
-        open_prepared(folder).pictures.read(np.arange(ITEMS))
-    assert "\n" not in str(error.value)
-    write(folder, described())
-    assert files(folder) == before
-    untouched = "images-00003-of-00004.tfrecord"
-    assert (folder / untouched).stat().st_mtime_ns == dates[untouched]
-    np.testing.assert_array_equal(
-        open_prepared(folder).pictures.read(np.arange(ITEMS)), SOURCE.pictures.array
-    )
-
-
-FULL = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-import tensorflow
-resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
-from pathlib import Path
-from gch.data.generated import generate
-from gch.data.prepare import prepare
-from gch.errors import DataError
-try:
-    prepare(generate(items=50, image_size=16), Path(sys.argv[1]), encoding="raw", shard_items=16)
-except DataError as error:
-    print(error)
-"""
-
-
-def test_a_full_disk_is_told_and_can_be_gone_on_from(tmp_path, repository):
-    folder = tmp_path / "set"
-    environment = os.environ | {"PYTHONPATH": str(repository), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    told = subprocess.run(
-        [sys.executable, "-c", FULL, str(folder)], env=environment, capture_output=True, text=True
-    )
-    assert told.stdout.count("\n") == 1, told.stdout + told.stderr
-    assert "cannot be written" in told.stdout
-    assert not list(folder.glob("*.tfrecord"))[1:]  # the last shard, of 2 pictures, is small enough
-    assert not (folder / "index.json").exists()
-    write(folder)
-    assert files(folder) == files(write(tmp_path / "whole"))
-
-
-def broken_files(folder: Path) -> Pairs:
-    from PIL import Image
-
-    folder.mkdir()
-    for row, pixels in enumerate(SOURCE.pictures.array):
-        Image.fromarray(pixels).save(folder / f"{row}.png")
-    halve(folder / "3.png")
-    (folder / "20.png").unlink()
-    paths = [f"{row}.png" for row in range(ITEMS)]
-    split = OwnSplit(np.arange(4), np.arange(4, ITEMS), np.arange(18, 30))
-    return dataclasses.replace(
-        SOURCE, pictures=PictureFiles(folder, paths, 16, "crop"), ids=paths, own_split=split
-    )
-
-
-def test_pictures_that_cannot_be_read_are_left_out(tmp_path, capsys):
-    source = broken_files(tmp_path / "pictures")
-    pairs = open_prepared(write(tmp_path / "set", source))
-    kept = np.delete(np.arange(ITEMS), [3, 20])
-    np.testing.assert_array_equal(pairs.pictures.read(np.arange(48)), SOURCE.pictures.array[kept])
-    np.testing.assert_array_equal(pairs.labels, SOURCE.labels[kept])
-    assert pairs.ids == tuple(f"{row}.png" for row in kept)
-    np.testing.assert_array_equal(kept[pairs.own_split.query], [0, 1, 2])
-    np.testing.assert_array_equal(kept[pairs.own_split.training], [18, 19, *range(21, 30)])
-    told = capsys.readouterr().out
-    assert "2 pictures" in told
-    assert "3.png" in told
-    assert "20.png" in told
-    left_out = json.loads((tmp_path / "set" / "index.json").read_text())["left_out"]
-    assert len(left_out) == 2
-
-
-def test_a_picture_that_cannot_be_read_ends_it_where_asked(tmp_path):
-    with pytest.raises(DataError, match=r"(3|20)\.png"):
-        write(tmp_path / "set", broken_files(tmp_path / "pictures"), broken="stop")
-
-
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("healthy") / "set", described(), encoding="jpeg")
-
-
-WRONG = {
-    "format": {"format": "other"},
-    "version": {"version": 2},
-    "name": {"name": "../other"},
-    "items": {"items": -1},
-    "more items": {"items": 51},
-    "items as text": {"items": "50"},
-    "size": {"size": [16]},
-    "huge": {"size": [10**6, 10**6]},
-    "encoding": {"encoding": "gif"},
-    "sizes": {"default_sizes": [1, 2, 3, "4"]},
-    "names": {"label_names": [1]},
-    "shards": {"shards": []},
-    "a shard elsewhere": {"shards": [{"file": "../secret", "records": 50, "bytes": 1, "sha256": ""}]},
-    "a shard of minus one": {"shards": [{"file": "a", "records": 51, "bytes": -1, "sha256": ""}]},
-    "files elsewhere": {"files": {"/etc/passwd": ""}},
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_an_index_is_not_trusted(healthy, tmp_path, name):
-    folder = shutil.copytree(healthy, tmp_path / "set")
-    index = json.loads((folder / "index.json").read_text()) | WRONG[name]
-    (folder / "index.json").write_text(json.dumps(index))
-    with pytest.raises(DataError, match=r"index.json: ") as error:
-        open_prepared(folder)
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xfe", b"[]", b"null", b"[" * 100_000, b'{"format":' * 5000, b"1" * 10_000]
+)
+def test_an_index_that_is_none(copied, data):
+    (copied / "index.json").write_bytes(data)
+    with pytest.raises(DataError, match=r"index\.json: ") as error:
+        open_prepared(copied)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"garbage", b"\xff\xd8\xff\xe0" + bytes(100)])
-def test_a_picture_with_a_right_checksum_may_still_be_wrong(healthy, tmp_path, data):
-    folder = shutil.copytree(healthy, tmp_path / "set")
-    records = np.load(folder / "records.npy")
-    shard = folder / "images-00000-of-00004.tfrecord"
-    content = bytearray(shard.read_bytes())
-    content[records[0, 0] : records[0, 0] + len(data)] = data
-    shard.write_bytes(content)
-    records[0, 1:] = len(data), zlib.crc32(data)
-    np.save(folder / "records.npy", records)
-    with pytest.raises(DataError, match="picture 0: "):
-        open_prepared(folder).pictures.read(np.array([0]))
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("places.npy", np.zeros((ITEMS, 2), np.int64)),
+        ("places.npy", np.zeros((ITEMS, 3), np.int32)),
+        ("places.npy", np.zeros((ITEMS, 3), object)),
+        ("places.npy", np.zeros((ITEMS, 3), np.int64)),
+        ("texts.npy", np.zeros((ITEMS, 39), np.uint8)),  # of 40 words
+        ("texts.npy", np.zeros((ITEMS - 1, 40), np.uint8)),
+        ("labels.npy", np.zeros((ITEMS, 0), np.uint8)),
+        ("labels.npy", np.full((ITEMS, 8), 2, np.uint8)),
+        ("labels.npy", np.zeros(ITEMS, np.uint8)),
+    ],
+)
+def test_arrays_of_another_shape_type_or_content(copied, name, array):
+    np.save(copied / name, array)
+    with pytest.raises(DataError, match=f"{name}: "):
+        open_prepared(copied)
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
-@given(st.data())
-def test_any_bytes_give_pictures_or_a_data_error(healthy, data):
-    name = data.draw(st.sampled_from(["index.json", "records.npy", "items.jsonl", "labels.npy", "split.npz"]))
+def encoded(width: int, height: int, kind: str = "JPEG", mode: str = "RGB") -> bytes:
+    stream = io.BytesIO()
+    Image.new(mode, (width, height), 90 if mode == "L" else 0).save(stream, kind)
+    return stream.getvalue()
+
+
+def declared(width: int, height: int) -> bytes:
+    """A small JPEG that says it is of another size."""
+    data = bytearray(encoded(SIDE, SIDE))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return bytes(data)
+
+
+def forge(folder: Path, data: bytes, **place: int) -> None:
+    """Puts other bytes in place of the first picture, with the right checksum."""
+    places = np.load(folder / "places.npy")
+    with open(folder / "pictures.bin", "r+b") as file:
+        file.write(data)
+    columns = {"offset": 0, "length": len(data), "checksum": zlib.crc32(data)} | place
+    places[0] = [columns[name] for name in ("offset", "length", "checksum")]
+    np.save(folder / "places.npy", places)
+
+
+FORGED = {
+    "smaller": (encoded(8, 8), {}, "8 x 8, expected 16 x 16"),
+    "turned": (encoded(16, 17), {}, "16 x 17, expected 16 x 16"),
+    "huge": (declared(65500, 65500), {}, "expected"),
+    "large": (declared(10_000, 9_500), {}, "10000 x 9500, expected 16 x 16"),
+    "cut": (encoded(SIDE, SIDE)[:-60], {}, "cannot be decoded"),
+    "PNG": (encoded(SIDE, SIDE, "PNG"), {}, "cannot be decoded, expected JPEG"),
+    "zeros": (bytes(500), {}, "cannot be decoded"),
+    "no length": (b"", {}, "places.npy: 49 pictures, expected 50"),
+    **{
+        f"{column} {value}": (encoded(SIDE, SIDE), {column: value}, "expected a picture|checksum differs")
+        for column, values in {
+            "offset": (-1, 2**40, 2**63 - 1),
+            "length": (-1, 2**27, 2**62),
+            "checksum": (0, -1, 2**40),
+        }.items()
+        for value in values
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_picture_is_refused_and_takes_no_memory(copied, name):
+    data, place, message = FORGED[name]
+    forge(copied, data, **place)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            open_prepared(copied).pictures.read(np.arange(3))
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+def test_grey_jpegs_are_rgb(copied):
+    forge(copied, encoded(SIDE, SIDE, mode="L"))
+    assert (open_prepared(copied).pictures.read(np.array([0])) == 90).all()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=9,
+)
+
+
+@st.composite
+def changes(draw) -> tuple[str, object]:
+    """A file, and other bytes of it or another field of the index."""
+    if draw(st.booleans()):
+        return "index.json", {draw(st.sampled_from([*VALUES, "format", "version", "more"])): draw(JSON)}
+    name = draw(st.sampled_from(["index.json", "places.npy", "texts.npy", "labels.npy"]))
+    return name, draw(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4))
+
+
+@settings(max_examples=250, suppress_health_check=list(HealthCheck), deadline=None)
+@given(changes())
+def test_any_change_gives_pictures_or_a_data_error(healthy, change):
+    name, what = change
     whole = (healthy / name).read_bytes()
     content = bytearray(whole)
-    for _ in range(data.draw(st.integers(1, 4))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    if isinstance(what, dict):
+        content = json.dumps(json.loads(whole) | what).encode()
+    else:
+        for place, byte in what:
+            content[int(place * (len(content) - 1))] = byte
     try:
         (healthy / name).write_bytes(content)
         read = open_prepared(healthy).pictures.read(np.arange(ITEMS))
@@ -343,4 +249,4 @@ def test_any_bytes_give_pictures_or_a_data_error(healthy, data):
         return
     finally:
         (healthy / name).write_bytes(whole)
-    assert (read.dtype, read.shape) == (np.uint8, (ITEMS, 16, 16, 3))
+    assert (read.dtype, read.shape) == (np.uint8, (ITEMS, SIDE, SIDE, 3))

@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.generated import generate
+from gch.data.pixels import ArrayPictures
 from gch.data.stream import epoch_order, image_batches, reading_errors, sequential_batches
 from gch.errors import DataError, SettingError
 

@@ -10,7 +10,8 @@ from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import choose_split, is_of_files, open_pairs, open_source
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, empty_items
-from gch.data.sheet import sample_sheet
+from gch.data.picture_files import PictureFiles
+from gch.data.tiles import sample_sheet
 from gch.data.vocabulary import vocabulary_of
 from gch.errors import RunError
 from gch.settings import Settings
@@ -67,17 +68,16 @@ def _content(pairs: Pairs) -> str:
     images = "no images"
     if pairs.features is not None:
         images = f"image features of {pairs.features.shape[1]} dimensions"
-    elif is_of_files(pairs):
-        images = f"picture files, brought to {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
     elif pairs.pictures is not None:
-        images = f"pictures of {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
+        kind = "picture files, brought to" if is_of_files(pairs) else "pictures of"
+        images = f"{kind} {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
     texts = f"{pairs.texts.shape[1]} words" if pairs.captions is None else "raw texts"
     return f"{pairs.name}: {len(pairs.labels)} items, {images}, {texts}, {pairs.labels.shape[1]} labels"
 
 
 def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, object]]:
     """The settings as the data need them, and which those are."""
-    changes = {}
+    changes: dict[str, object] = {}
     if pairs.pictures is not None and pairs.pictures.size != (settings.image_size,) * 2:
         changes["image_size"] = pairs.pictures.size[0]
     if pairs.features is not None and settings.backbone != "frozen":
@@ -107,9 +107,8 @@ def _statistics(pairs: Pairs) -> list[str]:
     for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} an item: {counts.mean():.1f} ({counts.min()} to {counts.max()})")
-    if is_of_files(pairs) and pairs.ids is not None:
-        folder = pairs.pictures.folder
-        missing = [path for path in pairs.ids if not (folder / path).is_file()]
+    if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:
+        missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
         if missing:
             lines.append(f"{len(missing)} pictures are not there, such as {missing[0]}")
     return lines + empty_items(pairs)

@@ -7,7 +7,7 @@ from pathlib import Path
 from gch.commands import Call
 from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
-from gch.data.prepared_index import read_index
+from gch.data.prepared import read_index
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 

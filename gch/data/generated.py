@@ -9,8 +9,8 @@ import colorsys
 
 import numpy as np
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.pairs import Pairs, SplitSizes
+from gch.data.pixels import ArrayPictures
 from gch.errors import SettingError
 from gch.storage import digest
 

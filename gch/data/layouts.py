@@ -2,7 +2,7 @@
 
 | layout         | files                                                                          |
 |----------------|--------------------------------------------------------------------------------|
-| prepared       | index.json and shards, as `prepare` writes them                                |
+| prepared       | index.json and pictures.bin, as `prepare` writes them                          |
 | one file       | FLICKR-25K.mat: images or features, YAll, LAll                                 |
 | separate files | mirflickr25k-iall.mat (or -iall-vgg, -xall), -yall.mat, -lall.mat; or .npy     |
 | split files    | Img.h5, Tag.h5, Lab.h5, each of three parts; or one file of all nine           |

@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gch.data.array_pictures import ArrayPictures
 from gch.data.pairs import Pairs, SplitSizes, multi_hot
+from gch.data.pixels import ArrayPictures
 from gch.errors import DataError, SettingError
 from gch.storage import atomic_path, digest, lock, new_array
 

@@ -38,7 +38,7 @@ class PictureFiles:
     def digest(self) -> str:
         """Changes with a path, with the size or date of a file, and with what becomes of the pictures."""
         state = [(path, *_stamp(self.folder / path)) for path in self.paths]
-        return digest("picture files", repr(state), self.size[0], self.fit)
+        return digest("picture files 3", repr(state), self.size[0], self.fit)
 
     def decode(self, row: int) -> np.ndarray:
         """The picture of one row, uint8 (H, W, 3); raises DataError, which names its file."""

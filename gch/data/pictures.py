@@ -5,7 +5,6 @@ elsewhere always has some that are broken.
 """
 
 import io
-import math
 import stat
 import warnings
 from pathlib import Path
@@ -16,14 +15,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from gch.errors import DataError
 
 FITS = ("crop", "letterbox")
-LETTERBOX_FILL = (124, 116, 104)  # The mean colour of ImageNet, rounded.
 MAX_PIXELS = 2**27
+MAX_SIDE = 2**20
 MAX_FILE_BYTES = 2**28
+DRAFT = 2  # A JPEG is decoded at a fraction of its size, but at this multiple of the final size at least.
 # Raster formats that Pillow decodes by itself: EPS, for one, would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _EXPECTED = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
-_SUPPORT = 2  # of the bicubic filter, in pixels of the result
-_GAP = 2  # Cheap reductions stop at this multiple of the final size, the rest is done by good resampling.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -70,9 +68,7 @@ def read_picture(path: Path, size: int, fit: str) -> np.ndarray:
 def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.ndarray:
     """The picture that the bytes of a picture file hold, upright and square.
 
-    The picture is turned as its EXIF data say. With fit 'crop', its short side is scaled to `size` and its
-    centre is kept; with 'letterbox', its long side is scaled to `size` and the rest is filled evenly with
-    `LETTERBOX_FILL`. A side that has `size` pixels already is not resampled.
+    The picture is turned as its EXIF data say, and scaled by `gch.data.squares.squared`.
 
     Transparent pictures are laid on white. Integers of more than 8 bits are scaled from 0..65535, and
     clipped to that. Floats are scaled from 0..1 where none is above 1, from 0..255 otherwise, and clipped;
@@ -99,14 +95,20 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     # what the user asks for with -W, and adding it again changes nothing.
     warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
     try:
-        return _decoded(data, size, fit)
+        pixels = _decoded(data, size, fit)
     except UnidentifiedImageError as error:
         raise DataError(f"{_shown(name)}: no picture that is known here, expected {_EXPECTED}") from error
     except (_TooLarge, Image.DecompressionBombError) as error:
-        raise DataError(f"{_shown(name)}: {error}, expected {MAX_PIXELS} pixels at most") from error
+        expected = f"{MAX_PIXELS} pixels at most, {MAX_SIDE} a side"
+        raise DataError(f"{_shown(name)}: {error}, expected {expected}") from error
     except Exception as error:  # Pillow raises a dozen types on broken bytes, and lists them nowhere.
-        told = " ".join(f"{type(error).__name__} {error}".split())
-        raise DataError(f"{_shown(name)}: cannot be decoded, {told}; expected a whole picture") from error
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise DataError(f"{_shown(name)}: cannot be decoded, {reason}; expected a whole picture") from error
+    if pixels.shape == (size, size, 3):
+        return pixels
+    from gch.data.squares import square  # loads TensorFlow
+
+    return square(pixels, size, fit)
 
 
 class _TooLarge(Exception):
@@ -114,27 +116,28 @@ class _TooLarge(Exception):
 
 
 def _decoded(data: bytes, size: int, fit: str) -> np.ndarray:
+    """The pixels, upright, uint8 (H, W, 3); of a JPEG that is much too large, at a fraction of its size."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
             raise _TooLarge(f"{image.width} x {image.height} pixels")
-        # A JPEG can be decoded at a fraction of its size; the extent then need not be whole pixels.
-        least = size * _GAP
+        least = size * DRAFT
         if fit == "letterbox":
             least = max(1, least * min(image.size) // max(image.size))
         draft = image.draft(None, (least, least))
-        image.load()
-        extent = draft[1][2:] if draft else image.size
-        if fit == "crop":
-            upright = _upright(_cropped(_rgb(image), extent, size), _orientation(image))
-        else:
-            upright = _padded(_upright(_scaled(_rgb(image), extent, size), _orientation(image)), size)
-    return np.array(upright)
+        image.load()  # Pillow turns a TIFF while it loads, and finds EXIF data behind a PNG's pixels.
+        pixels = _rgb(image)
+        if draft:  # Last pixels that stand for less than half of one go.
+            width, height = draft[1][2:]
+            pixels = pixels.crop((0, 0, int(width + 0.5), int(height + 0.5)))
+        return np.asarray(_upright(pixels, _orientation(image)))
 
 
 def _orientation(image: Image.Image) -> object:
-    # Asked after loading: Pillow turns a TIFF while it loads, and finds EXIF data behind a PNG's pixels.
+    """Of the EXIF data alone: an exported model does not read what other data say of it."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation)
+        exif = Image.Exif()
+        exif.load(image.info["exif"])
+        return exif.get(ExifTags.Base.Orientation)
     except Exception:  # EXIF data are often mangled where the picture itself is fine.
         return None
 
@@ -161,49 +164,6 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _from_grey(values: np.ndarray, top: int) -> Image.Image:
     scaled = np.clip(values, 0, top) * np.float32(255 / top)
     return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
-
-
-def _cropped(image: Image.Image, extent: tuple[float, float], size: int) -> Image.Image:
-    side = min(extent)
-    left, top = ((length - side) / 2 for length in extent)
-    if side == size:  # Half a pixel would blur a picture that needs no scaling.
-        left, top = int(left), int(top)
-    return _resized(image, (size, size), (left, top, left + side, top + side))
-
-
-def _scaled(image: Image.Image, extent: tuple[float, float], size: int) -> Image.Image:
-    width, height = (max(1, round(length * size / max(extent))) for length in extent)
-    return _resized(image, (width, height), (0, 0, *extent))
-
-
-def _resized(
-    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]
-) -> Image.Image:
-    """A part of a picture scaled, along the rows and then along the columns.
-
-    In two steps since Pillow by itself takes either first, whose rounding an exported model could not repeat.
-    """
-    factors = tuple(max(1, int((box[axis + 2] - box[axis]) / size[axis] / _GAP)) for axis in range(2))
-    # Only what is needed: a very long picture has no scaled copy in between.
-    left, right = _reach(image.width, size[0], box[0], box[2])
-    top, bottom = _reach(image.height, size[1], box[1], box[3])
-    needed = (left, top, right, bottom)
-    image = image.reduce(factors, needed) if max(factors) > 1 else image.crop(needed)
-    x, y, x_end, y_end = ((box[i] - needed[i % 2]) / factors[i % 2] for i in range(4))
-    scaled = image.resize((size[0], image.height), Image.Resampling.BICUBIC, (x, 0, x_end, image.height))
-    return scaled.resize(size, Image.Resampling.BICUBIC, (0, y, size[0], y_end))
-
-
-def _reach(length: int, size: int, start: float, stop: float) -> tuple[int, int]:
-    """First and last pixel that scaling start..stop to `size` reads, of a side of `length`."""
-    reach = _SUPPORT * max(1.0, (stop - start) / size) + 1
-    return max(0, math.floor(start - reach)), min(length, math.ceil(stop + reach))
-
-
-def _padded(image: Image.Image, size: int) -> Image.Image:
-    square = Image.new("RGB", (size, size), LETTERBOX_FILL)
-    square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
-    return square
 
 
 def _shown(name: str | Path) -> str:

@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 
 from gch.array_files import StoredArray, open_hdf5, reason
-from gch.data.array_pictures import ArrayPictures
 from gch.data.pairs import Pictures
 from gch.errors import DataError
 
@@ -73,6 +72,23 @@ def open_pixels(array: StoredArray, layout: PixelLayout) -> Pictures:
     if array.format == "hdf5" and layout.axes[0] == "N":
         return Hdf5Pictures(array, layout)
     return ArrayPictures(array.read().transpose([layout.axes.index(axis) for axis in "NHWC"]))
+
+
+class ArrayPictures:
+    """Implements `gch.data.pairs.Pictures` on an array in memory or memory-mapped.
+
+    Args:
+      array: uint8 (N, H, W, 3), RGB.
+      block: see `gch.data.pairs.Pictures`.
+    """
+
+    def __init__(self, array: np.ndarray, block: int = 1):
+        self.array, self.block = array, block
+        self.size: tuple[int, int] = array.shape[1:3]
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Copies the pictures of `rows`, int64 (n,), out of the array: uint8 (n, H, W, 3)."""
+        return np.asarray(self.array[rows])
 
 
 class Hdf5Pictures:

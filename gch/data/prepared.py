@@ -1,39 +1,42 @@
-"""A prepared data set: pictures of one size in shards, found by offset, each with a checksum.
+"""A prepared data set: pictures of one size in one file, each with its place and a checksum.
 
-    index.json                         what it is; written last, so a folder that has it is whole
-    images-00000-of-00049.tfrecord     pictures, one a record: JPEG, PNG or raw bytes (H, W, 3)
-    records.npy                        int64 (N, 3): offset in the shard, bytes, CRC-32
-    texts.npy, labels.npy              uint8 (N, D), (N, C)
-    items.jsonl                        {"id": ..., "text" or "tags": ...} of each item
-    split.npz                          where the source brought a split
+    index.json                what it is, ids, captions, split; written last, so a folder that has it is whole
+    pictures.bin              the pictures one after another: JPEG, PNG or raw bytes (H, W, 3)
+    places.npy                int64 (R, 3) for the R pictures of the source: offset, bytes, CRC-32;
+                              bytes are 0 until the picture is written, and where it is left out
+    texts.npy, labels.npy     uint8 (N, D), (N, C), of the N pictures that are there
 
-The shards are TFRecord files, which tf.data.TFRecordDataset reads too. Here records are read by their offsets
-instead: any order costs the same, so that shuffling is exact and needs no buffer.
+Any order costs the same, so shuffling is exact and needs no buffer.
 """
 
-import bisect
 import collections
 import concurrent.futures
 import functools
 import io
-import itertools
 import json
 import os
-import threading
+import re
+import reprlib
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
-from gch.data.prepared_index import read_index
 from gch.errors import DataError
 from gch.storage import digest
 
-MAX_RECORD_BYTES = 2**28
+FORMAT, VERSION = "gch-prepared", 2
+ENCODINGS = ("jpeg", "png", "raw")
+SIDES = range(8, 4097)  # of pictures
+PICTURES, PLACES = "pictures.bin", "places.npy"
+MAX_PICTURE_BYTES = 2**28
+_MOST = 2**40  # of anything that is counted
 _RUNS_PER_THREAD = 4
 
 
@@ -48,124 +51,100 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
       DataError: a file is missing, damaged or cut short; names the file and the field.
     """
     index = read_index(folder)
-    items = index["items"]
-    _check_shards(folder, index["shards"])
-    # In memory: a mapped file that is written over ends the process.
-    records = np.array(_array(folder, "records.npy", np.int64, (items, 3)))
+    items, left_out = index["items"], len(index["left_out"])
+    path = folder / PICTURES
+    size = path.stat().st_size if path.is_file() else None
+    if size != index["bytes"]:
+        found = "not found" if size is None else f"{size} bytes"
+        raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare mends it")
+    places = _array(folder, PLACES, np.int64, (items + left_out, 3))
+    places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
+    if len(places) != items:
+        raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare mends it")
     texts = _array(folder, "texts.npy", np.uint8, (items, len(index["tag_names"]) or None))
     labels = np.array(_array(folder, "labels.npy", np.uint8, (items, len(index["label_names"]) or None)))
     if not labels.size or labels.max() > 1:
-        found = labels.max(initial=0) if labels.size else "no label"
+        found = f"{labels.max()}" if labels.size else "no label"
         raise DataError(f"{folder / 'labels.npy'}: holds {found}, expected 0 and 1")
-    captions, ids = _described(folder, items) if index["described"] else (None, None)
-    pictures = PreparedPictures(folder, index, records)
+    captions = index["captions"] and tuple(
+        caption if isinstance(caption, str) else tuple(caption) for caption in index["captions"]
+    )
+    pictures = PreparedPictures(folder, index, places)
+    height, width = pictures.size
     return Pairs(
         name=name or index["name"],
         texts=texts,
         labels=labels,
         default_sizes=SplitSizes(*index["default_sizes"]),
-        digest=digest(labels, texts, repr(captions), np.ascontiguousarray(records[:, 1:])),
+        digest=digest(labels, texts, repr(captions), np.ascontiguousarray(places[:, 1:])),
         tag_names=tuple(index["tag_names"]),
         label_names=tuple(index["label_names"]),
         pictures=pictures,
         captions=captions,
-        ids=ids,
-        own_split=_own_split(folder, items) if index["split"] else None,
+        ids=index["ids"] and tuple(index["ids"]),
+        own_split=_own_split(folder, index["split"], items) if index["split"] else None,
         found=(
-            f"{folder}: {items} pictures {pictures.size[0]} x {pictures.size[1]} as {index['encoding']} in "
-            f"{len(index['shards'])} shards, of {index['name']}",
-            *([f"left out as broken: {len(index['left_out'])} pictures"] if index["left_out"] else []),
+            f"{folder}: {items} pictures {height} x {width} as {index['encoding']}, of {index['name']}",
+            *([f"left out as broken: {left_out} pictures"] if left_out else []),
         ),
     )
 
 
-def _check_shards(folder: Path, shards: list[dict]) -> None:
-    for shard in shards:
-        path = folder / shard["file"]
-        size = path.stat().st_size if path.is_file() else None
-        if size != shard["bytes"]:
-            found = "not found" if size is None else f"{size} bytes"
-            raise DataError(f"{path}: {found}, expected {shard['bytes']} bytes; prepare mends it")
-
-
 class PreparedPictures:
-    """Implements `gch.data.pairs.Pictures` on the shards of a prepared data set."""
+    """Implements `gch.data.pairs.Pictures` on the file of a prepared data set."""
 
     block = 1
 
-    def __init__(self, folder: Path, index: dict, records: np.ndarray):
-        self.size = tuple(index["size"])
-        self._raw = index["encoding"] == "raw"
-        self._format = index["encoding"].upper()
-        self._paths = [folder / shard["file"] for shard in index["shards"]]
-        self._bytes = [shard["bytes"] for shard in index["shards"]]
-        self._starts = list(itertools.accumulate((shard["records"] for shard in index["shards"]), initial=0))
-        self._records = records
-        self._files: dict[int, int] = {}
-        self._opening = threading.Lock()
+    def __init__(self, folder: Path, index: dict[str, Any], places: np.ndarray):
+        self.size: tuple[int, int] = (index["size"][0], index["size"][1])
+        self._path = folder / PICTURES
+        self._format = None if index["encoding"] == "raw" else index["encoding"].upper()
+        self._bytes, self._places = index["bytes"], places
         # The size of a picture is checked here; what Pillow warns of, nobody could mend.
         warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Decodes pictures side by side; see `gch.data.pairs.Pictures`."""
-        rows = np.asarray(rows).tolist()
-        pictures = np.empty((len(rows), *self.size, 3), np.uint8)
+        wanted = np.asarray(rows).tolist()
+        pictures = np.empty((len(wanted), *self.size, 3), np.uint8)
 
-        def fill(places: range) -> None:
-            for place in places:
-                self._read_into(pictures[place], rows[place])
+        def fill(run: range) -> None:
+            try:
+                with open(self._path, "rb", buffering=0) as file:
+                    for place in run:
+                        pictures[place] = self._read(file, wanted[place])
+            except OSError as error:
+                raise DataError(f"{self._path}: unreadable, {error.strerror}") from error
 
-        step = -(-len(rows) // (_RUNS_PER_THREAD * (os.cpu_count() or 1))) or 1
-        runs = [range(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
+        step = -(-len(wanted) // (_RUNS_PER_THREAD * (os.cpu_count() or 1))) or 1
+        runs = [range(start, min(start + step, len(wanted))) for start in range(0, len(wanted), step)]
         collections.deque(self._pool.map(fill, runs), maxlen=0)
         return pictures
-
-    def __del__(self):
-        for file in self._files.values():
-            os.close(file)
 
     @functools.cached_property
     def _pool(self) -> concurrent.futures.ThreadPoolExecutor:
         return concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
 
-    def _read_into(self, picture: np.ndarray, row: int) -> None:
-        offset, length, checksum = self._records[row].tolist()
-        fits = length == picture.nbytes if self._raw else 0 < length <= MAX_RECORD_BYTES
-        if not fits or not 0 <= offset <= self._bytes[self._shard(row)] - length:
-            raise DataError(f"{self._where(row)}: {length} bytes at {offset}, expected a picture")
-        data = picture.reshape(-1) if self._raw else np.empty(length, np.uint8)
-        try:
-            read = os.preadv(self._file(row), [data], offset)
-        except OSError as error:
-            raise DataError(f"{self._where(row)}: unreadable, {error.strerror}") from error
-        if read != length or zlib.crc32(data) != checksum:
-            raise DataError(f"{self._where(row)}: damaged, its checksum differs; prepare mends it")
-        if not self._raw:
-            picture[...] = self._decode(data, row)
-
-    def _decode(self, data: np.ndarray, row: int) -> np.ndarray:
-        height, width = self.size
+    def _read(self, file: io.FileIO, row: int) -> np.ndarray:
+        offset, length, checksum = self._places[row].tolist()
+        where, (height, width) = f"{self._path}: picture {row}", self.size
+        fits = 0 < length <= MAX_PICTURE_BYTES if self._format else length == height * width * 3
+        if not fits or not 0 <= offset <= self._bytes - length:
+            raise DataError(f"{where}: {length} bytes at {offset}, expected a picture")
+        file.seek(offset)
+        data = file.read(length)
+        if len(data) != length or zlib.crc32(data) != checksum:
+            raise DataError(f"{where}: damaged, its checksum differs; prepare mends it")
+        if not self._format:
+            return np.frombuffer(data, np.uint8).reshape(height, width, 3)
         try:
             with Image.open(io.BytesIO(data), formats=(self._format,)) as picture:
                 found = picture.size  # checked before a pixel is decoded
                 if found == (width, height):
                     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
         except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
-            raise DataError(f"{self._where(row)}: cannot be decoded, expected {self._format}") from error
-        raise DataError(f"{self._where(row)}: {found[0]} x {found[1]}, expected {width} x {height}")
-
-    def _file(self, row: int) -> int:
-        shard = self._shard(row)
-        with self._opening:
-            if shard not in self._files:
-                self._files[shard] = os.open(self._paths[shard], os.O_RDONLY)
-            return self._files[shard]
-
-    def _shard(self, row: int) -> int:
-        return bisect.bisect_right(self._starts, row) - 1
-
-    def _where(self, row: int) -> str:
-        return f"{self._paths[self._shard(row)]}: picture {row}"
+            raise DataError(f"{where}: cannot be decoded, expected {self._format}") from error
+        raise DataError(f"{where}: {found[0]} x {found[1]}, expected {width} x {height}")
 
 
 def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -182,37 +161,99 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
     return array
 
 
-def _described(folder: Path, items: int) -> tuple[Sequence[str | tuple[str, ...]] | None, Sequence[str]]:
-    """Captions, or None where the items have bags of words, and names of the items."""
-    path = folder / "items.jsonl"
-    captions, ids = [], []
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                item = json.loads(line)
-                ids.append(str(item["id"]))
-                if "tags" in item:
-                    captions.append(tuple(map(str, item["tags"])))
-                elif "text" in item:
-                    captions.append(str(item["text"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: line {len(ids) + 1} cannot be read, {error}; prepare mends it") from error
-    if len(ids) != items or len(captions) not in (0, items):
-        raise DataError(f"{path}: {len(ids)} items and {len(captions)} texts, expected {items}")
-    return (tuple(captions) if captions else None), tuple(ids)
-
-
-def _own_split(folder: Path, items: int) -> OwnSplit:
-    path = folder / "split.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            split = OwnSplit(*(file[part].astype(np.int64) for part in OwnSplit._fields))
-    except Exception as error:
-        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
+def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
+    split = OwnSplit(*(np.array(parts[part], np.int64) for part in OwnSplit._fields))
     for part, rows in split._asdict().items():
-        ascending = rows.ndim == 1 and len(rows) and rows[0] >= 0 and (np.diff(rows) > 0).all()
-        if not ascending or rows[-1] >= items:
-            raise DataError(f"{path}: {part}: expected row numbers from 0 to {items - 1}, ascending")
+        if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
+            expected = f"row numbers from 0 to {items - 1}, ascending"
+            raise DataError(f"{folder / INDEX_NAME}: split: {part}: expected {expected}")
     if np.isin(split.query, np.concatenate(split[1:])).any():
-        raise DataError(f"{path}: query: rows of other parts too, expected rows of its own")
+        raise DataError(f"{folder / INDEX_NAME}: split: query: rows of other parts too, expected its own")
     return split
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a prepared data set.
+
+    Raises:
+      DataError: it is missing, not an index, or of an earlier version; names the field.
+    """
+    path = folder / INDEX_NAME
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise DataError(f"{path}: expected the index of a prepared data set, format {FORMAT} {VERSION}")
+    if index.get("version") != VERSION:
+        found = reprlib.repr(index.get("version"))
+        raise DataError(
+            f"{path}: format version is {found}, expected {VERSION}; run prepare again, into a new folder"
+        )
+    for field, (expected, fits) in _FIELDS.items():
+        if field not in index:
+            raise DataError(f"{path}: {field} is missing, expected {expected}")
+        if not fits(index[field]):
+            raise DataError(f"{path}: {field} is {reprlib.repr(index[field])}, expected {expected}")
+    items, (query, retrieval, *_) = index["items"], index["default_sizes"]
+    for field in ("ids", "captions"):
+        if index[field] is not None and len(index[field]) != items:
+            raise DataError(f"{path}: {field} are {len(index[field])}, expected {items}")
+    if not index["split"] and query + retrieval > items:
+        raise DataError(f"{path}: default_sizes are of {query + retrieval} items, expected {items} at most")
+    return index
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_caption(value: object) -> bool:
+    return _is_text(value) or _list_of(_is_text)(value)
+
+
+def _is_split(value: object) -> bool:
+    rows = _list_of(_is_count)
+    return isinstance(value, dict) and all(rows(value.get(part)) for part in OwnSplit._fields)
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can be part of a file's name."""
+    return isinstance(value, str) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value) is not None
+
+
+def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _is_size(value: Any) -> bool:
+    return _list_of(_is_count)(value) and len(value) == 2 and all(side in SIDES for side in value)
+
+
+def _are_sizes(value: Any) -> bool:
+    return _list_of(_is_count)(value) and len(value) == 4 and min(value[:2]) > 0
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("letters, digits, - and _", _is_name),
+    "items": ("a number from 1 on", lambda value: _is_count(value) and value > 0),
+    "size": (f"height and width, {SIDES[0]} to {SIDES[-1]}", _is_size),
+    "encoding": (" or ".join(ENCODINGS), lambda value: value in ENCODINGS),
+    "bytes": (f"the number of bytes of the pictures, {_MOST} at most", _is_count),
+    "default_sizes": ("four numbers of items", _are_sizes),
+    "tag_names": ("a list of words", _list_of(_is_text)),
+    "label_names": ("a list of names", _list_of(_is_text)),
+    "plan": ("a text", _is_text),
+    "ids": ("a list of texts, or null", _or_null(_list_of(_is_text))),
+    "captions": ("a list of texts and of lists of words, or null", _or_null(_list_of(_is_caption))),
+    "split": (f"rows of {', '.join(OwnSplit._fields)}, or null", _or_null(_is_split)),
+    "left_out": ("a list of lines", _list_of(_is_text)),
+}

@@ -58,7 +58,7 @@ def image_batches(
 
     An epoch has E = n // batch_size steps; the items left over at its end are not visited in it. Step s of
     the stream is step s mod E of epoch s div E. Its content depends on `pictures`, `rows`, `batch_size`,
-    `seed` and `window` only, wherever the stream starts. In memory are at most one window and a few batches.
+    `seed` and `window` only, wherever the stream starts. Memory holds one window and a few batches.
     Iterate under `reading_errors`.
 
     Args:
@@ -75,7 +75,6 @@ def image_batches(
 
     Raises:
       SettingError: `batch_size` does not fit.
-      DataError: the images cannot be read.
     """
     if not 1 <= batch_size <= len(rows):
         raise SettingError(
@@ -99,24 +98,13 @@ def image_batches(
 
 
 def sequential_batches(pictures: Pictures, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """All items in the order of `rows`, the last batch being smaller where they do not divide evenly.
+    """All items in the order of `rows`, in batches of `batch_size` and a smaller last one.
 
     Iterate under `reading_errors`.
 
-    Args:
-      pictures: of the data set.
-      rows: int64 (n,), row numbers of the data set.
-      batch_size: B, 1 or more.
-
     Returns:
       Data set of (positions, images): int64 (b,), 0..n-1 in order; uint8 (b, H, W, 3), with b at most B.
-
-    Raises:
-      SettingError: `batch_size` is below 1.
-      DataError: the images cannot be read.
     """
-    if batch_size < 1:
-        raise SettingError(f"batch size {batch_size}: expected 1 or more")
     rows = np.asarray(rows, np.int64)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -130,21 +118,18 @@ def sequential_batches(pictures: Pictures, rows: np.ndarray, batch_size: int) ->
 
 @contextlib.contextmanager
 def reading_errors() -> Iterator[None]:
-    """Restores a DataError of the reading thread, which TensorFlow hands on as an error of its own.
+    """Raises a DataError of the reading thread as it was; TensorFlow hands it on as an error of its own.
 
     Wrap whatever consumes the batches: a Python loop, or the call of a tf.function.
-
-    Raises:
-      DataError: with the line that the reader gave.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        # TensorFlow keeps of a Python exception its type and its text.
-        told = re.search(rf"\b{DataError.__name__}: (.+)", error.message)
-        if told is None:
+        # TensorFlow keeps the type and the text of a Python exception.
+        found = re.search(rf"\b{DataError.__name__}: (.+)", error.message)
+        if found is None:
             raise
-        raise DataError(told[1]) from error
+        raise DataError(found[1]) from error
 
 
 def _cut(

@@ -1,4 +1,4 @@
-"""How an item looks: its picture, and its words."""
+"""How items look: a picture, its words, and a sheet of samples."""
 
 import textwrap
 
@@ -6,7 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gch.data.pairs import Pairs
+from gch.errors import DataError
 
+_SIDE, _WORDS, _GAP = 160, 128, 6  # of the sheet, in pixels
 _WORDS_SHOWN = 8
 _PAPER = (250, 249, 245)
 
@@ -17,11 +19,6 @@ def picture_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
         return _written(f"item {row}\n(no pixels)", side)
     picture = Image.fromarray(pairs.pictures.read(np.array([row]))[0])
     return picture.resize((side, side), Image.Resampling.BILINEAR)
-
-
-def unreadable_tile(side: int) -> Image.Image:
-    """Stands for a picture that cannot be read."""
-    return _written("(cannot be read)", side)
 
 
 def words_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
@@ -40,6 +37,30 @@ def item_words(pairs: Pairs, row: int) -> str:
     if len(numbers) > _WORDS_SHOWN:
         words.append("…")
     return ", ".join(words) or "(no words)"
+
+
+def sample_sheet(pairs: Pairs, columns: int = 6, lines: int = 3) -> Image.Image:
+    """Draws items that are spread evenly over the data set, each picture above its words.
+
+    Args:
+      pairs: the data set.
+      columns: items beside each other.
+      lines: items below each other.
+    """
+    total = len(pairs.labels)
+    rows = np.unique(np.linspace(0, total - 1, min(columns * lines, total)).astype(np.int64))
+    cell = _SIDE + _GAP, _SIDE + _WORDS + _GAP
+    sheet = Image.new("RGB", (columns * cell[0] + _GAP, -(-len(rows) // columns) * cell[1] + _GAP), "white")
+    for number, row in enumerate(rows.tolist()):
+        line, column = divmod(number, columns)
+        x, y = _GAP + column * cell[0], _GAP + line * cell[1]
+        try:
+            picture = picture_tile(pairs, row, _SIDE)
+        except DataError:
+            picture = _written("(cannot be read)", _SIDE)
+        sheet.paste(picture, (x, y))
+        sheet.paste(words_tile(pairs, row, _SIDE).crop((0, 0, _SIDE, _WORDS)), (x, y + _SIDE))
+    return sheet
 
 
 def _written(text: str, side: int) -> Image.Image:

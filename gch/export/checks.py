@@ -43,7 +43,9 @@ def pictures(images: tf.Tensor, most_pixels: int) -> tf.Tensor:
     if images.dtype.is_floating:
         checks += _range_checks(images)
     with tf.control_dependencies(checks):
-        images = tf.reshape(images, tf.concat([shape[:3], [3]], axis=0))
+        images = tf.ensure_shape(
+            tf.reshape(images, tf.concat([shape[:3], [3]], axis=0)), (None, None, None, 3)
+        )
         return tf.cast(tf.round(images), tf.uint8) if images.dtype.is_floating else images
 
 

@@ -4,7 +4,7 @@ Weights are whole numbers of 8 bits with a scale for each channel; what is compu
 So nothing has to be calibrated, but some bits of a code come out otherwise than from the SavedModel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -29,30 +29,30 @@ def lite_models(networks: Mapping[str, keras.Model], image_size: int) -> dict[st
     Raises:
       RunError: TensorFlow Lite has no operation for a part of a network.
     """
-    image, text, backbone = (
-        Network(networks[name]) if name in networks else None for name in ("image", "text", "backbone")
-    )
     vector, bag = networks["image"].input_shape[-1], networks["text"].input_shape[-1]
-
-    def of_image(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return encoded(image(backbone(inputs) if backbone else inputs))
-
     if image_size:
-        taken = tf.TensorSpec((1, image_size, image_size, 3), tf.uint8, "images")
+        images = tf.TensorSpec((1, image_size, image_size, 3), tf.uint8, "images")
     else:
-        taken = tf.TensorSpec((1, vector), tf.float32, "features")
+        images = tf.TensorSpec((1, vector), tf.float32, "features")
+    through = [networks[name] for name in ("backbone", "image") if name in networks]
     return {
-        "image": _converted(of_image, taken, (image, backbone)),
-        "text": _converted(
-            lambda bags: encoded(text(bags)), tf.TensorSpec((1, bag), tf.float32, "texts"), (text,)
-        ),
+        "image": _converted(through, images),
+        "text": _converted([networks["text"]], tf.TensorSpec((1, bag), tf.float32, "texts")),
     }
 
 
-def _converted(function, taken: tf.TensorSpec, held: tuple) -> bytes:
+def _converted(networks: Sequence[keras.Model], taken: tf.TensorSpec) -> bytes:
+    """An encoder of one signature: one network after the other."""
     module = tf.Module()
-    module.held = held
-    concrete = tf.function(function).get_concrete_function(taken)
+    module.networks = [Network(network) for network in networks]
+
+    @tf.function
+    def encode(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        for network in module.networks:
+            inputs = network(inputs)
+        return encoded(inputs)
+
+    concrete = encode.get_concrete_function(taken)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     try:

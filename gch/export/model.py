@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from gch.data.pictures import MAX_PIXELS
+from gch.data.squares import squared
 from gch.export import checks
-from gch.export.pictures import decoded, squared
+from gch.export.pictures import decoded
 from gch.export.words import Words
 
 _VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
@@ -53,9 +54,8 @@ class SearchModel(tf.Module):
     ):
         super().__init__(name="search_model")
         self._fill = fill
-        self._image, self._text, self._backbone = (
-            Network(network) if network is not None else None for network in (image, text, backbone)
-        )
+        self._image, self._text = Network(image), Network(text)
+        self._backbone = Network(backbone) if backbone is not None else None
         self._size, self._fit, self._words = image_size, fit, words
         self._feature_size, self._vector_size = image.input_shape[-1], text.input_shape[-1]
         if image_size:
@@ -65,10 +65,10 @@ class SearchModel(tf.Module):
             self.encode_image_features = tf.function(self._encode_image_features)
         self.encode_text = tf.function(self._encode_text)
         if words is not None:
-            self.encode_text_string = tf.function(self._encode_text_string)
+            self.encode_text_string = tf.function(lambda texts: self._encode_text_string(words, texts))
 
     def signatures(self) -> dict[str, Callable]:
-        """Functions of tensors of any shape by name, as `tf.saved_model.save` takes them."""
+        """Functions of tensors of any shape by name, for `tf.saved_model.save`."""
 
         def of(function, dtype: tf.DType, name: str) -> Callable:
             return function.get_concrete_function(tf.TensorSpec(None, dtype, name))
@@ -88,14 +88,8 @@ class SearchModel(tf.Module):
 
     def _encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = checks.pictures(images, MAX_PIXELS)
-        extent = tf.shape(images)[1:3]
-
-        def all_squared() -> tf.Tensor:
-            exact = tf.cast(extent, tf.float64)
-            return tf.map_fn(lambda one: squared(one, exact, tf.constant(1), self._size, self._fit), images)
-
-        fits = tf.reduce_all(extent == self._size)
-        return self._of_squares(tf.cond(fits, lambda: images, all_squared))
+        fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
+        return self._of_squares(tf.cond(fits, lambda: images, lambda: squared(images, self._size, self._fit)))
 
     def _encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
         contents = checks.of_rank(contents, (1,), "contents", "expected the bytes of picture files (B,)")
@@ -121,9 +115,9 @@ class SearchModel(tf.Module):
     def _encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         return self._of_vectors(self._text, checks.vectors(texts, self._vector_size, "texts"))
 
-    def _encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _encode_text_string(self, words: Words, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
-        bags = self._words.bags(checks.of_rank(texts, (1, 2), "texts", expected))
+        bags = words.bags(checks.of_rank(texts, (1, 2), "texts", expected))
         bags = tf.ensure_shape(bags, (None, self._vector_size))
         known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
         return self._of_vectors(self._text, bags) | {"words": known}

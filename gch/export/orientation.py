@@ -1,9 +1,8 @@
-"""The way up of a JPEG in a TensorFlow graph: EXIF's number, and turning a picture as it says."""
+"""The way up of a picture in a TensorFlow graph: EXIF's number, and turning a picture as it says."""
 
 import tensorflow as tf
 
-EXIF = b"Exif\x00\x00"
-EXIF_BYTES = 2**17  # of a JPEG, in which its EXIF data are looked for
+EXIF_BYTES = 2**17  # of EXIF data that are looked at
 ORIENTATION = 0x0112
 LONGEST_TABLE = 200  # entries of an EXIF table that are looked at
 
@@ -21,28 +20,25 @@ def upright(picture: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return picture
 
 
-def exif_orientation(content: tf.Tensor) -> tf.Tensor:
-    """EXIF's number of a JPEG, int32 in 1..8; 1 where there is none, or none that makes sense.
+def orientation_of(exif: tf.Tensor) -> tf.Tensor:
+    """EXIF's number, int32 in 1..8; 1 where there is none, or none that makes sense.
 
     Args:
-      content: string scalar, the bytes of the file.
+      exif: string scalar, the file from its EXIF data on; empty where it has none.
     """
-    data = tf.cast(tf.io.decode_raw(tf.strings.substr(content, 0, EXIF_BYTES), tf.uint8), tf.int32)
+    data = tf.cast(tf.io.decode_raw(tf.strings.substr(exif, 0, EXIF_BYTES), tf.uint8), tf.int32)
     data = tf.pad(data, [[0, 16 + 12 * LONGEST_TABLE]])  # reading beyond the end finds zeros
-    places = tf.size(data) - len(EXIF)
-    matches = tf.reduce_all([data[i : places + i] == byte for i, byte in enumerate(EXIF)], axis=0)
-    header = tf.cast(tf.argmax(matches), tf.int32) + len(EXIF)
-    little = data[header] == ord("I")
+    little = data[0] == ord("I")
 
-    def number(place: tf.Tensor, size: int) -> tf.Tensor:
+    def number(place: int | tf.Tensor, size: int) -> tf.Tensor:
         """Of `size` bytes at places (n,)."""
         place = tf.clip_by_value(place, 0, tf.size(data) - size)
         digits = tf.stack([tf.gather(data, place + i) for i in range(size)], axis=-1)
         powers = tf.constant([256**i for i in range(size)])
         return tf.reduce_sum(digits * tf.where(little, powers, powers[::-1]), axis=-1)
 
-    table = header + number(header + 4, 4)
+    table = number(4, 4)
     entries = table + 2 + 12 * tf.range(tf.minimum(number(table, 2), LONGEST_TABLE))
     found = tf.boolean_mask(number(entries + 8, 2), number(entries, 2) == ORIENTATION)
     value = tf.reduce_sum(found[:1])
-    return tf.where(tf.reduce_any(matches) & (value >= 1) & (value <= 8), value, 1)
+    return tf.where((value >= 1) & (value <= 8), value, 1)

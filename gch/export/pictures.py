@@ -1,18 +1,22 @@
-"""Pictures in a TensorFlow graph, of any size, as bytes or pixels: what `gch.data.pictures` does with files.
+"""Files of pictures in a TensorFlow graph, decoded as `gch.data.pictures` does it or refused.
 
-JPEG, PNG of 8 bits, BMP and the first picture of a GIF come out as Pillow reads them, to the last bit. What
-differs: grey PNG of 16 bits keep the upper 8 only, transparent parts of a GIF and CMYK JPEG are coloured by
-TensorFlow's rules, EXIF data count in JPEG alone, and WebP, TIFF and BMP with a palette are not read.
+JPEG, PNG, opaque GIF and BMP of 24 bits come out as Pillow reads them, to the last bit. What TensorFlow
+misreads is refused: PNG with a transparent colour and not 8 bits, GIF that is transparent or smaller than its
+canvas, other BMP. WebP, TIFF and PPM are refused too.
 """
+
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from gch.data.pictures import LETTERBOX_FILL, MAX_PIXELS
-from gch.export.orientation import exif_orientation, upright
-from gch.export.resampling import GAP, resized
+from gch.data.pictures import DRAFT, MAX_PIXELS
+from gch.data.squares import squared
+from gch.export.orientation import orientation_of, upright
 
-EXPECTED = "expected the bytes of a JPEG, PNG, GIF or BMP picture"
-HEADER = 32  # bytes, in which all but a JPEG tell their size
+EXPECTED = "expected the bytes of a JPEG, PNG, GIF or BMP picture, opaque but for PNG of 8 bits or more"
+HEADER = 32  # bytes, in which all but a JPEG have their size
+EXIF_WITHIN = 2**17  # bytes of a JPEG in which its EXIF data begin
 
 
 def decoded(content: tf.Tensor, name: tf.Tensor, size: int, fit: str) -> tf.Tensor:
@@ -22,140 +26,111 @@ def decoded(content: tf.Tensor, name: tf.Tensor, size: int, fit: str) -> tf.Tens
       content: string scalar.
       name: scalar of any type, for messages.
       size: side of the result in pixels.
-      fit: 'crop' or 'letterbox', as of `gch.data.pictures.decode_picture`.
+      fit: 'crop' or 'letterbox', see `gch.data.squares.squared`.
 
     Returns:
       uint8 (size, size, 3), RGB. When the graph runs, bytes of anything else, and pictures of more than
       `MAX_PIXELS`, raise InvalidArgumentError.
     """
-    header = _header(content)
+    head = tf.strings.substr(tf.strings.join([content, b"\0" * HEADER]), 0, HEADER)
+    header = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
 
     def starts(*magic: bytes) -> tf.Tensor:
         return tf.reduce_any([tf.strings.substr(content, 0, len(one)) == one for one in magic])
 
-    def kind(shape, read):
+    def kind(shape: Callable[[], tf.Tensor], read: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
         """What is done with one format: its size is checked before a pixel is decoded."""
-        return lambda: _checked(shape, name, read)
 
-    def jpeg():
-        shape = tf.io.extract_jpeg_shape(content)[:2]
-        return _checked(lambda: shape, name, lambda: _jpeg(content, shape, size, fit))
+        def checked() -> tf.Tensor:
+            found = tf.cast(shape(), tf.int64)
+            message = ["picture", name, "has", found, f"pixels; expected {MAX_PIXELS} at most"]
+            check = tf.debugging.Assert(tf.reduce_prod(found) <= MAX_PIXELS, message)
+            with tf.control_dependencies([check]):
+                return read()
 
-    picture, extent, orientation = tf.case(
+        return checked
+
+    def refused() -> tf.Tensor:
+        message = ["picture", name, "is none that is known here;", EXPECTED]
+        with tf.control_dependencies([tf.debugging.Assert(tf.constant(False), message)]):
+            return tf.zeros([1, 1, 3], tf.uint8)
+
+    depth, clear = header[24], ~_holds(content, b"tRNS")
+    canvas = tf.strings.join([b"\x2c\0\0\0\0", tf.strings.substr(head, 6, 4)])  # a frame that fills it
+    frame = tf.strings.join([_after(content, b"\x21\xf9\x04"), b"\0"])
+    flags = tf.io.decode_raw(tf.strings.substr(frame, 0, 1), tf.uint8)[0]  # odd where it is transparent
+    is_png = starts(b"\x89PNG\r\n\x1a\n") & ((depth == 8) | clear)
+    is_gif = starts(b"GIF87a", b"GIF89a") & (flags % 2 == 0) & _holds(content, canvas)
+    is_bmp = starts(b"BM") & (header[14] >= 40) & (header[28] == 24) & (header[30] == 0)
+    jpeg = kind(lambda: tf.io.extract_jpeg_shape(content)[:2], lambda: _jpeg(content, size, fit))
+    png = kind(lambda: _numbers(header, (20, 16), 4, big=True), lambda: _png(content, header, clear))
+    gif = kind(lambda: _numbers(header, (8, 6), 2), lambda: _first_of_gif(content))
+    bmp = kind(lambda: tf.abs(_numbers(header, (22, 18), 4)), lambda: tf.io.decode_bmp(content, 3))
+    kinds = [(starts(b"\xff\xd8"), jpeg), (is_png, png), (is_gif, gif), (is_bmp, bmp)]
+    picture = tf.case(kinds, default=refused, exclusive=False)
+    return tf.ensure_shape(squared(picture[None], size, fit)[0], (size, size, 3))
+
+
+def _jpeg(content: tf.Tensor, size: int, fit: str) -> tf.Tensor:
+    """Decoded at a fraction of its size where it is much too large."""
+    shape = tf.io.extract_jpeg_shape(content)[:2]
+    least = tf.constant(size * DRAFT)
+    if fit == "letterbox":
+        least = tf.maximum(1, least * tf.reduce_min(shape) // tf.reduce_max(shape))
+    power = tf.reduce_sum(tf.cast(tf.reduce_min(shape // least) >= [2, 4, 8], tf.int32))
+
+    def at(ratio: int) -> tf.Tensor:
+        picture = tf.io.decode_jpeg(content, 3, ratio, dct_method="INTEGER_ACCURATE")
+        whole = (shape + ratio // 2) // ratio  # last pixels that stand for less than half of one go
+        return picture[: whole[0], : whole[1]]
+
+    picture = tf.switch_case(power, [functools.partial(at, ratio) for ratio in (1, 2, 4, 8)])
+    exif = _after(tf.strings.substr(content, 0, EXIF_WITHIN), b"Exif\0\0")
+    return upright(picture, orientation_of(exif))
+
+
+def _png(content: tf.Tensor, header: tf.Tensor, clear: tf.Tensor) -> tf.Tensor:
+    depth, kind = header[24], header[25]
+
+    def grey_of_16_bits() -> tf.Tensor:
+        grey = tf.cast(tf.io.decode_png(content, 1, tf.uint16), tf.int32)
+        return tf.tile(tf.cast((grey + 128) // 257, tf.uint8), [1, 1, 3])
+
+    picture = tf.case(
         [
-            (starts(b"\xff\xd8"), jpeg),
-            (
-                starts(b"\x89PNG\r\n\x1a\n"),
-                kind(
-                    lambda: _numbers(header, (20, 16), 4, big=True),
-                    lambda: _whole(_on_white(tf.io.decode_png(content, 4))),
-                ),
-            ),
-            (
-                starts(b"GIF87a", b"GIF89a"),
-                kind(lambda: _numbers(header, (8, 6), 2), lambda: _whole(_first(content))),
-            ),
-            (
-                starts(b"BM"),
-                kind(lambda: tf.abs(_numbers(header, (22, 18), 4)), lambda: _whole(_bitmap(content))),
-            ),
+            ((depth == 16) & (kind == 0), grey_of_16_bits),
+            (clear & (kind < 4), lambda: tf.io.decode_png(content, 3)),
         ],
-        default=lambda: _unknown(name),
+        # Row by row: the numbers in between need four times the memory.
+        default=lambda: tf.map_fn(_on_white, tf.io.decode_png(content, 4)),
         exclusive=False,
     )
-    return squared(picture, extent, orientation, size, fit)
+    return upright(picture, orientation_of(_after(content, b"eXIf")))
 
 
-def squared(picture: tf.Tensor, extent: tf.Tensor, orientation: tf.Tensor, size: int, fit: str) -> tf.Tensor:
-    """A picture scaled, turned and cropped or padded to a square.
-
-    Args:
-      picture: uint8 (H, W, 3).
-      extent: float64 (2,), height and width, which need not be whole for a JPEG decoded at a fraction.
-      orientation: int32 scalar, EXIF's number in 1..8.
-      size: side of the result in pixels.
-      fit: 'crop' or 'letterbox'.
-
-    Returns:
-      uint8 (size, size, 3).
-    """
-    if fit == "crop":
-        side = tf.reduce_min(extent)
-        start = (extent - side) / 2
-        start = tf.where(side == size, tf.floor(start), start)  # no half pixels where nothing is scaled
-        box = tf.concat([start, start + side], axis=0)
-        square = upright(resized(picture, tf.constant([size, size]), box), orientation)
-    else:
-        wanted = tf.maximum(tf.cast(tf.round(extent * size / tf.reduce_max(extent)), tf.int32), 1)
-        scaled = upright(resized(picture, wanted, tf.concat([tf.zeros_like(extent), extent], 0)), orientation)
-        free = size - tf.shape(scaled)[:2]
-        before = free // 2
-        margins = tf.concat([tf.stack([before, free - before], axis=1), [[0, 0]]], axis=0)
-        fill = tf.constant(LETTERBOX_FILL, tf.float64)
-        square = tf.pad(scaled - fill, margins) + fill
-    return tf.ensure_shape(tf.cast(square, tf.uint8), (size, size, 3))
+def _on_white(row: tf.Tensor) -> tf.Tensor:
+    """RGBA (W, 4) laid on white, rounded as Pillow does."""
+    row = tf.cast(row, tf.int32)
+    alpha = row[..., 3:]
+    total = 255 * (255 - alpha) + row[..., :3] * alpha + 128
+    return tf.cast((total // 256 + total) // 256, tf.uint8)
 
 
-def _checked(shape, name: tf.Tensor, read) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    found = tf.cast(shape(), tf.int64)
-    fits = tf.reduce_prod(found) <= MAX_PIXELS
-    told = ["picture", name, "has", found, f"pixels; expected {MAX_PIXELS} at most"]
-    with tf.control_dependencies([tf.debugging.Assert(fits, told)]):
-        return read()
+def _first_of_gif(content: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(content, 3, expand_animations=False)
 
 
-def _header(content: tf.Tensor) -> tf.Tensor:
-    padded = tf.strings.join([tf.strings.substr(content, 0, HEADER), tf.constant(b"\0" * HEADER)])
-    return tf.cast(tf.io.decode_raw(tf.strings.substr(padded, 0, HEADER), tf.uint8), tf.int32)
+def _after(content: tf.Tensor, mark: bytes) -> tf.Tensor:
+    """What comes after the first mark; empty where there is none."""
+    return tf.concat([tf.strings.split(content, mark, 1)[1:], [b""]], axis=0)[0]
+
+
+def _holds(content: tf.Tensor, mark: bytes | tf.Tensor) -> tf.Tensor:
+    return tf.size(tf.strings.split(content, mark, 1)) > 1
 
 
 def _numbers(header: tf.Tensor, places: tuple[int, int], size: int, big: bool = False) -> tf.Tensor:
     """Height and width, int32 (2,), of `size` bytes each at the places."""
-    powers = tf.constant([256**i for i in range(size - 1)] + [256 ** (size - 1)], tf.int32)
+    powers = tf.constant([256**i for i in range(size)], tf.int32)
     powers = powers[::-1] if big else powers
     return tf.stack([tf.reduce_sum(header[place : place + size] * powers) for place in places])
-
-
-def _jpeg(content: tf.Tensor, shape: tf.Tensor, size: int, fit: str):
-    """Decoded at a fraction of its size where it is much too large; its extent in those pixels."""
-    least = tf.constant(size * GAP)
-    if fit == "letterbox":
-        least = tf.maximum(1, least * tf.reduce_min(shape) // tf.reduce_max(shape))
-    times = tf.reduce_min(shape // least)
-    power = tf.reduce_sum(tf.cast(times >= [2, 4, 8], tf.int32))
-    picture = tf.switch_case(
-        power,
-        [
-            lambda ratio=ratio: tf.io.decode_jpeg(content, 3, ratio, dct_method="INTEGER_ACCURATE")
-            for ratio in (1, 2, 4, 8)
-        ],
-    )
-    extent = tf.cast(shape, tf.float64) / 2.0 ** tf.cast(power, tf.float64)
-    return picture, extent, exif_orientation(content)
-
-
-def _whole(picture: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    return tf.cast(picture, tf.uint8), tf.cast(tf.shape(picture)[:2], tf.float64), tf.constant(1)
-
-
-def _on_white(picture: tf.Tensor) -> tf.Tensor:
-    """RGBA laid on white, rounded as Pillow does."""
-    picture = tf.cast(picture, tf.int32)
-    alpha = picture[..., 3:]
-    total = 255 * (255 - alpha) + picture[..., :3] * alpha + 128
-    return (total // 256 + total) // 256
-
-
-def _first(content: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_image(content, 3, expand_animations=False)
-
-
-def _bitmap(content: tf.Tensor) -> tf.Tensor:
-    picture = tf.io.decode_bmp(content)
-    return tf.cond(tf.shape(picture)[2] >= 3, lambda: picture[..., :3], lambda: tf.tile(picture, [1, 1, 3]))
-
-
-def _unknown(name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    told = tf.debugging.Assert(tf.constant(False), ["picture", name, "is none that is known here;", EXPECTED])
-    with tf.control_dependencies([told]):
-        return _whole(tf.zeros([1, 1, 3], tf.uint8))

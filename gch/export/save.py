@@ -52,16 +52,16 @@ def save_model(
     """
     require_free(out, note, replace=replace)
     if lite and note.encoding_batch is not None:
-        raise RunError(
-            "lite: codes of this model depend on their batch, TensorFlow Lite encodes single items"
-        )
+        raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
     unfinished = out.with_name(f".{out.name}-unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         note = _write(unfinished, networks, vocabulary, note)
-        _write_lite(unfinished / "lite", converted)
+        for name, content in converted.items():
+            (unfinished / "lite").mkdir(exist_ok=True)
+            (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
         if out.exists():
             earlier = out.with_name(f".{out.name}-earlier")
             shutil.rmtree(earlier, ignore_errors=True)
@@ -114,9 +114,3 @@ def _write(
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note
-
-
-def _write_lite(folder: Path, models: Mapping[str, bytes]) -> None:
-    for name, content in models.items():
-        folder.mkdir(exist_ok=True)
-        (folder / f"{name}.tflite").write_bytes(content)

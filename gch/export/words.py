@@ -18,7 +18,7 @@ TAGS_FILE, WORDS_FILE = "tags.tsv", "words.tsv"
 
 def tag_columns(vocabulary: Vocabulary) -> dict[str, int]:
     """Which column of a bag a tag is, written as tags are compared; several alike mean the first."""
-    found = {}
+    found: dict[str, int] = {}
     for column, word in enumerate(vocabulary.words):
         for tag in tokens((word,), 1, frozenset()):
             found.setdefault(tag, column)
