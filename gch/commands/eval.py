@@ -19,14 +19,7 @@ from gch.storage import atomic_path, file_digest, read_json, write_json
 def run(call: Call) -> None:
     """Evaluates files of codes, prints a table, and saves it with everything else that was measured.
 
-    Args:
-      call: words are paths, see `gch.evaluation.codes_file.read_codes`; options are `out`, the folder to save
-        to, and `per_query`; of the settings those of the section Evaluation count.
-
-    Raises:
-      DataError: a file is not one of codes; all are read before any is evaluated.
-      RunError: the folder of the results holds those of other files.
-      SettingError: no path was given.
+    All files are read before any is evaluated; results of other files are never replaced.
     """
     if not call.words:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")

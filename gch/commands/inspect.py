@@ -21,17 +21,7 @@ _LABELS_SHOWN = 100
 
 
 def run(call: Call) -> None:
-    """Prints what was found, and draws a sheet of sample pictures with their words.
-
-    Args:
-      call: the word is a folder or file, or there is none for that of the settings; the option is `out`, the
-        sheet's file.
-
-    Raises:
-      DataError: the data are missing or broken.
-      SettingError: the settings do not fit the data.
-      RunError: the file of the sheet exists and is no PNG.
-    """
+    """Prints what was found, and draws a sheet of sample pictures with their words."""
     settings = source_settings("inspect", call)
     out = Path(call.options.out)
     _require_png(out)
@@ -47,11 +37,10 @@ def run(call: Call) -> None:
     print("Items by label:")
     for line in _by_label(pairs):
         print(f"  {line}")
-    sheet = sample_sheet(pairs)
     with atomic_path(out) as temporary:
-        sheet.save(temporary)
+        sample_sheet(pairs).save(temporary)
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
-    print(f"Sample pictures with their call.words: {out}{turned}")
+    print(f"Sample pictures with their words: {out}{turned}")
     if not embedded:
         print("To train on it, set in setting.py:")
         print(setting_lines(settings, changes))

@@ -13,16 +13,7 @@ from gch.progress import Progress
 
 
 def run(call: Call) -> None:
-    """Prepares a data set.
-
-    Args:
-      call: the word is a folder or file, or there is none for that of the settings; options are `out`,
-        `encoding`, `quality` and `jobs`.
-
-    Raises:
-      DataError: the data are missing or broken, or the folder cannot be written.
-      SettingError: an option is wrong.
-    """
+    """Prepares a data set: of the folder or file that is given, else of the settings."""
     options, settings = call.options, source_settings("prepare", call)
     if not options.out:
         raise SettingError("prepare: out is missing; expected --out=FOLDER")

@@ -13,17 +13,7 @@ MARK = "<!-- written by main_itpair.py report -->"
 
 
 def run(call: Call) -> None:
-    """Writes the page.
-
-    Args:
-      call: words are folders of runs that were tested; the option is `out`, the file to write. Runs know
-        their own settings.
-
-    Raises:
-      RunError: a folder holds no tested run, or the file to write is something else.
-      SettingError: no run was given.
-      GCHError: matplotlib is not installed.
-    """
+    """Writes the page; a file that is no report is not replaced."""
     if not call.words:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
     out = Path(call.options.out)

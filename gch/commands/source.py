@@ -13,15 +13,7 @@ from gch.settings import Settings
 
 
 def source_settings(command: str, call: Call) -> Settings:
-    """Settings with DATA_DIR and dataset_dir of what the command line names.
-
-    Args:
-      command: for messages.
-      call: how it was called, with no word or the path of a folder or file.
-
-    Raises:
-      SettingError: there is more than one word.
-    """
+    """Settings with DATA_DIR and dataset_dir of the folder or file that a command names, if it names one."""
     if len(call.words) > 1:
         raise SettingError(f"{command}: found {' '.join(call.words)}; expected one folder or file")
     settings = call.load()
@@ -34,11 +26,7 @@ def source_settings(command: str, call: Call) -> Settings:
 
 
 def guess_dataset(path: Path) -> str:
-    """The data set that a folder or file seems to be, by names; 'files' or 'collection' where none fits.
-
-    Raises:
-      DataError: the folder cannot be listed, or its index is none.
-    """
+    """The data set that a folder or file seems to be, by names; 'files' or 'collection' where none fits."""
     try:
         entries = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError as error:
@@ -50,8 +38,8 @@ def guess_dataset(path: Path) -> str:
     suffixes = {entry.suffix.lower() for entry in entries}
     if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
-    held = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
-    for name in (path.absolute().name, *held):
+    names = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
+    for name in (path.absolute().name, *names):
         fitting = [
             (len(stem), dataset)
             for dataset in known_datasets()

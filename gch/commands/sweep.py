@@ -23,16 +23,7 @@ VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
 
 
 def run(call: Call) -> None:
-    """Runs what is not finished, one process each, and writes the table of means and deviations.
-
-    Args:
-      call: no words; options are `bits`, `methods`, `seeds` as lists with commas, `jobs`, and `out`, the
-        folder of the tables. Every run gets the settings that are given.
-
-    Raises:
-      SettingError: a value is wrong, or a flag is given that the sweep varies.
-      RunError: a run's folder holds one with other settings, or a run failed.
-    """
+    """Runs what is not finished, one process each, and writes the table of means and deviations."""
     if call.words:
         raise SettingError(f"sweep: found {call.words[0]!r}; expected flags only")
     varied = [name for name in VARIED if name in call.given]

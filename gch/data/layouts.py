@@ -261,7 +261,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _expected(stems: tuple[str, ...]) -> str:
     if not stems:
-        return "expected a file or folder of data/README.md"
+        return "expected a file or folder of docs/data.md"
     one = stems[1] if len(stems) > 1 else stems[0]
     return (
         f"expected {one.upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with Tag.h5 "
