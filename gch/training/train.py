@@ -11,8 +11,7 @@ import numpy as np
 
 from gch.errors import TrainingError
 from gch.methods.items import TrainingItems
-from gch.methods.method import Method
-from gch.methods.stage import Stage
+from gch.methods.method import Method, Stage
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.training.checkpoint import Checkpoints, Position

@@ -128,6 +128,7 @@ def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | No
     """The method with newly started networks; `backbone` may be None where the items have features."""
     from gch.methods.gch.label_graph import LabelGraphGCH
     from gch.methods.gch.paper import PaperGCH
+    from gch.methods.gch.students import WithoutGraph
 
-    variant = LabelGraphGCH if settings.options.graph == "label" else PaperGCH
-    return variant(settings, items, backbone)
+    variants = {"label": LabelGraphGCH, "batch": PaperGCH, "none": WithoutGraph}
+    return variants[settings.options.graph](settings, items, backbone)
