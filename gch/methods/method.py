@@ -59,7 +59,7 @@ class Stage:
       steps: number of steps in an outer epoch.
       forward: a batch to the outputs that all updates share; recorded for their gradients.
       updates: of a step, in order.
-      after: what follows the updates, from the batch and the outputs, such as an update of a code memory.
+      after: what follows the updates, from the batch and the outputs, such as an update of a memory bank.
       begin: sets what is constant during the stage, such as targets. Called again when the stage resumes, so
         it may depend only on what the stage leaves alone.
       reads_images: whether a batch has images.

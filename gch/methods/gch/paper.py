@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from gch.methods.batch import label_cross_entropy, sign, similarity
 from gch.methods.gch.networks import batch_norm
-from gch.methods.gch.students import CodeMemory, Students, squared_error
+from gch.methods.gch.students import MemoryBank, Students, squared_error
 from gch.methods.items import TrainingItems, state
 from gch.methods.method import Batch, Losses, Stage
 from gch.networks.backbone import Backbone
@@ -114,7 +114,7 @@ class PaperGCH(Students):
         self._normalized = own.graph_input == "normalized"
         self._graph = graph_network(embedding, labels, settings.bit, settings.start, self._normalized)
         self.networks["graph"] = self._graph
-        self._memory = CodeMemory(settings, items.labels, "graph_codes")
+        self._memory = MemoryBank(settings, items.labels, "graph_codes")
         self.memories["graph_codes"] = self._memory.codes
         # What of the resting students is constant. Raw features are by the statistics of their batch, so that
         # only what the image network's head reads of an item is.

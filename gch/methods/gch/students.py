@@ -1,6 +1,6 @@
 """Teacher and students of GCH (Xu et al., IJCAI 2019, section 3): what its variants have in common.
 
-label       the label network (teacher) learns codes from labels; its codes fill the code memory H
+label       the label network (teacher) learns codes from labels; its codes fill the memory bank H
 text, image the text and the image network (students) learn the signs of H, and the labels
 """
 
@@ -56,10 +56,10 @@ def squared_label_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return squared_error(tf.sigmoid(logits), labels)
 
 
-# ---------------------------------------------------------------- the code memory
+# ---------------------------------------------------------------- the memory bank
 
 
-class CodeMemory:
+class MemoryBank:
     """Relaxed codes of N training items: the last ones of a network that training alone has.
 
     They are zeros at first, or, with the setting `memory_refresh` 'step', N(0, 1) by the seed and the name.
@@ -99,12 +99,12 @@ class CodeMemory:
         Returns:
           Codes (M, K), and which of the pairs are similar, float (M, B).
         """
-        batch, total, count = tf.gather(self._labels, positions), len(self._labels), self._own.pair_items
+        batch, count = tf.gather(self._labels, positions), self._own.pair_items
         if self._own.memory == "batch":
             return code, similarity(batch, batch)
         codes, labels = self.codes if targets is None else targets, self._labels
-        if 0 < count < total:
-            others = draw_positions(positions, count, total)
+        if 0 < count < labels.shape[0]:
+            others = draw_positions(positions, count, labels.shape[0])
             codes, labels = tf.gather(codes, others), tf.gather(labels, others)
         codes = tf.convert_to_tensor(codes)
         signs = targets is None and self._own.memory == "sign"
@@ -120,7 +120,7 @@ class Students(Method):
     Attributes:
       networks: 'label', 'text' and 'image'.
       head: the image network without its backbone.
-      teacher: the code memory H.
+      teacher: the memory bank H.
       targets: float32 (N, K), codes that the students learn; `begin` of a stage sets it.
       label_targets: float32 (N, C), likewise.
     """
@@ -140,7 +140,7 @@ class Students(Method):
         text = text_network(items.texts.shape[1], **rates, **shape)
         self.encoders = {"image": self.image_network(self.head), "text": text}
         self.networks = {"label": label, **self.encoders}
-        self.teacher = CodeMemory(settings, items.labels, "teacher_codes")
+        self.teacher = MemoryBank(settings, items.labels, "teacher_codes")
         self.memories["teacher_codes"] = self.teacher.codes
         # Constant during a stage, and derived from the networks when it begins: not for the checkpoint.
         self.targets = state(tf.zeros_like(self.teacher.codes))
@@ -218,7 +218,7 @@ class Students(Method):
         return self.head(self.features(batch.images), training=True)
 
     def student_loss(self, batch: Batch, output: dict) -> Losses:
-        """Target codes, label targets, and pairs with the code memory; without a teacher labels alone."""
+        """Target codes, label targets, and pairs with the memory bank; without a teacher labels alone."""
         if not self.own.teacher:
             return {"label": self._label_loss(output["label"], self.labels(batch))}
         return {
