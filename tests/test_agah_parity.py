@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from gch.methods.agah import losses
 from gch.methods.agah.losses import all_triplets, cosine_distances
-from gch.methods.agah.method import PassMaps, updated_code_map, updated_feature_map
-from gch.methods.agah.networks import LabelAttention, attend, discriminator, image_head
+from gch.methods.agah.method import Outputs, PassMaps, updated_code_map, updated_feature_map
+from gch.methods.agah.networks import LabelAttention, attend, discriminator, network
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
 LABELS, BITS, EMBEDDING = 24, 16, 32
@@ -77,13 +77,14 @@ def test_losses_and_their_gradients(golden):
 def head(data, modality: str, feature_map: np.ndarray) -> keras.Model:
     """Attention, code and labels of one network of the golden file, behind an identity."""
     attention = LabelAttention(LABELS, float(data["lambd"]), name="attention")
-    network = image_head(EMBEDDING, LABELS, BITS, EMBEDDING, "glorot", "batch", attention)
-    network.get_layer("feature_dense").set_weights([np.eye(EMBEDDING), np.zeros(EMBEDDING)])
+    shape = {"labels": LABELS, "bits": BITS, "embedding": EMBEDDING, "start": "glorot"}
+    made = network("image_head", EMBEDDING, (), feature_norm="batch", attention=attention, **shape)
+    made.get_layer("feature_dense").set_weights([np.eye(EMBEDDING), np.zeros(EMBEDDING)])
     for layer, name in (("code", "hash_module"), ("label", "classifier")):
         weights = [data[f"param_{name}.{modality}.0.{part}"] for part in ("weight", "bias")]
-        network.get_layer(layer).set_weights([matrix(weights[0]), weights[1]])
+        made.get_layer(layer).set_weights([matrix(weights[0]), weights[1]])
     attention.feature_map.assign(feature_map)
-    return network
+    return made
 
 
 @pytest.mark.parametrize(("modality", "letter"), [("img", "x"), ("txt", "y")])
@@ -108,9 +109,9 @@ def test_without_a_feature_map_the_share_is_all_that_differs(golden):
 
 def test_codes_depend_on_their_batch_as_the_originals_do(golden):
     data = golden("agah_attention")
-    network = head(data, "img", data["feature_map"])
-    np.testing.assert_allclose(network(data["f_x_in"])["code"], data["gen_img_code"], **TOLERANCE)
-    alone = network(data["f_x_in"][:4])["code"]
+    images = head(data, "img", data["feature_map"])
+    np.testing.assert_allclose(images(data["f_x_in"])["code"], data["gen_img_code"], **TOLERANCE)
+    alone = images(data["f_x_in"][:4])["code"]
     np.testing.assert_allclose(alone, data["gen_img_code_first4_only"], **TOLERANCE)
     assert np.abs(alone - data["gen_img_code"][:4]).max() > 0.01
 
@@ -119,13 +120,12 @@ def test_discriminators_and_their_penalty(golden):
     data = golden("agah_attention")
     found = {}
     for modality in ("img", "txt"):
-        network = discriminator(EMBEDDING, "glorot", modality)
+        found[modality] = discriminator(EMBEDDING, "glorot", modality)
         for layer, number in (("hidden_1", 0), ("hidden_2", 2), ("score", 4)):
             weights, bias = (
                 data[f"param_{modality}_discriminator.{number}.{part}"] for part in ("weight", "bias")
             )
-            network.get_layer(layer).set_weights([matrix(weights), bias])
-        found[modality] = network
+            found[modality].get_layer(layer).set_weights([matrix(weights), bias])
     image, text = tf.constant(data["f_x_in"]), tf.constant(data["f_y_in"])
     np.testing.assert_allclose(found["txt"](text)[:, 0], data["dis_txt_real"], **TOLERANCE)
     np.testing.assert_allclose(found["txt"](image)[:, 0], data["dis_txt_fake"], **TOLERANCE)
@@ -166,7 +166,7 @@ def test_feature_map_and_a_label_that_no_item_has(golden):
 def test_a_pass_in_batches_makes_the_maps_of_all_items(golden):
     data = golden("agah_maps_k16")
     feature_map = tf.Variable(tf.zeros((LABELS, EMBEDDING)))
-    maps = PassMaps(LABELS, BITS, EMBEDDING, items=60, feature_map=feature_map, seed=0)
+    maps = PassMaps(BITS, items=60, feature_map=feature_map, seed=0)
     maps.code_map.assign(data["M"])
     gather = tf.function(maps.gather)
     for number in (1, 2):
@@ -175,7 +175,7 @@ def test_a_pass_in_batches_makes_the_maps_of_all_items(golden):
                 {"code": data[codes][batch], "feature": data[features][batch]}
                 for codes, features in (("U", "FEAT_I"), ("V", "FEAT_T"))
             ]
-            gather(tf.constant(data["L"][batch]), outputs)
+            gather(Outputs(*outputs, labels=tf.constant(data["L"][batch])))
         expected = np.where(data[f"code_map_{number}"] == 0, 1, data[f"code_map_{number}"])
         np.testing.assert_array_equal(maps.code_map, expected)
         np.testing.assert_allclose(feature_map, data["feature_map"], **TOLERANCE)

@@ -9,7 +9,7 @@ from gch.methods.batch import similarity
 from gch.methods.gch import students as losses
 from gch.methods.gch.networks import image_head, label_network, text_network
 from gch.methods.gch.paper import fuse, graph_network, normalized_affinity
-from gch.methods.optimizer import RatedAdam, learning_rate
+from gch.methods.optimizer import RatedAdam
 
 BITS, LABELS, WORDS = 16, 24, 1386
 SHAPE = {"labels": LABELS, "bits": BITS, "embedding": 512, "start": "glorot"}
@@ -125,29 +125,23 @@ def words(golden) -> np.ndarray:
     return texts
 
 
-def check_head(output, data) -> None:
+@pytest.mark.parametrize("name", ["label", "text", "image"])
+def test_networks(golden, name):
+    file, network, layers = {
+        "label": ("gch_labnet_b8_k16", label_network(**SHAPE), LABEL_LAYERS),
+        "text": ("gch_txtnet_b8_k16", text_network(WORDS, dropout=0.0, **SHAPE), TEXT_LAYERS),
+        "image": ("gch_imgheads_b8_k16", image_head(4096, dropout=0.0, **SHAPE), IMAGE_LAYERS),
+    }[name]
+    data = golden(file)
+    draw_weights(network, data, layers)
+    if name == "image":
+        inputs = np.maximum(np.random.RandomState(int(data["fc7_seed"])).randn(8, 1, 1, 4096), 0)
+    else:
+        inputs = data["label"] if name == "label" else words(golden)
+    output = network(tf.constant(inputs.reshape(8, -1), tf.float32), training=True)
     np.testing.assert_allclose(output["code"], data["Hsh"], rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(output["feature"], np.squeeze(data["Fea"]), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(tf.sigmoid(output["label"]), data["Lab"], rtol=1e-3, atol=1e-4)
-
-
-def test_label_network(golden):
-    data, network = golden("gch_labnet_b8_k16"), label_network(**SHAPE)
-    draw_weights(network, data, LABEL_LAYERS)
-    check_head(network(tf.constant(data["label"]), training=True), data)
-
-
-def test_text_network(golden):
-    data, network = golden("gch_txtnet_b8_k16"), text_network(WORDS, dropout=0.0, **SHAPE)
-    draw_weights(network, data, TEXT_LAYERS)
-    check_head(network(tf.constant(words(golden)), training=True), data)
-
-
-def test_image_head(golden):
-    data, network = golden("gch_imgheads_b8_k16"), image_head(4096, dropout=0.0, **SHAPE)
-    draw_weights(network, data, IMAGE_LAYERS)
-    features = np.maximum(np.random.RandomState(int(data["fc7_seed"])).randn(8, 1, 1, 4096), 0)
-    check_head(network(tf.constant(features.reshape(8, 4096), tf.float32), training=True), data)
 
 
 def value_and_gradients(loss, *tensors):
@@ -213,13 +207,6 @@ def test_squared_label_loss_is_the_originals_on_probabilities():
     assert float(losses.squared_label_loss(logits, labels)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_learning_rate_schedule(golden):
-    data = golden("gch_lr")
-    for name, base in (("lr_img", 1e-4), ("lr_txt", 1e-2), ("lr_lab", 1e-2), ("lr_gph", 1e-3)):
-        ours = [learning_rate(base, 0.5, 1, int(epoch)) for epoch in data["epochs"]]
-        np.testing.assert_allclose(ours, data[name], rtol=1e-5)
-
-
 def test_six_adam_steps_of_the_label_network(golden):
     data, start = golden("gch_adam_b8_k16"), golden("gch_labnet_b8_k16")
     network = label_network(**SHAPE)
@@ -263,37 +250,6 @@ def check_adam_steps(network, inputs, loss, expected, rate) -> None:
         optimizer.apply(gradients, variables)
         found.append(float(value))
     np.testing.assert_allclose(found, expected, rtol=2e-3)
-
-
-def test_adam_is_keras_own_and_slows_what_it_is_told_to():
-    random = np.random.default_rng(0)
-    ours, slowed, theirs = (
-        keras.Variable(np.ones((3, 4), np.float32), name=name) for name in ("a", "b", "c")
-    )
-    first, second = RatedAdam("rated", slowed=[slowed], factor=0.25), keras.optimizers.Adam(epsilon=1e-8)
-    first.learning_rate = second.learning_rate = 0.01
-    first.build([ours, slowed])
-    for _ in range(5):
-        gradient = tf.constant(random.normal(size=(3, 4)), tf.float32)
-        first.apply([gradient, gradient], [ours, slowed])
-        second.apply([gradient], [theirs])
-    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-    np.testing.assert_allclose(1 - np.asarray(slowed), 0.25 * (1 - np.asarray(theirs)), atol=1e-6)
-
-
-def test_the_pair_likelihood_by_hand():
-    codes, others = (
-        tf.constant([[1.0, 1.0, -1.0, 1.0]]),
-        tf.constant([[1.0, 1.0, 1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]]),
-    )
-    similar = tf.constant([[1.0, 0.0]])
-    # Inner products 2 and -2; with the paper's 1/2, theta is 1 and -1.
-    expected = (np.log1p(np.exp(1)) - 1 + np.log1p(np.exp(-1))) / 2
-    assert float(losses.likelihood_pair_loss(codes, others, similar)) == pytest.approx(expected, rel=1e-5)
-    expected = (np.log1p(np.exp(4)) - 4 + np.log1p(np.exp(-4))) / 2
-    assert float(losses.likelihood_pair_loss(codes, others, similar, scale=8.0)) == pytest.approx(
-        expected, rel=1e-5
-    )
 
 
 def test_the_original_overflows_where_ours_does_not():

@@ -1,72 +1,49 @@
-"""The graph of items and labels, on a small method with frozen features."""
+"""GCH with the graph of items and labels, and the stages of its variants, on a small method."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from sources import labels_through_noise
+from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened, precision_at_10, stage
 
-from gch.data.generated import generate
-from gch.methods import build_method
-from gch.methods.batch import draw_numbers, draw_order, draw_positions
 from gch.methods.gch.neighbours import blend, nearest_others
-from gch.methods.items import training_items
-from gch.networks.backbone import Backbone
+from gch.methods.gch.students import MemoryBank
 from gch.networks.inference import infer, infer_under_dropout, slices
 from gch.settings import load_settings
-from gch.training.loop import StageLoop, set_rates
 
-TRAINED, NEW = np.arange(60), np.arange(60, 80)
-PAIRS = generate(items=80, image_size=8)
-SETTINGS = {
-    "bit": 16,
-    "batch_size": 20,
-    "SEMANTIC_EMBED": 32,
-    "MAX_ITER": 10,
-    "k_gph": 1,
-    "graph_neighbours": 5,
-}
+
+def gch(**changes):
+    return build(OF_GCH, **changes)
 
 
 @pytest.fixture(scope="module")
-def features():
-    return labels_through_noise(PAIRS, 12)
+def begun():
+    """A method whose graph stage has begun; tests leave it as it is."""
+    method = gch()
+    stage(method, "graph").begin()
+    return method
 
 
-@pytest.fixture
-def build(repository, features):
-    def build(**changes):
-        keras.utils.set_random_seed(0)
-        backbone = Backbone("features", keras.Sequential([keras.Input((12,)), keras.layers.Identity()]), "")
-        settings = load_settings(repository / "setting.py", SETTINGS | changes)
-        items = training_items(PAIRS, TRAINED, features)
-        method = build_method(settings, items, backbone)
-        method.items, method.settings = items, settings
-        return method
-
-    return build
-
-
-def stage(method, name):
-    return next(one for one in method.stages if one.name == name)
-
-
-def run(method, name: str, jit_compile: bool = False):
-    """Opens a stage: a function that runs so many steps of it and returns the losses."""
-    one = stage(method, name)
-    set_rates(one, method.settings, 0)
-    return StageLoop(one, method.items, 20, jit_compile).open((0, 0, name), 0)
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, "label text/label image/label graph"),
+        ({"teacher": False}, "text/label image/label graph"),
+        ({"graph": "batch"}, "label text/label image/label graph text/graph image/graph"),
+        ({"graph": "batch", "k_txt_g": 0}, "label text/label image/label graph image/graph"),
+        ({"graph": "none"}, "label text/label image/label"),
+    ],
+)
+def test_the_stages_of_the_variants(changes, names):
+    method = gch(k_img=2, k_img_g=5, **changes)
+    assert [one.name for one in method.stages] == names.split()
+    passes = 7 if method.own.graph == "none" else 2  # without graph the students get its passes
+    assert stage(method, "image/label").steps == passes * 3
+    assert bool(method.encoders_without_own) == (method.own.graph == "label")
 
 
-def test_the_stages_of_a_label_graph(build):
-    assert [one.name for one in build().stages] == ["label", "text/label", "image/label", "graph"]
-    assert [one.name for one in build(teacher=False).stages] == ["text/label", "image/label", "graph"]
-    names = [one.name for one in build(graph="batch").stages]
-    assert names == ["label", "text/label", "image/label", "graph", "text/graph", "image/graph"]
-
-
-def test_without_a_teacher_a_student_learns_labels_alone(build):
-    learn = run(build(teacher=False, k_img=20), "image/label")
+def test_without_a_teacher_a_student_learns_labels_alone():
+    learn = opened(gch(teacher=False, k_img=20), "image/label")
     first = learn(5)
     learn(50)
     last = learn(5)
@@ -74,106 +51,65 @@ def test_without_a_teacher_a_student_learns_labels_alone(build):
     assert last["label"] < 0.9 * first["label"]
 
 
-def test_without_graph_the_students_get_its_passes(build):
-    whole, without = build(k_img=2, k_img_g=5), build(k_img=2, k_img_g=5, graph="none")
-    assert stage(whole, "image/label").steps == 2 * 3
-    assert stage(without, "image/label").steps == 7 * 3
-    assert [one.name for one in without.stages] == ["label", "text/label", "image/label"]
-
-
-def test_the_graph_learns_to_rank_new_items(build, features):
-    method = build(MAX_ITER=120)
+def test_the_graph_learns_to_rank_new_items():
+    method = gch(MAX_ITER=120)
+    norms = method.networks["graph_image"].non_trainable_variables
+    before = [variable.numpy() for variable in norms]
     for name in ("text/label", "image/label"):
-        run(method, name)(60)
-    graph = run(method, "graph")
+        opened(method, name)(60)
+    graph = opened(method, "graph")
     first = graph(10)
+    assert list(first) == ["I->T", "T->I", "balance", "agreement"]
     graph(100)
     assert graph(10)["I->T"] < 0.7 * first["I->T"]
-
-    def precision(networks) -> float:
-        codes = infer(networks["image"], [features[NEW]], "code")[0]
-        others = infer(networks["text"], [PAIRS.texts[:60].astype(np.float32)], "code")[0]
-        inner = np.where(codes >= 0, 1, -1) @ np.where(others >= 0, 1, -1).T
-        similar = PAIRS.labels[NEW].astype(int) @ PAIRS.labels[:60].T > 0
-        nearest = np.argsort(-inner, axis=1, kind="stable")[:, :10]
-        return float(np.take_along_axis(similar, nearest, axis=1).mean())
-
-    chance = float((PAIRS.labels[NEW].astype(int) @ PAIRS.labels[:60].T > 0).mean())
-    assert precision(method.encoders) > chance + 0.5 * (1 - chance)
+    assert precision_at_10(method.encoders) > 0.5
+    assert all((old != new.numpy()).any() for old, new in zip(before, norms, strict=True))
 
 
-def test_the_batch_norms_of_the_graph_networks_learn_in_its_stage(build):
-    method = build()
-    network = method.networks["graph_image"]
-    before = [variable.numpy() for variable in network.non_trainable_variables]
-    run(method, "graph")(1)
-    assert before
-    for old, new in zip(before, network.non_trainable_variables, strict=True):
-        assert (old != new.numpy()).any()
-
-
-@pytest.mark.parametrize(("asked", "given"), [(5, 5), (59, 59), (60, 59), (1000, 59)])
-def test_an_item_has_at_most_all_others_as_neighbours(build, asked, given):
+@pytest.mark.parametrize(("wanted", "given"), [(5, 5), (59, 59), (60, 59), (1000, 59)])
+def test_an_item_has_at_most_all_others_as_neighbours(wanted, given):
     """Of 60 training items."""
-    method = build(graph_neighbours=asked)
-    stage(method, "graph").begin()
-    assert method.networks["neighbours_text"].count == given
+    assert gch(graph_neighbours=wanted).networks["neighbours_text"].count == given
 
 
-def test_a_code_depends_on_its_item_alone(build, features):
-    method = build()
-    stage(method, "graph").begin()
-    whole = infer(method.encoders["image"], [features], "code")[0]
-    alone = infer(method.encoders["image"], slices(features, 1), "code")[0]
+def test_a_code_depends_on_its_item_alone(begun):
+    whole = infer(begun.encoders["image"], [FEATURES], "code")[0]
+    alone = infer(begun.encoders["image"], slices(FEATURES, 1), "code")[0]
     np.testing.assert_allclose(alone, whole, atol=1e-5)
 
 
-def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(build, features, tmp_path):
-    method = build()
-    stage(method, "graph").begin()
-    encoder = method.encoders["text"]
+def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(begun, tmp_path):
+    encoder = begun.encoders["text"]
     encoder.save(tmp_path / "encoder.keras")
-    texts = PAIRS.texts.astype(np.float32)
     again = keras.saving.load_model(tmp_path / "encoder.keras")
-    np.testing.assert_array_equal(again(texts)["code"], encoder(texts)["code"])
+    np.testing.assert_array_equal(again(TEXTS)["code"], encoder(TEXTS)["code"])
 
 
-def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(
-    build, features
-):
-    method = build()
-    stage(method, "graph").begin()
+def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(begun):
     own = np.r_[TRAINED, np.full(len(NEW), -1)].astype(np.int32)
-    for modality, inputs in (("image", features), ("text", PAIRS.texts.astype(np.float32))):
-        with_own = infer(method.encoders[modality], [inputs], "code")[0]
-        without = infer(method.encoders_without_own[modality], [[inputs, own]], "code")[0]
+    for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
+        with_own = infer(begun.encoders[modality], [inputs], "code")[0]
+        without = infer(begun.encoders_without_own[modality], [[inputs, own]], "code")[0]
         np.testing.assert_array_equal(without[60:], with_own[60:])
         nearest, cosines = nearest_others(inputs[:60], 5)
         labels = tf.gather(tf.constant(PAIRS.labels[:60], tf.float32), nearest[:, 1:])
-        sharpness = method.networks[f"neighbours_{modality}"].sharpness
-        (logits,) = infer(method.networks[modality], [inputs[:60]], "label")
-        ties = [tf.sigmoid(logits), blend(labels, tf.constant(cosines[:, 1:]), sharpness)]
-        expected = method.networks[f"graph_{modality}"](ties)["code"]
+        sharpness = begun.networks[f"neighbours_{modality}"].sharpness
+        (logits,) = infer(begun.networks[modality], [inputs[:60]], "label")
+        edges = [tf.sigmoid(logits), blend(labels, tf.constant(cosines[:, 1:]), sharpness)]
+        expected = begun.networks[f"graph_{modality}"](edges)["code"]
         np.testing.assert_allclose(without[:60], expected, atol=1e-4)
         assert np.abs(without[:60] - with_own[:60]).max() > 0.01
 
 
-def test_where_no_item_is_looked_up_there_is_nothing_to_leave_out(build):
-    assert build(graph="none").encoders_without_own == {}
-
-
-def test_begin_leaves_the_students_as_they_were_and_repeats_itself(build):
-    method = build()
-    graph = stage(method, "graph")
-    before = [variable.numpy() for name in ("text", "image") for variable in method.networks[name].variables]
-    graph.begin()
-    after = [variable.numpy() for name in ("text", "image") for variable in method.networks[name].variables]
-    for one, two in zip(before, after, strict=True):
+def test_begin_leaves_the_students_as_they_were_and_repeats_itself():
+    method, resumed = gch(), gch()
+    students = [variable for name in ("text", "image") for variable in method.networks[name].variables]
+    before = [variable.numpy() for variable in students]
+    stage(method, "graph").begin()
+    for one, two in zip(before, students, strict=True):
         np.testing.assert_array_equal(one, two)
-
-    resumed = build()
     stage(resumed, "graph").begin()
-    assert run(method, "graph")(1) == run(resumed, "graph")(1)
+    assert opened(method, "graph")(1) == opened(resumed, "graph")(1)
 
 
 @pytest.mark.parametrize(
@@ -184,30 +120,31 @@ def test_begin_leaves_the_students_as_they_were_and_repeats_itself(build):
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )
-def test_xla_compiles_stages_to_the_same_losses(build, changes, names):
+def test_xla_compiles_stages_to_the_same_losses(changes, names):
     no_dropout = {"dropout_txt": 0.0, "dropout_words": 0.0, "dropout_img": 0.0}
-    plain, compiled = build(**no_dropout, **changes), build(**no_dropout, **changes)
+    plain, compiled = gch(**no_dropout, **changes), gch(**no_dropout, **changes)
     for name in names:
-        losses = [run(method, name, jit)(3) for method, jit in ((plain, False), (compiled, True))]
+        losses = [opened(method, name, jit)(3) for method, jit in ((plain, False), (compiled, True))]
         assert losses[0] == pytest.approx(losses[1], rel=0.02), name
 
 
-def test_dropout_is_drawn_anew_for_every_draw(build, features):
-    network = build().networks["image"]
-    drawn = infer_under_dropout(network, lambda: [tf.constant(features)], "label", 3)
+def test_dropout_is_drawn_anew_for_every_draw(begun):
+    network = begun.networks["image"]
+    drawn, again = (
+        infer_under_dropout(network, lambda: [tf.constant(FEATURES)], "label", 3) for _ in range(2)
+    )
     assert drawn.shape == (3, 80, PAIRS.labels.shape[1])
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
-    again = infer_under_dropout(network, lambda: [tf.constant(features)], "label", 3)
     np.testing.assert_array_equal(drawn, again)
 
 
 @pytest.mark.parametrize("sizes", [[20, 20, 20, 20], [37, 42, 1]])
-def test_only_dropout_is_random_in_a_draw(build, features, sizes):
+def test_only_dropout_is_random_in_a_draw(sizes):
     """Without dropout a draw is the inference, however the items are sorted and sliced."""
-    method = build(dropout_img=0.0)
-    run(method, "image/label")(20)  # moves the statistics of the batch norms
+    method = gch(dropout_img=0.0)
+    opened(method, "image/label")(20)  # moves the statistics of the batch norms
     network = method.networks["image"]
-    by_class = features[np.argsort(PAIRS.labels.argmax(axis=1), kind="stable")]
+    by_class = FEATURES[np.argsort(PAIRS.labels.argmax(axis=1), kind="stable")]
     (expected,) = infer(network, [by_class], "label")
     drawn = infer_under_dropout(network, lambda: tf.split(tf.constant(by_class), sizes), "label", 1)
     np.testing.assert_allclose(drawn[0], expected, atol=1e-5)
@@ -216,39 +153,52 @@ def test_only_dropout_is_random_in_a_draw(build, features, sizes):
     assert all(norm.trainable for norm in norms)
 
 
-def test_a_training_item_is_tied_to_its_own_labels_but_not_when_it_plays_a_new_one(build):
+def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     """With one neighbour: itself, or the nearest other."""
-    method = build(graph_neighbours=1)
+    method = gch(graph_neighbours=1)
     stage(method, "graph").begin()
     nodes = method._nodes["text"]
-    ties = []
-    nodes.graph = lambda inputs, training: ties.append(inputs[1].numpy()) or {"code": None}
+    of_neighbours = []
+    nodes.graph = lambda inputs, training: of_neighbours.append(inputs[1].numpy()) or {"code": None}
     rows = tf.range(60)
     for known in (True, False):
         nodes.codes(rows, tf.fill([60], known), tf.zeros_like(rows))
-    np.testing.assert_array_equal(ties[0], PAIRS.labels[:60])
-    assert (ties[1] != PAIRS.labels[:60]).any()
+    np.testing.assert_array_equal(of_neighbours[0], PAIRS.labels[:60])
+    assert (of_neighbours[1] != PAIRS.labels[:60]).any()
 
 
-def test_draws_depend_on_the_batch_alone():
-    batch, other = tf.constant([3, 1, 4]), tf.constant([1, 3, 4])
-    drawn = draw_positions(batch, 200, 7).numpy()
-    assert set(drawn) == set(range(7))
-    np.testing.assert_array_equal(drawn, draw_positions(batch, 200, 7))
-    assert (drawn != draw_positions(other, 200, 7).numpy()).any()
-    first, second = (draw_numbers(batch, stream, 200, below=2).numpy() for stream in (1, 2))
-    assert 0.3 < first.mean() < 0.7
-    assert 0.3 < (first == second).mean() < 0.7
+# ---------------------------------------------------------------- the memory bank
+
+LABELS = tf.Variable([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+CODES = np.linspace(-0.9, 0.8, 32, dtype=np.float32).reshape(4, 8)
+OWN, BATCH = tf.constant(CODES[1:3] / 2), tf.constant([2, 1])
+SIMILAR = [[1, 0], [1, 1], [1, 1], [0, 0]]
+ALL = {"pair_items": 0}
 
 
-def test_an_order_is_a_permutation_of_its_own_under_xla_too():
-    seed, orders = tf.constant([3, 5], tf.int64), []
-    for number in (0, 1):
-        plain, compiled = (
-            tf.function(draw_order, jit_compile=jit)(seed, tf.constant(number), 50).numpy()
-            for jit in (False, True)
-        )
-        np.testing.assert_array_equal(plain, compiled)
-        assert sorted(plain) == list(range(50))
-        orders.append(tuple(plain))
-    assert len(set(orders)) == 2
+@pytest.mark.parametrize(
+    ("changes", "targets", "codes", "similar"),
+    [
+        (ALL | {"memory": "sign"}, None, np.where(CODES >= 0, 1, -1), SIMILAR),
+        (ALL | {"memory": "relaxed"}, None, CODES, SIMILAR),
+        (ALL | {"memory": "sign"}, -CODES, -CODES, SIMILAR),
+        ({"memory": "batch"}, CODES, OWN, [[1, 1], [1, 1]]),
+    ],
+)
+def test_what_a_batch_is_compared_with(changes, targets, codes, similar):
+    memory = MemoryBank(load_settings(None, {"bit": 8, **changes}), LABELS, "codes")
+    memory.codes.assign(CODES)
+    found = memory.pairs(OWN, BATCH, None if targets is None else tf.Variable(targets))
+    np.testing.assert_array_equal(found[0], codes)
+    assert found[1].numpy().tolist() == similar
+
+
+def test_drawn_items_keep_their_similarities():
+    memory = MemoryBank(
+        load_settings(None, {"bit": 8, "memory": "relaxed", "pair_items": 3}), LABELS, "codes"
+    )
+    memory.codes.assign(CODES)
+    codes, similar = memory.pairs(OWN, BATCH)
+    rows = [int(np.flatnonzero((code == CODES).all(axis=1))[0]) for code in codes.numpy()]
+    assert len(rows) == 3
+    assert similar.numpy().tolist() == [SIMILAR[row] for row in rows]

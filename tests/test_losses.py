@@ -24,17 +24,15 @@ def test_average_precision_by_hand():
     assert loss(inner, [1.0, 1.0, 0.0, 0.0]) == pytest.approx(0.0, abs=1e-6)
     assert loss(inner, [1.0, 0.0, 1.0, 0.0]) == pytest.approx(1 - (1 + 2 / 3) / 2)
     assert loss(inner, [0.0, 0.0, 0.0, 1.0]) == pytest.approx(1 - 1 / 4)
+    # Without the first item the second is at the top.
+    assert loss(inner, [0.0, 1.0, 0.0, 0.0], tf.constant([[0.0, 1.0, 1.0, 1.0]])) == pytest.approx(
+        0.0, abs=1e-6
+    )
 
 
 def test_a_tie_of_two_is_ranked_in_its_middle():
     # One bin of two items, one of them similar: rank 3/2, of which 1 is similar.
     assert loss([1.0, 1.0, -1.0, -1.0], [1.0, 0.0, 0.0, 0.0]) == pytest.approx(1 - 1 / 1.5)
-
-
-def test_items_that_are_not_counted_do_not_matter():
-    inner, similar = [1.0, 0.5, 0.0, -1.0], [0.0, 1.0, 0.0, 0.0]
-    assert loss(inner, similar, tf.constant([[0.0, 1.0, 1.0, 1.0]])) == pytest.approx(0.0, abs=1e-6)
-    assert loss(inner, [1.0, 0.0, 0.0, 0.0], tf.constant([[0.0, 1.0, 1.0, 1.0]])) == 1.0
 
 
 def test_a_query_without_similar_items_counts_one_and_has_no_gradient():
@@ -45,7 +43,7 @@ def test_a_query_without_similar_items_counts_one_and_has_no_gradient():
     assert not np.any(tape.gradient(value, inner))
 
 
-@pytest.mark.parametrize("relevant", [1, 2, 5, 20, 200])
+@pytest.mark.parametrize("relevant", [1, 5, 200])
 def test_on_binary_codes_it_is_close_to_the_exact_figure(relevant):
     """200 queries of 16 bits; `relevant` of 512 items are similar, and lie nearer."""
     random, bits, queries = np.random.default_rng(relevant), 16, 200
@@ -74,19 +72,6 @@ def counts(distances: np.ndarray, similar: np.ndarray, bits: int) -> np.ndarray:
     """Items at each distance (Q, bits + 1, 2), dissimilar and similar."""
     at = distances[:, :, None] == np.arange(bits + 1)
     return np.stack([(at & ~similar[:, :, None]).sum(axis=1), (at & similar[:, :, None]).sum(axis=1)], axis=2)
-
-
-def test_descending_it_ranks():
-    random = np.random.default_rng(0)
-    similar = tf.constant((random.random((4, 60)) < 0.3).astype(np.float32))
-    inner = tf.Variable(random.uniform(-0.5, 0.5, (4, 60)).astype(np.float32))
-    before = float(average_precision_loss(inner, similar, tf.ones_like(similar), 17))
-    for _ in range(200):
-        with tf.GradientTape() as tape:
-            value = average_precision_loss(inner, similar, tf.ones_like(similar), 17)
-        inner.assign(tf.clip_by_value(inner - 5 * tape.gradient(value, inner), -1, 1))
-    assert before > 0.5
-    assert float(value) < 0.1
 
 
 def test_imbalance_by_hand():

@@ -1,3 +1,5 @@
+"""Neighbours among the training items, and the labels that they propagate."""
+
 import functools
 
 import keras
@@ -12,21 +14,17 @@ from gch.methods.gch import neighbours
 from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest, nearest_others, unit_length
 
 VECTORS = np.array([[1, 0], [3, 0.3], [0, 2], [-1, 0]], np.float32)
+UNIT = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 LABELS = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)
 
 
 def test_blend_by_hand():
-    labels = tf.constant([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 0.0]]])
-    cosines = tf.constant([[1.0, 0.5], [0.5, 0.0]])
-    # Weights of the first item: 1 and e^-1, of their sum; the second has one neighbour only.
+    labels = tf.constant([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    cosines = tf.constant([[1.0, 0.5], [0.5, 0.0], [0.0, -0.2]])
+    # Weights of the first item: 1 and e^-1, of their sum; the second has one neighbour, the third none.
     near = 1 / (1 + np.exp(-1))
     blended = blend(labels, cosines, tf.constant(2.0))
-    np.testing.assert_allclose(blended, [[near, 1 - near], [1, 1]], rtol=1e-6)
-
-
-def test_an_item_with_nothing_in_common_gets_no_labels():
-    blended = blend(tf.ones((1, 3, 2)), tf.constant([[0.0, -0.2, 0.0]]), tf.constant(10.0))
-    assert blended.numpy().tolist() == [[0.0, 0.0]]
+    np.testing.assert_allclose(blended, [[near, 1 - near], [1, 1], [0, 0]], rtol=1e-6)
 
 
 @settings(deadline=None)
@@ -48,18 +46,16 @@ def test_nearest_others_begin_with_the_item_itself_even_among_duplicates():
     assert positions[:, 0].tolist() == list(range(6))
     assert positions[:, 1].tolist() == [1, 0, 3, 2, 5, 4]
     np.testing.assert_allclose(cosines[:, :2], 1, atol=1e-6)
-    between = float(VECTORS[0] @ VECTORS[1] / np.linalg.norm(VECTORS[1]))
-    np.testing.assert_allclose(cosines[0, 2], between, rtol=1e-5)
+    np.testing.assert_allclose(cosines[0, 2], UNIT[0] @ UNIT[1], rtol=1e-5)
 
 
 def test_nearest_others_of_many_items_are_those_of_a_plain_search():
-    vectors = np.random.default_rng(0).normal(size=(1500, 6)).astype(np.float32)  # more than a block
-    positions, cosines = nearest_others(vectors, 5)
+    vectors = np.random.default_rng(0).normal(size=(1500, 6)).astype(np.float32)  # more than QUERIES
+    positions, _ = nearest_others(vectors, 5)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     plain = unit @ unit.T
     np.fill_diagonal(plain, 2)
     np.testing.assert_array_equal(positions, np.argsort(-plain, axis=1)[:, :6])
-    np.testing.assert_allclose(cosines[:, 0], 1, atol=1e-5)
 
 
 def few_directions(total: int, seed: int) -> np.ndarray:
@@ -76,17 +72,15 @@ def test_blocks_find_what_the_whole_finds_ties_too(data):
     vectors = few_directions(5, data.draw(st.integers(0, 99))) * [[1], [1], [-1], [1], [0]]
     own = data.draw(st.sampled_from([None, np.array([-1, 0, total - 1, total // 2, -1], np.int32)]))
     score = data.draw(st.sampled_from([-1.0, 2.0]))
-    found = nearest(vectors.astype(np.float32), tf.constant(items), count, own, score, block=total)
     # NumPy's stable sort, of equal scores, also takes the first.
     cosines = vectors @ items.T
     scores = cosines if own is None else np.where(np.arange(total) == own[:, None], score, cosines)
     plain = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    np.testing.assert_array_equal(found.positions, plain)
-    block = data.draw(st.integers(1, total))
-    again = nearest(vectors.astype(np.float32), tf.constant(items), count, own, score, block=block)
-    for one, other in zip(found, again, strict=True):
-        np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(again.cosines, np.take_along_axis(cosines, plain, axis=1))
+    for block in (total, data.draw(st.integers(1, total))):
+        found = nearest(vectors.astype(np.float32), tf.constant(items), count, own, score, block=block)
+        np.testing.assert_array_equal(found.positions, plain)
+        np.testing.assert_array_equal(found.scores, np.take_along_axis(scores, plain, axis=1))
+        np.testing.assert_array_equal(found.cosines, np.take_along_axis(cosines, plain, axis=1))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -120,17 +114,16 @@ def layer(count: int = 1) -> NeighbourLabels:
     return made
 
 
-def test_the_layer_gives_a_training_item_its_own_labels():
+def weighted(query: np.ndarray, rows: list[int]) -> np.ndarray:
+    """The labels that these items propagate, written out."""
+    weights = np.exp(10 * UNIT[rows] @ (query / np.linalg.norm(query)))
+    return weights @ LABELS[rows] / weights.sum()
+
+
+def test_the_layer_gives_a_training_item_its_own_labels_and_blends_for_a_new_one():
     np.testing.assert_array_equal(layer()(VECTORS), LABELS)
-
-
-def test_the_layer_blends_for_a_new_item():
-    new = np.array([[2.0, 2.0]], np.float32)
-    unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
-    cosines = (unit @ new[0] / np.linalg.norm(new))[[1, 0, 2]]
-    weights = np.exp(10 * cosines)
-    expected = weights @ LABELS[[1, 0, 2]] / weights.sum()
-    np.testing.assert_allclose(layer(count=3)(new)[0], expected, rtol=1e-5)
+    new = np.array([2.0, 2.0], np.float32)
+    np.testing.assert_allclose(layer(count=3)(new[None])[0], weighted(new, [1, 0, 2]), rtol=1e-5)
 
 
 def test_an_item_may_be_left_out_by_its_position_and_its_double_stays():
@@ -138,16 +131,10 @@ def test_an_item_may_be_left_out_by_its_position_and_its_double_stays():
     made.set_items(VECTORS[[0, 0, 1]], LABELS[[0, 2, 1]])  # the first two have one vector
     own = np.array([0, 1, 2, -1], np.int32)
     found = made(VECTORS[[0, 0, 1, 0]], own).numpy()
-    np.testing.assert_array_equal(found[:2], LABELS[[2, 0]])
-    np.testing.assert_array_equal(found[2:], LABELS[[0, 0]])
-
-
-def test_an_item_that_is_left_out_is_no_neighbour_even_where_all_are_taken():
-    made = layer(count=4)
-    unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
-    weights = np.exp(10 * (unit @ unit[1]))[[0, 2]]
-    expected = weights @ LABELS[[0, 2]] / weights.sum()
-    np.testing.assert_allclose(made(VECTORS[[1]], np.array([1], np.int32))[0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(found, LABELS[[2, 0, 0, 0]])
+    # Even where all items are taken.
+    alone = layer(count=4)(VECTORS[[1]], np.array([1], np.int32))
+    np.testing.assert_allclose(alone[0], weighted(VECTORS[1], [0, 2]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -162,15 +149,8 @@ def test_only_the_sharpness_is_trained():
     assert len(made.non_trainable_variables) == 2
 
 
-def test_a_saved_layer_knows_its_items(tmp_path):
-    inputs = keras.Input((2,))
-    keras.Model(inputs, layer(2)(inputs)).save(tmp_path / "layer.keras")
-    again = keras.saving.load_model(tmp_path / "layer.keras")
-    np.testing.assert_array_equal(again(VECTORS), layer(2)(VECTORS))
-
-
 @pytest.mark.parametrize("kind", ["keras", "SavedModel"])
-def test_a_saved_layer_searches_in_blocks(kind, tmp_path, monkeypatch):
+def test_a_saved_layer_knows_its_items_and_searches_in_blocks(kind, tmp_path, monkeypatch):
     whole = layer(3)(VECTORS).numpy()
     monkeypatch.setattr(neighbours, "nearest", functools.partial(nearest, block=3))
     inputs = keras.Input((2,))
@@ -183,13 +163,6 @@ def test_a_saved_layer_searches_in_blocks(kind, tmp_path, monkeypatch):
         loaded = tf.saved_model.load(tmp_path / "layer")
         again = loaded.serve
     np.testing.assert_allclose(again(VECTORS), whole, rtol=1e-6)
-
-
-def test_an_item_is_left_out_of_blocks_too(monkeypatch):
-    own = np.array([1, 3, -1, 0], np.int32)
-    whole = layer(2)(VECTORS, own).numpy()
-    monkeypatch.setattr(neighbours, "nearest", functools.partial(nearest, block=3))
-    np.testing.assert_allclose(layer(2)(VECTORS, own), whole, rtol=1e-6)
 
 
 def test_vectors_are_normalized_alike_in_slices(monkeypatch):

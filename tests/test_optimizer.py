@@ -5,45 +5,60 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gch.methods.optimizer import RatedAdamax, learning_rate
+from gch.methods.optimizer import RatedAdam, RatedAdamax, learning_rate
+
+RANDOM = np.random.default_rng(0)
+START = RANDOM.normal(size=(3, 4)).astype(np.float32)
+GRADIENTS = RANDOM.normal(size=(6, 3, 4)).astype(np.float32)
 
 
-def adamax(weights, gradients, rate, beta_1, beta_2, penalty):
+def steps(optimizer: keras.optimizers.Optimizer, *variables: keras.Variable) -> list[np.ndarray]:
+    """Where the gradients take the variables, which all have the same."""
+    optimizer.learning_rate = 0.01
+    optimizer.build(list(variables))
+    for gradient in GRADIENTS:
+        optimizer.apply([tf.constant(gradient)] * len(variables), variables)
+    return [np.asarray(variable) for variable in variables]
+
+
+def adamax(beta_1: float, penalty: float) -> np.ndarray:
     """As PyTorch writes it: decay is added to the gradient, the norm is a running maximum."""
-    moment = norm = np.zeros_like(weights)
-    for step, gradient in enumerate(gradients, start=1):
+    weights, moment, norm = START, np.zeros_like(START), np.zeros_like(START)
+    for step, gradient in enumerate(GRADIENTS, start=1):
         gradient = gradient + penalty * weights
         moment = beta_1 * moment + (1 - beta_1) * gradient
-        norm = np.maximum(beta_2 * norm, np.abs(gradient) + 1e-8)
-        weights = weights - rate / (1 - beta_1**step) * moment / norm
+        norm = np.maximum(0.999 * norm, np.abs(gradient) + 1e-8)
+        weights = weights - 0.01 / (1 - beta_1**step) * moment / norm
     return weights
 
 
 @pytest.mark.parametrize(("beta_1", "penalty"), [(0.9, 5e-4), (0.5, 0.0)])
 def test_adamax_is_pytorchs(beta_1, penalty):
-    random = np.random.default_rng(0)
-    start = random.normal(size=(3, 4)).astype(np.float32)
-    gradients = random.normal(size=(6, 3, 4)).astype(np.float32)
-    variable = keras.Variable(start)
-    optimizer = RatedAdamax("adamax", beta_1, penalty=penalty)
-    optimizer.learning_rate = 0.01
-    optimizer.build([variable])
-    for gradient in gradients:
-        optimizer.apply([tf.constant(gradient)], [variable])
-    expected = adamax(start, gradients, 0.01, beta_1, 0.999, penalty)
-    np.testing.assert_allclose(variable, expected, rtol=1e-5, atol=1e-6)
+    (found,) = steps(RatedAdamax("adamax", penalty, betas=(beta_1, 0.999)), keras.Variable(START))
+    np.testing.assert_allclose(found, adamax(beta_1, penalty), rtol=1e-5, atol=1e-6)
 
 
-def test_some_variables_learn_slower():
-    one, slowed = (keras.Variable(np.ones(3, np.float32)) for _ in range(2))
-    optimizer = RatedAdamax("adamax", slowed=[slowed], factor=0.1)
-    optimizer.learning_rate = 0.01
-    optimizer.build([one, slowed])
-    optimizer.apply([tf.ones(3), tf.ones(3)], [one, slowed])
-    np.testing.assert_allclose(1 - np.asarray(slowed), 0.1 * (1 - np.asarray(one)), rtol=1e-4)
+def test_adam_is_keras_own():
+    (found,) = steps(RatedAdam("adam"), keras.Variable(START))
+    (expected,) = steps(keras.optimizers.Adam(epsilon=1e-8), keras.Variable(START))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [RatedAdam, RatedAdamax])
+def test_some_variables_learn_slower(kind):
+    one, slowed = keras.Variable(START), keras.Variable(START)
+    moved, less = (after - START for after in steps(kind("rated", slowed=[slowed], factor=0.25), one, slowed))
+    np.testing.assert_allclose(less, 0.25 * moved, rtol=1e-3, atol=1e-6)
 
 
 def test_the_schedule_by_hand():
     assert [learning_rate(8.0, 0.5, 2, epoch) for epoch in range(5)] == [8, 8, 4, 4, 2]
     # The original of AGAH cuts after epochs 0, 100, 200: here after 0, 2, 4.
     assert [learning_rate(8.0, 0.5, 2, epoch, early=True) for epoch in range(6)] == [8, 4, 4, 2, 2, 1]
+
+
+def test_the_schedule_of_gchs_original(golden):
+    data = golden("gch_lr")
+    for name, base in (("lr_img", 1e-4), ("lr_txt", 1e-2), ("lr_lab", 1e-2), ("lr_gph", 1e-3)):
+        ours = [learning_rate(base, 0.5, 1, int(epoch)) for epoch in data["epochs"]]
+        np.testing.assert_allclose(ours, data[name], rtol=1e-5)

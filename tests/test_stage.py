@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from gch.data.generated import generate
 from gch.methods.items import TrainingItems, training_items
-from gch.methods.stage import Stage, Update
+from gch.methods.method import Stage, Update
 from gch.training.loop import StageLoop
 
 PAIRS = generate(items=50, image_size=8)
@@ -32,25 +32,20 @@ def recorder(steps: int, reads_images: bool = True):
     optimizer.build([weight])
 
     def loss(batch, _):
-        images = batch.images
         if not reads_images:
-            assert images is None
+            assert batch.images is None
             wrong = tf.constant(0.0)
-        elif images.shape.rank == 4:
-            expected = tf.cast(tf.gather(pixels, batch.positions), tf.float32)
-            wrong = tf.reduce_sum(tf.abs(tf.cast(images, tf.float32) - expected))
         else:
-            wrong = tf.reduce_sum(
-                tf.abs(images[:, 0] - tf.cast(tf.gather(ROWS, batch.positions), tf.float32))
-            )
+            source = pixels if batch.images.shape.rank == 4 else ROWS[:, None]
+            expected = tf.cast(tf.gather(source, batch.positions), tf.float32)
+            wrong = tf.reduce_sum(tf.abs(tf.cast(batch.images, tf.float32) - expected))
         return {"first": weight * tf.cast(batch.positions[0], tf.float32), "wrong": wrong}
 
     def write_down(batch, _):
         seen.assign(tf.concat([seen, tf.cast(batch.positions, tf.int64)[None]], axis=0))
 
     updates = (Update(loss, [weight], optimizer, rate=0.0),)
-    stage = Stage("record", steps, lambda batch: None, updates, write_down, reads_images=reads_images)
-    return stage, seen
+    return Stage("record", steps, lambda batch: None, updates, write_down, reads_images=reads_images), seen
 
 
 @pytest.mark.parametrize("streamed", [False, True])

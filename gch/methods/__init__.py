@@ -4,7 +4,7 @@ TensorFlow only to build; docs/extending.md shows how to add one.
 
 from typing import TYPE_CHECKING
 
-from gch.methods import agah, gch
+from gch.methods import agah, dcmh, gch
 
 if TYPE_CHECKING:  # they load TensorFlow
     from gch.methods.items import TrainingItems
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # they load TensorFlow
     from gch.networks.backbone import Backbone
     from gch.settings import Settings
 
-METHODS = {"gch": gch, "agah": agah}
+METHODS = {"gch": gch, "agah": agah, "dcmh": dcmh}
 
 
 def build_method(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":

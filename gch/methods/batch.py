@@ -1,12 +1,15 @@
-"""What the losses of all methods ask of a batch: which items are similar, signs of codes, and random draws.
+"""What several methods need of a batch: similarities, losses of pairs and labels, signs, and random draws.
 
-Draws depend on the batch alone, so a run that resumes repeats them. They are made of integers, and name their
-algorithm, so that XLA draws the same numbers as the rest of TensorFlow.
+Draws depend on the batch alone, so a run that resumes repeats them: each takes `batch`, the positions int
+(B,), B > 1, of its items, and a `stream` of 1 or more; draws of different streams are independent. They are
+made of integers, and name their algorithm, so that XLA draws the same numbers as the rest of TensorFlow.
 """
 
 import numpy as np
 import scipy.stats
 import tensorflow as tf
+
+from gch.networks.parts import compiled_by_xla
 
 _ALGORITHM = "philox"
 
@@ -25,48 +28,64 @@ def similarity(labels: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
 
 
 def sign(relaxed: tf.Tensor) -> tf.Tensor:
-    """The sign of every entry, +1 for 0.
-
-    Args:
-      relaxed: floating tensor of any shape, usually (N, K) in [-1, 1].
-
-    Returns:
-      Tensor of the same shape and dtype, each entry -1 or +1.
-    """
+    """-1 or +1 for every entry of a floating tensor of any shape and dtype; +1 for 0."""
     one = tf.ones_like(relaxed)
     return tf.where(relaxed >= 0, one, -one)
 
 
-def draw_positions(batch: tf.Tensor, count: int, total: int) -> tf.Tensor:
-    """Positions int (count,) of training items, in 0..total-1; some may be drawn twice.
+def likelihood_pair_loss(
+    codes: tf.Tensor, others: tf.Tensor, similar: tf.Tensor, scale: float = 0.0
+) -> tf.Tensor:
+    """mean(log(1 + e^theta) - S theta), the negative log-likelihood of the similarities S.
+
+    p(S_ij = 1) = sigmoid(theta_ij), theta = scale / K codes others^T; with scale 0, the papers' 1/2 codes
+    others^T, under which long codes need to agree in a small share of their bits only.
 
     Args:
-      batch: int (B,), positions of the batch's items, B > 1; the same batch draws the same.
-      count: how many to draw.
-      total: number of training items.
+      codes: float (N, K), relaxed codes.
+      others: float (B, K), relaxed codes.
+      similar: float (N, B), 1 for similar pairs, else 0.
+      scale: sharpness of the likelihood.
     """
+    factor = scale / codes.shape[1] if scale else 0.5
+    theta = factor * tf.matmul(codes, others, transpose_b=True)
+    return tf.reduce_mean(tf.nn.softplus(theta) - similar * theta)
+
+
+def label_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Mean sigmoid cross-entropy of logits (B, C) against labels (B, C) in [0, 1]."""
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+def replace_rows(table: tf.Variable, positions: tf.Tensor, rows: tf.Tensor) -> None:
+    """Puts `rows` (B, K) at `positions` (B,), which differ, of a table (N, K)."""
+    if not compiled_by_xla():
+        table.scatter_update(tf.IndexedSlices(rows, positions))
+        return
+    # XLA's scatter repeats to the bit only item by item, which takes longer than all else in a step.
+    matches = tf.range(table.shape[0])[:, None] == positions
+    place = tf.reduce_max(tf.where(matches, tf.range(positions.shape[0]), -1), axis=1)
+    replaced = tf.gather(rows, tf.maximum(place, 0))
+    table.assign(tf.where(place[:, None] >= 0, replaced, table))
+
+
+def draw_positions(batch: tf.Tensor, count: int, total: int) -> tf.Tensor:
+    """`count` positions of the `total` training items, int (count,); some may be drawn twice."""
     return _draw_integers((count,), batch[:2], total)
 
 
 def draw_numbers(batch: tf.Tensor, stream: int, count: int, below: int) -> tf.Tensor:
-    """Numbers int (count,) in 0..below-1.
-
-    Args:
-      batch: int (B,), positions of the batch's items, B > 1; the same batch draws the same.
-      stream: 1 or more; draws of different streams are independent.
-      count: how many to draw.
-      below: how many numbers there are.
-    """
+    """Numbers int (count,) in 0..below-1."""
     return _draw_integers((count,), batch[:2] + stream, below)
 
 
 def draw_uniform(batch: tf.Tensor, stream: int, shape: tuple[int, ...]) -> tf.Tensor:
-    """Numbers float32 of `shape` in [0, 1), drawn as by `draw_numbers`."""
+    """Numbers float32 of `shape` in [0, 1)."""
     return tf.cast(_draw_integers(shape, batch[:2] + stream, 2**24), tf.float32) / 2**24
 
 
 def draw_beta(batch: tf.Tensor, stream: int, count: int, concentration: float) -> tf.Tensor:
-    """Numbers float32 (count,) in (0, 1) from Beta(concentration, concentration); streams as above.
+    """Numbers float32 (count,) in (0, 1) from Beta(concentration, concentration).
 
     They are quantiles of the distribution at 65,536 even levels, drawn with equal chance.
     """
@@ -76,13 +95,7 @@ def draw_beta(batch: tf.Tensor, stream: int, count: int, concentration: float) -
 
 
 def draw_order(seed: tf.Tensor, number: tf.Tensor, total: int) -> tf.Tensor:
-    """A permutation of the positions 0..total-1, int32 (total,).
-
-    Args:
-      seed: int (2,).
-      number: integer scalar; every number gives an order of its own.
-      total: how many positions.
-    """
+    """A permutation of 0..total-1, int32 (total,), by a seed int (2,) and the integer `number`."""
     seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(number, seed.dtype), alg=_ALGORITHM)
     return tf.argsort(_draw_integers((total,), tf.cast(seed, tf.int32), 2**31 - 1), stable=True)
 

@@ -7,10 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pairs, Pictures
-from gch.methods.stage import state
 from gch.networks.inference import PIXEL_BATCH, VECTOR_BATCH, sequential_images, slices
 
 PIXEL_BYTES = 4 * 2**30  # of pixels that a GPU holds: 28,000 items at 224 x 224
+
+
+def state(value, dtype=None, name: str | None = None) -> tf.Variable:
+    """A variable that no optimizer trains. Every replica has a copy, and assigns to it what all assign."""
+    return tf.Variable(value, trainable=False, dtype=dtype, name=name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,7 @@ class TrainingItems:
             return slices(self.texts, VECTOR_BATCH, tf.float32)
         if self.images is not None:
             return slices(self.images, PIXEL_BATCH if self.trains_backbone else VECTOR_BATCH)
+        assert self.pictures is not None
         return sequential_images(self.pictures, self.rows)
 
 
@@ -60,16 +65,16 @@ def training_items(
     Raises:
       DataError: the pixels cannot be read.
     """
-    images = None
+    images, pictures = None, pairs.pictures
     if features is not None:
         images = state(features[rows])
-    elif keep_pixels and len(rows) * 3 * np.prod(pairs.pictures.size) <= PIXEL_BYTES:
-        images = state(pairs.pictures.read(rows))
+    elif keep_pixels and pictures and len(rows) * 3 * np.prod(pictures.size) <= PIXEL_BYTES:
+        images = state(pictures.read(rows))
     return TrainingItems(
         texts=state(pairs.texts[rows]),
         labels=state(pairs.labels[rows], tf.float32),
         images=images,
         trains_backbone=features is None,
-        pictures=pairs.pictures,
+        pictures=pictures,
         rows=rows,
     )

@@ -1,36 +1,150 @@
-"""What a hashing method offers to training, evaluation and export."""
+"""A method is its networks and its stages."""
 
-from typing import Protocol
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.methods.stage import Stage
+from gch.methods.items import TrainingItems
+from gch.networks.backbone import Backbone
+from gch.networks.parts import image_network, split_over_replicas
+from gch.settings import Settings
+
+Losses = dict[str, tf.Tensor]
 
 
-class Method(Protocol):
-    """Attributes:
-    networks: all networks by name, and single layers that have weights of their own.
-    encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
-      backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
-      (B, K) in (-1, 1) and `label` logits (B, C).
-    encoders_without_own: where encoders look training items up, the same encoders with a second input, int32
-      (B,): the position of a training item, whose own entry is then left out, or -1. Else empty.
-    encoding_batch: items that are encoded together where a code depends on its batch, else None.
-    optimizers: all optimizers by name.
-    memories: variables beside networks and optimizers that a checkpoint must hold, by name.
-    stages: what an outer epoch runs, in order.
+class Batch(NamedTuple):
+    """What a step works on.
+
+    Attributes:
+      positions: int (B,), of training items; no position occurs twice.
+      images: features (B, F) of a frozen backbone, or pixels uint8 (B, H, W, 3) for a trained one; None in a
+        stage that reads no images.
+    """
+
+    positions: tf.Tensor
+    images: tf.Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """One step of gradient descent.
+
+    Attributes:
+      loss: takes the batch and the outputs of the stage's `forward`; returns the parts of the loss, float
+        scalars by name. Their sum is minimised. A function of variables alone.
+      trains: what it is minimised over.
+      optimizer: built for these variables.
+      rate: learning rate of the first outer epoch.
+      decays: whether the schedule lowers the rate.
+    """
+
+    loss: Callable[[Batch, Any], Losses]
+    trains: Sequence[keras.Variable]
+    optimizer: keras.optimizers.Optimizer
+    rate: float
+    decays: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Many steps of one kind, which `gch.training.loop` compiles to one program.
+
+    Attributes:
+      name: such as 'text/label'.
+      steps: number of steps in an outer epoch.
+      forward: a batch to the outputs that all updates share; recorded for their gradients.
+      updates: of a step, in order.
+      after: what follows the updates, from the batch and the outputs, such as an update of a memory bank.
+      begin: sets what is constant during the stage, such as targets. Called again when the stage resumes, so
+        it may depend only on what the stage leaves alone.
+      reads_images: whether a batch has images.
+      shown: the parts of the losses that the terminal shows; none: all.
+    """
+
+    name: str
+    steps: int
+    forward: Callable[[Batch], Any]
+    updates: tuple[Update, ...]
+    after: Callable[[Batch, Any], None] = lambda batch, outputs: None
+    begin: Callable[[], None] = lambda: None
+    reads_images: bool = False
+    shown: tuple[str, ...] = ()
+
+
+class Method:
+    """What training, evaluation and export ask of a method, and what all methods need. A subclass sets
+    `encoders`, `networks` and `stages`.
+
+    Attributes:
+      networks: all networks by name, and single layers that have weights of their own.
+      encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
+        backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
+        (B, K) in (-1, 1) and `label` logits (B, C).
+      encoders_without_own: where encoders look training items up, the same encoders with a second input,
+        int32 (B,): the position of a training item, whose own entry is then left out, or -1. Else empty.
+      encoding_batch: number of items that are encoded together where a code depends on its batch, else None.
+      optimizers: all optimizers by name.
+      memories: variables beside networks and optimizers that a checkpoint must hold, by name.
+      stages: what an outer epoch runs, in order.
+      settings: of the run; `own` are the method's.
+      items: what it trains on.
+      backbone: a trained one, with its `backbone_weights`; None where images are features already.
+      feature_size: size F of the features that the image network's head reads.
+      steps_per_pass: steps in which the training items are seen once.
     """
 
     networks: dict[str, keras.Layer]
     encoders: dict[str, keras.Model]
-    encoders_without_own: dict[str, keras.Model]
-    encoding_batch: int | None
-    optimizers: dict[str, keras.optimizers.Optimizer]
-    memories: dict[str, tf.Variable]
     stages: tuple[Stage, ...]
+
+    def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
+        self.encoders_without_own: dict[str, keras.Model] = {}
+        self.encoding_batch: int | None = None
+        self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.memories: dict[str, tf.Variable] = {}
+        self.settings, self.own, self.items = settings, settings.options, items
+        self.steps_per_pass = len(items) // settings.batch_size
+        self.backbone: keras.Model | None = None
+        if items.trains_backbone and backbone:
+            self.backbone, self.feature_size = backbone.model, backbone.feature_size
+        elif items.images is not None:
+            self.feature_size = items.images.shape[1]
+        self.backbone_weights = self.backbone.trainable_variables if self.backbone else []
 
     def relaxed_codes(self) -> dict[str, np.ndarray]:
         """Relaxed codes (N, K) of the training items by the networks that only training has."""
-        ...
+        return {}
+
+    def image_network(self, head: keras.Model) -> keras.Model:
+        """The image encoder: the head, on the backbone if that is trained."""
+        return image_network(self.backbone, head) if self.backbone else head
+
+    def features(self, images: tf.Tensor) -> tf.Tensor:
+        """What the head reads in training, (B, F), of a batch's images."""
+        return split_over_replicas(self.backbone, images) if self.backbone else images
+
+    def texts(self, batch: Batch) -> tf.Tensor:
+        """The texts of a batch, float32 (B, D)."""
+        return tf.cast(tf.gather(self.items.texts, batch.positions), tf.float32)
+
+    def labels(self, batch: Batch) -> tf.Tensor:
+        """The labels of a batch, float32 (B, C)."""
+        return tf.gather(self.items.labels, batch.positions)
+
+    def update(
+        self,
+        name: str,
+        loss: Callable[[Batch, Any], Losses],
+        trains: list[keras.Variable],
+        optimizer: keras.optimizers.Optimizer,
+        rate: float,
+        decays: bool = True,
+    ) -> Update:
+        """An `Update` whose optimizer is built, and kept for checkpoints under the name."""
+        optimizer.build(trains)
+        self.optimizers[name] = optimizer
+        return Update(loss, trains, optimizer, rate, decays)

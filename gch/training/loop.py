@@ -12,8 +12,8 @@ import tensorflow as tf
 from gch.data.stream import image_batches, reading_errors
 from gch.methods.batch import draw_order
 from gch.methods.items import TrainingItems
+from gch.methods.method import Batch, Losses, Stage
 from gch.methods.optimizer import learning_rate
-from gch.methods.stage import Batch, Losses, Stage
 from gch.settings import Settings
 from gch.storage import digest
 

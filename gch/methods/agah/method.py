@@ -8,20 +8,18 @@ every pass over the training items both maps are made anew.
 
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from gch.methods.agah import losses
-from gch.methods.agah.networks import LabelAttention, discriminator, image_head, text_network
+from gch.methods.agah.networks import LabelAttention, discriminator, network
 from gch.methods.batch import draw_beta, draw_uniform, sign, similarity
-from gch.methods.items import TrainingItems
+from gch.methods.items import TrainingItems, state
+from gch.methods.method import Batch, Losses, Method, Stage, Update
 from gch.methods.optimizer import RatedAdamax, loss_scaled
-from gch.methods.stage import Batch, Losses, Stage, Update, state
 from gch.networks.backbone import Backbone
-from gch.networks.parts import image_network, split_over_replicas
 from gch.settings import Settings
 
-MODALITIES = ("image", "text")
+OTHER = {"text": "image", "image": "text"}
 HEAD_RATE = 10.0  # learning rate of all that is not pretrained, as a multiple of the backbone's
 PENALTY = 5e-4  # decay of the weights
 CRITIC_PENALTY = 1e-4  # of the discriminators'
@@ -42,107 +40,79 @@ class Outputs(NamedTuple):
     labels: tf.Tensor
 
 
-class AGAH:
-    """The method AGAH; see `gch.methods.method.Method`."""
+class AGAH(Method):
+    """The method AGAH."""
 
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
-        self._settings, self._items = settings, items
-        self._per_pass = len(items) // settings.batch_size
-        labels, embedding = items.labels.shape[1], settings.SEMANTIC_EMBED
-        attention = LabelAttention(labels, settings.options.lambd, name="attention", dtype="float32")
+        super().__init__(settings, items, backbone)
+        own, embedding, (_, labels) = self.own, settings.SEMANTIC_EMBED, items.labels.shape
+        attention = LabelAttention(labels, own.lambd, name="attention", dtype="float32")
         shape = {
             "labels": labels,
             "bits": settings.bit,
             "embedding": embedding,
             "start": settings.start,
-            "feature_norm": settings.options.feature_norm,
+            "feature_norm": own.feature_norm,
             "attention": attention,
         }
-        self._backbone = backbone.model if items.trains_backbone else None
-        features = backbone.feature_size if items.trains_backbone else items.images.shape[1]
-        self._head = image_head(features, **shape)
-        widths = [int(width) for width in settings.options.txt_widths.split(",")]
-        self._text = text_network(items.texts.shape[1], widths, **shape)
-        image = image_network(self._backbone, self._head) if self._backbone else self._head
+        self._head = network("image_head", self.feature_size, (), **shape)
+        widths = [int(width) for width in own.txt_widths.split(",")]
+        self._text = network("text", items.texts.shape[1], widths, **shape)
+        self.encoders = {"image": self.image_network(self._head), "text": self._text}
         self._critics = {
             modality: discriminator(embedding, settings.start, f"discriminator_{modality}")
-            for modality in MODALITIES
+            for modality in ("image", "text")
         }
-        self.encoders = {"image": image, "text": self._text}
-        self.networks = self.encoders | {network.name: network for network in self._critics.values()}
-        self.encoders_without_own = {}
-        self.encoding_batch = settings.batch_size if settings.options.feature_norm == "batch" else None
-        self._maps = PassMaps(
-            labels,
-            settings.bit,
-            embedding,
-            self._per_pass * settings.batch_size,
-            attention.feature_map.value,
-            settings.seed,
-        )
+        self.networks = self.encoders | {critic.name: critic for critic in self._critics.values()}
+        self.encoding_batch = settings.batch_size if own.feature_norm == "batch" else None
+        of_a_pass = self.steps_per_pass * settings.batch_size
+        self._maps = PassMaps(settings.bit, of_a_pass, attention.feature_map.value, settings.seed)
         self.memories = self._maps.variables
-        self.optimizers = {}
-        self.stages = (self._stage(),)
-
-    def relaxed_codes(self) -> dict[str, np.ndarray]:
-        """None: both networks are encoders."""
-        return {}
-
-    def _stage(self) -> Stage:
-        settings = self._settings
-        slowed = self._backbone.trainable_variables if self._backbone else ()
-        adamax = RatedAdamax("networks", penalty=PENALTY, slowed=slowed, factor=1 / HEAD_RATE)
-        optimizer = loss_scaled(adamax, settings.precision)
-        learned = [weight for network in self.encoders.values() for weight in network.trainable_variables]
-        return Stage(
-            "pairs",
-            settings.options.k_agah * self._per_pass,
-            self._forward,
-            (
-                *(self._critic_update(modality) for modality in ("text", "image")),
-                self._update("networks", self._losses, learned, optimizer),
+        self.stages = (
+            Stage(
+                "pairs",
+                own.k_agah * self.steps_per_pass,
+                self._forward,
+                (self._critic_update("text"), self._critic_update("image"), self._networks_update()),
+                after=lambda _, outputs: self._maps.gather(outputs),
+                reads_images=True,
+                shown=SHOWN,
             ),
-            after=lambda _, outputs: self._maps.gather(outputs.labels, [outputs.image, outputs.text]),
-            reads_images=True,
-            shown=SHOWN,
         )
 
-    def _update(self, name: str, loss, trains: list, optimizer, decays: bool = True) -> Update:
-        optimizer.build(trains)
-        self.optimizers[name] = optimizer
-        return Update(loss, trains, optimizer, HEAD_RATE * self._settings.options.lr, decays)
+    def _networks_update(self) -> Update:
+        weights = [weight for encoder in self.encoders.values() for weight in encoder.trainable_variables]
+        adamax = RatedAdamax("networks", PENALTY, slowed=self.backbone_weights, factor=1 / HEAD_RATE)
+        optimizer = loss_scaled(adamax, self.settings.precision)
+        return self.update("networks", self._losses, weights, optimizer, HEAD_RATE * self.own.lr)
 
     def _critic_update(self, modality: str) -> Update:
         """A discriminator learns which features are of its modality; in the original its rate stays."""
-        network = self._critics[modality]
-        other = "image" if modality == "text" else "text"
-        stream = 1 if modality == "text" else 2
+        critic, stream = self._critics[modality], 1 if modality == "text" else 2
 
         def loss(batch: Batch, outputs: Outputs) -> Losses:
-            real, fake = (tf.stop_gradient(getattr(outputs, name)["feature"]) for name in (modality, other))
+            real, fake = (
+                tf.stop_gradient(getattr(outputs, name)["feature"]) for name in (modality, OTHER[modality])
+            )
             mixing = draw_uniform(batch.positions, stream, real.shape)
             return {
-                f"discriminator {modality}": losses.critic_loss(network, real, fake),
-                f"penalty {modality}": losses.gradient_penalty(network, real, fake, mixing),
+                f"discriminator {modality}": losses.critic_loss(critic, real, fake),
+                f"penalty {modality}": losses.gradient_penalty(critic, real, fake, mixing),
             }
 
-        optimizer = RatedAdamax(network.name, *CRITIC_BETAS, penalty=CRITIC_PENALTY)
-        return self._update(network.name, loss, network.trainable_variables, optimizer, decays=False)
+        adamax = RatedAdamax(critic.name, CRITIC_PENALTY, betas=CRITIC_BETAS)
+        rate = HEAD_RATE * self.own.lr
+        return self.update(critic.name, loss, critic.trainable_variables, adamax, rate, decays=False)
 
     def _forward(self, batch: Batch) -> Outputs:
-        items, images = self._items, batch.images
-        texts = tf.cast(tf.gather(items.texts, batch.positions), tf.float32)
-        labels = tf.gather(items.labels, batch.positions)
-        if self._settings.options.data_enhance:
-            images, texts, labels = mixed(
-                batch.positions, self._settings.options.delta, images, texts, labels
-            )
-        if self._backbone:
-            images = split_over_replicas(self._backbone, images)
-        return Outputs(self._head(images, training=True), self._text(texts, training=True), labels)
+        images, texts, labels = batch.images, self.texts(batch), self.labels(batch)
+        if self.own.data_enhance:
+            images, texts, labels = mixed(batch.positions, self.own.delta, images, texts, labels)
+        image = self._head(self.features(images), training=True)
+        return Outputs(image, self._text(texts, training=True), labels)
 
     def _losses(self, _: Batch, outputs: Outputs) -> Losses:
-        settings, (image, text, labels) = self._settings, outputs
+        own, (image, text, labels) = self.own, outputs
         distances = losses.cosine_distances(image["code"], text["code"])
         similar = similarity(labels, labels)
         code_map = tf.convert_to_tensor(self._maps.code_map)
@@ -151,14 +121,13 @@ class AGAH:
         ) + losses.adversarial_loss(self._critics["image"], text["feature"])
         both = (image, text)
         return {
-            "triplet I->T": losses.all_triplets(distances, similar, settings.options.margin)[0],
-            "triplet T->I": losses.all_triplets(tf.transpose(distances), similar, settings.options.margin)[0],
-            "balance": settings.options.alpha * sum(losses.balance(one["code"]) for one in both),
-            "label": settings.options.beta * sum(losses.label_loss(one["label"], labels) for one in both),
-            "code map": settings.options.gamma
-            * sum(losses.code_map_loss(one["code"], code_map, labels) for one in both),
-            "quantization": settings.options.eta * sum(losses.quantization(one["code"]) for one in both),
-            "adversarial": settings.options.mu * adversarial,
+            "triplet I->T": losses.all_triplets(distances, similar, own.margin)[0],
+            "triplet T->I": losses.all_triplets(tf.transpose(distances), similar, own.margin)[0],
+            "balance": own.alpha * sum(losses.balance(one["code"]) for one in both),
+            "label": own.beta * sum(losses.label_loss(one["label"], labels) for one in both),
+            "code map": own.gamma * sum(losses.code_map_loss(one["code"], code_map, labels) for one in both),
+            "quantization": own.eta * sum(losses.quantization(one["code"]) for one in both),
+            "adversarial": own.mu * adversarial,
         }
 
 
@@ -172,10 +141,7 @@ def mixed(positions: tf.Tensor, concentration: float, *parts: tf.Tensor) -> tupl
       positions: int (B,), which the blends depend on alone.
       concentration: a is from Beta(concentration, concentration); small ones leave most items nearly as they
         are.
-      parts: (B, ...) of any real dtype.
-
-    Returns:
-      The blends of `parts`, float32.
+      parts: (B, ...) of any real dtype; their blends are float32.
     """
     share = draw_beta(positions, 3, positions.shape[0], concentration)
 
@@ -187,8 +153,11 @@ def mixed(positions: tf.Tensor, concentration: float, *parts: tf.Tensor) -> tupl
     return tuple(blend(part) for part in parts)
 
 
+# ---------------------------------------------------------------- the maps
+
+
 def updated_code_map(code_map: tf.Tensor, label_codes: tf.Tensor, bit_products: tf.Tensor) -> tf.Tensor:
-    """One round of discrete coordinate descent: every bit in turn, the others held.
+    """One round of discrete coordinate descent: every bit in turn, the others fixed.
 
     With U, V (N, K) the signs of the image and text codes and L (N, C) the labels, bit k becomes
     sign(P_k - 2 sum over i != k of q_i ((U^T U + V^T V)_ik + q_i . q_k)), q_i the column i of Q,
@@ -236,52 +205,45 @@ class PassMaps:
     the codes and features of all N items until a pass is over, and makes the maps of them. But they enter in
     sums over the items only, which are as small as the maps: those are what a pass gathers.
 
+    Args:
+      bits: length of a code K.
+      items: how many make a pass.
+      feature_map: variable (C, E), a weight of the networks, to set.
+      seed: of the random signs that the code map starts from.
+
     Attributes:
-      code_map: tf.Variable float32 (C, K).
-      variables: what a checkpoint must hold, by name; the feature map is a weight of the networks.
+      code_map: variable float32 (C, K).
+      variables: what a checkpoint must hold, by name.
     """
 
-    def __init__(
-        self, labels: int, bits: int, embedding: int, items: int, feature_map: tf.Variable, seed: int
-    ):
-        """Arguments beside the obvious: `items`, how many make a pass; `feature_map`, the variable (C, E) to
-        set; `seed`, of the random signs that the code map starts from.
-        """
-
-        def zeros(*shape: int) -> tf.Variable:
-            return state(tf.zeros(shape))
-
-        start = sign(tf.random.stateless_normal([labels, bits], seed=(seed, labels)))
-        self.code_map = state(start)
-        self._feature_map, self._items = feature_map, items
-        self._label_codes, self._bit_products = zeros(labels, bits), zeros(bits, bits)
-        self._label_features, self._seen = zeros(labels, embedding), zeros()
-        self.variables = {
-            "code_map": self.code_map,
-            "label_codes": self._label_codes,
-            "bit_products": self._bit_products,
-            "label_features": self._label_features,
-            "items_seen": self._seen,
+    def __init__(self, bits: int, items: int, feature_map: tf.Variable, seed: int):
+        labels, embedding = feature_map.shape
+        self._items, self._feature_map = items, feature_map
+        self.code_map = state(sign(tf.random.stateless_normal([labels, bits], seed=(seed, labels))))
+        shapes = {
+            "label_codes": (labels, bits),
+            "bit_products": (bits, bits),
+            "label_features": (labels, embedding),
+            "items_seen": (),
         }
+        self._gathered = {name: state(tf.zeros(shape)) for name, shape in shapes.items()}
+        self.variables = {"code_map": self.code_map} | self._gathered
 
-    def gather(self, labels: tf.Tensor, outputs: list[dict[str, tf.Tensor]]) -> None:
-        """Adds a batch, and makes the maps when the pass is over.
-
-        Args:
-          labels: float (B, C).
-          outputs: of the image and the text network: `code` (B, K), `feature` (B, E).
-        """
-        codes = [sign(output["code"]) for output in outputs]
-        features = tf.add_n([output["feature"] for output in outputs])
-        self._label_codes.assign_add(tf.matmul(labels, tf.add_n(codes), transpose_a=True))
-        self._bit_products.assign_add(tf.add_n([tf.matmul(code, code, transpose_a=True) for code in codes]))
-        self._label_features.assign_add(tf.matmul(labels, features, transpose_a=True))
-        self._seen.assign_add(tf.cast(tf.shape(labels)[0], tf.float32))
-        if self._seen >= self._items:
+    def gather(self, outputs: Outputs) -> None:
+        """Adds a batch, and makes the maps when the pass is over."""
+        labels, of = outputs.labels, self._gathered
+        codes = [sign(output["code"]) for output in (outputs.image, outputs.text)]
+        features = outputs.image["feature"] + outputs.text["feature"]
+        of["label_codes"].assign_add(tf.matmul(labels, tf.add_n(codes), transpose_a=True))
+        of["bit_products"].assign_add(tf.add_n([tf.matmul(code, code, transpose_a=True) for code in codes]))
+        of["label_features"].assign_add(tf.matmul(labels, features, transpose_a=True))
+        of["items_seen"].assign_add(tf.cast(tf.shape(labels)[0], tf.float32))
+        if of["items_seen"] >= self._items:
             self._make()
 
     def _make(self) -> None:
-        self.code_map.assign(updated_code_map(self.code_map, self._label_codes, self._bit_products))
-        self._feature_map.assign(updated_feature_map(self._feature_map, self._label_features))
-        for gathered in (self._label_codes, self._bit_products, self._label_features, self._seen):
+        of = self._gathered
+        self.code_map.assign(updated_code_map(self.code_map, of["label_codes"], of["bit_products"]))
+        self._feature_map.assign(updated_feature_map(self._feature_map, of["label_features"]))
+        for gathered in of.values():
             gathered.assign(tf.zeros_like(gathered))

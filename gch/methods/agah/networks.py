@@ -33,15 +33,13 @@ def attend(features: tf.Tensor, feature_map: tf.Tensor, share: float) -> tf.Tens
 
 @keras.saving.register_keras_serializable(package="gch")
 class LabelAttention(keras.layers.Layer):
-    """`attend` as a layer, which holds the feature map: zeros at first, under which it only scales.
-
-    Maps (B, E) to (B, E).
+    """`attend` as a layer (B, E) to (B, E), which holds the feature map: zeros at first, under which it only
+    scales.
     """
 
     def __init__(self, labels: int, share: float, **kwargs):
         super().__init__(**kwargs)
-        self.labels = labels
-        self.share = share
+        self.labels, self.share = labels, share
 
     def build(self, input_shape):
         """Creates the feature map (C, E), which training sets and no gradient changes."""
@@ -52,10 +50,6 @@ class LabelAttention(keras.layers.Layer):
     def call(self, inputs):
         """Attends from features (B, E)."""
         return attend(inputs, tf.convert_to_tensor(self.feature_map), self.share)
-
-    def compute_output_shape(self, input_shape):
-        """The shape of the input."""
-        return input_shape
 
     def get_config(self):
         """Arguments of the constructor."""
@@ -73,94 +67,41 @@ class BatchNormalized(keras.layers.Layer):
         """Divides features (B, E)."""
         return inputs / tf.stop_gradient(tf.maximum(tf.norm(inputs), 1e-12))
 
-    def compute_output_shape(self, input_shape):
-        """The shape of the input."""
-        return input_shape
 
-
-def image_head(
-    features: int,
-    labels: int,
-    bits: int,
-    embedding: int,
-    start: str,
-    feature_norm: str,
-    attention: LabelAttention,
-) -> keras.Model:
-    """F -> E ReLU, normalised; attention; E -> K tanh; E -> C.
-
-    Args:
-      features: size of the backbone's features F.
-      labels: number of labels C.
-      bits: length of a code K.
-      embedding: size of the features E.
-      start: as of `gch.networks.parts.initializer`.
-      feature_norm: 'item': features have unit length; 'batch': those of a batch together.
-      attention: holds the feature map, for both networks.
-    """
-    inputs = keras.Input((features,), name="image_features")
-    outputs = _outputs(inputs, labels, bits, embedding, start, feature_norm, attention)
-    return keras.Model(inputs, outputs, name="image_head")
-
-
-def text_network(
-    words: int,
+def network(
+    name: str,
+    inputs: int,
     widths: Sequence[int],
-    labels: int,
+    *,
     bits: int,
+    labels: int,
     embedding: int,
     start: str,
     feature_norm: str,
     attention: LabelAttention,
 ) -> keras.Model:
-    """D -> widths -> E, each with ReLU, normalised; attention; E -> K tanh; E -> C.
+    """Vectors -> widths -> E, each with ReLU, normalised; attention; E -> K tanh; E -> C.
 
-    Args:
-      words: size of the vocabulary D.
-      widths: of the hidden layers; 8192 and 4096 in the original.
-      labels: as of `image_head`, as are the others.
-      bits: length of a code K.
-      embedding: size of the features E.
-      start: initial weights.
-      feature_norm: 'item' or 'batch'.
-      attention: holds the feature map.
+    The original's hidden widths are 8192 and 4096 for texts, none for images. Both networks share the
+    `attention`. `feature_norm` is 'item', which gives features unit length, or 'batch', those of a batch
+    together; `start` is as of `gch.networks.parts.initializer`.
     """
-    inputs = keras.Input((words,), name="texts")
-    hidden = inputs
+    vectors = keras.Input((inputs,), name="vectors")
+    hidden = vectors
     for number, width in enumerate(widths, start=1):
         hidden = dense(hidden, width, start, f"hidden_{number}", activation="relu")
-    outputs = _outputs(hidden, labels, bits, embedding, start, feature_norm, attention)
-    return keras.Model(inputs, outputs, name="text")
+    feature = float32(dense(hidden, embedding, start, "feature_dense", activation="relu"), "feature_raw")
+    norm = BatchNormalized if feature_norm == "batch" else keras.layers.UnitNormalization
+    feature = norm(name="feature", dtype="float32")(feature)
+    attended = attention(feature)
+    code = dense(attended, bits, start, "code", activation="tanh", dtype="float32")
+    label = dense(attended, labels, start, "label", dtype="float32")
+    return keras.Model(vectors, {"code": code, "label": label, "feature": feature}, name=name)
 
 
 def discriminator(embedding: int, start: str, name: str) -> keras.Model:
-    """E -> E -> 256 -> 1, with ReLU between: features (B, E) to scores (B, 1), in float32.
-
-    Args:
-      embedding: size of the features E.
-      start: as of `gch.networks.parts.initializer`.
-      name: of the model.
-    """
+    """E -> E -> 256 -> 1, with ReLU between: features (B, E) to scores (B, 1), in float32."""
     inputs = keras.Input((embedding,), name="features")
     hidden = dense(inputs, embedding, start, "hidden_1", activation="relu", dtype="float32")
     hidden = dense(hidden, DISCRIMINATOR_WIDTH, start, "hidden_2", activation="relu", dtype="float32")
     return keras.Model(inputs, dense(hidden, 1, start, "score", dtype="float32"), name=name)
-
-
-def _outputs(
-    hidden, labels: int, bits: int, embedding: int, start: str, feature_norm: str, attention: LabelAttention
-) -> dict:
-    feature = float32(dense(hidden, embedding, start, "feature_dense", activation="relu"), "feature_raw")
-    normalized = (
-        BatchNormalized(name="feature", dtype="float32")
-        if feature_norm == "batch"
-        else keras.layers.UnitNormalization(name="feature", dtype="float32")
-    )
-    feature = normalized(feature)
-    attended = attention(feature)
-    code = dense(attended, bits, start, "code", activation="tanh", dtype="float32")
-    return {
-        "code": code,
-        "label": dense(attended, labels, start, "label", dtype="float32"),
-        "feature": feature,
-    }

@@ -28,9 +28,7 @@ class MethodSettings:
     k_img: int = setting(10, "passes over the training items of the image network's label stage", minimum=0)
     k_gph: int = setting(3, "rounds of the graph stage", minimum=1)
     k_txt_g: int = setting(
-        9,
-        "passes of the text network towards the codes of a batch graph; without graph, more of k_txt",
-        minimum=0,
+        9, "passes of the text network towards the codes of a batch graph; no graph: more of k_txt", minimum=0
     )
     k_img_g: int = setting(9, "passes of the image network, likewise", minimum=0)
     lr_lab: float = setting(3e-3, "learning rate of the label network", above=0)
@@ -43,8 +41,7 @@ class MethodSettings:
     dropout_img: float = setting(0.5, "dropout rate in the image network", minimum=0, maximum=0.95)
     graph_neighbours: int = setting(
         64,
-        "label graph: nearest training items whose labels an item is joined to; 0: only the labels that its "
-        "network predicts",
+        "label graph: nearest training items whose labels an item is joined to; 0: predicted labels alone",
         minimum=0,
     )
     graph_text_queries: float = setting(
@@ -57,8 +54,7 @@ class MethodSettings:
     )
     graph_agreement: float = setting(
         0.05,
-        "label graph: weight of the squared distance between the image and the text code of a pair; more "
-        "gives codes that agree in more bits, and less mAP",
+        "label graph: weight of the squared distance between both codes of a pair; more agreement, less mAP",
         minimum=0,
         aliases=["graph_tie"],
     )
@@ -66,9 +62,7 @@ class MethodSettings:
         True, "label network, whose codes image and text network learn; without it they learn labels alone"
     )
     pair_loss: str = setting(
-        "likelihood",
-        "loss of a pair's similarity; squared: as the original",
-        choices=["likelihood", "squared"],
+        "likelihood", "of a pair's similarity; squared: as the original", choices=["likelihood", "squared"]
     )
     pair_scale: float = setting(
         16.0,
@@ -77,26 +71,24 @@ class MethodSettings:
     )
     pair_items: int = setting(
         1024,
-        "items of the code memory that the pair loss compares a batch with, drawn anew for each; 0: all",
+        "items of the memory bank that the pair loss compares a batch with, drawn for each; 0: all",
         minimum=0,
     )
     student_pair: float = setting(
-        1.0, "weight of the image and text network's pair loss against the code memory", minimum=0
+        1.0, "weight of the image and text network's pair loss against the memory bank", minimum=0
     )
     label_loss: str = setting(
-        "cross_entropy",
-        "loss of the predicted labels; squared: as the original",
-        choices=["cross_entropy", "squared"],
+        "cross_entropy", "of predicted labels; squared: as the original", choices=["cross_entropy", "squared"]
     )
     memory: str = setting(
         "sign",
-        "what the pair loss compares a batch with: signs of the code memory, its relaxed codes, or the codes "
+        "what the pair loss compares a batch with: signs of the memory bank, its relaxed codes, or the codes "
         "of the batch itself",
         choices=["sign", "relaxed", "batch"],
     )
     memory_refresh: str = setting(
         "stage",
-        "code memory: of zeros at first, filled by each step's own pass, and made anew when a stage begins "
+        "memory bank: of zeros at first, filled by each step's own pass, and made anew when a stage begins "
         "that learns its signs; or, as the original, of N(0, 1) at first, and filled by a second pass after "
         "each step alone",
         choices=["stage", "step"],
@@ -128,6 +120,7 @@ def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | No
     """The method with newly started networks; `backbone` may be None where the items have features."""
     from gch.methods.gch.label_graph import LabelGraphGCH
     from gch.methods.gch.paper import PaperGCH
+    from gch.methods.gch.students import WithoutGraph
 
-    variant = LabelGraphGCH if settings.options.graph == "label" else PaperGCH
-    return variant(settings, items, backbone)
+    variants = {"label": LabelGraphGCH, "batch": PaperGCH, "none": WithoutGraph}
+    return variants[settings.options.graph](settings, items, backbone)

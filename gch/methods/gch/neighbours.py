@@ -1,4 +1,4 @@
-"""The neighbours of an item among the training items, and what their labels say of it."""
+"""The neighbours of an item among the training items, and the labels that they propagate to it."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-SHARPNESS = 10.0  # of a start: a neighbour at cosine .8 weighs e^-2 of one at 1
+SHARPNESS = 10.0  # at first: a neighbour at cosine .8 weighs e^-2 of one at 1
 QUERIES = 1024  # items whose neighbours are searched at once
 BLOCK = 2**16  # items that they are compared with at once: with 1,024 queries, 256 MiB of cosines
 
 
 class Nearest(NamedTuple):
-    """The k best items of each of B vectors, the best first.
+    """The k best items of each of B vectors, the best first: int32 positions and float32, all (B, k).
 
-    Attributes:
-      positions: int32 (B, k).
-      scores: float32 (B, k), what the items are ranked by: the cosine, but for an item's own entry.
-      cosines: float32 (B, k).
+    `scores` are what the items are ranked by: the cosine, but for an item's own entry.
     """
 
     positions: tf.Tensor
@@ -26,7 +23,7 @@ class Nearest(NamedTuple):
 
 
 def blend(labels: tf.Tensor, cosines: tf.Tensor, sharpness: tf.Tensor) -> tf.Tensor:
-    """A L: the labels of an item's neighbours, weighed by a = softmax(sharpness cos) over the neighbours.
+    """A L: the labels of an item's neighbours, weighted by a = softmax(sharpness cos) over the neighbours.
 
     A neighbour with nothing in common, cos <= 0, is none.
 
@@ -101,14 +98,8 @@ def nearest(
 
 
 def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every item itself, and then the `count` others that are nearest by cosine, the nearest first.
-
-    Args:
-      vectors: float (N, F), N > count.
-      count: number of others.
-
-    Returns:
-      Positions int32 and cosines float32, both (N, 1 + count).
+    """For every item of (N, F), N > count, itself, and then the `count` others that are nearest by cosine,
+    the nearest first: positions int32 and cosines float32, both (N, 1 + count).
     """
 
     @tf.function(reduce_retracing=True)
@@ -117,7 +108,8 @@ def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
 
     unit, total = tf.constant(unit_length(vectors)), len(vectors)
     parts = [search(unit, tf.range(start, min(start + QUERIES, total))) for start in range(0, total, QUERIES)]
-    return tuple(np.concatenate([getattr(part, name) for part in parts]) for name in ("positions", "cosines"))
+    positions = np.concatenate([part.positions for part in parts])
+    return positions, np.concatenate([part.cosines for part in parts])
 
 
 def unit_length(vectors: np.ndarray) -> np.ndarray:
@@ -137,10 +129,8 @@ class NeighbourLabels(keras.layers.Layer):
     """Vectors (B, F) to the labels (B, C) of their nearest training items by cosine, see `blend`.
 
     A training item is its own nearest neighbour, unless the second input leaves it out: int32 (B,), the
-    position of each item among the training items, or -1.
-
-    Vectors and labels of the training items are weights that no optimizer moves; `set_items` sets them. The
-    sharpness of the weights is learned, as its logarithm.
+    position of each item among the training items, or -1. Vectors and labels of the training items are
+    weights that no optimizer moves; `set_items` sets them. The sharpness is learned, as its logarithm.
 
     Args:
       items: number of training items N.
@@ -152,11 +142,11 @@ class NeighbourLabels(keras.layers.Layer):
     def __init__(self, items: int, features: int, labels: int, count: int, **kwargs):
         super().__init__(dtype="float32", **kwargs)
         self.items, self.features, self.labels, self.count = items, features, labels, count
-        self._sharpness = self.add_weight(
-            name="log_sharpness", shape=(), initializer=keras.initializers.Constant(np.log(SHARPNESS))
-        )
-        self._vectors = self._constant("vectors", (items, features))
-        self._labels = self._constant("labels", (items, labels))
+        start = keras.initializers.Constant(np.log(SHARPNESS))
+        self._sharpness = self.add_weight(name="log_sharpness", shape=(), initializer=start)
+        constant = {"initializer": "zeros", "trainable": False}
+        self._vectors = self.add_weight(name="vectors", shape=(items, features), **constant)
+        self._labels = self.add_weight(name="labels", shape=(items, labels), **constant)
 
     @property
     def sharpness(self) -> tf.Tensor:
@@ -173,16 +163,9 @@ class NeighbourLabels(keras.layers.Layer):
         found = nearest(tf.math.l2_normalize(vectors, axis=1), self._vectors.value, self.count, own)
         return blend(tf.gather(self._labels.value, found.positions), found.scores, self.sharpness)
 
-    def compute_output_shape(self, vectors_shape, own_shape=None):
-        """(B, C)."""
-        return (vectors_shape[0], self.labels)
-
     def get_config(self):
         """Arguments of the constructor."""
         config = super().get_config()
         del config["dtype"]
         sizes = ("items", "features", "labels", "count")
         return config | {size: getattr(self, size) for size in sizes}
-
-    def _constant(self, name: str, shape: tuple[int, int]) -> keras.Variable:
-        return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)

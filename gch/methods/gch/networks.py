@@ -2,7 +2,8 @@
 
 Each returns a dictionary: `code` (B, K) in (-1, 1), `label` logits (B, C) and `feature` (B, E); the students
 also return the `vector` that they read, words (B, D) or the backbone's features (B, F). All of these are
-float32 under every precision.
+float32 under every precision. `start` is 'glorot', or 'normal' for N(0, 1) weights and biases; dropout rates
+are in [0, 1).
 """
 
 import keras
@@ -14,14 +15,7 @@ BATCH_NORM_MOMENTUM = 0.9  # a stage can be as short as a hundred steps
 
 
 def label_network(labels: int, bits: int, embedding: int, start: str) -> keras.Model:
-    """C -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; K -> C.
-
-    Args:
-      labels: number of labels C.
-      bits: length of a code K.
-      embedding: size of the features E.
-      start: 'glorot', or 'normal' for N(0, 1) weights and biases.
-    """
+    """C -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; K -> C."""
     inputs = keras.Input((labels,), name="labels")
     hidden = block(inputs, embedding, start, "hidden")
     feature = float32(block(hidden, embedding, start, "feature"), "feature")
@@ -39,16 +33,8 @@ def text_network(
     dropout: float,
     word_dropout: float = 0.0,
 ) -> keras.Model:
-    """D -> E -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; E -> C.
-
-    Args:
-      words: size of the vocabulary D.
-      labels: number of labels C.
-      bits: length of a code K.
-      embedding: size of the features E.
-      start: 'glorot' or 'normal'.
-      dropout: rate after each of the first two layers, in [0, 1).
-      word_dropout: rate on the words, in [0, 1).
+    """D -> E -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; E -> C. Dropout is on the words,
+    and after the first two layers.
     """
     inputs = keras.Input((words,), name="texts")
     hidden = drop(inputs, word_dropout, "dropout_words")
@@ -64,15 +50,8 @@ def text_network(
 def image_head(
     features: int, labels: int, bits: int, embedding: int, start: str, dropout: float
 ) -> keras.Model:
-    """F -> E with batch norm and leaky ReLU; E -> K batch norm tanh; E -> C.
-
-    Args:
-      features: size of the backbone's features F.
-      labels: number of labels C.
-      bits: length of a code K.
-      embedding: size of the features E.
-      start: 'glorot' or 'normal'.
-      dropout: rate on the backbone's features and on the embedding that the code is made of, in [0, 1).
+    """F -> E with batch norm and leaky ReLU; E -> K batch norm tanh; E -> C. Dropout is on the features, and
+    on the embedding that code and labels are made of.
     """
     inputs = keras.Input((features,), name="image_features")
     feature = float32(block(drop(inputs, dropout, "dropout_1"), embedding, start, "feature"), "feature")

@@ -1,0 +1,39 @@
+"""DCMH: deep cross-modal hashing (Jiang and Li, CVPR 2017)."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from gch.rules import require_numbers, setting
+
+if TYPE_CHECKING:  # they load TensorFlow
+    from gch.methods.items import TrainingItems
+    from gch.methods.method import Method
+    from gch.networks.backbone import Backbone
+    from gch.settings import Settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MethodSettings:
+    """Settings of DCMH alone."""
+
+    k_dcmh: int = setting(30, "passes over the training items in an outer epoch", minimum=1)
+    lr_img: float = setting(1e-3, "learning rate of the image network's head", above=0)
+    lr_txt: float = setting(1e-3, "learning rate of the text network", above=0)
+    lr_backbone: float = setting(1e-4, "learning rate of a trained backbone", above=0)
+    img_widths: str = setting("1024", "widths of hidden layers between image features and code; '' for none")
+    txt_widths: str = setting("8192", "widths of the hidden layers of the text network")
+    gamma: float = setting(1.0, "weight of the quantization loss", minimum=0)
+    eta: float = setting(1e-3, "weight of the balance loss; 1 as published", minimum=0)
+
+    def check(self) -> None:
+        """Raises SettingError where values are impossible."""
+        require_numbers("txt_widths", self.txt_widths, "8192")
+        if self.img_widths:
+            require_numbers("img_widths", self.img_widths, "1024")
+
+
+def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
+    """The method with newly started networks; `backbone` may be None where the items have features."""
+    from gch.methods.dcmh.method import DCMH
+
+    return DCMH(settings, items, backbone)
