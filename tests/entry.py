@@ -26,6 +26,7 @@ def save_small_backbone(path: Path) -> None:
     """A convolution with batch norm, for what would take EfficientNet half a minute to train."""
     import keras
 
+    keras.utils.set_random_seed(0)
     layers = keras.layers
     model = keras.Sequential(
         [

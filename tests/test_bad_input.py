@@ -238,7 +238,7 @@ def a_broken_picture(folder):
     cut(folder / "3.png", 0.7)
 
 
-@case(r"list.csv: line 2: byte 7 of the line is 0xff, expected UTF-8", "collection")
+@case(r"list.csv: line 2: byte 7 is 0xff, not UTF-8", "collection")
 def text_that_is_not_utf8(folder):
     collection(folder)
     (folder / "list.csv").write_bytes(b"path,text,labels\n0.png,\xff\xfe,x\n")
