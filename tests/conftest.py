@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gch.quiet import native_stderr_held
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
 
 
 def pytest_configure(config):
     """Gives TensorFlow two CPUs for the tests of replicas, before any module makes a tensor."""
-    if any(Path(argument).is_dir() or "test_replicas" in argument for argument in config.args):
+    distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if distributes or not any(Path(path).is_dir() or "test_replicas" in path for path in config.args):
+        return
+    with native_stderr_held():
         import tensorflow as tf
 
         two = [tf.config.LogicalDeviceConfiguration()] * 2
