@@ -14,7 +14,7 @@ into data/ and change three lines:
 
 # ---------------------------------------------------------------- the job
 phase = "train"  # "train" trains, then tests; "test" and "export" take its best checkpoint
-method = "gch"  # or "agah"
+method = "gch"  # or "agah", "dcmh"
 preset = ""  # "reference", "agah_reference": as the originals; "agah_paper": AGAH's own options
 bit = 64  # length of a code: a multiple of 8
 seed = 0  # of the split, the weights, the batches and dropout

@@ -20,6 +20,8 @@ baseline.py.
     python benchmarks/quality.py agah_ablations --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agah_long --dataset_dir FLICKR --DATA_DIR data --seeds 0
     python benchmarks/quality.py agah_reference --dataset_dir FLICKR --DATA_DIR data --seeds 0
+    python benchmarks/quality.py dcmh                                         # OpenMoji
+    python benchmarks/quality.py dcmh --dataset_dir FLICKR --DATA_DIR data --k_dcmh=4
     python benchmarks/quality.py agreement --dataset_dir FLICKR --DATA_DIR data
     python benchmarks/quality.py plot --dataset_dir FLICKR                    # needs matplotlib
 """
@@ -100,6 +102,7 @@ VARIANTS = {
         variant: {"method": "agah", "txt_widths": "1024,512", **AGAH_PARTS[part]}
         for variant, part in AGAH_LONG.items()
     },
+    "DCMH": {"method": "dcmh"},
     "backbone frozen, 2 passes": {"Epoch": 1, "k_img": 2},
     "backbone trained, 2 passes": {"Epoch": 1, "k_img": 2, "backbone": "trained"},
 }
@@ -121,7 +124,7 @@ MORE_ABLATIONS = (
     "start N(0, 1), without graph",
     "no dropout, without graph",
     "no decay",
-    "tie 0",
+    "agreement 0",
 )
 TESTED_AGAIN = {WITHOUT_OWN: (WHOLE, {"own_neighbour": False})}
 GROUPS = {
@@ -134,6 +137,7 @@ GROUPS = {
     "agah_reference": (("AGAH reference",), (16, 32, 64)),
     "agah_ablations": (tuple(AGAH_PARTS), (32,)),
     "agah_long": (tuple(AGAH_LONG), (32,)),
+    "dcmh": (("DCMH",), (32,)),
     "backbone": (("backbone frozen, 2 passes", "backbone trained, 2 passes"), (64,)),
 }
 

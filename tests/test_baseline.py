@@ -41,7 +41,7 @@ def test_a_ridge_with_little_weight_finds_a_linear_rule_and_with_much_the_mean(b
     assert shrunk < 0.05 * np.abs(targets - targets.mean(axis=0)).max()
 
 
-def test_a_row_tells_both_figures_alike(baseline):
+def test_a_row_has_the_figures_over_all_and_over_new_items(baseline):
     kinds = dict.fromkeys(("bit_balance", "bit_correlation", "quantization_error"), 0.5)
     codes = {"retrieval": {"image": kinds, "text": kinds}, "query": {"image_text_agreement": 0.75}}
     found = [

@@ -162,10 +162,7 @@ class PaperGCH(Students):
             if modality != learning:
                 noted.assign(infer(self.encoders[modality], self.items.inputs(modality), output)[0])
 
-    def _forward(self, batch: Batch) -> dict:
-        return self._fused(batch)
-
-    def _fused(self, batch: Batch, **learning: tf.Tensor) -> dict:
+    def _forward(self, batch: Batch, **learning: tf.Tensor) -> dict:
         """The graph network's output for a batch; of a student that is `learning`, by its features (B, E)."""
         images, texts = (
             learning[modality] if modality in learning else self._feature(modality, batch)
@@ -223,7 +220,7 @@ class PaperGCH(Students):
         """
         if self._normalized:
             return tf.gather(self._memory.codes, batch.positions)
-        return tf.stop_gradient(self._fused(batch, **{modality: feature})["code"])
+        return tf.stop_gradient(self._forward(batch, **{modality: feature})["code"])
 
     def _aim_at_unified(self, modality: str) -> None:
         """Targets: the signs of teacher, graph network or both, and the labels."""

@@ -204,17 +204,16 @@ class Students(Method):
         stage = Stage(
             f"{modality}/{aim}",
             passes * self.steps_per_pass,
-            self._image_forward if modality == "image" else self._text_forward,
+            functools.partial(self._student_forward, modality),
             (update,),
             begin=lambda: begin(modality),
             reads_images=modality == "image",
         )
         return (stage,) if stage.steps else ()
 
-    def _text_forward(self, batch: Batch) -> dict:
-        return self.networks["text"](self.texts(batch), training=True)
-
-    def _image_forward(self, batch: Batch) -> dict:
+    def _student_forward(self, modality: str, batch: Batch) -> dict:
+        if modality == "text":
+            return self.networks["text"](self.texts(batch), training=True)
         return self.head(self.features(batch.images), training=True)
 
     def student_loss(self, batch: Batch, output: dict) -> Losses:
