@@ -89,7 +89,7 @@ def test_the_folder_of_a_run_holds_one_file_of_codes(tmp_path):
         (
             "Qi",
             lambda array: array / 2,
-            r"Qi holds -?0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and 1, or",
+            r"Qi holds -?0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and",
         ),
         ("Di", lambda array: array[:, :8], "Di has codes of 8 bits, Qi of 16"),
         ("Qi", lambda array: array.astype(str), "Qi holds no numbers"),
