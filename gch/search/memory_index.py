@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError, SettingError
-from gch.evaluation.arrays import byte_signs, packed_codes, require_matrix
+from gch.evaluation.arrays import BYTE_SIGNS, byte_signs, packed_codes, require_matrix
 from gch.search.hamming import exact_search
 
 
@@ -46,8 +46,7 @@ class Index:
 
     def __init__(self, codes: np.ndarray, ids: Sequence | np.ndarray | None = None):
         codes = _matrix("codes", codes)
-        # Without codes, nothing tells that uint8 holds signs.
-        self._signs = byte_signs([codes]) if len(codes) else ()
+        self._signs = byte_signs([codes]) if len(codes) else ()  # without codes, uint8 is taken as packed
         self._codes, self.bits = packed_codes("codes", codes, self._signs)
         self._ids = np.arange(len(self._codes)) if ids is None else np.asarray(ids)
         if self._ids.shape != (len(self._codes),):
@@ -72,7 +71,8 @@ class Index:
           SettingError: k is less than 1.
         """
         queries = _matrix("query_codes", query_codes)
-        signs = byte_signs([queries], self._signs) if queries.shape[1] == self.bits else ()
+        of_signs = queries.shape[1] == self.bits
+        signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
         queries, bits = packed_codes("query_codes", queries, signs)
         if bits != self.bits:
             raise DataError(f"query_codes are of {bits} bits; expected {self.bits}, as the index")
