@@ -62,18 +62,15 @@ def evaluate(
     >>> database = np.array([[1, 1, 1, 1], [1, 1, 1, -1], [1, -1, 1, 1], [-1, -1, 1, 1]])
     >>> found = evaluate(query, database, [7], [7, 7, 3, 3], cutoffs=[2])
 
+    >>> round(found["mAP"], 4), found["precision@2"], found["recall@2"]
+    (0.9167, 0.75, 0.75)
+
     The distances are 0, 1, 1 and 2; the first two items are relevant. Of the two orders of the tie, one has
     the relevant items at ranks 1 and 2, AP 1, the other at 1 and 3, AP (1 + 2/3) / 2 = 5/6.
 
-    >>> round(found["mAP"], 4)
-    0.9167
-    >>> found["precision@2"], found["recall@2"]
-    (0.75, 0.75)
-
     Args:
-      query_codes: signs (Q, K), -1 and +1 or 0 and 1, or packed uint8 (Q, K / 8); `gch.evaluation.arrays`
-        tells how the two are told apart in uint8.
-      database_codes: (N, K), or packed uint8 (N, K / 8); N < 2^32.
+      query_codes: signs (Q, K), -1 and +1 or 0 and 1, or packed uint8 (Q, K / 8): `gch.evaluation.arrays`.
+      database_codes: likewise, (N, K) or (N, K / 8); N < 2^32.
       query_labels: multi-hot (Q, C) of 0 and 1, or the classes as integers (Q,).
       database_labels: likewise, (N, C) or (N,).
       cutoffs: the ranks n of the measures at a rank, at least 1.

@@ -33,11 +33,8 @@ def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
         query, items, relevant = cell[0], groups.items[cell], groups.relevant[cell]
         taken = cutoff - groups.before[cell]
         found = np.arange(max(0, taken - (items - relevant)), min(taken, relevant) + 1)
-        chance = np.exp(
-            log_choose(relevant, found)
-            + log_choose(items - relevant, taken - found)
-            - log_choose(items, taken)
-        )
+        log_chance = log_choose(relevant, found) + log_choose(items - relevant, taken - found)
+        chance = np.exp(log_chance - log_choose(items, taken))
         added = _gained(groups.before[cell], hits[query], taken, found)
         value[query] = chance @ ((gained[query] + added) / np.maximum(hits[query] + found, 1))
     return value
@@ -46,9 +43,8 @@ def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
 def average_precision_relevant(groups: Groups, cutoff: int) -> np.ndarray:
     """The mean of the precision at the ranks of the first min(cutoff, R) of the R relevant items, in [0, 1].
 
-    What AGAH and DCMHT mean by mAP@k. Where the last of them is in a tie, so that q of its r relevant items
-    count, item i of its n is relevant and counts with j - 1 < q relevant ones before it, which are
-    hypergeometric.
+    What AGAH and DCMHT mean by mAP@k. Where the last of them is in a tie, the number of relevant items of
+    the tie before one that counts is hypergeometric.
     """
     total = np.minimum(groups.all_relevant, cutoff)
     inside = groups.relevant_before + groups.relevant <= total[:, None]

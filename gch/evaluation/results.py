@@ -17,11 +17,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py")
 
 
 def measured_figures(
-    queries: EncodedPairs,
-    database: EncodedPairs,
-    training: np.ndarray,
-    label_names: Sequence[str],
-    **options,
+    queries: EncodedPairs, database: EncodedPairs, training: np.ndarray, label_names: Sequence[str], **options
 ) -> dict:
     """What the test phase reports: mAP by direction, all other measures, and statistics of the codes.
 
@@ -52,21 +48,25 @@ def measured_figures(
         "label_names": list(label_names),
         "evaluation": whole,
         "evaluation_not_trained_on": of_new,
-        "codes": {"query": _code_figures(queries), "retrieval": _code_figures(database)},
+        "codes": {
+            name: {
+                "image": code_statistics(pairs.image),
+                "text": code_statistics(pairs.text),
+                "image_text_agreement": bit_agreement(pairs.image, pairs.text),
+            }
+            for name, pairs in (("query", queries), ("retrieval", database))
+        },
     }
 
 
 def map_over_new(
     queries: EncodedPairs, database: EncodedPairs, training: np.ndarray, *, joins: bool
 ) -> dict[str, float] | None:
-    """Tie-aware mAP by direction over the items that were never trained on; None where there are none.
+    """Tie-aware mAP by direction over the items of a database that were never trained on; None without any.
 
-    Args:
-      queries: Q pairs.
-      database: the pairs to rank, without the queries.
-      training: int64, rows of the training items.
-      joins: whether the queries are new items of the retrieval set too, as validation queries are, so that
-        each ranks the other ones as well. On OpenMoji there are no further new items.
+    `training`, int64, are the rows of the training items. With `joins`, the queries, which are not in the
+    database, are new items too, as validation queries are, so that each ranks the other ones as well. On
+    OpenMoji there are no further new items.
     """
     new, itself = database.only(~np.isin(database.rows, training)), None
     if joins:
@@ -80,10 +80,7 @@ def map_over_new(
 def save_results(
     path: Path, figures: dict, settings: Settings, digests: dict[str, str | None], training: dict
 ) -> None:
-    """Writes results.json: the figures of `measured_figures`, and what it takes to get them again.
-
-    That is the settings, the digests of data, split, backbone and weights, and how the training went.
-    """
+    """Writes results.json: the figures of `measured_figures`, and what it takes to get them again."""
     versions = {"gch": __version__, "python": platform.python_version()}
     versions |= {package: metadata.version(package) for package in PACKAGES}
     origin = {"settings": settings.values(), "versions": versions, "digests": digests}
@@ -93,11 +90,3 @@ def save_results(
 def weights_digest_parts(encoders: dict) -> list[np.ndarray]:
     """The weights that codes depend on, in a fixed order."""
     return [np.asarray(weight) for name in MODALITIES for weight in encoders[name].get_weights()]
-
-
-def _code_figures(pairs: EncodedPairs) -> dict:
-    return {
-        "image": code_statistics(pairs.image),
-        "text": code_statistics(pairs.text),
-        "image_text_agreement": bit_agreement(pairs.image, pairs.text),
-    }

@@ -39,9 +39,7 @@ def available() -> bool:
 
 
 def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
-    """Draws everything that the records allow, and yields names for the files and figures.
-
-    Every record has a line of its own; bars show the first of many.
+    """Draws all that the records allow, and yields names for files and figures; bars show the first of many.
 
     Raises:
       GCHError: matplotlib is not installed.
@@ -76,11 +74,7 @@ def pixels(drawn: "Figure") -> np.ndarray:
 
 
 def _panels(height: float, rows: int = 1):
-    """A figure with a panel for each cross-modal direction, in one or more rows (rows, 2).
-
-    Made without pyplot, which keeps every figure in memory.
-    """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # pyplot would keep every figure in memory
 
     drawn = Figure(figsize=(5.2 * len(CROSS), height), layout="constrained")
     panels = drawn.subplots(rows, len(CROSS), squeeze=False, sharex="row")
