@@ -23,8 +23,8 @@ from scipy.sparse.linalg import eigsh
 from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import EncodedPairs
-from gch.evaluation.directions import map_by_direction
-from gch.evaluation.results import test_figures
+from gch.evaluation.evaluate import map_by_direction
+from gch.evaluation.results import measured_figures
 from gch.networks.backbone import load_backbone
 from gch.networks.inference import backbone_features
 from gch.settings import Settings
@@ -102,7 +102,7 @@ def baseline(settings: Settings) -> dict:
     best = max(itertools.product(found["image"], found["text"]), key=score)
     seconds = time.monotonic() - started
     queries, database = items(*best, split.query), items(*best, split.retrieval)
-    figures = test_figures(
+    figures = measured_figures(
         queries,
         database,
         split.training,

@@ -25,7 +25,7 @@ from gch.data.catalog import cache_folder, open_pairs
 from gch.data.split_file import load_split
 from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import coded_items
-from gch.evaluation.directions import map_by_direction
+from gch.evaluation.evaluate import map_by_direction
 from gch.progress import Progress
 from gch.run import RunFolder, started_settings
 from gch.settings import Settings

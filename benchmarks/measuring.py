@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from gch.data.pairs import Pairs
-from gch.evaluation.directions import CROSS
+from gch.evaluation.evaluate import CROSS
 from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone

@@ -42,7 +42,7 @@ from baseline import BASELINE, baseline
 from measuring import HEADER, print_table, row, settings
 
 from gch.data.catalog import open_pairs
-from gch.evaluation.directions import CROSS
+from gch.evaluation.evaluate import CROSS
 from gch.storage import write_json
 
 ENTRY = Path(__file__).parents[1] / "main_itpair.py"

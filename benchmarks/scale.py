@@ -25,8 +25,8 @@ from measuring import settings, table
 from gch.data.catalog import open_pairs
 from gch.data.split import make_split
 from gch.evaluation.codes import coded_items
-from gch.evaluation.directions import map_by_direction
 from gch.evaluation.encoding import encode
+from gch.evaluation.evaluate import map_by_direction
 from gch.export.model import SearchModel
 from gch.methods import build_method
 from gch.methods.gch import label_graph

@@ -12,10 +12,10 @@ from gch.data.split import Split
 from gch.errors import SettingError
 from gch.evaluation.codes import EncodedPairs, bit_agreement, code_statistics
 from gch.evaluation.codes_file import save_codes
-from gch.evaluation.directions import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
 from gch.evaluation.encoding import encode
-from gch.evaluation.panel import panel_name, retrieval_panel, save_panel
-from gch.evaluation.results import map_over_new, save_results, test_figures, weights_digest_parts
+from gch.evaluation.evaluate import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
+from gch.evaluation.panel import retrieval_panel, save_panel
+from gch.evaluation.results import map_over_new, measured_figures, save_results, weights_digest_parts
 from gch.export.describe import describe, known_words, remarks
 from gch.export.save import save_model
 from gch.methods import build_method
@@ -86,7 +86,7 @@ class Session:
         queries = self._encode(self._split.query)
         left_out = None if settings.own_neighbour else self._split.training
         database = self._encode(self._split.retrieval, left_out)
-        figures = test_figures(
+        figures = measured_figures(
             queries,
             database,
             self._split.training,
@@ -255,7 +255,7 @@ class Session:
             panel = retrieval_panel(self._pairs, queries, database, *kinds, self._settings.panel_queries)
             self._summaries.picture(f"{name}/{direction}", panel, epoch)
             if save:
-                save_panel(self._run.path / "panels" / panel_name(direction), panel)
+                save_panel(self._run.path / "panels", direction, panel)
 
 
 def _in_words(whole: MAP, over_new: MAP | None) -> str:

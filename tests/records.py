@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gch.evaluation.codes import coded_items
-from gch.evaluation.directions import evaluate_directions
+from gch.evaluation.evaluate import evaluate_directions
 from gch.reporting.record import Record
 from gch.settings import Settings
 

@@ -1,31 +1,15 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from gch.evaluation.codes import binarize, bit_agreement, code_statistics, pack
 from gch.methods.batch import sign
-
-RELAXED = arrays.arrays(
-    np.float32, st.tuples(st.integers(2, 20), st.integers(1, 12)), elements=st.floats(-1, 1, width=32)
-)
 
 
 def test_sign_of_zero_is_plus_one():
     relaxed = np.array([[-0.5, 0.0, -0.0, 1e-30, 3.0]], np.float32)
     assert sign(relaxed).numpy().tolist() == binarize(relaxed).tolist() == [[-1, 1, 1, 1, 1]]
     assert pack(relaxed).tolist() == [[0b01111000]]
-
-
-@given(RELAXED)
-def test_every_sign_agrees_and_statistics_stay_in_their_ranges(relaxed):
-    np.testing.assert_array_equal(sign(relaxed).numpy(), binarize(relaxed))
-    statistics = code_statistics(relaxed)
-    assert 0 <= statistics["bit_balance"] <= 0.5
-    assert 0 <= statistics["bit_correlation"] <= 1 + 1e-9
-    assert 0 <= statistics["quantization_error"] <= 1
-    assert 0 < statistics["distinct_codes"] <= 1
+    assert pack(np.array([[1, -1, -1, -1, -1, -1, -1, 1, 1]])).tolist() == [[0b10000001, 0b10000000]]
 
 
 def test_statistics_by_hand():
@@ -50,7 +34,3 @@ def test_collapsed_codes_show():
 
 def test_bit_agreement():
     assert bit_agreement(np.array([[1, -1, 0, 2]]), np.array([[3, 1, 0.1, -2]])) == 0.5
-
-
-def test_the_first_bit_is_the_highest_of_the_first_byte():
-    assert pack(np.array([[1, -1, -1, -1, -1, -1, -1, 1, 1]])).tolist() == [[0b10000001, 0b10000000]]

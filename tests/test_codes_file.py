@@ -35,27 +35,20 @@ def write_npy(folder, values):
 
 WRITERS = {
     "v5.mat": lambda path, values: scipy.io.savemat(path, values),
-    "doubles.mat": lambda path, values: scipy.io.savemat(
-        path, {n: a.astype(float) for n, a in values.items()}
-    ),
     "v73.mat": lambda path, values: write_hdf5(path, values, matlab=True),
     "h5py.mat": lambda path, values: write_hdf5(path, values, matlab=False),
     "codes.npz": lambda path, values: np.savez_compressed(path, **values),
     "folder": write_npy,
-    "sparse.mat": lambda path, values: scipy.io.savemat(
-        path, {n: scipy.sparse.csc_matrix(a) if n.endswith("L") else a for n, a in values.items()}
+    "sparse doubles.mat": lambda path, values: scipy.io.savemat(
+        path, {n: (scipy.sparse.csc_matrix(a) if "L" in n else a).astype(float) for n, a in values.items()}
     ),
 }
 
 
 def assert_read(path, values):
     found = read_codes(path)
-    for name, items in (
-        ("Qi", found.queries["image"]),
-        ("Qt", found.queries["text"]),
-        ("Di", found.database["image"]),
-        ("Dt", found.database["text"]),
-    ):
+    read = [items[kind] for items in (found.queries, found.database) for kind in ("image", "text")]
+    for name, items in zip(("Qi", "Qt", "Di", "Dt"), read, strict=True):
         np.testing.assert_array_equal(items.codes, np.packbits(values[name] > 0, axis=1))
         assert items.bits == values[name].shape[1]
         labels = values["query_L" if name.startswith("Q") else "retrieval_L"]
@@ -68,20 +61,17 @@ def test_every_kind_of_file_is_read(tmp_path, name):
     assert_read(tmp_path / name, arrays())
 
 
-@pytest.mark.parametrize("change", [lambda codes: codes > 0, lambda codes: np.packbits(codes > 0, axis=1)])
-def test_codes_may_be_0_and_1_or_packed(tmp_path, change):
-    np.savez(tmp_path / "codes.npz", **{n: a if n.endswith("L") else change(a) for n, a in arrays().items()})
-    assert_read(tmp_path / "codes.npz", arrays())
-
-
-def test_codes_need_not_fill_their_last_byte(tmp_path):
+def test_codes_may_be_packed_and_need_not_fill_their_last_byte(tmp_path):
+    packed = {n: a if n.endswith("L") else np.packbits(a > 0, axis=1) for n, a in arrays().items()}
+    np.savez(tmp_path / "packed.npz", **packed)
+    assert_read(tmp_path / "packed.npz", arrays())
     np.savez(tmp_path / "codes.npz", **arrays(bits=12))
     assert_read(tmp_path / "codes.npz", arrays(bits=12))
 
 
-def test_one_of_the_npy_files_stands_for_its_folder(tmp_path):
-    write_npy(tmp_path / "codes", arrays())
-    assert_read(tmp_path / "codes" / "Di.npy", arrays())
+def test_files_are_found_by_their_folder_and_arrays_by_the_names_of_others(tmp_path):
+    write_npy(tmp_path / "codes", {ARRAYS[name]: array for name, array in arrays().items()})
+    assert_read(tmp_path / "codes" / "r_img.npy", arrays())
 
 
 def test_the_folder_of_a_run_holds_one_file_of_codes(tmp_path):
@@ -93,26 +83,17 @@ def test_the_folder_of_a_run_holds_one_file_of_codes(tmp_path):
         read_codes(tmp_path)
 
 
-def test_other_names_of_the_field_are_known(tmp_path):
-    scipy.io.savemat(tmp_path / "codes.mat", {ARRAYS[name]: array for name, array in arrays().items()})
-    assert_read(tmp_path / "codes.mat", arrays())
-
-
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
         (
             "Qi",
             lambda array: array / 2,
-            r"Qi holds -?0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and 1, or packed",
+            r"Qi holds -?0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and",
         ),
-        ("Qt", lambda array: array[:4], "Qt has 4 items, query_L 5"),
         ("Di", lambda array: array[:, :8], "Di has codes of 8 bits, Qi of 16"),
-        ("query_L", lambda array: array + 2, r"query_L holds \d \(item 0, label 0\); expected 0 or 1"),
-        ("query_L", lambda array: array[:, :2], "retrieval_L has 3 labels, query_L 2"),
         ("Qi", lambda array: array.astype(str), "Qi holds no numbers"),
         ("Qi", lambda array: array.astype(complex), "Qi holds no numbers"),
-        ("Qi", lambda array: array.astype(object), "Qi holds no numbers"),
     ],
 )
 def test_errors_name_the_file_the_array_and_what_was_found(tmp_path, name, change, words):

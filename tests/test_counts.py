@@ -61,18 +61,6 @@ def test_numba_counts_where_it_is_installed(monkeypatch):
     assert counts._engine() is counts.count_by_numpy
 
 
-def test_counts_by_hand():
-    queries = coded_items(np.array([[1, -1, 1, 1]]), np.array([[1, 1, 0]]))
-    database = coded_items(
-        np.array([[1, -1, 1, 1], [1, -1, 1, -1], [1, -1, -1, 1], [-1, 1, -1, -1]]),
-        np.array([[1, 1, 1], [0, 0, 1], [1, 0, 0], [0, 1, 0]]),
-    )
-    expected = np.zeros((1, 5, 3), int)
-    expected[0, 0, 2] = expected[0, 1, 0] = expected[0, 1, 1] = expected[0, 4, 1] = 1
-    np.testing.assert_array_equal(shared_label_counts(queries, database, 2), expected)
-    assert ranked_shared_labels(queries, database).tolist() == [[2, 0, 1, 1]]
-
-
 def test_ties_are_ranked_in_the_order_of_the_database():
     sets = random_items(2, 5, 8, 3), random_items(3, 200, 8, 3)
     distances, shared = compared(*sets)

@@ -37,36 +37,23 @@ def means_of(found) -> dict[str, float]:
     return {policy: found.mean(values) for policy, values in found.average_precision.items()}
 
 
-def of_form(minus: float, plus: float, dtype: type):
-    return lambda codes: np.where(codes > 0, plus, minus).astype(dtype)
-
-
-def test_the_toy_case_under_all_policies():
+def test_the_toy_case_under_all_policies_and_the_example_of_the_docstring():
     assert means_of(evaluate_items(QUERIES, DATABASE)) == pytest.approx(TOY, abs=5e-7)
     assert mean_average_precision(QUERIES, DATABASE) == pytest.approx(TOY["tie-aware"], abs=5e-7)
     for ties, expected in TOY.items():
         assert evaluate(**ARRAYS, ties=ties)["mAP"] == pytest.approx(expected, abs=5e-7)
-
-
-def test_the_example_of_the_docstring_runs():
     assert doctest.testmod(MODULE).failed == 0
 
 
-@pytest.mark.parametrize("database_form", [of_form(-1, 1, np.int8), of_form(0, 1, np.float32)])
+@pytest.mark.parametrize("database_form", [(-1, 1, np.int8), (0, 1, np.float32)])
 @pytest.mark.parametrize(
     "query_form",
-    [
-        of_form(-1, 1, np.float16),
-        of_form(0, 1, bool),
-        of_form(0, 1, np.uint8),
-        of_form(0, 255, np.uint8),
-        of_form(255, 1, np.uint8),
-        np.asfortranarray,
-    ],
+    [(-1, 1, np.float16), (0, 1, bool), (0, 1, np.uint8), (0, 255, np.uint8), (255, 1, np.uint8)],
 )
 def test_signs_of_every_form_are_the_same_codes(query_form, database_form):
-    forms = {"query_codes": query_form, "database_codes": database_form}
-    changed = {name: form(ARRAYS[name]) for name, form in forms.items()}
+    changed = {}
+    for name, (minus, plus, dtype) in {"query_codes": query_form, "database_codes": database_form}.items():
+        changed[name] = np.asfortranarray(np.where(ARRAYS[name] > 0, plus, minus).astype(dtype))
     assert evaluate(**ARRAYS | changed, cutoffs=(2,)) == evaluate(**ARRAYS, cutoffs=(2,))
 
 
@@ -79,29 +66,22 @@ def test_uint8_is_packed_unless_all_of_it_has_the_two_values_of_signs():
     # The database tells what a query of ones alone is.
     ones, others = np.ones((4, 16)), (signs[1] > 0).astype(np.uint8)
     assert evaluate(ones.astype(np.uint8), others, *labels) == evaluate(ones, signs[1], *labels)
-
-
-def test_classes_are_labels_that_exclude_one_another():
-    classes = np.array([7, -3, 5, 7]), np.array([5, 7, 7, 9, -3, 9])
-    codes = ARRAYS["query_codes"], ARRAYS["database_codes"]
-    multi_hot = [ids[:, None] == [5, 7, 9, -3] for ids in classes]
-    assert evaluate(*codes, *classes) == evaluate(*codes, *multi_hot)
+    # Classes are labels that exclude one another.
+    multi_hot = [classes[:, None] == range(3) for classes in labels]
+    assert evaluate(*signs, *multi_hot) == evaluate(*signs, *labels)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"query_codes": [[0.5, 1]]}, r"query_codes holds 0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and"),
-        ({"query_codes": [[1, np.nan]]}, "query_codes holds nan"),
         ({"database_codes": [[-1, 0]]}, r"database_codes holds 0 \(item 0, bit 1\); expected -1"),
-        ({"query_codes": [1, 0]}, r"query_codes has shape \(2,\)"),
         ({"query_codes": [["a", "b"]]}, "query_codes holds <U1; expected numbers"),
         ({"database_codes": np.zeros((0, 2))}, r"database_codes has shape \(0, 2\)"),
         ({"database_codes": [[1, 0, 1]]}, "database_codes has codes of 3 bits, query_codes of 2"),
         ({"database_labels": [[1]]}, "database_labels has 1 labels, query_labels 2"),
         ({"query_labels": [[1, 0], [0, 1]]}, "query_codes has 1 items, query_labels 2"),
         ({"query_labels": [[2, 0]]}, r"query_labels holds 2 \(item 0, label 0\); expected 0 or 1"),
-        ({"database_labels": [[0, np.nan]]}, "database_labels holds nan"),
         ({"query_labels": [3]}, r"query_labels has shape \(1,\)"),
         ({"ties": "lucky"}, "ties is 'lucky'; expected one of tie-aware, stable"),
         ({"without_relevant": "some"}, "without_relevant is 'some'; expected zero or skip"),
@@ -127,7 +107,7 @@ def test_stable_is_what_gch_computes_with_a_stable_sort(golden, case):
 
 
 @pytest.mark.parametrize("case", range(2))
-def test_stable_is_what_agah_computes_with_a_stable_sort(golden, case):
+def test_what_agah_computes_with_a_stable_sort(golden, case):
     data = golden(f"agah_metrics_{case}")
     ranks = [int(rank) for rank in data["K"]]
     found = evaluate(data["qB"], data["rB"], data["qL"], data["rL"], cutoffs=ranks, ties="stable")
@@ -136,10 +116,6 @@ def test_stable_is_what_agah_computes_with_a_stable_sort(golden, case):
     precision = [found[f"precision@{rank}"] for rank in ranks]
     np.testing.assert_allclose(precision, data["p_topK_stable"], atol=1e-6)
 
-
-@pytest.mark.parametrize("case", range(2))
-def test_the_curve_over_radii_is_agahs_but_for_what_it_divides_by(golden, case):
-    data = golden(f"agah_metrics_{case}")
     queries, database = coded_items(data["qB"], data["qL"]), coded_items(data["rB"], data["rL"])
     singles = [evaluate_items(queries.only([row]), database).figures() for row in range(len(queries))]
     precision = np.array([single["radius"]["precision"] for single in singles], float)  # NaN: no item within
@@ -150,9 +126,9 @@ def test_the_curve_over_radii_is_agahs_but_for_what_it_divides_by(golden, case):
     np.testing.assert_allclose(recall.sum(axis=0) / counting, data["R"], atol=1e-6)
     found = evaluate_items(queries, database).figures()["radius"]
     np.testing.assert_allclose(found["recall"], recall.mean(axis=0))
-    for mean, of_queries in zip(found["precision"], precision.T, strict=True):
-        inside = of_queries[~np.isnan(of_queries)]
-        assert mean == (pytest.approx(inside.mean()) if len(inside) else None)
+    inside = (~np.isnan(precision)).sum(axis=0)
+    expected = np.nansum(precision, axis=0) / np.where(inside, inside, np.nan)
+    np.testing.assert_allclose(np.array(found["precision"], float), expected)
 
 
 def test_measures_are_named_by_what_they_are():
@@ -193,7 +169,7 @@ def test_queries_without_relevant_items_count_0_or_are_left_out():
     assert figures["measures"]["mAP"] == {"mean": None, "low": None, "high": None}
 
 
-@pytest.mark.parametrize("ties", POLICIES)
+@pytest.mark.parametrize("ties", ["tie-aware", "stable"])
 def test_blocks_make_no_difference(monkeypatch, ties):
     queries, database = random_items(0, 30), random_items(1, 200)
     whole = evaluate_items(queries, database, ties=ties)

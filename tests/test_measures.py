@@ -75,29 +75,20 @@ def in_order(ranking):
 @pytest.mark.parametrize("name", DEFINITIONS)
 @settings(max_examples=80, deadline=None)
 @given(database=databases, cutoff=cutoffs)
-def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(name, database, cutoff):
-    expected = np.mean([DEFINITIONS[name](order, cutoff) for order in orders(database)])
-    found = measured(name, grouped(counts_of(database), "tie-aware"), cutoff)
-    assert found == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("name", DEFINITIONS)
-@settings(max_examples=40, deadline=None)
-@given(database=databases, cutoff=cutoffs)
-def test_optimistic_and_pessimistic_are_the_orders_they_say(name, database, cutoff):
-    for policy, sign in (("optimistic", -1), ("pessimistic", 1)):
-        order = [shared for _, shared in sorted(database, key=lambda item: (item[0], sign * item[1]))]
-        found = measured(name, grouped(counts_of(database), policy), cutoff)
-        assert found == pytest.approx(DEFINITIONS[name](order, cutoff), abs=1e-12)
-
-
-@pytest.mark.parametrize("name", DEFINITIONS)
-@settings(max_examples=40, deadline=None)
-@given(ranking=st.lists(st.integers(0, MOST), min_size=1, max_size=12), cutoff=st.integers(1, 14))
-def test_without_ties_the_definitions_themselves_are_taken(name, ranking, cutoff):
-    assert measured(name, in_order(ranking), cutoff) == pytest.approx(
-        DEFINITIONS[name](ranking, cutoff), abs=1e-12
+def test_every_policy_measures_the_orders_that_it_says(name, database, cutoff):
+    shared = [shared for _, shared in database]
+    best, worst = (
+        [item[1] for item in sorted(database, key=lambda item: (item[0], sign * item[1]))] for sign in (-1, 1)
     )
+    counts = counts_of(database)
+    for groups, rankings in (
+        (grouped(counts, "tie-aware"), orders(database)),
+        (grouped(counts, "optimistic"), [best]),
+        (grouped(counts, "pessimistic"), [worst]),
+        (in_order(shared), [shared]),
+    ):
+        expected = np.mean([DEFINITIONS[name](ranking, cutoff) for ranking in rankings])
+        assert measured(name, groups, cutoff) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["average_precision_truncated", "average_precision_relevant"])
@@ -124,18 +115,15 @@ def test_scikit_learn_averages_the_discounted_gain_over_ties_too():
         assert found[query] == pytest.approx(ndcg_score(gain[None], score[None], k=12, ignore_ties=False))
 
 
-def test_precision_where_a_share_of_the_relevant_items_is_found():
+def test_precision_where_a_share_of_the_relevant_items_is_found_and_within_radii():
     # Distance 0: a relevant item; 1: two relevant ones of four; 2: the last relevant of two.
     groups = grouped(np.array([[[0, 1], [2, 2], [1, 1]]]), "tie-aware")
     found = measures.precision_at_recall(groups, np.array([0.25, 0.5, 0.75, 1.0]))[0]
     # Half of the items of the tie, two, hold half of its relevant items, one.
     np.testing.assert_allclose(found, [1, 2 / 3, 3 / 5, 4 / 7])
-    without = grouped(np.array([[[3, 0], [0, 0], [2, 0]]]), "tie-aware")
-    assert measures.precision_at_recall(without, np.array([0.5]))[0] == 0
-
-
-def test_precision_and_recall_within_radii():
-    groups = grouped(np.array([[[0, 0], [2, 2], [1, 1]]]), "tie-aware")
     precision, recall = measures.precision_recall_of_radii(groups)
-    np.testing.assert_allclose(precision, [[np.nan, 1 / 2, 1 / 2]])
-    np.testing.assert_allclose(recall, [[0, 2 / 3, 1]])
+    np.testing.assert_allclose(precision, [[1, 3 / 5, 4 / 7]])
+    np.testing.assert_allclose(recall, [[1 / 4, 3 / 4, 1]])
+    without = grouped(np.array([[[0, 0], [3, 0], [2, 0]]]), "tie-aware")
+    assert measures.precision_at_recall(without, np.array([0.5]))[0] == 0
+    np.testing.assert_allclose(measures.precision_recall_of_radii(without)[0], [[np.nan, 0, 0]])

@@ -35,12 +35,29 @@ def test_the_nearest_come_first_and_equal_distances_by_row(way, data):
         rows, distances = nearest(packed[3:], packed[:3], count)
         if way == "numpy 1":
             patch.delattr(np, "bitwise_count")
-        for form in (packed, signs.astype(np.float32)):
+        forms = [signs.astype(np.float32), signs > 0, (signs > 0).astype(np.uint8), packed]
+        if items == 0:
+            forms = [forms[0], packed]  # without codes, uint8 is packed
+        elif np.isin(packed[3:], (0, 1, 255)).all():
+            forms.pop()  # these bytes may be signs
+        for form in forms:
             index = Index(form[3:])
             found = index.search(form[:3], count)
             assert (len(index), index.bits) == (items, bits)
             np.testing.assert_array_equal(found.ids, rows)
             np.testing.assert_array_equal(found.distances, distances)
+
+
+def test_queries_and_codes_may_have_different_forms():
+    signs = np.random.default_rng(0).choice([-1, 1], (20, 16))
+    signs[0] = 1  # packed, its bytes are 255, which stands for a sign elsewhere
+    forms = [signs, (signs > 0).astype(np.uint8), np.packbits(signs > 0, axis=1)]
+    for codes in forms:
+        for queries in forms:
+            assert Index(codes).search(queries[:1], 1).distances.tolist() == [[0]]
+    # The codes tell that 255 is +1, which the query alone would not.
+    byte_signs = np.where(signs > 0, 255, 0).astype(np.uint8)
+    assert Index(byte_signs).search(byte_signs[:1], 1).distances.tolist() == [[0]]
 
 
 def test_codes_of_any_length_and_ids_of_any_type():
@@ -55,11 +72,13 @@ def test_codes_of_any_length_and_ids_of_any_type():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Index(np.zeros((3, 8))), DataError, r"codes are float64 \(3, 8\); expected packed codes"),
-        (lambda: Index(np.zeros(3, np.uint8)), DataError, r"codes are uint8 \(3,\); expected packed codes"),
+        (lambda: Index(np.full((3, 8), 2)), DataError, r"codes holds 2 \(item 0, bit 0\); expected -1 and"),
+        (lambda: Index(np.zeros(3, np.uint8)), DataError, r"codes has shape \(3,\); expected packed codes"),
+        (lambda: Index(np.zeros((3, 0))), DataError, r"codes has shape \(3, 0\); expected packed codes"),
+        (lambda: Index([["a", "b"]]), DataError, "codes holds <U1; expected numbers"),
         (lambda: Index(np.ones((3, 8)), ids=[1, 2]), DataError, r"ids are of shape \(2,\); expected one for"),
         (lambda: Index(np.ones((3, 8))).search(np.ones((1, 9))), DataError, "are of 9 bits; expected 8, as"),
-        (lambda: Index(np.ones((3, 8))).search(np.zeros(8, np.uint8)), DataError, "query_codes are uint8"),
+        (lambda: Index(np.ones((3, 8))).search(np.zeros(8, np.uint8)), DataError, "query_codes has shape"),
         (lambda: Index(np.ones((3, 8))).search(np.ones((1, 8)), k=0), SettingError, "k is 0; expected 1 or"),
     ],
 )

@@ -20,7 +20,8 @@ DATABASE = encoded([1, 2, 3], [[-1, -1, 1, 1], [1, 1, 1, 1], [1, -1, 1, 1]])
 
 @pytest.mark.parametrize("database_kind", ["image", "text"])
 def test_items_stand_in_the_order_of_their_distance_framed_by_relevance(database_kind):
-    panel = retrieval_panel(PAIRS, QUERY, DATABASE, "image", database_kind, count=1, top=3)
+    # No more queries are shown than there are.
+    panel = retrieval_panel(PAIRS, QUERY, DATABASE, "image", database_kind, count=5, top=3)
     assert panel.shape == (CELL + GAP, 4 * CELL + 3 * GAP, 3)
     relevant = PAIRS.labels[0].astype(int) @ PAIRS.labels[[2, 3, 1]].T > 0
     for column, right in enumerate(relevant, 1):
@@ -34,7 +35,3 @@ def test_the_nearest_picture_is_shown_first():
     # Away from the corner with the distance, the tile has the colours of item 2, enlarged.
     lower = shown[TILE // 2 :].mean(axis=(0, 1))
     np.testing.assert_allclose(lower, PAIRS.pictures.array[2][8:].mean(axis=(0, 1)), atol=6)
-
-
-def test_no_more_queries_are_shown_than_there_are():
-    assert len(retrieval_panel(PAIRS, QUERY, DATABASE, "text", "text", count=5)) == CELL + GAP

@@ -4,7 +4,7 @@ import pytest
 from records import write_run
 
 from gch.cli import main
-from gch.evaluation.directions import NEW_ITEMS
+from gch.evaluation.evaluate import NEW_ITEMS
 from gch.settings import load_settings
 
 

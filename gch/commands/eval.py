@@ -10,7 +10,7 @@ from gch import __version__
 from gch.commands import Call
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
-from gch.evaluation.directions import CROSS, NEW_ITEMS, evaluate_directions
+from gch.evaluation.evaluate import CROSS, NEW_ITEMS, evaluate_directions
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.storage import atomic_path, file_digest, read_json, write_json

@@ -11,7 +11,7 @@ from pathlib import Path
 from gch.commands import Call
 from gch.data.names import file_name
 from gch.errors import RunError, SettingError
-from gch.evaluation.directions import NEW_ITEMS
+from gch.evaluation.evaluate import NEW_ITEMS
 from gch.methods import METHODS
 from gch.reporting import tables
 from gch.reporting.record import read_run

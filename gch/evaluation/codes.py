@@ -22,17 +22,11 @@ def pack(codes: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class CodedItems:
-    """N items with what a ranking needs of them.
+    """N items with what a ranking needs of them."""
 
-    Attributes:
-      codes: uint8 (N, ceil(K / 8)), packed as by `pack`; bits beyond K are 0.
-      bits: length of a code K.
-      labels: uint8 (N, C), multi-hot.
-    """
-
-    codes: np.ndarray
-    bits: int
-    labels: np.ndarray
+    codes: np.ndarray  # uint8 (N, ceil(K / 8)), packed as by `pack`; bits beyond K are 0
+    bits: int  # length of a code K
+    labels: np.ndarray  # uint8 (N, C), multi-hot
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -49,19 +43,12 @@ def coded_items(codes: np.ndarray, labels: np.ndarray) -> CodedItems:
 
 @dataclasses.dataclass(frozen=True)
 class EncodedPairs:
-    """Relaxed codes of N pairs, in (-1, 1).
+    """Relaxed codes of N pairs, in (-1, 1)."""
 
-    Attributes:
-      image: float32 (N, K), by the image network.
-      text: float32 (N, K), by the text network.
-      labels: uint8 (N, C), multi-hot.
-      rows: int64 (N,), the pairs' rows in the data set.
-    """
-
-    image: np.ndarray
-    text: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
+    image: np.ndarray  # float32 (N, K), by the image network
+    text: np.ndarray  # float32 (N, K), by the text network
+    labels: np.ndarray  # uint8 (N, C), multi-hot
+    rows: np.ndarray  # int64 (N,), the pairs' rows in the data set
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +59,7 @@ class EncodedPairs:
 
     def only(self, chosen: np.ndarray | slice) -> "EncodedPairs":
         """Some of the pairs, by positions, bool (N,) or a slice."""
-        return EncodedPairs(self.image[chosen], self.text[chosen], self.labels[chosen], self.rows[chosen])
+        return EncodedPairs(*(array[chosen] for array in vars(self).values()))
 
 
 def joined(first: EncodedPairs, second: EncodedPairs) -> EncodedPairs:
@@ -82,10 +69,7 @@ def joined(first: EncodedPairs, second: EncodedPairs) -> EncodedPairs:
 
 
 def code_statistics(relaxed: np.ndarray) -> dict[str, float]:
-    """What tells good codes from collapsed ones.
-
-    Args:
-      relaxed: float (N, K), relaxed codes in [-1, 1], N > 1.
+    """What tells good codes from collapsed ones, of relaxed codes in [-1, 1], float (N, K), N > 1.
 
     Returns:
       bit_balance: mean over the bits of |share of +1 - 1/2|, in [0, 1/2]; 0 for balanced bits.

@@ -1,14 +1,4 @@
-"""Codes in files, of this project or any tool: queries and database in both modalities, with labels.
-
-| array                  | holds                                       | also called      |
-|------------------------|---------------------------------------------|------------------|
-| Qi, Qt                 | codes of the query images, texts (Q, K)     | q_img, q_txt     |
-| Di, Dt                 | codes of the database's images, texts (N, K)| r_img, r_txt     |
-| query_L, retrieval_L   | labels (Q, C), (N, C) of 0 and 1            | q_l, r_l         |
-
-Codes are signs, or packed by numpy.packbits: see `gch.evaluation.arrays.coded_sets`. In the folder of a run,
-its split tells which items of the database were trained on.
-"""
+"""Codes in files, of this project or any tool: queries and database in both modalities, with labels."""
 
 import dataclasses
 from pathlib import Path
@@ -23,12 +13,12 @@ from gch.evaluation.arrays import coded_sets
 from gch.evaluation.codes import CodedItems, EncodedPairs, binarize
 from gch.storage import atomic_path
 
-ARRAYS = {
-    "Qi": "q_img",
+ARRAYS = {  # names of the arrays, and what others call them
+    "Qi": "q_img",  # codes of the query images (Q, K), see `gch.evaluation.arrays`
     "Qt": "q_txt",
-    "Di": "r_img",
+    "Di": "r_img",  # codes of the database's images (N, K)
     "Dt": "r_txt",
-    "query_L": "q_l",
+    "query_L": "q_l",  # labels (Q, C) of 0 and 1
     "retrieval_L": "r_l",
 }
 LABELS_OF = {"Qi": "query_L", "Qt": "query_L", "Di": "retrieval_L", "Dt": "retrieval_L"}
@@ -36,29 +26,18 @@ LABELS_OF = {"Qi": "query_L", "Qt": "query_L", "Di": "retrieval_L", "Dt": "retri
 
 @dataclasses.dataclass(frozen=True)
 class SavedCodes:
-    """Attributes:
-    path: what was read.
-    queries: 'image' and 'text' to the coded query items.
-    database: likewise, of the database.
-    new: bool (N,), items of the database that were never trained on; None where that is not known.
-    """
+    """What a file holds."""
 
-    path: Path
-    queries: dict[str, CodedItems]
+    path: Path  # what was read
+    queries: dict[str, CodedItems]  # 'image' and 'text' to the coded items
     database: dict[str, CodedItems]
-    new: np.ndarray | None
+    new: np.ndarray | None  # bool (N,), items of the database never trained on; None where not known
 
 
 def save_codes(path: Path, queries: EncodedPairs, database: EncodedPairs) -> None:
     """Writes the original's <dataset>_<bit>.mat (v5), atomically: codes as int8 -1 and +1, and labels."""
-    arrays = {
-        "Qi": binarize(queries.image),
-        "Qt": binarize(queries.text),
-        "Di": binarize(database.image),
-        "Dt": binarize(database.text),
-        "query_L": queries.labels,
-        "retrieval_L": database.labels,
-    }
+    codes = [binarize(array) for pairs in (queries, database) for array in (pairs.image, pairs.text)]
+    arrays = dict(zip(ARRAYS, [*codes, queries.labels, database.labels], strict=True))
     with atomic_path(path) as temporary:
         scipy.io.savemat(temporary, arrays, do_compression=True)
 
@@ -68,7 +47,7 @@ def read_codes(path: Path) -> SavedCodes:
 
     Args:
       path: a .mat (v5 or v7.3) or .npz file, a folder that holds the arrays as .npy files (or one of these
-        files), or the folder of a run.
+        files), or the folder of a run, whose split tells which items of the database were trained on.
 
     Raises:
       DataError: the file is missing, broken or of another kind; an array is missing, its entries are not what
@@ -76,16 +55,12 @@ def read_codes(path: Path) -> SavedCodes:
     """
     path = _codes_path(Path(path))
     items = coded_sets(_read(path), LABELS_OF, where=f"{path}: ")
-    return SavedCodes(
-        path,
-        {"image": items["Qi"], "text": items["Qt"]},
-        {"image": items["Di"], "text": items["Dt"]},
-        _new_items(path.parent, len(items["Di"])),
-    )
+    queries = {"image": items["Qi"], "text": items["Qt"]}
+    database = {"image": items["Di"], "text": items["Dt"]}
+    return SavedCodes(path, queries, database, _new_items(path.parent, len(items["Di"])))
 
 
 def _codes_path(path: Path) -> Path:
-    """The file or folder of arrays that is meant."""
     if not path.exists():
         raise DataError(f"{path}: not found; expected a .mat or .npz file of codes, or a folder")
     if path.suffix == ".npy":
@@ -102,17 +77,14 @@ def _codes_path(path: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays by their own names."""
     files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
     listed = {name: array for file in files for name, array in list_arrays(file).items()}
     arrays = {}
     for name, alias in ARRAYS.items():
         stored = listed.get(name) or listed.get(alias)
         if stored is None:
-            names = ", ".join(listed) or "nothing"
-            raise DataError(
-                f"{path}: array {name} is missing, found {names}; expected the arrays {', '.join(ARRAYS)}"
-            )
+            found, expected = ", ".join(listed) or "nothing", ", ".join(ARRAYS)
+            raise DataError(f"{path}: array {name} is missing, found {found}; expected the arrays {expected}")
         array = stored.read()
         # MATLAB's own HDF5 files show their axes reversed.
         arrays[name] = array.T if stored.format == "hdf5" and stored.kind else array
@@ -120,7 +92,6 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _new_items(folder: Path, items: int) -> np.ndarray | None:
-    """Items of the database that the run in a folder was not trained on; None where there is no run."""
     split = folder / "split.npz"
     if not (folder / "settings.json").is_file() or not split.is_file():
         return None

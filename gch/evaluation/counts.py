@@ -11,15 +11,12 @@ from gch.evaluation.codes import CodedItems
 
 
 def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
-    """Counts, for every query, the database items at each Hamming distance, by the labels they share with it.
+    """Counts, for each of Q queries, the database items at each Hamming distance, by the labels they share.
 
-    Runs on the CPU, compiled by numba where that is installed and else in NumPy. Both count the same.
-
-    Args:
-      queries: Q items.
-      database: N < 2^32 items with codes and labels of the same lengths K and C.
-      most: S, at least 1; an item that shares more labels counts as if it shared S. With 1, the counts tell
-        relevant items from others; with `most_labels`, they tell all.
+    Runs on the CPU, compiled by numba where that is installed and else in NumPy. Both count the same. The
+    database has N < 2^32 items with codes and labels of the same lengths K and C. An item that shares more
+    than `most` = S >= 1 labels counts as if it shared S. With 1, the counts tell relevant items from others;
+    with `most_labels`, they tell all.
 
     Returns:
       uint32 (Q, K + 1, S + 1): entry [q, d, s] is the number of items at distance d that share s labels.
@@ -30,15 +27,7 @@ def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) ->
 
 
 def ranked_shared_labels(queries: CodedItems, database: CodedItems) -> np.ndarray:
-    """The numbers of shared labels in the order of the ranking, ties in the order of the database.
-
-    Args:
-      queries: Q items.
-      database: N items, as of `shared_label_counts`.
-
-    Returns:
-      uint16 (Q, N).
-    """
+    """Numbers of shared labels in the order of the ranking, ties in that of the database, uint16 (Q, N)."""
     ranked = np.empty((len(queries), len(database)), np.uint16)
     others, other_labels = _columns(database)
     for row, code, labels in zip(ranked, *_words(queries), strict=True):
@@ -70,7 +59,6 @@ def _engine() -> Callable[..., None]:
 
 
 def _ones(words: np.ndarray) -> np.ndarray:
-    """The number of ones in words (w, N), uint16 (N,)."""
     return np.bitwise_count(words).sum(axis=0, dtype=np.uint16)
 
 

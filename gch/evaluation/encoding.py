@@ -17,15 +17,11 @@ def encode(
     rows: np.ndarray,
     left_out: np.ndarray | None = None,
 ) -> EncodedPairs:
-    """Encodes some of the pairs.
+    """Encodes the pairs at `rows`, int64 (n,).
 
-    Args:
-      method: the trained networks.
-      pairs: the data set.
-      features: float32 (all rows, F) of a frozen backbone or of the data set; None, and pixels are read.
-      rows: int64 (n,), which pairs.
-      left_out: int64 (N,), ascending rows of the training items, to encode each of them without its own entry
-        in the method's table of neighbours, if it has one; None to encode all as new items are.
+    Images are read as `features`, float32 (all rows, F) of a frozen backbone or of the data set, or else as
+    pixels. `left_out`, int64 (N,), are the ascending rows of the training items: each of them is encoded
+    without its own entry in the method's table of neighbours, if it has one. None encodes all as new items.
     """
     encoders, positions = method.encoders, None
     if left_out is not None and method.encoders_without_own:
@@ -40,16 +36,14 @@ def encode(
         assert pairs.pictures is not None  # a data set has pixels where it has no features
         images = sequential_images(pairs.pictures, rows, method.encoding_batch or PIXEL_BATCH)
     texts = (pairs.texts[part].astype(np.float32) for part in parts)
-    return EncodedPairs(
-        image=infer(encoders["image"], _with_positions(images, positions), "code")[0],
-        text=infer(encoders["text"], _with_positions(texts, positions), "code")[0],
-        labels=pairs.labels[rows],
-        rows=rows,
-    )
+
+    def codes(kind: str, batches: Iterable[np.ndarray]) -> np.ndarray:
+        return infer(encoders[kind], _with_positions(batches, positions), "code")[0]
+
+    return EncodedPairs(codes("image", images), codes("text", texts), pairs.labels[rows], rows)
 
 
 def _with_positions(batches: Iterable[np.ndarray], positions: np.ndarray | None) -> Iterator:
-    """Batches, each with its part of `positions` if there are any."""
     start = 0
     for batch in batches:
         yield batch if positions is None else [batch, positions[start : start + len(batch)]]

@@ -1,7 +1,7 @@
-"""All measures of one ranking task: queries against a database."""
+"""All measures of ranking tasks: queries by image or text against a database of images or texts."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,11 +23,22 @@ AT_RANK = {
     "ACG": measures.average_cumulative_gain,
 }
 CUTOFFS = (10, 100, 1000)
+CROSS = ("I->T", "T->I")  # the two that methods are judged by
+DIRECTIONS = {
+    "I->T": ("image", "text"),
+    "T->I": ("text", "image"),
+    "I->I": ("image", "image"),
+    "T->T": ("text", "text"),
+}
+NEW_ITEMS = (
+    "New items are those of the retrieval set that were never trained on; their mAP differs from that over "
+    "the whole set, the papers' protocol, because a training item is coded with knowledge of its own labels: "
+    "the networks have learned them, and a label graph looks them up."
+)
+Coded = Mapping[str, CodedItems]  # by 'image' and 'text'
 RADIUS = 2  # of the precision within a Hamming radius
 BLOCK_COUNTS = 2**22  # counts that are in memory at once
 RANKED_ITEMS = 2**20  # items of rankings that are in memory at once
-
-Measure = Callable[[Groups], np.ndarray]
 
 
 def evaluate(
@@ -46,26 +57,20 @@ def evaluate(
     measure is its expectation over all orders of the ties, in closed form (McSherry and Najork, "Computing
     information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008).
 
-    Codes are signs, -1 and +1 or 0 and 1, of any integer or float dtype, or packed as by `numpy.packbits`.
-    Codes of dtype uint8 are signs if query and database together hold at most two values, 0 and 1, 0 and 255,
-    or 255 and 1 (where 255 is -1), and packed otherwise.
-
     >>> import numpy as np
     >>> query = np.array([[1, 1, 1, 1]])
     >>> database = np.array([[1, 1, 1, 1], [1, 1, 1, -1], [1, -1, 1, 1], [-1, -1, 1, 1]])
     >>> found = evaluate(query, database, [7], [7, 7, 3, 3], cutoffs=[2])
 
+    >>> round(found["mAP"], 4), found["precision@2"], found["recall@2"]
+    (0.9167, 0.75, 0.75)
+
     The distances are 0, 1, 1 and 2; the first two items are relevant. Of the two orders of the tie, one has
     the relevant items at ranks 1 and 2, AP 1, the other at 1 and 3, AP (1 + 2/3) / 2 = 5/6.
 
-    >>> round(found["mAP"], 4)
-    0.9167
-    >>> found["precision@2"], found["recall@2"]
-    (0.75, 0.75)
-
     Args:
-      query_codes: (Q, K), or packed uint8 (Q, K / 8).
-      database_codes: (N, K), or packed uint8 (N, K / 8); N < 2^32.
+      query_codes: signs (Q, K), -1 and +1 or 0 and 1, or packed uint8 (Q, K / 8): `gch.evaluation.arrays`.
+      database_codes: likewise, (N, K) or (N, K / 8); N < 2^32.
       query_labels: multi-hot (Q, C) of 0 and 1, or the classes as integers (Q,).
       database_labels: likewise, (N, C) or (N,).
       cutoffs: the ranks n of the measures at a rank, at least 1.
@@ -89,19 +94,19 @@ def evaluate(
         raise SettingError(f"without_relevant is {without_relevant!r}; expected zero or skip")
     if any(cutoff < 1 for cutoff in cutoffs):
         raise SettingError(f"cutoffs is {tuple(cutoffs)}; expected ranks of at least 1")
-    query_labels, database_labels = _multi_hot(np.asarray(query_labels), np.asarray(database_labels))
-    items = coded_sets(
-        {
-            "query_codes": np.asarray(query_codes),
-            "database_codes": np.asarray(database_codes),
-            "query_labels": query_labels,
-            "database_labels": database_labels,
-        },
-        {"query_codes": "query_labels", "database_codes": "database_labels"},
-    )
-    found = evaluate_items(
-        items["query_codes"], items["database_codes"], cutoffs, ties, without_relevant, policies=()
-    )
+    queries, database = np.asarray(query_labels), np.asarray(database_labels)
+    if all(labels.ndim == 1 and labels.dtype.kind in "iu" for labels in (queries, database)):
+        classes = np.unique(queries)
+        queries, database = queries[:, None] == classes, database[:, None] == classes
+    arrays = {
+        "query_codes": np.asarray(query_codes),
+        "database_codes": np.asarray(database_codes),
+        "query_labels": queries,
+        "database_labels": database,
+    }
+    items = coded_sets(arrays, {"query_codes": "query_labels", "database_codes": "database_labels"})
+    coded = items["query_codes"], items["database_codes"]
+    found = evaluate_items(*coded, cutoffs, ties, without_relevant, policies=())
     return {name: found.mean(values) for name, values in found.values.items()}
 
 
@@ -118,7 +123,7 @@ def evaluate_items(
     Queries and database, neither empty, have as many bits and labels. Options are those of `evaluate`, and
     the policies for ties under which AP is measured besides.
     """
-    wanted: dict[str, dict[str, Measure]] = {
+    wanted: dict[str, dict[str, Callable[[Groups], np.ndarray]]] = {
         policy: {"mAP": measures.average_precision} for policy in dict.fromkeys((ties, *policies))
     }
     for name, measure in AT_RANK.items():
@@ -164,12 +169,20 @@ def mean_average_precision(
     return float(total / len(queries))
 
 
-def _multi_hot(query_labels: np.ndarray, database_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Classes (Q,), (N,) as multi-hot labels over the classes of the queries; other arrays as they are."""
-    if any(labels.ndim != 1 or labels.dtype.kind not in "iu" for labels in (query_labels, database_labels)):
-        return query_labels, database_labels
-    classes = np.unique(query_labels)
-    return query_labels[:, None] == classes, database_labels[:, None] == classes
+def evaluate_directions(queries: Coded, database: Coded, **options) -> dict[str, Evaluation]:
+    """All measures of every direction; options as of `evaluate_items`."""
+    return {
+        direction: evaluate_items(queries[one], database[other], **options)
+        for direction, (one, other) in DIRECTIONS.items()
+    }
+
+
+def map_by_direction(queries: Coded, database: Coded, itself: np.ndarray | None = None) -> dict[str, float]:
+    """Tie-aware mAP of every direction; `itself` as of `mean_average_precision`."""
+    return {
+        direction: mean_average_precision(queries[one], database[other], itself)
+        for direction, (one, other) in DIRECTIONS.items()
+    }
 
 
 def _blocks(queries: CodedItems, database: CodedItems, most: int) -> Iterator[tuple[slice, np.ndarray]]:

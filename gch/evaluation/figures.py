@@ -10,49 +10,30 @@ from gch.evaluation.rankings import grouped
 
 RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
 RANKS = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # of the curve of precision
-RESAMPLES = 1000
-CONFIDENCE = 0.95
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The interval that holds 95 % of the means of 1,000 resamples of the queries (percentile bootstrap).
+    """95 % interval of the mean over draws of the queries, by the percentile bootstrap of 1,000 resamples.
 
-    It tells what the draw of the queries may change, not what another training run would. None for fewer than
-    two values.
+    It does not tell what another training run would change. None for fewer than two values.
     """
     if len(values) < 2:
         return None
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-        batch=100,
-    ).confidence_interval
+    options = {"n_resamples": 1000, "confidence_level": 0.95, "method": "percentile", "batch": 100}
+    found = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(0), **options).confidence_interval
     return float(found.low), float(found.high)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came out, for Q queries, a database of N items and codes of K bits.
+    """What came out, for Q queries, a database of N items and codes of K bits."""
 
-    Attributes:
-      ties: policy for ties of `values`.
-      without_relevant: 'zero': a query without a relevant item counts 0 in a mean; 'skip': it is left out.
-      values: name of a measure to float64 (Q,), one value for each query.
-      average_precision: policy for ties to AP, float64 (Q,).
-      counts: int64 (Q, K + 1, 2), at each distance the other and the relevant items.
-      labels: uint8 (Q, C), of the queries.
-    """
-
-    ties: str
-    without_relevant: str
-    values: dict[str, np.ndarray]
-    average_precision: dict[str, np.ndarray]
-    counts: np.ndarray
-    labels: np.ndarray
+    ties: str  # policy for ties of `values`
+    without_relevant: str  # 'zero': a query without a relevant item counts 0 in a mean; 'skip': left out
+    values: dict[str, np.ndarray]  # name of a measure to float64 (Q,), one value for each query
+    average_precision: dict[str, np.ndarray]  # policy for ties to AP, float64 (Q,)
+    counts: np.ndarray  # int64 (Q, K + 1, 2), at each distance the other and the relevant items
+    labels: np.ndarray  # uint8 (Q, C), of the queries
 
     @property
     def has_relevant(self) -> np.ndarray:
@@ -64,17 +45,10 @@ class Evaluation:
         counted = self._counted(values)
         return float(counted.mean()) if len(counted) else float("nan")
 
-    def label_map(self) -> np.ndarray:
-        """Of every label, float64 (C,): mAP of its queries that have a relevant item; NaN without one."""
-        queries = (self.labels > 0) & self.has_relevant[:, None]
-        return _ratio(self.values["mAP"] @ queries, queries.sum(axis=0))
-
     def figures(self) -> dict:
-        """Means with their 95 % intervals over draws of queries, curves and counts, for JSON.
-
-        A figure that is not there is None.
-        """
+        """Means with their 95 % intervals over draws of queries, curves and counts, for JSON."""
         groups = grouped(self.counts, "tie-aware")
+        of_label = (self.labels > 0) & self.has_relevant[:, None]
         database = int(self.counts[0].sum())
         counting = max(1, len(self._counted(self.labels)))  # the other queries have 0 in every curve
         precision, recall = measures.precision_recall_of_radii(groups)
@@ -92,7 +66,7 @@ class Evaluation:
             "ties": self.ties,
             "measures": {name: self._measure(values) for name, values in self.values.items()},
             "mAP_by_ties": {policy: self.mean(values) for policy, values in self.average_precision.items()},
-            "mAP_by_label": _plain(self.label_map()),
+            "mAP_by_label": _plain(_ratio(self.values["mAP"] @ of_label, of_label.sum(axis=0))),
             "radius": {
                 "precision": _plain(_ratio(np.nansum(precision, axis=0), inside)),
                 "recall": _plain(recall.sum(axis=0) / counting),

@@ -4,6 +4,8 @@ All functions take `Groups` of Q queries and N items, and return float64 (Q,), u
 query without a relevant item has 0 everywhere. Closed forms: McSherry and Najork, ECIR 2008.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import gammaln
 
@@ -12,7 +14,7 @@ from gch.evaluation.rankings import Groups
 
 def average_precision(groups: Groups) -> np.ndarray:
     """AP: the mean, over the relevant items, of the precision at their ranks, in [0, 1]."""
-    return _precisions(groups).sum(axis=1) / np.maximum(_all_relevant(groups), 1)
+    return _precisions(groups).sum(axis=1) / np.maximum(groups.all_relevant, 1)
 
 
 def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
@@ -26,12 +28,13 @@ def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
     gained = np.where(inside, _precisions(groups), 0).sum(axis=1)
     hits = np.where(inside, groups.relevant, 0).sum(axis=1)
     value = gained / np.maximum(hits, 1)
-    log_factorial = _log_factorials(groups)
+    log_choose = _log_choose_up_to(groups)
     for cell in zip(*np.nonzero(~inside & (groups.before < cutoff)), strict=True):
         query, items, relevant = cell[0], groups.items[cell], groups.relevant[cell]
         taken = cutoff - groups.before[cell]
         found = np.arange(max(0, taken - (items - relevant)), min(taken, relevant) + 1)
-        chance = _hypergeometric(log_factorial, items, relevant, taken, found)
+        log_chance = log_choose(relevant, found) + log_choose(items - relevant, taken - found)
+        chance = np.exp(log_chance - log_choose(items, taken))
         added = _gained(groups.before[cell], hits[query], taken, found)
         value[query] = chance @ ((gained[query] + added) / np.maximum(hits[query] + found, 1))
     return value
@@ -40,39 +43,38 @@ def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
 def average_precision_relevant(groups: Groups, cutoff: int) -> np.ndarray:
     """The mean of the precision at the ranks of the first min(cutoff, R) of the R relevant items, in [0, 1].
 
-    What AGAH and DCMHT mean by mAP@k. Where the last of them is in a tie, so that q of its r relevant items
-    count, item i of its n is relevant and counts with j - 1 < q relevant ones before it, which are
-    hypergeometric.
+    What AGAH and DCMHT mean by mAP@k. Where the last of them is in a tie, the number of relevant items of
+    the tie before one that counts is hypergeometric.
     """
-    total = np.minimum(_all_relevant(groups), cutoff)
+    total = np.minimum(groups.all_relevant, cutoff)
     inside = groups.relevant_before + groups.relevant <= total[:, None]
     gained = np.where(inside, _precisions(groups), 0).sum(axis=1)
-    log_factorial = _log_factorials(groups)
+    log_choose = _log_choose_up_to(groups)
     for cell in zip(*np.nonzero(~inside & (groups.relevant_before < total[:, None])), strict=True):
         before, items = groups.before[cell], groups.items[cell]
         relevant_before, relevant = groups.relevant_before[cell], groups.relevant[cell]
         counted = total[cell[0]] - relevant_before
-        gained[cell[0]] += _first_relevant(log_factorial, before, relevant_before, items, relevant, counted)
+        gained[cell[0]] += _first_relevant(log_choose, before, relevant_before, items, relevant, counted)
     return gained / np.maximum(total, 1)
 
 
 def precision_at(groups: Groups, cutoff: int) -> np.ndarray:
     """Share of relevant items among the first min(cutoff, N), in [0, 1]."""
     groups = groups.first(cutoff)
-    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, _all(groups))
+    return _within(groups, groups.relevant, cutoff) / np.minimum(cutoff, groups.by_shared.sum(axis=1))
 
 
 def recall_at(groups: Groups, cutoff: int) -> np.ndarray:
     """Share of the relevant items that is among the first `cutoff`, in [0, 1]."""
     groups = groups.first(cutoff)
-    return _within(groups, groups.relevant, cutoff) / np.maximum(_all_relevant(groups), 1)
+    return _within(groups, groups.relevant, cutoff) / np.maximum(groups.all_relevant, 1)
 
 
 def average_cumulative_gain(groups: Groups, cutoff: int) -> np.ndarray:
     """ACG: the mean number of shared labels of the first min(cutoff, N) items, at least 0."""
     groups = groups.first(cutoff)
     shared = groups.sum_of(np.arange(groups.counts.shape[2]))
-    return _within(groups, shared, cutoff) / np.minimum(cutoff, _all(groups))
+    return _within(groups, shared, cutoff) / np.minimum(cutoff, groups.by_shared.sum(axis=1))
 
 
 def normalized_discounted_gain(groups: Groups, cutoff: int) -> np.ndarray:
@@ -92,7 +94,7 @@ def precision_at_recall(groups: Groups, levels: np.ndarray) -> np.ndarray:
 
     Within a tie items and relevant items are taken to come evenly.
     """
-    total = _all_relevant(groups)
+    total = groups.all_relevant
     queries = np.arange(len(total))
     values = np.zeros((len(total), len(levels)))
     for column, level in enumerate(levels):
@@ -113,14 +115,6 @@ def precision_recall_of_radii(groups: Groups) -> tuple[np.ndarray, np.ndarray]:
     items, found = np.cumsum(groups.items, axis=1), np.cumsum(groups.relevant, axis=1)
     precision = np.divide(found, items, out=np.full(items.shape, np.nan), where=items > 0)
     return precision, found / np.maximum(found[:, -1:], 1)
-
-
-def _all(groups: Groups) -> np.ndarray:
-    return groups.by_shared.sum(axis=1)
-
-
-def _all_relevant(groups: Groups) -> np.ndarray:
-    return groups.by_shared[:, 1:].sum(axis=1)
 
 
 def _precisions(groups: Groups) -> np.ndarray:
@@ -159,19 +153,19 @@ def _gained(before, relevant_before, items, relevant) -> np.ndarray:
     return share * ((relevant_before + 1) * reciprocals + slope * (items - (before + 1) * reciprocals))
 
 
-def _first_relevant(log_factorial, before, relevant_before, items, relevant, counted) -> float:
+def _first_relevant(log_choose, before, relevant_before, items, relevant, counted) -> float:
     """As `_gained`, of the first `counted` < relevant relevant items of one group."""
     place = np.arange(items)  # items of the group before one
-    at_most = _drawn_at_most(log_factorial, items - 1, relevant - 1, counted - 1, items)
+    at_most = _drawn_at_most(log_choose, items - 1, relevant - 1, counted - 1, items)
     sum_of_drawn = np.zeros(items)
     if counted > 1:
-        fewer = _drawn_at_most(log_factorial, items - 2, relevant - 2, counted - 2, items - 1)
+        fewer = _drawn_at_most(log_choose, items - 2, relevant - 2, counted - 2, items - 1)
         sum_of_drawn[1:] = place[1:] * (relevant - 1) / (items - 1) * fewer
     precisions = ((relevant_before + 1) * at_most + sum_of_drawn) / (before + place + 1)
     return float(relevant / items * precisions.sum())
 
 
-def _drawn_at_most(log_factorial, items, relevant, most, lengths) -> np.ndarray:
+def _drawn_at_most(log_choose, items, relevant, most, lengths) -> np.ndarray:
     """P(at most `most` of `relevant` among t drawn of `items`), t = 0..lengths - 1; most < relevant.
 
     It falls by the chance that draw t is relevant number most + 1.
@@ -183,25 +177,14 @@ def _drawn_at_most(log_factorial, items, relevant, most, lengths) -> np.ndarray:
     possible = (draw > most) & (items - draw >= relevant - most - 1)
     draw = draw[possible]
     log_chance[possible] = (
-        _log_choose(log_factorial, draw - 1, most)
-        + _log_choose(log_factorial, items - draw, relevant - most - 1)
-        - _log_choose(log_factorial, items, relevant)
+        log_choose(draw - 1, most)
+        + log_choose(items - draw, relevant - most - 1)
+        - log_choose(items, relevant)
     )
     return np.concatenate([[1.0], np.maximum(1 - np.cumsum(np.exp(log_chance)), 0.0)])
 
 
-def _hypergeometric(log_factorial, items, relevant, taken, found) -> np.ndarray:
-    """P(`found` of the `relevant` ones among `taken` of `items`)."""
-    return np.exp(
-        _log_choose(log_factorial, relevant, found)
-        + _log_choose(log_factorial, items - relevant, taken - found)
-        - _log_choose(log_factorial, items, taken)
-    )
-
-
-def _log_choose(log_factorial, items, taken) -> np.ndarray:
-    return log_factorial[items] - log_factorial[taken] - log_factorial[items - taken]
-
-
-def _log_factorials(groups: Groups) -> np.ndarray:
-    return gammaln(np.arange(int(groups.items.max(initial=0)) + 1) + 1.0)
+def _log_choose_up_to(groups: Groups) -> Callable[..., np.ndarray]:
+    """The logarithm of binomial coefficients of numbers up to the size of the largest group."""
+    log_factorial = gammaln(np.arange(int(groups.items.max(initial=0)) + 1) + 1.0)
+    return lambda items, taken: log_factorial[items] - log_factorial[taken] - log_factorial[items - taken]

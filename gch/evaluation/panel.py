@@ -24,14 +24,11 @@ def retrieval_panel(
     count: int,
     top: int = 8,
 ) -> np.ndarray:
-    """Draws one row for each of `count` queries: the query, then the `top` nearest items of the database.
+    """Draws a row for each of `count` queries, spread evenly: the query, then the `top` nearest items.
 
     Ties in distance are shown in the order of the database. A frame is green where query and item share a
-    label, red where they share none; the number in the corner is the Hamming distance. The queries shown are
-    spread evenly over all; `query_kind` and `database_kind` are 'image' or 'text'.
-
-    Returns:
-      uint8 (H, W, 3).
+    label, red where they share none; the number in the corner is the Hamming distance. Kinds are 'image' or
+    'text'. The panel is uint8 (H, W, 3).
     """
     shown = np.linspace(0, len(queries) - 1, min(count, len(queries))).astype(int)
     top = min(top, len(database))
@@ -51,14 +48,9 @@ def retrieval_panel(
     return np.asarray(panel)
 
 
-def panel_name(direction: str) -> str:
-    """File name of the panel of a direction, such as 'I-T.png' of 'I->T'."""
-    return direction.replace("->", "-") + ".png"
-
-
-def save_panel(path: Path, panel: np.ndarray) -> None:
-    """Saves a panel as PNG."""
-    with atomic_path(path) as temporary:
+def save_panel(folder: Path, direction: str, panel: np.ndarray) -> None:
+    """Saves the panel of a direction such as 'I->T' as FOLDER/I-T.png."""
+    with atomic_path(folder / f"{direction.replace('->', '-')}.png") as temporary:
         Image.fromarray(panel).save(temporary)
 
 

@@ -19,19 +19,13 @@ POLICIES = ("tie-aware", "stable", "optimistic", "pessimistic")
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """The rankings of Q queries as D groups, the nearest first; a group may be empty.
+    """The rankings of Q queries as D groups, the nearest first; a group may be empty."""
 
-    Attributes:
-      items: int64 (Q, D), items in a group.
-      relevant: int64 (Q, D), those of them that share a label with the query.
-      counts: int64 (Q, K + 1, S + 1), see `gch.evaluation.counts.shared_label_counts`.
-      shared: the number of labels that the items of a group share with the query: (D,), or (Q, D) where every
-        item is a group of its own; None where the items of a group differ.
-    """
-
-    items: np.ndarray
-    relevant: np.ndarray
-    counts: np.ndarray
+    items: np.ndarray  # int64 (Q, D), items in a group
+    relevant: np.ndarray  # int64 (Q, D), those of them that share a label with the query
+    counts: np.ndarray  # int64 (Q, K + 1, S + 1), see `gch.evaluation.counts.shared_label_counts`
+    # Labels that all items of a group share with the query: (D,), or (Q, D) where every item is a group of
+    # its own; None where the items of a group differ.
     shared: np.ndarray | None = None
 
     @functools.cached_property
@@ -48,6 +42,11 @@ class Groups:
     def by_shared(self) -> np.ndarray:
         """Items of the whole database by the number of shared labels, int64 (Q, S + 1)."""
         return self.counts.sum(axis=1)
+
+    @property
+    def all_relevant(self) -> np.ndarray:
+        """Relevant items of the whole database, int64 (Q,)."""
+        return self.by_shared[:, 1:].sum(axis=1)
 
     @property
     def singles(self) -> bool:

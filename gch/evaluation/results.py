@@ -9,39 +9,36 @@ import numpy as np
 
 from gch import __version__
 from gch.evaluation.codes import MODALITIES, EncodedPairs, bit_agreement, code_statistics, joined
-from gch.evaluation.directions import evaluate_directions, map_by_direction
+from gch.evaluation.evaluate import evaluate_directions, map_by_direction
 from gch.settings import Settings
 from gch.storage import write_json
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "h5py")
 
 
-def test_figures(
-    queries: EncodedPairs,
-    database: EncodedPairs,
-    training: np.ndarray,
-    label_names: Sequence[str],
-    **options,
+def measured_figures(
+    queries: EncodedPairs, database: EncodedPairs, training: np.ndarray, label_names: Sequence[str], **options
 ) -> dict:
     """What the test phase reports: mAP by direction, all other measures, and statistics of the codes.
 
     All measures are over the whole retrieval set and, in keys that end in `_not_trained_on`, over its new
-    items alone (None where there are none); `gch.evaluation.directions.NEW_ITEMS` says why they differ.
-
-    Args:
-      queries: the query set.
-      database: the retrieval set.
-      training: int64, rows of the training items.
-      label_names: C names, or none.
-      options: of `gch.evaluation.evaluate.evaluate_items`.
+    items alone (None where there are none); `gch.evaluation.evaluate.NEW_ITEMS` says why they differ.
+    `training`, int64, are the rows of the training items; options are those of `evaluate_items`.
     """
+
+    def evaluated(items: EncodedPairs) -> dict[str, dict]:
+        found = evaluate_directions(queries.coded(), items.coded(), **options)
+        return {direction: evaluation.figures() for direction, evaluation in found.items()}
+
+    def means(directions: dict[str, dict]) -> dict[str, float | None]:
+        return {direction: found["measures"]["mAP"]["mean"] for direction, found in directions.items()}
+
     new = database.only(~np.isin(database.rows, training))
-    whole = _evaluated(queries, database, **options)
-    of_new = _evaluated(queries, new, **options) if len(new) else None
+    whole, of_new = evaluated(database), evaluated(new) if len(new) else None
     first = whole["I->T"]
     return {
-        "mAP": _map(whole),
-        "mAP_not_trained_on": _map(of_new) if of_new else None,
+        "mAP": means(whole),
+        "mAP_not_trained_on": means(of_new) if of_new else None,
         "mAP_policy": f"{first['ties']}, a query without a relevant item "
         + ("counts 0" if first["without_relevant"] == "zero" else "is left out"),
         "queries": len(queries),
@@ -51,21 +48,25 @@ def test_figures(
         "label_names": list(label_names),
         "evaluation": whole,
         "evaluation_not_trained_on": of_new,
-        "codes": {"query": _code_figures(queries), "retrieval": _code_figures(database)},
+        "codes": {
+            name: {
+                "image": code_statistics(pairs.image),
+                "text": code_statistics(pairs.text),
+                "image_text_agreement": bit_agreement(pairs.image, pairs.text),
+            }
+            for name, pairs in (("query", queries), ("retrieval", database))
+        },
     }
 
 
 def map_over_new(
     queries: EncodedPairs, database: EncodedPairs, training: np.ndarray, *, joins: bool
 ) -> dict[str, float] | None:
-    """Tie-aware mAP by direction over the items that were never trained on; None where there are none.
+    """Tie-aware mAP by direction over the items of a database that were never trained on; None without any.
 
-    Args:
-      queries: Q pairs.
-      database: the pairs to rank, without the queries.
-      training: int64, rows of the training items.
-      joins: whether the queries are new items of the retrieval set too, as validation queries are, so that
-        each ranks the other ones as well. On OpenMoji there are no further new items.
+    `training`, int64, are the rows of the training items. With `joins`, the queries, which are not in the
+    database, are new items too, as validation queries are, so that each ranks the other ones as well. On
+    OpenMoji there are no further new items.
     """
     new, itself = database.only(~np.isin(database.rows, training)), None
     if joins:
@@ -79,11 +80,7 @@ def map_over_new(
 def save_results(
     path: Path, figures: dict, settings: Settings, digests: dict[str, str | None], training: dict
 ) -> None:
-    """Writes results.json: the figures of `test_figures`, and what it takes to get them again.
-
-    That is the settings, the digests of data, split, backbone and weights, and of the training the best
-    epoch, its seconds, and the validation figures of every outer epoch.
-    """
+    """Writes results.json: the figures of `measured_figures`, and what it takes to get them again."""
     versions = {"gch": __version__, "python": platform.python_version()}
     versions |= {package: metadata.version(package) for package in PACKAGES}
     origin = {"settings": settings.values(), "versions": versions, "digests": digests}
@@ -93,20 +90,3 @@ def save_results(
 def weights_digest_parts(encoders: dict) -> list[np.ndarray]:
     """The weights that codes depend on, in a fixed order."""
     return [np.asarray(weight) for name in MODALITIES for weight in encoders[name].get_weights()]
-
-
-def _evaluated(queries: EncodedPairs, database: EncodedPairs, **options) -> dict[str, dict]:
-    found = evaluate_directions(queries.coded(), database.coded(), **options)
-    return {direction: evaluation.figures() for direction, evaluation in found.items()}
-
-
-def _map(evaluated: dict[str, dict]) -> dict[str, float | None]:
-    return {direction: found["measures"]["mAP"]["mean"] for direction, found in evaluated.items()}
-
-
-def _code_figures(pairs: EncodedPairs) -> dict:
-    return {
-        "image": code_statistics(pairs.image),
-        "text": code_statistics(pairs.text),
-        "image_text_agreement": bit_agreement(pairs.image, pairs.text),
-    }

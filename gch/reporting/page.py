@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from gch.evaluation.directions import CROSS
+from gch.evaluation.evaluate import CROSS
 from gch.reporting import tables
 from gch.reporting.plots import DPI, SHOWN_BY_LABEL, SHOWN_DISTANCES
 from gch.reporting.record import Record
@@ -30,20 +30,29 @@ CODE_FIGURES = {
     "quantization_error": "quantization",
     "distinct_codes": "distinct codes",
 }
+INTERVAL = (
+    "The interval holds 95 % of the means when the queries are drawn anew (bootstrap); it does not tell what "
+    "another seed of the training would change."
+)
+GALLERY = (
+    "Framed green: shares a label with the query; red: shares none. The number is the Hamming distance. The "
+    "queries are spread evenly over the query set, not chosen."
+)
+CODES = (
+    "Of the retrieval set: balance is the mean over bits of how far the share of +1 is from one half, "
+    "correlation the mean absolute correlation of two bits, quantization the mean squared distance of "
+    "relaxed codes from their signs. Agreement is the share of bits in which image and text of a pair agree, "
+    "on the query set."
+)
 
 
 def page(records: Sequence[Record], drawn: Sequence[tuple[str, "Figure"]], mark: str) -> str:
-    """The page.
-
-    Args:
-      records: of tested runs.
-      drawn: names and figures of `gch.reporting.plots.draw_all`.
-      mark: a comment to put at its head.
-    """
+    """The page of tested runs, with the results of `plots.draw_all` and a comment at its head."""
+    measured = _table(*tables.rows(records, CROSS))
     sections = [
         ("seeds", "Mean over the seeds", _seeds(records)),
-        ("measures", "Measures", _measures(records)),
-        ("plots", "Plots", _plots(drawn)),
+        ("measures", "Measures", measured + _notes(INTERVAL, *tables.notes(records))),
+        ("plots", "Plots", "".join(_plot(TITLES[name], figure) for name, figure in drawn)),
         ("gallery", "Queries and what they retrieve", _gallery(records)),
         ("codes", "Codes and training", _codes(records)),
         ("settings", "Settings", _settings(records)),
@@ -58,49 +67,29 @@ def page(records: Sequence[Record], drawn: Sequence[tuple[str, "Figure"]], mark:
     )
 
 
-def _measures(records: Sequence[Record]) -> str:
-    interval = (
-        "The interval holds 95 % of the means when the queries are drawn anew (bootstrap); it does not tell "
-        "what another seed of the training would change."
-    )
-    notes = "".join(_note(note) for note in (interval, *tables.notes(records)))
-    return _table(*tables.rows(records, CROSS)) + notes
-
-
 def _seeds(records: Sequence[Record]) -> str:
     header, lines = tables.over_seeds(records)
     return _table(header, lines) if any(int(line[-1]) > 1 for line in lines) else ""
 
 
-def _plots(drawn: Sequence[tuple[str, "Figure"]]) -> str:
-    parts = []
-    for name, figure in drawn:
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DPI)
-        parts.append(f"<h3>{TITLES[name]}</h3>{_image(content.getvalue(), TITLES[name])}")
-    return "".join(parts)
+def _plot(title: str, figure: "Figure") -> str:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI)
+    return _image(title, content.getvalue(), title)
 
 
 def _gallery(records: Sequence[Record]) -> str:
     parts: list[str] = []
     for record in records:
-        files = sorted((record.folder / "panels").glob("*.png")) if record.folder else []
-        images = [
-            f"<h3>{_text(file.stem.replace('-', ' → '))}</h3>"
-            + _image(file.read_bytes(), f"{record.name} {file.stem}")
-            for file in files
-        ]
-        if images:
-            # The first run's pictures are open, so that a page of many runs stays readable.
-            state = "" if parts else " open"
-            parts.append(
-                f"<details{state}><summary>{_text(record.name)}</summary>{''.join(images)}</details>"
+        panels = sorted((record.folder / "panels").glob("*.png")) if record.folder else []
+        if panels:
+            images = (
+                _image(_text(file.stem.replace("-", " → ")), file.read_bytes(), f"{record.name} {file.stem}")
+                for file in panels
             )
-    note = (
-        "Framed green: shares a label with the query; red: shares none. The number is the Hamming distance. "
-        "The queries are spread evenly over the query set, not chosen."
-    )
-    return _note(note) + "".join(parts) if parts else ""
+            # The first run's pictures are open, so that a page of many runs stays readable.
+            parts.append(_details(_text(record.name), "".join(images), " open" if not parts else ""))
+    return _notes(GALLERY) + "".join(parts) if parts else ""
 
 
 def _codes(records: Sequence[Record]) -> str:
@@ -108,24 +97,17 @@ def _codes(records: Sequence[Record]) -> str:
     lines = []
     for record in records:
         codes, training = record.results.get("codes"), record.results.get("training")
-        if not codes or not training:
-            continue
-        agreement = f"{codes['query']['image_text_agreement']:.2f}"
-        trained = (str(training["best_epoch"]), f"{training['seconds']:.0f}")
-        for modality in ("image", "text"):
-            figures = [f"{codes['retrieval'][modality][name]:.3f}" for name in CODE_FIGURES]
-            lines.append([record.name, modality, *figures, agreement, *trained])
-    note = (
-        "Of the retrieval set: balance is the mean over bits of how far the share of +1 is from one half, "
-        "correlation the mean absolute correlation of two bits, quantization the mean squared distance of "
-        "relaxed codes from their signs. Agreement is the share of bits in which image and text of a pair "
-        "agree, on the query set."
-    )
-    return _table(header, lines) + _note(note) if lines else ""
+        if codes and training:
+            agreement = f"{codes['query']['image_text_agreement']:.2f}"
+            trained = (str(training["best_epoch"]), f"{training['seconds']:.0f}")
+            for modality in ("image", "text"):
+                figures = [f"{codes['retrieval'][modality][name]:.3f}" for name in CODE_FIGURES]
+                lines.append([record.name, modality, *figures, agreement, *trained])
+    return _table(header, lines) + _notes(CODES) if lines else ""
 
 
 def _settings(records: Sequence[Record]) -> str:
-    names = list(dict.fromkeys(name for record in records for name in record.settings))
+    names = dict.fromkeys(name for record in records for name in record.settings)
     if not names:
         return ""
     values = {name: [repr(record.settings.get(name, "")) for record in records] for name in names}
@@ -134,10 +116,8 @@ def _settings(records: Sequence[Record]) -> str:
     every = _table(header, [[name, *values[name]] for name in names], marked=differing)
     if len(records) == 1:
         return every
-    short = "<p>All alike.</p>"
-    if differing:
-        short = _table(header, [[name, *values[name]] for name in differing])
-    return f"{short}<details><summary>All settings</summary>{every}</details>"
+    short = _table(header, [[name, *values[name]] for name in differing])
+    return (short if differing else "<p>All alike.</p>") + _details("All settings", every)
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]], marked: Collection[str] = ()) -> str:
@@ -149,13 +129,17 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]], marked: Collec
     return f'<div class="card"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _image(content: bytes, words: str) -> str:
+def _image(title: str, content: bytes, words: str) -> str:
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return f'<div class="card"><img alt="{_text(words)}" src="{source}"></div>'
+    return f'<h3>{title}</h3><div class="card"><img alt="{_text(words)}" src="{source}"></div>'
 
 
-def _note(words: str) -> str:
-    return f'<p class="note">{_text(words)}</p>'
+def _details(summary: str, content: str, state: str = "") -> str:
+    return f"<details{state}><summary>{summary}</summary>{content}</details>"
+
+
+def _notes(*notes: str) -> str:
+    return "".join(f'<p class="note">{_text(words)}</p>' for words in notes)
 
 
 def _text(words: str) -> str:

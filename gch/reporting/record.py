@@ -10,21 +10,14 @@ from gch.storage import read_json
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """Attributes:
-    name: what it is called in tables.
-    directions: 'I->T' and so on to `gch.evaluation.figures.Evaluation.figures`, over the whole retrieval set.
-    new: the same over the items that were never trained on; empty where these are not known.
-    settings: of the run, by name; empty for codes of other tools.
-    results: all of a run's results.json, empty for codes of other tools.
-    folder: of the run, or None.
-    """
+    """What was measured of a run, or of the codes of another tool."""
 
-    name: str
-    directions: dict[str, dict]
-    new: dict[str, dict] = dataclasses.field(default_factory=dict)
-    settings: dict[str, object] = dataclasses.field(default_factory=dict)
-    results: dict = dataclasses.field(default_factory=dict)
-    folder: Path | None = None
+    name: str  # what it is called in tables
+    directions: dict[str, dict]  # 'I->T' and so on to `Evaluation.figures`, over the whole retrieval set
+    new: dict[str, dict] = dataclasses.field(default_factory=dict)  # over new items; empty if not known
+    settings: dict[str, object] = dataclasses.field(default_factory=dict)  # of a run, by name
+    results: dict = dataclasses.field(default_factory=dict)  # all of a run's results.json
+    folder: Path | None = None  # of a run
 
     @property
     def label_names(self) -> list[str]:
@@ -65,8 +58,8 @@ def read_run(folder: Path) -> Record:
         raise RunError(f"{path}: not found; expected the folder of a run that was tested")
     results: Any = read_json(path)
     try:
-        name, directions = Path(folder).resolve().name, results["evaluation"]
-        record = Record(name, directions, _new(results), results["settings"], results, Path(folder))
+        name, new = path.parent.resolve().name, results.get("evaluation_not_trained_on") or {}
+        record = Record(name, results["evaluation"], new, results["settings"], results, path.parent)
         if None in (record.mean("I->T", "mAP"), record.mean("T->I", "mAP")):
             raise ValueError("no mAP")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -74,13 +67,3 @@ def read_run(folder: Path) -> Record:
             f"{path}: no evaluation in it ({type(error).__name__}: {error}); test the run again"
         ) from error
     return record
-
-
-def _new(results: dict) -> dict[str, dict]:
-    """Figures over the new items; earlier versions have no more of them than their tie-aware mAP."""
-    evaluated, means = results.get("evaluation_not_trained_on"), results.get("mAP_not_trained_on")
-    if evaluated or not means:
-        return evaluated or {}
-    known = {"bits": results["evaluation"]["I->T"]["bits"], "retrieval": results["retrieval_not_trained_on"]}
-    known |= {"ties": "tie-aware", "mAP_by_ties": {}}
-    return {direction: known | {"measures": {"mAP": {"mean": mean}}} for direction, mean in means.items()}

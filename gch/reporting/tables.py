@@ -4,8 +4,9 @@ import csv
 import io
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
-from gch.evaluation.directions import CROSS, NEW_ITEMS
+from gch.evaluation.evaluate import CROSS, NEW_ITEMS
 from gch.reporting.record import Record
 
 POLICIES = ("pessimistic", "stable", "optimistic")
@@ -16,9 +17,8 @@ Table = tuple[list[str], list[list[str]]]
 def rows(records: Sequence[Record], directions: Sequence[str]) -> Table:
     """Header and cells: a line for each record and direction.
 
-    mAP over all items and over the new ones, by the policy for ties that the codes were evaluated with, each
-    with its 95 % interval over draws of queries; over all items, mAP by the other policies and the measures
-    at every rank.
+    mAP over all and over new items, each with its 95 % interval over draws of queries; over all items, mAP by
+    the other policies for ties and the measures at every rank.
     """
     figures = [record.directions[direction] for record in records for direction in directions]
     measures = dict.fromkeys(name for one in figures for name in one["measures"])
@@ -42,24 +42,18 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> Table:
 
 
 def over_seeds(records: Sequence[Record]) -> Table:
-    """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs.
-
-    The columns are mAP over all items, mAP over the new ones, seconds of training and the number of runs.
-    """
+    """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs."""
     groups: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         groups.setdefault((record.method, record.bits), []).append(record)
+    kinds = [(new, direction) for new in (False, True) for direction in CROSS]
     lines = []
     for (method, bits), mine in groups.items():
-        means = [
-            _spread([record.mean(direction, "mAP", new) for record in mine])
-            for new in (False, True)
-            for direction in CROSS
-        ]
-        seconds = [record.results.get("training", {}).get("seconds") for record in mine]
+        means = [_spread([run.mean(direction, "mAP", new) for run in mine]) for new, direction in kinds]
+        seconds = [run.results.get("training", {}).get("seconds") for run in mine]
         mean_seconds = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
         lines.append([method, str(bits), *means, mean_seconds, str(len(mine))])
-    columns = [f"{kind} {direction}" for kind in ("mAP", "new items") for direction in CROSS]
+    columns = [f"{'new items' if new else 'mAP'} {direction}" for new, direction in kinds]
     return ["", "bits", *columns, "seconds", "runs"], lines
 
 
@@ -68,19 +62,16 @@ def notes(records: Sequence[Record]) -> list[str]:
     names: dict[str, list[str]] = {}
     for record in records:
         one = record.directions["I->T"]
-        without = one["queries_without_relevant"]
         counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
-        some = f"{without} of them without a relevant item ({counted})"
+        without = f"{one['queries_without_relevant']} of them without a relevant item ({counted})"
+        some = without if one["queries_without_relevant"] else "all of them with a relevant item"
         new = record.new.get("I->T", {}).get("retrieval")
-        words = (
-            f"{one['queries']} queries, {some if without else 'all of them with a relevant item'}; "
-            f"mAP over all of the {one['retrieval']} items ranked"
-            + (f" and over the {new} new ones" if new else "; no new items among them are known")
-        )
+        of_new = f" and over the {new} new ones" if new else "; no new items among them are known"
+        ranked = f"mAP over all of the {one['retrieval']} items ranked{of_new}"
+        words = f"{one['queries']} queries, {some}; {ranked}"
         names.setdefault(words, []).append(record.name)
-    if len(names) == 1:
-        return [*names, NEW_ITEMS]
-    return [*(f"{', '.join(some)}: {words}" for words, some in names.items()), NEW_ITEMS]
+    said = names if len(names) == 1 else (f"{', '.join(some)}: {words}" for words, some in names.items())
+    return [*said, NEW_ITEMS]
 
 
 def figure(value: float | None) -> str:
@@ -92,12 +83,11 @@ def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Columns of equal width, the first to the left."""
     every = [header, *lines]
     first, *widths = (max(map(len, column)) for column in zip(*every, strict=True))
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(first), *(cell.rjust(width) for cell, width in zip(line[1:], widths, strict=True))]
-        ).rstrip()
+    padded = (
+        [line[0].ljust(first), *(cell.rjust(width) for cell, width in zip(line[1:], widths, strict=True))]
         for line in every
     )
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -118,10 +108,7 @@ def latex(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def comma_separated(records: Sequence[Record]) -> str:
-    """All measures of all directions, a line each, with the bounds of the interval.
-
-    The column `items` says what they are over: 'all' items, or the 'new' ones.
-    """
+    """All measures of all directions, a line each, over 'all' items and over the 'new' ones."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["name", "bits", "direction", "items", "ties", "measure", "mean", "low", "high"])
@@ -138,10 +125,9 @@ def comma_separated(records: Sequence[Record]) -> str:
     return out.getvalue()
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def _spread(values: Sequence[Any]) -> str:
     """Mean and standard deviation (n - 1); a dash where a value is missing."""
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
+    if None in values:
         return "-"
-    deviation = statistics.stdev(known) if len(known) > 1 else 0.0
-    return f"{statistics.mean(known):.4f} ± {deviation:.4f}"
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.4f} ± {deviation:.4f}"

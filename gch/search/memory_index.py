@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError, SettingError
-from gch.evaluation.codes import pack
+from gch.evaluation.arrays import BYTE_SIGNS, byte_signs, packed_codes, require_matrix
 from gch.search.hamming import exact_search
 
 
@@ -23,7 +23,8 @@ class Index:
     FAISS compares them where it is installed, and else NumPy. Several threads may search at once.
 
     Args:
-      codes: uint8 (N, K / 8), packed as by numpy.packbits, or -1 and +1 (N, K) of any other type.
+      codes: packed as by numpy.packbits, uint8 (N, K / 8), or signs (N, K), -1 and +1 or 0 and 1 of any type;
+        `gch.evaluation.arrays` tells how the two are told apart in uint8.
       ids: N names or numbers; by default the rows, 0..N-1.
 
     Attributes:
@@ -44,7 +45,9 @@ class Index:
     """
 
     def __init__(self, codes: np.ndarray, ids: Sequence | np.ndarray | None = None):
-        self._codes, self.bits = _packed("codes", codes)
+        codes = _matrix("codes", codes)
+        self._signs = byte_signs([codes]) if len(codes) else ()  # without codes, uint8 is taken as packed
+        self._codes, self.bits = packed_codes("codes", codes, self._signs)
         self._ids = np.arange(len(self._codes)) if ids is None else np.asarray(ids)
         if self._ids.shape != (len(self._codes),):
             raise DataError(f"ids are of shape {self._ids.shape}; expected one for each of {len(self)} codes")
@@ -57,7 +60,7 @@ class Index:
         """The k codes nearest to each query; those of equal distance in the order of the database.
 
         Args:
-          query_codes: uint8 (Q, K / 8), packed, or -1 and +1 (Q, K).
+          query_codes: packed, uint8 (Q, K / 8), or signs (Q, K), of type uint8 as those of the index.
           k: results of a query, 1 or more; with fewer codes than that, all of them are found.
 
         Returns:
@@ -67,7 +70,10 @@ class Index:
           DataError: the queries are of another shape, length or other values.
           SettingError: k is less than 1.
         """
-        queries, bits = _packed("query_codes", query_codes)
+        queries = _matrix("query_codes", query_codes)
+        of_signs = queries.shape[1] == self.bits
+        signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
+        queries, bits = packed_codes("query_codes", queries, signs)
         if bits != self.bits:
             raise DataError(f"query_codes are of {bits} bits; expected {self.bits}, as the index")
         if k < 1:
@@ -76,13 +82,7 @@ class Index:
         return Neighbours(self._ids[rows], distances)
 
 
-def _packed(name: str, codes: np.ndarray) -> tuple[np.ndarray, int]:
-    """Packed codes and the length of one."""
+def _matrix(name: str, codes: np.ndarray) -> np.ndarray:
     codes = np.asarray(codes)
-    if codes.ndim == 2 and codes.shape[1]:
-        if codes.dtype == np.uint8:
-            return np.ascontiguousarray(codes), 8 * codes.shape[1]
-        if np.isin(codes, (-1, 1)).all():
-            return pack(codes), codes.shape[1]
-    found = f"{codes.dtype} {codes.shape}"
-    raise DataError(f"{name} are {found}; expected packed codes, uint8 (N, K / 8), or -1 and +1 (N, K)")
+    require_matrix(name, codes, "packed codes (N, K / 8) or signs (N, K)", empty=True)
+    return codes
