@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,8 @@ os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to man
 
 
 def pytest_configure(config):
-    """Gives TensorFlow two CPUs for the tests of replicas, before any module makes a tensor."""
-    if any(Path(argument).is_dir() or "test_replicas" in argument for argument in config.args):
+    """Gives TensorFlow two CPUs for the tests of several devices, before any module makes a tensor."""
+    if any(Path(one).is_dir() or re.search("test_(replicas|encode)", one) for one in config.args):
         import tensorflow as tf
 
         two = [tf.config.LogicalDeviceConfiguration()] * 2

@@ -20,16 +20,7 @@ _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 class CodesWriter:
     """Appends codes to a folder of `gch.search.codes_folder`; a context that locks it.
 
-    What `write` was given is safe once `save` has returned; what comes after that is cut off when the folder
-    is opened again.
-
-    Args:
-      folder: where; it is made.
-      note: of what is encoded. A folder that holds codes of something else is left as it is.
-      part_items: most items of a part.
-
-    Attributes:
-      note: how far it is.
+    `note` says how far it is. What was written after the last `save` is cut off when it is opened again.
 
     Raises:
       RunError: the folder holds other codes, another process writes to it, or it cannot be written.
@@ -53,14 +44,9 @@ class CodesWriter:
         self._lock.release()
 
     def write(self, codes: np.ndarray, items: Iterable[tuple[str, str | None]]) -> None:
-        """Appends n items.
-
-        Args:
-          codes: uint8 (n, K / 8), packed.
-          items: n pairs of id and text, which is None for pictures.
-        """
-        lines, start = [item_line(*item) for item in items], 0
-        while start < len(lines):
+        """Appends packed codes, uint8 (n, K / 8), and n pairs of id and text, which is None for pictures."""
+        lines = [item_line(*item) for item in items]
+        while lines:
             if not self._parts or self._parts[-1].items >= self._part_items:
                 for file in self._files:
                     _sync(file)
@@ -68,12 +54,13 @@ class CodesWriter:
                 self._parts.append(Part(f"{len(self._parts):05d}", 0, 0))
                 self._files = self._opened(self._parts[-1])
             last = self._parts[-1]
-            stop = min(len(lines), start + self._part_items - last.items)
-            content = np.ascontiguousarray(codes[start:stop]).tobytes(), b"".join(lines[start:stop])
+            room = self._part_items - last.items
+            content = codes[:room].tobytes(), b"".join(lines[:room])
             for file, data in zip(self._files, content, strict=True):
                 file.write(data)
-            self._parts[-1] = Part(last.name, last.items + stop - start, last.items_bytes + len(content[1]))
-            start = stop
+            fitting = min(room, len(lines))
+            self._parts[-1] = Part(last.name, last.items + fitting, last.items_bytes + len(content[1]))
+            codes, lines = codes[room:], lines[room:]
 
     def skip(self, identity: str, reason: str) -> None:
         """Notes an entry that could not be encoded."""
@@ -81,20 +68,16 @@ class CodesWriter:
         self._skips += 1
 
     def save(self, done: int) -> None:
-        """Makes everything up to here safe: `done` entries are encoded or skipped."""
+        """Makes what was written safe: `done` entries are encoded or skipped."""
         for file in (*self._files, self._skipped):
             _sync(file)
+        skipped, length = self._skips, self._skipped.tell()
         self.note = dataclasses.replace(
-            self.note,
-            done=done,
-            skipped=self._skips,
-            skipped_bytes=self._skipped.tell(),
-            parts=tuple(self._parts),
+            self.note, done=done, skipped=skipped, skipped_bytes=length, parts=tuple(self._parts)
         )
         write_note_file(self._folder / NOTE, self.note)
 
     def _found(self, note: CodesNote) -> CodesNote:
-        """The note of an earlier start of the same work, or a new one."""
         path = self._folder / NOTE
         if not path.exists():
             for name in os.listdir(self._folder):
@@ -113,13 +96,10 @@ class CodesWriter:
         return earlier
 
     def _opened(self, part: Part) -> tuple[BinaryIO, ...]:
-        return (
-            self._appending(f"{part.name}.codes", part.items * (self.note.bits // 8)),
-            self._appending(f"{part.name}.items", part.items_bytes),
-        )
+        lengths = {"codes": part.items * (self.note.bits // 8), "items": part.items_bytes}
+        return tuple(self._appending(f"{part.name}.{suffix}", length) for suffix, length in lengths.items())
 
     def _appending(self, name: str, length: int) -> BinaryIO:
-        """A file cut to the length that is noted, to be written on."""
         path = self._folder / name
         found = path.stat().st_size if path.exists() else 0
         if found < length:

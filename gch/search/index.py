@@ -4,13 +4,11 @@ from pathlib import Path
 
 from gch.errors import DataError
 from gch.search import codes_folder
-from gch.search.codes_folder import Items
+from gch.search.collection_index import NOTE, CollectionIndex, IndexPart, PartNote, Source, read_note
 from gch.search.engine.address import is_engine
-from gch.search.equal_codes import read_equal
 from gch.search.hamming import exact_search
-from gch.search.index_kinds import KINDS, faiss_search, read
-from gch.search.index_note import NOTE, PartNote, Source, read_note
-from gch.search.index_part import CollectionIndex, IndexPart
+from gch.search.index_kinds import KINDS, faiss_search, read, read_equal
+from gch.search.note_file import require_bytes
 
 
 def open_index(path: str | Path) -> CollectionIndex:
@@ -20,7 +18,7 @@ def open_index(path: str | Path) -> CollectionIndex:
       path: the folder, or the URI of an engine, see `gch.search.engine.address`.
 
     Raises:
-      DataError: there is none, or it is damaged or of a kind that there is no more.
+      DataError: there is none, or it is damaged or of an unknown kind.
       RunError: FAISS or the engine's client is not installed, or the engine cannot be reached.
       SettingError: the URI is none.
     """
@@ -44,20 +42,18 @@ def open_index(path: str | Path) -> CollectionIndex:
 
 
 def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexPart:
-    if note.parameters.keys() != KINDS.get(note.kind, {"": 0}).keys():
+    if note.kind not in KINDS or note.parameters.keys() != KINDS[note.kind].keys():
         raise DataError(
             f"{folder}: kind of the {modality}s is {note.kind!r} with "
             f"{', '.join(note.parameters) or 'no parameters'}; expected {', '.join(KINDS)}; build the index "
             "again"
         )
     codes = codes_folder.read_codes_file(folder / f"{modality}.codes", note.items, bits)
-    items = Items([(folder / f"{modality}.items", note.items)])
+    items = codes_folder.Items([(folder / f"{modality}.items", note.items)])
     search = exact_search(codes)
     if note.kind != "flat":
         file = folder / f"{modality}.faiss"
-        size = file.stat().st_size if file.is_file() else 0
-        if size != note.faiss_bytes:
-            raise DataError(f"{file}: {size} bytes, expected {note.faiss_bytes}; build the index again")
+        require_bytes(file, note.faiss_bytes, "build the index again")
         equal = read_equal(folder / f"{modality}.equal", note.items, note.distinct)
         search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal)
     return IndexPart(modality, note.kind, note.sources, search, codes.__getitem__, items.at)

@@ -14,14 +14,12 @@ import numpy as np
 
 from gch.errors import DataError, RunError
 from gch.search.codes_folder import MODALITIES, Codes, read_codes_file, require_one_model
-from gch.search.equal_codes import group_equal, write_equal
-from gch.search.index_kinds import AUTO, build, choose, complete, load_faiss
-from gch.search.index_note import NOTE, IndexNote, PartNote, Source, read_note
+from gch.search.collection_index import NOTE, IndexNote, PartNote, Source, read_note
+from gch.search.index_kinds import AUTO, build, choose, complete, group_equal, load_faiss, write_equal
 from gch.search.note_file import write_note_file
 from gch.storage import lock
 
 _ROWS_AT_ONCE = 1_000_000
-_UNFINISHED = ".unfinished"
 _FILES = {f"{name}.{suffix}" for name in MODALITIES for suffix in ("codes", "items", "faiss", "equal")}
 
 
@@ -35,9 +33,6 @@ def build_index(
       out: the folder of the index; an earlier index of the same codes makes way.
       kind: one of `gch.search.index_kinds.KINDS`, or 'auto', which chooses for each modality by its size.
       parameters: of that kind, where they are not to be the defaults.
-
-    Returns:
-      What was built.
 
     Raises:
       DataError: the codes are of different models, or there are none.
@@ -57,7 +52,7 @@ def build_index(
         load_faiss()
     _earlier(out)  # before anything is written there
     with lock(out, "another process is building this index"):
-        earlier, folder = _earlier(out), out / _UNFINISHED
+        earlier, folder = _earlier(out), out / ".unfinished"
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
             folder.mkdir()
@@ -93,17 +88,17 @@ def _earlier(out: Path) -> IndexNote | None:
 def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:
     """Writes the codes and items of all sources; returns their digest."""
     state = hashlib.sha256()
-    with open(folder / f"{modality}.codes", "wb") as file:
-        for codes in sources:
-            for start in range(0, len(codes.codes), _ROWS_AT_ONCE):
-                block = np.ascontiguousarray(codes.codes[start : start + _ROWS_AT_ONCE]).data
+    codes = (
+        np.ascontiguousarray(one.codes[start : start + _ROWS_AT_ONCE]).data
+        for one in sources
+        for start in range(0, len(one.codes), _ROWS_AT_ONCE)
+    )
+    items = (content.data for one in sources for content in one.items.content())
+    for suffix, blocks in (("codes", codes), ("items", items)):
+        with open(folder / f"{modality}.{suffix}", "wb") as file:
+            for block in blocks:
                 file.write(block)
                 state.update(block)
-    with open(folder / f"{modality}.items", "wb") as file:
-        for codes in sources:
-            for lines in codes.items.content():
-                file.write(lines)
-                state.update(lines)
     return state.hexdigest()
 
 
@@ -129,7 +124,7 @@ def _build_part(
         digest=digest,
         faiss_bytes=faiss_bytes,
         distinct=distinct,
-        sources=tuple(Source(codes.root, len(codes.codes)) for codes in sources),
+        sources=tuple(Source(one.root, len(one.codes)) for one in sources),
     )
 
 

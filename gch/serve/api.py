@@ -18,18 +18,15 @@ from gch.serve.refusals import documented
 from gch.serve.replies import Answer, Bounds, Find, Info, Item, Modality, Sample, TextQuery, Work
 
 DEFAULT_COUNT = 24
-_DECODERS = 2
 
 
 def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, limits: Limits) -> APIRouter:
     """Routes below /api. Keys of the batcher are (method of the searcher, find, count)."""
     router, note = APIRouter(prefix="/api"), searcher.model.note
-    bodies, decoders = Bodies(limits), Workers(_DECODERS, limits.queue)
-    takes: list[Modality] = []
-    if "encode_image" in note.signatures and note.image_size:  # 0: it takes features.
-        takes.append("image")
-    if "encode_text_string" in note.signatures:
-        takes.append("text")
+    bodies, decoders = Bodies(limits), Workers(2, limits.queue)
+    sees = "encode_image" in note.signatures and note.image_size  # 0: it takes features
+    takes: list[Modality] = ["image"] if sees else []
+    takes += ["text"] if "encode_text_string" in note.signatures else []
     count_field = Query(ge=1, le=limits.count, description="maximum number of results")
     find_field = Query(description="what to find; by default the other modality, if there is any")
 

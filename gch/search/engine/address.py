@@ -29,6 +29,10 @@ class Address:
     def __str__(self) -> str:
         return self.uri
 
+    def table(self, name: str) -> str:
+        """A table with its database, as statements have it."""
+        return f"`{self.database}`.`{name}`"
+
 
 def is_engine(uri: object) -> bool:
     """Whether this names an engine, not a file or folder."""
@@ -39,8 +43,7 @@ def read_address(uri: str) -> Address:
     """Reads a URI.
 
     Raises:
-      SettingError: it is none of those of `EXPECTED`, or has a password in it, which every user of the
-        machine could read in the list of processes.
+      SettingError: it is none of `EXPECTED`, or has a password in it, which the list of processes would show.
     """
     scheme, _, rest = uri.partition("://")
     if scheme == "chdb" and rest:

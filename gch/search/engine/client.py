@@ -33,6 +33,7 @@ class Client:
                 options["password"] = os.environ.get(PASSWORD, "")
                 options["autogenerate_session_id"] = False  # a session answers one query at a time
             self._client = clickhouse_connect.get_client(**options)
+            self.close = self._client.close  # a process can have one folder of chDB open at a time
 
     def command(self, statement: str) -> None:
         """Carries out a statement that has no result."""
@@ -45,10 +46,7 @@ class Client:
             return self._client.query(query, parameters=parameters).result_columns
 
     def insert(self, database: str, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Appends rows to a table; they are there, on all machines, when this returns.
-
-        Where it raises, some may be there.
-        """
+        """Appends rows, which are on all machines when this returns; where it raises, some may be."""
         with self._named("cannot be written"):
             self._client.insert(
                 table,
@@ -58,10 +56,6 @@ class Client:
                 column_oriented=True,
                 settings={"distributed_foreground_insert": 1},
             )
-
-    def close(self) -> None:
-        """Ends the connection; a process can have one folder of chDB open at a time."""
-        self._client.close()
 
     @contextlib.contextmanager
     def _named(self, what: str) -> Iterator[None]:
@@ -87,6 +81,6 @@ def _line(error: Exception) -> str:
         return f"the password is wrong; expected that of the user in the variable {PASSWORD}"
     if "Error initializing EmbeddedServer" in text:
         return "another process has the folder open or it cannot be written; expected it free and writable"
-    found = text.find("Failed to")  # what a chain of errors of HTTP ends with
-    text = text if found < 0 else text[found:].partition('"))')[0]
+    if "Failed to" in text:  # what a chain of errors of HTTP ends with
+        text = text[text.find("Failed to") :].partition('"))')[0]
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

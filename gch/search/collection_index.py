@@ -1,0 +1,138 @@
+"""What is searched: the items of a collection by modality, in files or in an engine.
+
+index.json     bits, model, and of each modality kind, parameters, number of items and where they are from
+image.codes    packed codes, K / 8 bytes an item; with image.items they are as `encode` writes them
+image.items    an item a line
+image.faiss    FAISS's index of the distinct codes, and
+image.equal    the rows of each, see `gch.search.index_kinds`; a flat index has neither
+text.codes ... the same of texts
+"""
+
+import bisect
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gch.errors import DataError
+from gch.search.codes_folder import MODALITIES
+from gch.search.hamming import Search
+from gch.search.note_file import read_note_file
+
+NOTE = "index.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A folder of codes."""
+
+    root: str  # folder that ids of pictures are relative to; '' for texts
+    items: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PartNote:
+    """The items of a modality."""
+
+    kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
+    parameters: Mapping[str, int]  # all of the kind
+    digest: str  # of codes and items
+    faiss_bytes: int = 0  # length of FAISS's file
+    distinct: int = 0  # number of distinct codes in it
+    sources: tuple[Source, ...]  # in the order of rows
+
+    @property
+    def items(self) -> int:
+        """Number of items N."""
+        return sum(source.items for source in self.sources)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexNote:
+    """What an index says of itself."""
+
+    bits: int  # length of a code K
+    model: str  # digest of the model that made the codes
+    parts: Mapping[str, PartNote]  # by modality
+
+    def __post_init__(self) -> None:
+        if self.bits < 8 or self.bits % 8:
+            raise ValueError(f"bits is {self.bits}, not a multiple of 8")
+        if not self.parts or not set(self.parts) <= set(MODALITIES):
+            raise ValueError(f"parts are {', '.join(self.parts) or 'none'}, not image or text")
+
+
+def read_note(folder: Path) -> IndexNote:
+    """What index.json in a folder says."""
+    return read_note_file(folder / NOTE, IndexNote, "expected a folder that `index` wrote")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class IndexPart:
+    """Items of one modality; several threads may search at once.
+
+    Of hash and hnsw `search` misses some items, and which of several of the largest distance it finds is not
+    defined. Methods raise DataError where there is no such row.
+    """
+
+    modality: str  # 'image' or 'text'
+    kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
+    sources: Sequence[Source]  # where the items are from, in the order of rows
+    search: Search  # finds the nearest items, in the order of distance, then row
+    read_code: Callable[[int], np.ndarray]  # at a row
+    read_items: Callable[[Sequence[int]], list[dict[str, str]]]  # at rows
+
+    @functools.cached_property
+    def _stops(self) -> list[int]:
+        return list(itertools.accumulate(source.items for source in self.sources))
+
+    def __len__(self) -> int:
+        return self._stops[-1]
+
+    def code(self, row: int) -> np.ndarray:
+        """The code of an item, uint8 (K / 8,)."""
+        self._require([row])
+        return self.read_code(row)
+
+    def item(self, row: int) -> dict[str, str]:
+        """One of `items`."""
+        return self.items([row])[0]
+
+    def items(self, rows: Sequence[int]) -> list[dict[str, str]]:
+        """Items: id, and text where there is one."""
+        self._require(rows)
+        return self.read_items(rows)
+
+    def picture_path(self, row: int) -> Path:
+        """The absolute path of an image.
+
+        Raises:
+          DataError: it lies outside the folder of pictures, as '../x', an absolute path or a link would.
+        """
+        identity = self.item(row)["id"]
+        root = Path(self.sources[bisect.bisect_right(self._stops, row)].root)
+        try:
+            path = (root / identity).resolve()
+            if path.is_relative_to(root.resolve()):
+                return path
+        except (OSError, ValueError) as error:  # a loop of links, a zero byte
+            raise DataError(f"{identity}: no path, {error}; expected a picture inside {root}") from error
+        raise DataError(f"{identity}: lies outside {root}; expected a picture inside it")
+
+    def _require(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            if not 0 <= row < len(self):
+                raise DataError(f"no {self.modality} {row}; expected 0 to {len(self) - 1}")
+
+
+class CollectionIndex(NamedTuple):
+    """Coded images, texts or both."""
+
+    bits: int  # length of a code K
+    model: str  # digest of the model that made the codes
+    parts: Mapping[str, IndexPart]  # by modality
+    close: Callable[[], None] = lambda: None
