@@ -198,7 +198,7 @@ def test_a_wrong_line_of_texts_is_named(tmp_path, line, message):
         (["--images=PICTURES"], 2, "out is missing"),
         (["--images=PICTURES", "--out=OUT", "--shard=4/3"], 2, "shard is '4/3'; expected i/n"),
         (["--images=PICTURES", "--out=OUT", "--shard=half"], 2, "shard is 'half'"),
-        (["--images=PICTURES", "--out=OUT", "--batch=-1"], 2, "batch is -1; expected 0 to"),
+        (["--images=PICTURES", "--out=OUT", "--batch=-1"], 2, "batch is -1; expected at least 0"),
         (["PICTURES", "--images=PICTURES", "--out=OUT"], 2, "expected one folder"),
         (["--images=MISSING", "--out=OUT"], 1, "not found; expected a folder of pictures"),
         (["--images=PICTURES/02.png", "--out=OUT"], 1, "is a picture; expected a folder"),

@@ -123,17 +123,10 @@ def test_images_and_texts_of_several_folders_are_joined(tmp_path):
                 read(row)
 
 
-def test_auto_goes_by_the_number_of_items():
-    assert choose(AUTO, FLAT_ITEMS) == "flat"
-    assert choose(AUTO, FLAT_ITEMS + 1) == "hash"
-    assert choose("hnsw", 1) == "hnsw"
-    with pytest.raises(SettingError, match="kind is 'ivf'; expected one of auto, flat, hash, hnsw"):
-        choose("ivf", 3)
-
-
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
+        ("ivf", {}, "kind is 'ivf'; expected one of auto, flat, hash, hnsw"),
         ("hnsw", {"m": 3}, "hnsw has no parameter 'm'; expected M, efConstruction, efSearch"),
         ("flat", {"M": 3}, "flat has no parameter 'M'; expected none"),
         ("hnsw", {"M": 1}, "M is 1; expected 2 to 512"),
@@ -141,10 +134,11 @@ def test_auto_goes_by_the_number_of_items():
         ("hash", {"b": 2, "nflip": 3}, "nflip is 3; expected 0 to 2"),
     ],
 )
-def test_wrong_parameters_are_named(kind, given, message):
+def test_the_kind_goes_by_the_number_of_items_and_wrong_parameters_are_named(kind, given, message):
     with pytest.raises(SettingError, match=message):
-        complete(kind, given, 16)
+        complete(choose(kind, 1), given, 16)
     assert complete("hash", {}, 8) == {"b": 8, "nflip": 4}
+    assert [choose(AUTO, items) for items in (FLAT_ITEMS, FLAT_ITEMS + 1)] == ["flat", "hash"]
 
 
 def test_an_index_of_other_codes_is_not_overwritten(tmp_path):

@@ -39,13 +39,13 @@ def run(call: Call) -> None:
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
     find = options.find or default_find("image" if options.picture else "text", index.parts)
+    pictures = [_decoded(options.picture, note)] if options.picture else []
+    searcher = Searcher(ExportedModel(model), index)
     if options.picture:
-        decoded = _decoded(options.picture, note)
-        found = Searcher(ExportedModel(model), index).by_decoded([decoded], find, options.count)
-        answers = [(options.picture, found[0])]
+        queries, found = [options.picture], searcher.by_decoded(pictures, find, options.count)
     else:
-        found = Searcher(ExportedModel(model), index).by_texts(texts, find, options.count)
-        answers = list(zip(texts, found, strict=True))
+        queries, found = texts, searcher.by_texts(texts, find, options.count)
+    answers = list(zip(queries, found, strict=True))
     _print(_objects(answers, find, index) if options.json else _tables(answers))
 
 
