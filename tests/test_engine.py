@@ -14,8 +14,7 @@ from coded import MODEL, nearest, saved
 from gch.errors import DataError, RunError, SettingError
 from gch.search.codes_folder import Codes
 from gch.search.engine import loading
-from gch.search.engine.address import is_engine, read_address
-from gch.search.engine.client import Client
+from gch.search.engine.client import Client, is_engine, read_address
 from gch.search.engine.index import open_engine
 from gch.search.engine.loading import Loaded, creation, load_into_engine
 

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.errors import DataError, RunError, SettingError
-from gch.search import index_build
+from gch.search import index
 from gch.search.hamming import Found
-from gch.search.index import open_index
-from gch.search.index_build import build_index
+from gch.search.index import build_index, open_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS, all_of, choose, complete, group_equal
 from gch.storage import lock
 
@@ -171,7 +170,7 @@ def test_a_build_that_fails_leaves_what_was_there_and_may_be_repeated(tmp_path, 
 
     for place in ("write_note_file", "_put_in_place"):
         with monkeypatch.context() as patch:
-            patch.setattr(index_build, place, full)
+            patch.setattr(index, place, full)
             for out in ("i", "new"):
                 with pytest.raises(RunError, match=f"{out}: cannot be written, No space left"):
                     build_index([source], tmp_path / out)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gch.commands import Call
 from gch.errors import RunError, SettingError
-from gch.search.engine.address import is_engine
+from gch.search.engine.client import is_engine
 
 
 def run(call: Call) -> None:

@@ -184,6 +184,12 @@ def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
     return np.memmap(path, np.uint8, "r", shape=shape) if items else np.empty(shape, np.uint8)
 
 
+def by_modality(sources: Sequence[Codes]) -> dict[str, list[Codes]]:
+    """The codes of each modality that there is."""
+    groups = {name: [one for one in sources if one.modality == name] for name in MODALITIES}
+    return {name: group for name, group in groups.items() if group}
+
+
 def require_one_model(sources: Sequence[Codes], others: Sequence[tuple[str, int, str]] = ()) -> None:
     """Raises DataError where there are no codes, or they do not compare with `others`: place, bits, model."""
     if not any(len(codes.codes) for codes in sources):

@@ -1,12 +1,4 @@
-"""What is searched: the items of a collection by modality, in files or in an engine.
-
-index.json     bits, model, and of each modality kind, parameters, number of items and where they are from
-image.codes    packed codes, K / 8 bytes an item; with image.items they are as `encode` writes them
-image.items    an item a line
-image.faiss    FAISS's index of the distinct codes, and
-image.equal    the rows of each, see `gch.search.index_kinds`; a flat index has neither
-text.codes ... the same of texts
-"""
+"""What is searched: the items of a collection by modality, in files or in an engine."""
 
 import bisect
 import dataclasses
@@ -19,11 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError
-from gch.search.codes_folder import MODALITIES
 from gch.search.hamming import Search
-from gch.search.note_file import read_note_file
-
-NOTE = "index.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,43 +20,6 @@ class Source:
 
     root: str  # folder that ids of pictures are relative to; '' for texts
     items: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PartNote:
-    """The items of a modality."""
-
-    kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
-    parameters: Mapping[str, int]  # all of the kind
-    digest: str  # of codes and items
-    faiss_bytes: int = 0  # length of FAISS's file
-    distinct: int = 0  # number of distinct codes in it
-    sources: tuple[Source, ...]  # in the order of rows
-
-    @property
-    def items(self) -> int:
-        """Number of items N."""
-        return sum(source.items for source in self.sources)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IndexNote:
-    """What an index says of itself."""
-
-    bits: int  # length of a code K
-    model: str  # digest of the model that made the codes
-    parts: Mapping[str, PartNote]  # by modality
-
-    def __post_init__(self) -> None:
-        if self.bits < 8 or self.bits % 8:
-            raise ValueError(f"bits is {self.bits}, not a multiple of 8")
-        if not self.parts or not set(self.parts) <= set(MODALITIES):
-            raise ValueError(f"parts are {', '.join(self.parts) or 'none'}, not image or text")
-
-
-def read_note(folder: Path) -> IndexNote:
-    """What index.json in a folder says."""
-    return read_note_file(folder / NOTE, IndexNote, "expected a folder that `index` wrote")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -61,10 +61,10 @@ def encode_entries(
     """Encodes what is left of a shard; returns the first entries that were skipped, with reasons.
 
     Args:
-      entries: of all shards; `start` is the first of this one.
+      entries: of all shards.
       models: the model on each device; pictures go to them in turn, texts to the first.
       writer: knows how many entries of the shard are done, and takes the rest.
-      start: see `entries`.
+      start: first entry of the shard.
       batch: entries that are encoded together.
       jobs: threads that read pictures.
       progress: called with the number of entries done and of all.

@@ -74,7 +74,7 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     async def search_text(request: Request) -> Answer:
         """Searches by a text or by tags."""
         require("text")
-        found = _content_type(request)
+        found = request.headers.get("content-type", "").lower()[:100]
         if found.partition(";")[0].strip() != "application/json":
             raise HTTPException(415, f"content-type: {found or 'none'}, expected application/json")
         async with bodies.read(request) as body:
@@ -95,7 +95,7 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     ) -> Answer:
         """Searches by a picture. The body is a JPEG, PNG, GIF, BMP, WebP, TIFF or PPM file."""
         require("image")
-        found = _content_type(request)
+        found = request.headers.get("content-type", "").lower()[:100]
         # curl --data-binary calls the bytes of a file application/x-www-form-urlencoded.
         if found.startswith(("multipart/", "application/json")):
             raise HTTPException(415, f"content-type: {found}, expected the bytes of a picture file")
@@ -138,10 +138,6 @@ def _text_query(body: bytes, limits: Limits) -> tuple[TextQuery, str | tuple[str
     if len(text) > limits.text_characters:
         raise DataError(f"text: {len(text)} characters, expected at most {limits.text_characters}")
     return query, text if query.tags is None else tuple(query.tags)
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").lower()[:100]
 
 
 def _body(media: str, schema: dict) -> dict:

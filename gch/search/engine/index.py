@@ -9,8 +9,7 @@ import numpy as np
 
 from gch.errors import DataError
 from gch.search.collection_index import CollectionIndex, IndexPart
-from gch.search.engine.address import Address, read_address
-from gch.search.engine.client import Client
+from gch.search.engine.client import Address, Client, read_address
 from gch.search.engine.loading import LOADED, TableNote, read_notes
 from gch.search.hamming import Found, bounded
 

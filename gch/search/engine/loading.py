@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gch.errors import DataError, RunError
-from gch.search.codes_folder import MODALITIES, Codes, item_line, require_one_model
+from gch.search.codes_folder import Codes, by_modality, item_line, require_one_model
 from gch.search.collection_index import Source
-from gch.search.engine.address import Address, read_address
-from gch.search.engine.client import Client
+from gch.search.engine.client import Address, Client, read_address
 from gch.search.note_file import note_from, note_value
 from gch.storage import digest
 
@@ -102,7 +101,7 @@ def load_into_engine(
 
     Args:
       sources: codes of one model; those of a modality are one after the other.
-      uri: of the engine and database, see `gch.search.engine.address`; its tables are made.
+      uri: of the engine and database, see `gch.search.engine.client`; its tables are made.
       progress: called with a number of items more that are loaded.
 
     Raises:
@@ -112,14 +111,11 @@ def load_into_engine(
     """
     address = read_address(uri)
     require_one_model(sources)
-    groups = {name: [one for one in sources if one.modality == name] for name in MODALITIES}
     loaded = []
     with contextlib.closing(Client(address)) as client:
         earlier = read_notes(client, address)
         require_one_model(sources, [(uri, one.bits, one.model) for one in earlier.values()])
-        for modality, group in groups.items():
-            if not group:
-                continue
+        for modality, group in by_modality(sources).items():
             note, found = _note_of(group), earlier.get(modality)
             if found not in (None, note):
                 raise RunError(
