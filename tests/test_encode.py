@@ -14,8 +14,7 @@ from PIL import Image
 from gch.data.pictures import read_picture
 from gch.errors import DataError, RunError
 from gch.search import encode
-from gch.search.codes_folder import CodesNote, open_codes, read_note
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import CodesNote, CodesWriter, open_codes, read_note
 from gch.search.encode import encode_entries, shard_range
 from gch.search.entries import Entry, picture_entries, text_entries
 from gch.search.exported import ExportedModel

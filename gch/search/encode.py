@@ -16,7 +16,7 @@ import numpy as np
 from gch.data.pictures import read_picture
 from gch.errors import DataError
 from gch.quiet import native_stderr_held
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import CodesWriter
 from gch.search.entries import Entries, Entry
 from gch.search.exported import ExportedModel
 
