@@ -31,9 +31,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.search.equal_codes import EqualCodes, group_equal
 from gch.search.hamming import exact_search
-from gch.search.index_kinds import build, complete, faiss_search, load_faiss
+from gch.search.index_kinds import EqualCodes, build, complete, faiss_search, group_equal, load_faiss
 
 BITS = 64
 TOPICS, CONCEPTS = 4, 100

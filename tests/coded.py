@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.search.codes_folder import Codes, CodesNote, open_codes
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import Codes, CodesNote, CodesWriter, open_codes
 
 MODEL = "ab" * 32
 

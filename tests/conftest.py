@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,10 @@ os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to man
 
 
 def pytest_configure(config):
-    """Gives TensorFlow two CPUs for the tests of replicas, before any module makes a tensor."""
+    """Gives TensorFlow two CPUs for the tests of several devices, before any module makes a tensor."""
     distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    if distributes or not any(Path(path).is_dir() or "test_replicas" in path for path in config.args):
+    wanted = any(Path(path).is_dir() or re.search("test_(replicas|encode)", path) for path in config.args)
+    if distributes or not wanted:
         return
     with native_stderr_held():
         import tensorflow as tf

@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from gch.errors import DataError
+from gch.search.collection_index import CollectionIndex, IndexPart, Source
 from gch.search.exported import ModelNote
 from gch.search.hamming import exact_search
-from gch.search.index_note import Source
-from gch.search.index_part import CollectionIndex, IndexPart
 from gch.search.query import Searcher
 from gch.serve.app import build_app
 from gch.serve.limits import Limits
@@ -96,20 +95,14 @@ class ColourModel:
         return np.stack([code(colour) for colour in colours])
 
 
-class Part(IndexPart):
-    """The items of one modality, `stored`; their codes are `CODES`."""
-
-    def __init__(self, modality: str, items: list[dict], folder: Path):
-        self.stored = items
-        sources = [Source(root=str(folder), items=len(items))]
-        search, code_at = exact_search(CODES), CODES.__getitem__
-        super().__init__(
-            modality, "flat", sources, search, code_at, lambda rows: [items[row] for row in rows]
-        )
+def part(modality: str, items: list[dict], folder: Path) -> IndexPart:
+    """The items of one modality, whose codes are `CODES`."""
+    search, code_at, sources = exact_search(CODES), CODES.__getitem__, [Source(str(folder), len(items))]
+    return IndexPart(modality, "flat", sources, search, code_at, lambda rows: [items[row] for row in rows])
 
 
-def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "text")) -> Searcher:
-    """Searches the pictures of all colours, which it writes to a folder, and a text of each."""
+def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "text"), **stored) -> Searcher:
+    """Searches pictures of all colours, which it writes to a folder, and a text of each, or what is given."""
     folder.mkdir(exist_ok=True)
     for name, colour in COLOURS.items():
         (folder / f"{name}.png").write_bytes(square(colour, side=64))
@@ -117,7 +110,8 @@ def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "t
         "image": [{"id": f"{name}.png"} for name in COLOURS],
         "text": [{"id": f"t{row}", "text": f"something {name}"} for row, name in enumerate(COLOURS)],
     }
-    parts = {modality: Part(modality, items[modality], folder) for modality in modalities}
+    items |= stored
+    parts = {modality: part(modality, items[modality], folder) for modality in modalities}
     return Searcher(model or ColourModel(), CollectionIndex(BITS, NOTE.digest, parts))
 
 

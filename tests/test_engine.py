@@ -13,11 +13,10 @@ from coded import MODEL, nearest, saved
 
 from gch.errors import DataError, RunError, SettingError
 from gch.search.codes_folder import Codes
-from gch.search.engine import loading, tables
-from gch.search.engine.address import is_engine, read_address
-from gch.search.engine.client import Client
+from gch.search.engine import loading
+from gch.search.engine.client import Client, is_engine, read_address
 from gch.search.engine.index import open_engine
-from gch.search.engine.loading import Loaded, load_into_engine
+from gch.search.engine.loading import Loaded, creation, load_into_engine
 
 CLUSTER = read_address("clickhouse://db/photos?cluster=main")
 
@@ -72,7 +71,7 @@ def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri):
         np.testing.assert_array_equal(alone, found.rows)
 
 
-@pytest.mark.parametrize("bits", [8, 48, 264])
+@pytest.mark.parametrize("bits", [8, 264])
 def test_every_length_of_a_code(tmp_path, uri, bits):
     codes = np.random.default_rng(bits).integers(0, 256, (200, bits // 8), np.uint8)
     codes[5], codes[7] = codes[3], ~codes[3]
@@ -85,10 +84,8 @@ def test_every_length_of_a_code(tmp_path, uri, bits):
 
 def test_items_codes_and_pictures_by_row(tmp_path, uri):
     codes, root = clustered(6, 16), tmp_path / "pictures"
-    root.mkdir()
-    (root / "out").symlink_to(tmp_path)
     pictures = saved(tmp_path / "p", codes, root=str(root))
-    names = ["out/x.jpg", "caf\udce9.jpg"]
+    names = ["../x.jpg", "caf\udce9.jpg"]
     odd = Codes(tmp_path, 16, "image", MODEL, str(root), codes[:2], [{"id": name} for name in names])
     texts = saved(tmp_path / "t", codes, "text")
     load_into_engine([pictures, saved(tmp_path / "q", codes[::-1]), texts, odd], uri)
@@ -157,7 +154,7 @@ def test_other_codes_are_refused_and_nothing_changes(tmp_path, uri):
     refused(RunError, lambda: load_into_engine([other], uri), uri, "20 images other", "another database")
     refused(RunError, lambda: load_into_engine([loaded, other], uri), uri, "other than the 40")
     refused(DataError, lambda: load_into_engine([model], uri), "cdcdcdcdcdcd", "abababababab", uri)
-    refused(DataError, lambda: load_into_engine([bits], uri), "24 bits", "of 16", uri)
+    refused(DataError, lambda: load_into_engine([bits], uri), "24 bits", "16 bits", uri)
     refused(DataError, lambda: load_into_engine([loaded, model], uri), "model", "abababababab")
     refused(DataError, lambda: load_into_engine([], uri), "no codes")
     with opened(uri) as index:
@@ -171,12 +168,12 @@ def test_what_is_no_database_of_codes_is_refused(tmp_path, uri):
     refused(DataError, lambda: open_engine(uri), uri, "no codes there")
     address = read_address(uri)
     with contextlib.closing(Client(address)) as client:
-        for statement in tables.creation(address, "notes"):
+        for statement in creation(address, "notes", 8):
             client.command(statement)
     refused(DataError, lambda: open_engine(uri), uri, "no codes there")
     with contextlib.closing(Client(address)) as client:
         client.insert(address.database, "notes", {"modality": ["image"], "note": ['{"format": 2}']})
-    refused(DataError, lambda: open_engine(uri), uri, "another format")
+    refused(DataError, lambda: open_engine(uri), uri, "not a note of format 1")
 
 
 def test_a_folder_that_another_process_has_open_is_refused(tmp_path, uri):
@@ -207,18 +204,14 @@ def test_the_same_over_http_with_the_password_of_the_environment(tmp_path, monke
 
 
 def test_tables_of_a_cluster_are_spread_by_row_in_statements_that_the_engine_reads(uri):
-    plain = tables.creation(read_address("clickhouse://db/photos"), "image", 48)
-    assert plain[0] == "CREATE DATABASE IF NOT EXISTS `photos`"
-    assert "`photos`.`image` (row UInt64, code FixedString(6)" in plain[1]
-    assert plain[1].endswith("ENGINE = MergeTree ORDER BY row")
-    database, shard, whole = tables.creation(CLUSTER, "image", 64)
+    database, shard, whole = creation(CLUSTER, "image", 64)
     assert database == "CREATE DATABASE IF NOT EXISTS `photos` ON CLUSTER `main`"
     assert "`photos`.`image_shard` ON CLUSTER `main`" in shard
     assert shard.endswith("ENGINE = MergeTree ORDER BY row")
     assert "`photos`.`image` ON CLUSTER `main`" in whole
     assert whole.endswith("ENGINE = Distributed(`main`, `photos`, `image_shard`, row)")
     with contextlib.closing(Client(read_address(uri))) as client:
-        for statement in (*tables.creation(CLUSTER, "notes"), database, shard, whole):
+        for statement in (*creation(CLUSTER, "notes", 8), database, shard, whole):
             assert client.columns(f"EXPLAIN AST {statement}")
 
 
@@ -234,32 +227,13 @@ def test_a_uri_is_read_with_the_usual_ports(uri, expected):
     found = read_address(uri)
     options = [found.options[name] for name in ("interface", "host", "port", "username")]
     assert (*options, found.database, found.cluster) == expected
+    assert (is_engine(uri), is_engine(Path("/data/index")), is_engine("index")) == (True, False, False)
 
 
-def test_a_uri_is_not_a_folder():
-    assert read_address("chdb:///data/codes").options == {"interface": "chdb", "path": "/data/codes"}
-    assert is_engine("chdb://codes")
-    assert not is_engine(Path("/data/index"))
-    assert not is_engine("index")
-
-
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "milvus://db/photos",
-        "clickhouse://db",
-        "clickhouse:///photos",
-        "clickhouse://db/photos/x",
-        "clickhouse://db/pho`tos",
-        "clickhouse://db:port/photos",
-        "clickhouse://db/photos?cluster=a'b",
-        "clickhouse://db/photos?clutser=a",
-        "clickhouse://db/photos?cluster",
-        "chdb://",
-    ],
-)
-def test_another_uri_is_refused(uri):
-    refused(SettingError, lambda: read_address(uri), uri, "expected clickhouse://")
+@pytest.mark.parametrize("rest", ["", "/photos/x", "/pho`tos", ":port/photos", "/p?cluster=a'b", "/p?c=a"])
+def test_another_uri_is_refused(rest):
+    for uri in ("milvus://db/photos", "clickhouse:///photos", "chdb://", f"clickhouse://db{rest}"):
+        refused(SettingError, lambda uri=uri: read_address(uri), uri, "expected clickhouse://")
 
 
 def test_a_password_in_a_uri_is_refused_and_not_repeated():
@@ -277,8 +251,7 @@ def test_a_missing_extra_is_named(monkeypatch, tmp_path, uri, missing):
 
 
 def test_a_server_that_is_not_there_is_named_in_one_line():
-    uri = "clickhouse://127.0.0.1:1/photos"
-    with pytest.raises(RunError, match=r"cannot be reached, .*Connection refused") as caught:
-        Client(read_address(uri))
-    assert str(caught.value).startswith(uri)
-    assert "\n" not in str(caught.value)
+    with pytest.raises(
+        RunError, match=r"^clickhouse://127.0.0.1:1/p: cannot be reached, .*Connection refused"
+    ):
+        Client(read_address("clickhouse://127.0.0.1:1/p"))

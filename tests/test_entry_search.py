@@ -1,22 +1,22 @@
 """From a run to an answer: train, export, encode, index, search, serve."""
 
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from entry import LONGEST, SIZES, Command, save_small_backbone
 from PIL import Image
+from served import connected
 
 from gch.cli import main
 from gch.data.openmoji import open_openmoji
 from gch.search.codes_folder import open_codes
+from gch.search.exported import ExportedModel
+from gch.search.index import open_index
+from gch.search.query import Searcher
 
 # What any TensorFlow program does; this package cannot be imported in it.
 ANY_PROGRAM = """
@@ -143,28 +143,12 @@ def test_searching_both_ways(exported, collection, command):
     assert Path(found["results"][0]["path"]).is_file()
 
 
-def test_a_server_of_the_model_answers_and_stops(exported, collection, repository):
-    model, index = exported[0].run_folder / "export", collection / "index"
-    server = subprocess.Popen(
-        [sys.executable, "main_itpair.py", "serve", model, index, "--port=0"],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    queries = {
-        "text": (json.dumps({"text": "smiling cat", "count": 3}).encode(), "application/json"),
-        "picture?count=3": ((collection / "pictures" / "003.png").read_bytes(), "image/png"),
-    }
-    try:
-        lines = iter(server.stdout.readline, "")
-        address = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        for place, (body, kind) in queries.items():
-            request = urllib.request.Request(f"{address}/api/search/{place}", body, {"Content-Type": kind})
-            with urllib.request.urlopen(request, timeout=60) as reply:
-                assert len(json.loads(reply.read())["results"]) == 3
-    finally:
-        server.send_signal(signal.SIGINT)
-        assert "Traceback" not in server.communicate(timeout=60)[1]
-        assert server.returncode in (0, 130)
+def test_a_server_of_the_model_answers(exported, collection):
+    model = ExportedModel(exported[0].run_folder / "export")
+    picture = (collection / "pictures" / "003.png").read_bytes()
+    with connected(Searcher(model, open_index(collection / "index"))) as client:
+        for answer in (
+            client.post("/api/search/text", json={"text": "smiling cat", "count": 3}),
+            client.post("/api/search/picture?count=3", content=picture),
+        ):
+            assert len(answer.json()["results"]) == 3

@@ -159,11 +159,8 @@ def test_errors_are_shown(page):
 
 
 def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
-    searcher = colours(tmp_path / "pictures")
-    searcher.index.parts["text"].stored[:2] = [
-        {"id": MARKUP, "text": MARKUP},
-        {"id": "t1", "text": f"'\"`{MARKUP}"},
-    ]
+    texts = [MARKUP, f"'\"`{MARKUP}", "red", "green", "blue", "white"]
+    searcher = colours(tmp_path / "pictures", text=[{"id": text, "text": text} for text in texts])
     (tmp_path / "pictures" / "x onerror=1").mkdir()
     with served(searcher) as address:
         page = browser.new_context(base_url=address).new_page()

@@ -12,8 +12,8 @@ import pytest
 from served import ColourModel, colours
 
 from gch.commands import run_command
-from gch.commands import serve as command
 from gch.errors import RunError, SettingError
+from gch.search import exported, index
 from gch.serve import server
 from gch.serve.limits import Limits
 
@@ -48,7 +48,7 @@ def test_says_what_to_install(monkeypatch):
 
 
 def test_a_port_in_use_is_found_before_the_model_is_loaded(monkeypatch):
-    monkeypatch.setattr(command, "_searcher", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(exported, "ExportedModel", lambda model: pytest.fail("loaded"))
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(RunError, match=f"--host=127.0.0.1 --port={port}: Address already in use; exp"):
@@ -66,15 +66,18 @@ def test_addresses_that_only_this_machine_reaches():
     assert not any(map(server.is_local, ("0.0.0.0", "::", "192.0.2.1", "search.example")))
 
 
-def test_warns_when_others_can_reach_it(monkeypatch, capsys):
-    calls = []
-    monkeypatch.setattr(command, "_searcher", lambda *_: "searcher")
+def test_warns_when_others_can_reach_it(monkeypatch, capsys, tmp_path):
+    calls, searcher = [], colours(tmp_path / "pictures")
+    monkeypatch.setattr(exported, "ExportedModel", lambda model: searcher.model)
+    monkeypatch.setattr(index, "open_index", lambda path: searcher.index)
     monkeypatch.setattr(server, "serve", lambda *arguments: calls.append(arguments))
     for host in ("127.0.0.1", "0.0.0.0"):
         run(MODEL, INDEX, host=host, max_megabytes=100, timeout_s=7, queue=5, batch=3)
-    assert capsys.readouterr().err.count("there is no password") == 1
-    searcher, limits, _, host, hidden = calls[1]
-    assert (searcher, host, hidden) == ("searcher", "0.0.0.0", (Path(MODEL), Path(INDEX)))
+    output, error = capsys.readouterr()
+    assert f"{INDEX}: 6 images and 6 texts, codes of 24 bits by GCH trained on colours\n" in output
+    assert error.count("there is no password") == 1
+    found, limits, _, host, hidden = calls[1]
+    assert (found.index, host, hidden) == (searcher.index, "0.0.0.0", (Path(MODEL), Path(INDEX)))
     sizes = {"body_bytes": 100 * 2**20, "total_body_bytes": 400 * 2**20}
     assert limits == Limits(**sizes, seconds=7.0, queue=5, batch=3)
 

@@ -154,8 +154,3 @@ def test_a_large_body_that_is_still_sent_gets_its_answer(connection):
     assert b"413" in until(connection, b"}").split(b"\r\n")[0]
     connection.sendall(bytes(900_000))  # The connection is not reset meanwhile.
     assert connection.recv(4096) == b""
-
-
-def test_bytes_that_are_no_request_are_refused(connection):
-    connection.sendall(b"\x16\x03\x01\x02\x00\r\n\r\n")
-    assert b"400" in connection.recv(4096).split(b"\r\n")[0]

@@ -71,7 +71,7 @@ def test_the_page_has_all_its_files_and_asks_no_other_host(client):
         assert client.get(f"/page/{path}", headers=tag).status_code == 304
 
 
-UP = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "0/../../")
+UP = ("../", "%2e%2e%2f", "..%5c", "0/../../")
 
 
 @pytest.mark.parametrize("path", [*(f"{up}secret.txt" for up in UP), "0%00", "red.png"])
@@ -88,32 +88,27 @@ def test_no_path_leads_to_another_file(client, folder, place, path):
 
 def test_items_that_lead_out_of_the_collection_are_not_shown(tmp_path):
     folder = tmp_path / "pictures"
-    searcher = colours(folder)
+    names = ("../outside.png", "link.png", "words.png", "gone.png", "white.png", "black.png")
+    searcher = colours(folder, image=[{"id": name} for name in names])
     outside = tmp_path / "outside.png"
     outside.write_bytes(square((9, 9, 9)))
     (folder / "link.png").symlink_to(outside)
     (folder / "words.png").write_text("no picture")
-    items = [{"id": "../outside.png"}, {"id": "link.png"}, {"id": "words.png"}]
-    searcher.index.parts["image"].stored[:3] = items
-    (folder / "blue.png").unlink()
     with connected(searcher) as client:
         for row in range(4):
             for size in ("", "?size=240"):
                 refused(client.get(f"/pictures/{row}{size}"), 404, f"picture {row}: its file cannot be shown")
 
 
-def test_only_names_of_this_machine_are_accepted(client):
+def test_only_names_of_this_machine_are_accepted_unless_it_serves_others(client, folder):
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:8000", "[::1]:8000"):
         assert client.get("/api/info", headers={"host": host}).status_code == 200
     for host in ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""):
         answer = client.get("/api/info", headers={"host": host})
         assert answer.status_code == 400
         assert answer.json()["error"].startswith("host ")
-
-
-def test_a_server_for_others_accepts_any_name(folder):
-    with connected(colours(folder), hosts=None) as client:
-        assert client.get("/api/info", headers={"host": "search.example"}).status_code == 200
+    with connected(colours(folder), hosts=None) as others:
+        assert others.get("/api/info", headers={"host": "search.example"}).status_code == 200
 
 
 def saved(path, image, **options):
@@ -159,13 +154,10 @@ def test_a_file_that_is_no_picture_is_a_fault(tmp_path, show):
     for name in ("text.png", "folder.png", "pipe.png", "missing.png"):
         with pytest.raises(DataError):
             show(tmp_path / name)
-
-
-def test_a_picture_that_ends_early_is_a_fault(tmp_path):
-    path = saved(tmp_path / "whole.png", Image.effect_noise((64, 64), 50))
-    path.write_bytes(path.read_bytes()[:1000])
+    early = saved(tmp_path / "whole.png", Image.effect_noise((64, 64), 50))
+    early.write_bytes(early.read_bytes()[:1000])
     with pytest.raises(DataError):
-        thumbnail(path, 160)
+        thumbnail(early, 160)
 
 
 def test_media_types_are_those_of_the_content(tmp_path):

@@ -7,24 +7,13 @@ from pathlib import Path
 from gch.commands import Call
 from gch.errors import DataError, RunError, SettingError
 from gch.progress import Progress
-from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, shard_folder
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, CodesWriter, shard_folder
 from gch.search.entries import picture_entries, survey, text_entries
-from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, ModelNote, read_model_note
+from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, read_model_note
 
 
 def run(call: Call) -> None:
-    """Encodes a collection.
-
-    Args:
-      call: the word is the folder of an exported model; options are `images` or `texts`, `out`, `shard`,
-        `batch`, `part_items` and `jobs`.
-
-    Raises:
-      DataError: the model or the list cannot be read, or nothing could be encoded.
-      RunError: the folder holds other codes.
-      SettingError: a word or an option is wrong.
-    """
+    """Encodes a collection by the exported model in a folder."""
     options = call.options
     if len(call.words) != 1:
         raise SettingError(f"encode: found {' '.join(call.words) or 'no model'}; expected one folder")
@@ -32,15 +21,21 @@ def run(call: Call) -> None:
         raise SettingError("encode: expected either --images=FOLDER or LIST, or --texts=FILE")
     if not options.out:
         raise SettingError("encode: out is missing; expected --out=FOLDER")
-    model, out, shard = Path(call.words[0]), Path(options.out), _shard(options.shard)
+    model, out = Path(call.words[0]), Path(options.out)
+    digits = re.fullmatch(r"(\d{1,6})/(\d{1,6})", options.shard, re.ASCII)
+    shard = (int(digits[1]), int(digits[2])) if digits else (0, 0)
+    if not 1 <= shard[0] <= shard[1]:
+        raise SettingError(f"encode: shard is {options.shard!r}; expected i/n, from 1/n to n/n")
     note = read_model_note(model)
     entries = picture_entries(Path(options.images)) if options.images else text_entries(Path(options.texts))
-    signature, things, most = {
-        "image": ("encode_image", "pictures", PICTURES_AT_ONCE),
-        "text": ("encode_text_string", "texts", TEXTS_AT_ONCE),
-    }[entries.modality]
+    if entries.modality == "image":
+        signature, things, most = "encode_image", "pictures", PICTURES_AT_ONCE
+    else:
+        signature, things, most = "encode_text_string", "texts", TEXTS_AT_ONCE
     note.require(signature)
-    batch = _batch(options.batch, note, most)
+    if note.encoding_batch is not None and options.batch not in (0, note.encoding_batch):
+        raise SettingError(f"encode: batch is {options.batch}; the model needs {note.encoding_batch}")
+    batch = note.encoding_batch or options.batch or most
     total, source = survey(entries, f"batches of {batch}")
     if not total:
         raise DataError(f"{options.images or options.texts}: nothing to encode in it")
@@ -79,20 +74,3 @@ def run(call: Call) -> None:
         raise DataError(f"{folder}: none of {done.entries} {things} could be encoded; see {SKIPPED} in it")
     skipped = f", {done.skipped:,} skipped (see {SKIPPED})" if done.skipped else ""
     print(f"{done.items:,} codes of {done.bits} bits in {folder}{skipped}")
-
-
-def _shard(text: str) -> tuple[int, int]:
-    """The number of the shard, and of all."""
-    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
-    number, count = map(int, found.groups()) if found else (0, 0)
-    if not 1 <= number <= count:
-        raise SettingError(f"encode: shard is {text!r}; expected i/n, from 1/n to n/n")
-    return number, count
-
-
-def _batch(given: int, note: ModelNote, most: int) -> int:
-    if note.encoding_batch is None:
-        return given or most
-    if given not in (0, note.encoding_batch):
-        raise SettingError(f"encode: batch is {given}; the model needs {note.encoding_batch}")
-    return note.encoding_batch

@@ -8,50 +8,41 @@ from gch.commands import Call
 from gch.errors import SettingError
 from gch.progress import Progress
 from gch.search.codes_folder import Codes, open_codes
-from gch.search.engine.address import is_engine
-from gch.search.index_build import build_index
+from gch.search.engine.client import is_engine
+from gch.search.index import build_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS
 
 
 def run(call: Call) -> None:
-    """Builds an index.
-
-    Args:
-      call: words are folders of codes; options are `out`, a folder or the URI of an engine, `kind` and
-        `parameters`.
-
-    Raises:
-      DataError: a folder holds no codes, or they are of different models.
-      RunError: the folder of the index holds something else, or FAISS is not installed.
-      SettingError: a word is missing, or an option is wrong.
-    """
+    """Builds an index of folders of codes, in a folder or an engine."""
     kind, out = call.options.kind, call.options.out
     if not call.words:
         raise SettingError("index: no codes given; expected folders that `encode` wrote")
     if not out:
         raise SettingError("index: out is missing; expected --out=FOLDER")
-    parameters = _parameters(call.options.parameters)
+    parameters = {}
+    for word in filter(None, call.options.parameters.split(",")):
+        name, _, value = word.strip().partition("=")
+        if not value.isdecimal() or not value.isascii():
+            raise SettingError(f"parameters: found {word!r}; expected NAME=NUMBER, such as efSearch=128")
+        parameters[name] = int(value)
     sources = [open_codes(Path(word)) for word in call.words]
     if is_engine(out):
         if kind != AUTO or parameters:
             raise SettingError(f"index: kind and parameters are of FAISS; {out} has none")
-        _load(sources, out)
+        from gch.search.engine.loading import load_into_engine  # its client is an extra
+
+        progress, total, loaded = Progress("codes"), sum(len(codes.codes) for codes in sources), 0
+
+        def count(items: int) -> None:
+            nonlocal loaded
+            loaded += items
+            progress(loaded, total)
+
+        for done in load_into_engine(sources, out, count):
+            print(f"{done.items:,} {done.modality}s in {out}, {done.new:,} of them new")
     else:
         _build(sources, Path(out), kind, parameters)
-
-
-def _load(sources: Sequence[Codes], uri: str) -> None:
-    from gch.search.engine.loading import load_into_engine  # its client is an extra
-
-    progress, total, loaded = Progress("codes"), sum(len(codes.codes) for codes in sources), 0
-
-    def count(items: int) -> None:
-        nonlocal loaded
-        loaded += items
-        progress(loaded, total)
-
-    for done in load_into_engine(sources, uri, count):
-        print(f"{done.items:,} {done.modality}s in {uri}, {done.new:,} of them new")
 
 
 def _build(sources: Sequence[Codes], out: Path, kind: str, parameters: dict[str, int]) -> None:
@@ -64,13 +55,3 @@ def _build(sources: Sequence[Codes], out: Path, kind: str, parameters: dict[str,
         print(f"{part.items:,} {modality}s: {part.kind} index, {names}{chosen}")
     size = sum(path.stat().st_size for path in out.iterdir())
     print(f"Codes of {note.bits} bits in {out}, {size / 1e6:,.1f} MB, built in {seconds:.1f} s")
-
-
-def _parameters(words: str) -> dict[str, int]:
-    found = {}
-    for word in filter(None, words.split(",")):
-        name, _, value = word.strip().partition("=")
-        if not value.isdecimal() or not value.isascii():
-            raise SettingError(f"parameters: found {word!r}; expected NAME=NUMBER, such as efSearch=128")
-        found[name] = int(value)
-    return found

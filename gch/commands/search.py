@@ -12,29 +12,20 @@ import numpy as np
 from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.errors import DataError, SettingError
+from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
-from gch.search.index_part import CollectionIndex
 from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
 
 STDIN = "-"
 
 
 def run(call: Call) -> None:
-    """Searches, and prints what was found, nearest first.
+    """Searches by a model and an index, and prints what was found, nearest first.
 
     With `json` each query is answered by a line, an object of `query` (the text, or the name of the file),
     `find`, `bits` and `results`: a list of `rank`, `distance`, `id`, and `text` of a text or `path` of an
     image, which is left out where it lies outside its folder.
-
-    Args:
-      call: words are the folders of an exported model and of an index, then the words of a query; options
-        are `picture`, `text`, `find`, `count` and `json`.
-
-    Raises:
-      DataError: model, index or picture cannot be read, do not fit, or a text has no known word.
-      RunError: FAISS is not installed.
-      SettingError: a word is missing, or an option is wrong.
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL INDEX and what to search by")
@@ -48,13 +39,13 @@ def run(call: Call) -> None:
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
     find = options.find or default_find("image" if options.picture else "text", index.parts)
+    pictures = [_decoded(options.picture, note)] if options.picture else []
+    searcher = Searcher(ExportedModel(model), index)
     if options.picture:
-        decoded = _decoded(options.picture, note)
-        found = Searcher(ExportedModel(model), index).by_decoded([decoded], find, options.count)
-        answers = [(options.picture, found[0])]
+        queries, found = [options.picture], searcher.by_decoded(pictures, find, options.count)
     else:
-        found = Searcher(ExportedModel(model), index).by_texts(texts, find, options.count)
-        answers = list(zip(texts, found, strict=True))
+        queries, found = texts, searcher.by_texts(texts, find, options.count)
+    answers = list(zip(queries, found, strict=True))
     _print(_objects(answers, find, index) if options.json else _tables(answers))
 
 
@@ -62,12 +53,8 @@ def _lines(path: str) -> list[str]:
     try:
         data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
         lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read, {error.strerror or error}; expected a text file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8, {error.reason} at byte {error.start}; expected a text file"
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read, {error}; expected a text file, UTF-8") from error
     queries = [line for line in lines if line]
     if not queries:
         raise DataError(f"{path}: empty; expected a query on each line")

@@ -1,43 +1,42 @@
 """The codes of a collection on disk: what `encode` writes and an index is built from.
 
 codes.json     what the codes are (`CodesNote`), and how far the encoding is
-00000.codes    packed codes, K / 8 bytes an item and nothing else; then 00001.codes ...
+00000.codes    codes packed as by numpy.packbits, K / 8 bytes an item; then 00001.codes ...
 00000.items    the items of the same rows, a JSON object a line: id, and text where there is one
 skipped.jsonl  what could not be encoded: id and reason
 
-Codes and items of several parts or folders are one after the other, so `cat` joins them. A folder may hold
-folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one when all are there.
-
-A byte holds eight bits of a code, the first in its highest bit, as of numpy.packbits and of FAISS.
+A folder may hold folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one when all are there.
 """
 
 import bisect
 import dataclasses
 import json
-import mmap
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from gch.errors import DataError
-from gch.search.note_file import read_note_file
+from gch.errors import DataError, RunError
+from gch.search.note_file import read_note_file, require_bytes, write_note_file
+from gch.storage import lock
 
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
 MODALITIES = ("image", "text")
-EXPECTED = "expected a folder that `encode` wrote"
+_SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 _SHARD = re.compile(r"shard-(\d+)-of-(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A pair of files: their name without suffix, the number of items, and the length of the .items file."""
+    """A pair of files."""
 
-    name: str
+    name: str  # without suffix
     items: int
-    items_bytes: int
+    items_bytes: int  # length of the .items file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,19 +73,23 @@ class CodesNote:
 
 
 class Items:
-    """The items of codes by row, in files that may be larger than memory.
-
-    `items[row]` is a dictionary with `id`, and `text` where there is one.
-
-    Args:
-      files: paths, each with the number of its lines.
+    """Items by row, dictionaries of id and perhaps text, in files that may be larger than memory.
 
     Raises:
-      DataError: a file is missing or has another number of lines.
+      DataError: a file is missing, or has another number of lines than is given with its path.
     """
 
     def __init__(self, files: Sequence[tuple[Path, int]]):
-        self._files = [(path, *_lines(path, count)) for path, count in files]
+        self._files = []  # path, content, uint8, and where its lines end
+        for path, count in files:
+            try:
+                content = np.asarray(np.memmap(path, np.uint8, "r") if count else np.empty(0, np.uint8))
+            except (OSError, ValueError) as error:
+                raise DataError(f"{path}: cannot be read, {error}; expected {count} items") from error
+            ends = np.flatnonzero(content == ord("\n"))
+            if len(ends) != count:
+                raise DataError(f"{path}: {len(ends)} lines, expected {count} items")
+            self._files.append((path, content, ends))
         self._starts = np.cumsum([0, *(count for _, count in files)]).tolist()
 
     def __len__(self) -> int:
@@ -100,7 +103,7 @@ class Items:
         line = row - self._starts[number]
         start = ends[line - 1] + 1 if line else 0
         try:
-            item = json.loads(content[start : ends[line]])
+            item = json.loads(content[start : ends[line]].tobytes())
             if not isinstance(item["id"], str) or not isinstance(item.get("text", ""), str):
                 raise TypeError("id or text is no string")
         except (ValueError, KeyError, TypeError) as error:
@@ -111,10 +114,9 @@ class Items:
         """The items at rows."""
         return [self[row] for row in rows]
 
-    def content(self) -> Iterator[memoryview]:
-        """The bytes of all lines as they are in the files, file by file."""
-        for _, content, ends in self._files:
-            yield memoryview(content)[: ends[-1] + 1 if len(ends) else 0]
+    def content(self) -> Iterator[np.ndarray]:
+        """The bytes of each file, uint8."""
+        return (content[: ends[-1] + 1 if len(ends) else 0] for _, content, ends in self._files)
 
 
 def item_line(identity: str, text: str | None = None) -> bytes:
@@ -129,9 +131,9 @@ def item_line(identity: str, text: str | None = None) -> bytes:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Codes:
-    """Coded items of one modality, which were read from `path`; see `CodesNote`."""
+    """Coded items of one modality; see `CodesNote`."""
 
-    path: Path
+    path: Path  # where they are
     bits: int
     modality: str
     model: str
@@ -141,10 +143,10 @@ class Codes:
 
 
 def open_codes(path: Path) -> Codes:
-    """Opens the codes in a folder, or in the folder of all shards of one.
+    """Opens the codes in a folder, or in the folder of all its shards.
 
     Raises:
-      DataError: there are none, they are not finished, damaged, or a shard is missing or of something else.
+      DataError: they are missing, unfinished or damaged, or a shard is missing or of another command.
     """
     path = Path(path)
     folders = _folders(path)
@@ -152,30 +154,25 @@ def open_codes(path: Path) -> Codes:
     first = notes[0]
     for folder, note in zip(folders, notes, strict=True):
         if not note.finished:
-            raise DataError(
-                f"{folder}: {note.done} of {note.entries} entries are encoded; expected all, run encode again"
-            )
+            done = f"{note.done} of {note.entries} entries are encoded"
+            raise DataError(f"{folder}: {done}; expected all, run encode again")
         for name in ("bits", "modality", "model", "root", "source"):
-            if getattr(note, name) != getattr(first, name):
+            found, expected = getattr(note, name), getattr(first, name)
+            if found != expected:
                 raise DataError(
-                    f"{folder}: {name} is {getattr(note, name)!r}, of {folders[0].name} "
-                    f"{getattr(first, name)!r}; expected shards of the same command"
+                    f"{folder}: {name} is {found!r}; expected {expected!r}, as of {folders[0].name}"
                 )
-    parts = [
-        (folder / part.name, part.items)
-        for folder, note in zip(folders, notes, strict=True)
-        for part in note.parts
-    ]
-    arrays = [read_codes_file(part.with_suffix(".codes"), items, first.bits) for part, items in parts]
+    parts = [(folder, part) for folder, note in zip(folders, notes, strict=True) for part in note.parts]
+    arrays = [read_codes_file(place / f"{part.name}.codes", part.items, first.bits) for place, part in parts]
     none = np.empty((0, first.bits // 8), np.uint8)
     codes = arrays[0] if len(arrays) == 1 else np.concatenate([none, *arrays])
-    items = Items([(part.with_suffix(".items"), items) for part, items in parts])
+    items = Items([(folder / f"{part.name}.items", part.items) for folder, part in parts])
     return Codes(path, first.bits, first.modality, first.model, first.root, codes, items)
 
 
 def read_note(folder: Path) -> CodesNote:
-    """What codes.json in a folder says; raises DataError where it is missing or damaged."""
-    return read_note_file(folder / NOTE, CodesNote, EXPECTED)
+    """What codes.json in a folder says."""
+    return read_note_file(folder / NOTE, CodesNote, "expected a folder that `encode` wrote")
 
 
 def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
@@ -185,60 +182,141 @@ def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
 
 
 def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
-    """Packed codes, uint8 (N, K / 8), memory-mapped; raises DataError where the file is not of them."""
-    width = bits // 8
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read, {error.strerror or error}; {EXPECTED}") from error
-    if size != items * width:
-        raise DataError(f"{path}: {size} bytes, expected {items} codes of {width}")
-    return np.memmap(path, np.uint8, "r", shape=(items, width)) if items else np.empty((0, width), np.uint8)
+    """Packed codes, uint8 (N, K / 8), memory-mapped."""
+    shape = items, bits // 8
+    require_bytes(path, items * shape[1], f"{items} codes of {shape[1]}")
+    return np.memmap(path, np.uint8, "r", shape=shape) if items else np.empty(shape, np.uint8)
+
+
+def by_modality(sources: Sequence[Codes]) -> dict[str, list[Codes]]:
+    """The codes of each modality that there is."""
+    groups = {name: [one for one in sources if one.modality == name] for name in MODALITIES}
+    return {name: group for name, group in groups.items() if group}
 
 
 def require_one_model(sources: Sequence[Codes], others: Sequence[tuple[str, int, str]] = ()) -> None:
-    """Raises DataError where codes do not compare, or there are none.
-
-    Args:
-      sources: codes that are put together.
-      others: place, bits and model of codes that they are put to.
-    """
+    """Raises DataError where there are no codes, or they do not compare with `others`: place, bits, model."""
     if not any(len(codes.codes) for codes in sources):
         where = ", ".join(str(codes.path) for codes in sources) or "nothing"
         raise DataError(f"{where}: no codes to index; expected folders that `encode` wrote")
-    (place, *first), *rest = [*others, *((str(one.path), one.bits, one.model) for one in sources)]
-    for other, bits, model in rest:
-        if [bits, model] != first:
-            raise DataError(
-                f"{other}: codes of {bits} bits by the model {model[:12]}, {place}: of {first[0]} bits "
-                f"by {str(first[1])[:12]}; expected codes of one model"
-            )
+    first, *rest = [*others, *((str(one.path), one.bits, one.model) for one in sources)]
+    for other in rest:
+        if other[1:] != first[1:]:
+            found = [
+                f"{place}: {bits} bits by the model {model[:12]}" for place, bits, model in (other, first)
+            ]
+            raise DataError(f"{', '.join(found)}; expected codes of one model")
 
 
 def _folders(path: Path) -> list[Path]:
     if (path / NOTE).is_file() or not path.is_dir():
         return [path]
-    names = (_SHARD.fullmatch(inner.name) for inner in path.iterdir())
-    shards = {(int(name[1]), int(name[2])) for name in names if name}
+    shards = [found for inner in path.iterdir() if (found := _SHARD.fullmatch(inner.name))]
     if not shards:
         return [path]
-    count, *others = sorted({count for _, count in shards})
+    count, *others = sorted({int(shard[2]) for shard in shards})
     if others:
         raise DataError(f"{path}: shards of {count} and of {others[0]}; expected those of one command")
-    missing = [str(number) for number in range(1, count + 1) if (number, count) not in shards]
+    folders = [shard_folder(path, (number, count)) for number in range(1, count + 1)]
+    missing = [str(number) for number, folder in enumerate(folders, 1) if not folder.exists()]
     if missing:
         raise DataError(f"{path}: shard {', '.join(missing)} of {count} is missing; expected all of them")
-    return [shard_folder(path, (number, count)) for number in range(1, count + 1)]
+    return folders
 
 
-def _lines(path: Path, count: int) -> tuple[mmap.mmap | bytes, np.ndarray]:
-    """The content of a file, and where its lines end."""
-    try:
-        with open(path, "rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if count else b""
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read, {error}; expected {count} items") from error
-    ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n"))
-    if len(ends) != count:
-        raise DataError(f"{path}: {len(ends)} lines, expected {count} items")
-    return content, ends
+class CodesWriter:
+    """Appends codes to a folder, in parts of `part_items`; a context that locks it.
+
+    `note` says how far it is. What was written after the last `save` is cut off when it is opened again.
+
+    Raises:
+      RunError: the folder holds other codes, another process writes to it, or it cannot be written.
+      DataError: what it holds is damaged.
+    """
+
+    def __init__(self, folder: Path, note: CodesNote, part_items: int):
+        self._folder, self._part_items = folder, part_items
+        self._lock = lock(folder, "another process is writing codes to it")
+        self.note = self._found(note)
+        self._parts, self._skips = list(self.note.parts), self.note.skipped
+        self._skipped = self._appending(SKIPPED, self.note.skipped_bytes)
+        self._files = self._opened(self._parts[-1]) if self._parts else ()
+
+    def __enter__(self) -> "CodesWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in (*self._files, self._skipped):
+            file.close()
+        self._lock.release()
+
+    def write(self, codes: np.ndarray, items: Iterable[tuple[str, str | None]]) -> None:
+        """Appends packed codes, uint8 (n, K / 8), and n pairs of id and text, which is None for pictures."""
+        lines = [item_line(*item) for item in items]
+        while lines:
+            if not self._parts or self._parts[-1].items >= self._part_items:
+                for file in self._files:
+                    _sync(file)
+                    file.close()
+                self._parts.append(Part(f"{len(self._parts):05d}", 0, 0))
+                self._files = self._opened(self._parts[-1])
+            last = self._parts[-1]
+            room = self._part_items - last.items
+            content = codes[:room].tobytes(), b"".join(lines[:room])
+            for file, data in zip(self._files, content, strict=True):
+                file.write(data)
+            fitting = min(room, len(lines))
+            self._parts[-1] = Part(last.name, last.items + fitting, last.items_bytes + len(content[1]))
+            codes, lines = codes[room:], lines[room:]
+
+    def skip(self, identity: str, reason: str) -> None:
+        """Notes an entry that could not be encoded."""
+        self._skipped.write(json.dumps({"id": identity, "reason": reason}).encode("ascii") + b"\n")
+        self._skips += 1
+
+    def save(self, done: int) -> None:
+        """Makes what was written safe: `done` entries are encoded or skipped."""
+        for file in (*self._files, self._skipped):
+            _sync(file)
+        skipped, length = self._skips, self._skipped.tell()
+        self.note = dataclasses.replace(
+            self.note, done=done, skipped=skipped, skipped_bytes=length, parts=tuple(self._parts)
+        )
+        write_note_file(self._folder / NOTE, self.note)
+
+    def _found(self, note: CodesNote) -> CodesNote:
+        path = self._folder / NOTE
+        if not path.exists():
+            for name in os.listdir(self._folder):
+                if name != SKIPPED and not name.startswith((".", "00000.")):  # of a start that was killed
+                    raise RunError(f"{self._folder}: holds other files and no {NOTE}; expected a new folder")
+            write_note_file(path, note)
+            return note
+        earlier = read_note(self._folder)
+        for name in _SAME:
+            found, given = getattr(earlier, name), getattr(note, name)
+            if found != given:
+                raise RunError(
+                    f"{self._folder}: holds codes with {name} {found!r:.40}, now it is {given!r:.40}; "
+                    "expected the same command, or a new folder"
+                )
+        return earlier
+
+    def _opened(self, part: Part) -> tuple[BinaryIO, ...]:
+        lengths = {"codes": part.items * (self.note.bits // 8), "items": part.items_bytes}
+        return tuple(self._appending(f"{part.name}.{suffix}", length) for suffix, length in lengths.items())
+
+    def _appending(self, name: str, length: int) -> BinaryIO:
+        path = self._folder / name
+        found = path.stat().st_size if path.exists() else 0
+        if found < length:
+            raise DataError(f"{path}: {found} bytes, expected {length} or more; start anew in another folder")
+        file = open(path, "ab")  # noqa: SIM115 closed with the writer
+        file.truncate(length)
+        file.seek(length)
+        return file
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -7,17 +7,16 @@ after the other, are those of a single run to the last bit.
 import collections
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from gch.data.pictures import read_picture
 from gch.errors import DataError
 from gch.quiet import native_stderr_held
-from gch.search.codes_writer import CodesWriter
+from gch.search.codes_folder import CodesWriter
 from gch.search.entries import Entries, Entry
 from gch.search.exported import ExportedModel
 
@@ -25,13 +24,8 @@ SECONDS_BETWEEN_SAVES = 1.0
 UNKNOWN = "none of its words is known to the model"
 _SHOWN = 3
 
-
-class _Coded(NamedTuple):
-    """Entries, the reason for each that could not be coded, else None, and the codes of the others."""
-
-    entries: Sequence[Entry]
-    reasons: Sequence[str | None]
-    codes: np.ndarray
+# Entries, for each the reason why it could not be coded or None, and the codes of the others.
+_Coded = tuple[Sequence[Entry], Sequence[str | None], np.ndarray]
 
 
 def load_on_devices(path: Path) -> list[ExportedModel]:
@@ -47,7 +41,7 @@ def load_on_devices(path: Path) -> list[ExportedModel]:
 
 
 def shard_range(total: int, batch: int, shard: tuple[int, int]) -> tuple[int, int]:
-    """First entry of a shard, and the one after its last: whole batches, as many as the other shards have."""
+    """First entry of a shard, and the one after its last: whole batches, shared evenly."""
     number, count = shard  # from 1 on
     batches = -(-total // batch)
     first, last = (batches * done // count * batch for done in (number - 1, number))
@@ -64,7 +58,7 @@ def encode_entries(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[Entry, str]]:
-    """Encodes what is left of a shard, and returns the first entries that were skipped, with reasons.
+    """Encodes what is left of a shard; returns the first entries that were skipped, with reasons.
 
     Args:
       entries: of all shards.
@@ -79,11 +73,12 @@ def encode_entries(
       DataError: the list cannot be read, or became shorter.
     """
     done, total = writer.note.done, writer.note.entries
-    batches = _batches(itertools.islice(entries, start + done, start + total), batch)
+    left = itertools.islice(entries, start + done, start + total)
+    batches = iter(lambda: list(itertools.islice(left, batch)), [])
     if entries.modality == "image":
         coded = _coded_pictures(batches, Path(entries.root), models, jobs)
     else:
-        coded = (_coded_texts(one, models[0]) for one in batches)
+        coded = _coded_texts(batches, models[0])
     skipped: list[tuple[Entry, str]] = []
     saved = time.monotonic()
     progress(done, total)
@@ -104,15 +99,11 @@ def encode_entries(
     return skipped
 
 
-def _batches(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
-    entries = iter(entries)
-    return iter(lambda: list(itertools.islice(entries, size)), [])
-
-
-def _coded_texts(entries: Sequence[Entry], model: ExportedModel) -> _Coded:
-    outputs = model.text_outputs([entry.text or "" for entry in entries])
-    known = np.asarray(outputs.words) > 0
-    return _Coded(entries, [None if word else UNKNOWN for word in known.tolist()], outputs.codes[known])
+def _coded_texts(batches: Iterator[list[Entry]], model: ExportedModel) -> Iterator[_Coded]:
+    for entries in batches:
+        outputs = model.text_outputs([entry.text or "" for entry in entries])
+        known = np.asarray(outputs.words) > 0
+        yield entries, [None if word else UNKNOWN for word in known.tolist()], outputs.codes[known]
 
 
 def _coded_pictures(
@@ -133,7 +124,7 @@ def _coded_pictures(
         whole = [picture for picture in found if not isinstance(picture, str)]
         none = np.empty((0, note.bits // 8), np.uint8)
         codes = model.picture_outputs(np.stack(whole)).codes if whole else none
-        return _Coded(entries, [one if isinstance(one, str) else None for one in found], codes)
+        return entries, [one if isinstance(one, str) else None for one in found], codes
 
     readers, coders = ThreadPoolExecutor(jobs, "pictures"), ThreadPoolExecutor(len(models), "devices")
     waiting: collections.deque[Future[_Coded]] = collections.deque()

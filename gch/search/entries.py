@@ -16,18 +16,14 @@ PICTURE_SUFFIXES = frozenset(
 LONGEST_TEXT = 100_000  # characters of a line
 LIST_EXPECTED = "expected a path on each line, relative to the folder of the list"
 TEXTS_EXPECTED = "expected a text on each line, or JSON objects with 'id' and 'text' or 'tags'"
-_JSON = (".jsonl", ".ndjson")
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Attributes:
-    id: path of a picture relative to the root, or what a text is called.
-    text: a free text, or tags; None for a picture.
-    """
+    """A picture or a text."""
 
-    id: str
-    text: str | tuple[str, ...] | None = None
+    id: str  # path of a picture relative to the root, or name of a text
+    text: str | tuple[str, ...] | None = None  # a free text, or tags; None for a picture
 
     @property
     def shown(self) -> str | None:
@@ -39,14 +35,11 @@ class Entry:
 class Entries:
     """What is encoded; iterated as often as needed, with a line or a folder in memory at a time.
 
-    Attributes:
-      modality: 'image' or 'text'.
-      root: absolute path of the folder that the ids of pictures are relative to; '' for texts.
-      read: iterates over it, and raises DataError where something cannot be read.
+    Iterating raises DataError where something cannot be read.
     """
 
-    modality: str
-    root: str
+    modality: str  # 'image' or 'text'
+    root: str  # absolute path of the folder that ids of pictures are relative to; '' for texts
     read: Callable[[], Iterator[Entry]]
 
     def __iter__(self) -> Iterator[Entry]:
@@ -56,40 +49,29 @@ class Entries:
 def picture_entries(path: Path) -> Entries:
     """The pictures of a folder and the folders in it, known by their suffixes, or those that a file names.
 
-    Hidden files and folders do not count. A line of a file is a path, relative to the folder of the file or
-    an absolute one inside it; empty lines do not count.
-
-    Raises:
-      DataError: there is no such folder or file.
+    Hidden files and folders, and empty lines, do not count. A line is a path relative to the folder of the
+    file, or an absolute one inside it. Raises DataError where there is no such folder or file.
     """
     if path.is_dir():
         root = str(path.resolve())
         return Entries("image", root, lambda: (Entry(picture) for picture in _pictures(root, "")))
-    if not path.is_file():
-        raise DataError(f"{path}: not found; expected a folder of pictures, or a list of their paths")
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        raise DataError(f"{path}: is a picture; expected a folder of pictures, or a list of their paths")
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    if is_picture or not path.is_file():
+        found = "is a picture" if is_picture and path.is_file() else "not found"
+        raise DataError(f"{path}: {found}; expected a folder of pictures, or a list of their paths")
     root = str(path.resolve().parent)
     return Entries("image", root, lambda: _listed(path, root))
 
 
 def text_entries(path: Path) -> Entries:
-    """The texts of a file: one on each line, called by its number from 1 on, or JSON objects.
-
-    Raises:
-      DataError: there is no such file.
-    """
+    """The texts of a file: one on each line, called by its number from 1 on, or JSON objects."""
     if not path.is_file():
         raise DataError(f"{path}: not found; {TEXTS_EXPECTED}")
     return Entries("text", "", lambda: _texts(path))
 
 
 def survey(entries: Entries, rule: str) -> tuple[int, str]:
-    """Number of entries, and a digest that names them and a rule of how they are encoded.
-
-    Raises:
-      DataError: they cannot be read.
-    """
+    """Number of entries, and a digest of them and of a rule of how they are encoded."""
     content, count = hashlib.sha256(f"{rule}\n{entries.modality}\n".encode()), 0
     for entry in entries:
         content.update(json.dumps([entry.id, entry.text]).encode("ascii"))
@@ -124,23 +106,20 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
 
 
 def _texts(file: Path) -> Iterator[Entry]:
-    if file.suffix.lower() in _JSON:
-        for number, value in json_lines(file, TEXTS_EXPECTED, max_line=LONGEST_TEXT):
-            yield _json_entry(file, number, value)
-    else:
+    if file.suffix.lower() not in (".jsonl", ".ndjson"):
         for number, line in text_lines(file, TEXTS_EXPECTED, max_line=LONGEST_TEXT):
             yield Entry(str(number), line.strip())
-
-
-def _json_entry(file: Path, number: int, value: dict) -> Entry:
-    identity = value.get("id", str(number))
-    text, tags = value.get("text"), value.get("tags")
-    if not isinstance(identity, str) or not identity:
-        raise DataError(f"{file}: line {number}: id is {identity!r:.40}; {TEXTS_EXPECTED}")
-    if isinstance(text, str):
-        return Entry(identity, text.strip())
-    if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-        return Entry(identity, tuple(tags))
-    raise DataError(
-        f"{file}: line {number}: neither 'text', a string, nor 'tags', a list of strings; {TEXTS_EXPECTED}"
-    )
+        return
+    for number, value in json_lines(file, TEXTS_EXPECTED, max_line=LONGEST_TEXT):
+        identity, text, tags = value.get("id", str(number)), value.get("text"), value.get("tags")
+        where = f"{file}: line {number}"
+        if not isinstance(identity, str) or not identity:
+            raise DataError(f"{where}: id is {identity!r:.40}; {TEXTS_EXPECTED}")
+        if isinstance(text, str):
+            yield Entry(identity, text.strip())
+        elif isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+            yield Entry(identity, tuple(tags))
+        else:
+            raise DataError(
+                f"{where}: neither 'text', a string, nor 'tags', a list of strings; {TEXTS_EXPECTED}"
+            )

@@ -75,12 +75,6 @@ def load(folder: str | Path) -> "ExportedModel":
 
     Raises:
       DataError: the folder holds no exported model of this project, or a damaged one.
-
-    Example:
-      >>> import gch
-      >>> gch.load("nowhere")  # doctest: +ELLIPSIS
-      Traceback (most recent call last):
-      gch.errors.DataError: nowhere: no saved_model.pb ...
     """
     return ExportedModel(folder)
 
@@ -89,11 +83,8 @@ class ExportedModel:
     """Encodes pictures and texts by an exported model; several threads may call it.
 
     Args:
-      path: the folder that `export` wrote; loading takes some seconds, as TensorFlow is loaded.
+      path: the folder that `export` wrote.
       device: TensorFlow's name of the device that it runs on; None lets TensorFlow choose.
-
-    Attributes:
-      note: what it is.
 
     Raises:
       DataError: it is no exported model of this project, or damaged.
@@ -135,14 +126,11 @@ class ExportedModel:
         return tuple(word for word, _, column in sorted(columns, key=lambda one: int(one[2])))
 
     def encode_texts(self, texts: Sequence[Text]) -> np.ndarray:
-        """Codes of texts.
+        """Codes of texts, uint8 (N, K / 8), packed as by numpy.packbits.
 
         Args:
           texts: N free texts (str) and sets of tags (lists or tuples of str), in any mixture. Unknown words
             count as absent.
-
-        Returns:
-          uint8 (N, K / 8), packed as by numpy.packbits.
 
         Raises:
           DataError: an entry is of another type or has no known word, or the model knows no words at all.
@@ -156,14 +144,11 @@ class ExportedModel:
         return self._in_batches(self._text_codes, texts, TEXTS_AT_ONCE)
 
     def encode_images(self, images: Sequence[str | Path | np.ndarray] | np.ndarray) -> np.ndarray:
-        """Codes of pictures.
+        """Codes of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
 
         Args:
           images: N paths of picture files and pictures, uint8 (H, W, 3), RGB, in any mixture; or an array,
             uint8 (N, H, W, 3). They are brought to the model's size as when it was trained.
-
-        Returns:
-          uint8 (N, K / 8), packed as by numpy.packbits.
 
         Raises:
           DataError: a file is no picture, an entry is of another type or shape, or the model takes no
@@ -198,8 +183,7 @@ class ExportedModel:
         return ModelOutputs(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
     def _in_batches(self, encode: Callable[[Sequence], np.ndarray], items: Sequence, most: int) -> np.ndarray:
-        """Codes of items; each by itself where a code depends on its batch."""
-        size = most if self.note.encoding_batch is None else 1
+        size = most if self.note.encoding_batch is None else 1  # where a code depends on its batch
         parts = [encode(items[start : start + size]) for start in range(0, len(items), size)]
         return np.concatenate([np.empty((0, self.bits // 8), np.uint8), *parts])
 
@@ -212,7 +196,6 @@ class ExportedModel:
         return outputs.codes
 
     def _squared(self, numbered: tuple[int, str | Path | np.ndarray]) -> np.ndarray:
-        """A picture in the model's size, uint8 (S, S, 3)."""
         row, image = numbered
         size, fit = self.note.image_size, self.note.fit
         if isinstance(image, (str, Path)):

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 _PAIRS = 2**22  # of a query and a code, compared at once
-_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # in each byte
 
 
 class Found(NamedTuple):
@@ -32,13 +31,6 @@ def bounded(search: Search, items: int) -> Search:
         return search(queries, shape[1])
 
     return found
-
-
-def in_order(found: Found) -> Found:
-    """Sorts the results of each query by distance, then row; -1 comes last."""
-    distances = np.where(found.rows < 0, np.iinfo(np.int32).max, found.distances)
-    order = np.lexsort((found.rows, distances), axis=-1)
-    return Found(*(np.take_along_axis(values, order, axis=-1) for values in found))
 
 
 def exact_search(codes: np.ndarray) -> Search:
@@ -66,11 +58,12 @@ def _by_numpy(codes: np.ndarray, queries: np.ndarray, count: int) -> Found:
     rows, distances = np.empty((2, len(queries), count), np.int64)
     step = max(1, _PAIRS // (64 * codes.shape[1]))
     for first in range(0, len(queries), 64):
-        asked = as_words(queries[first : first + 64])[:, None]
-        nearest = np.empty((len(asked), 0), np.int64)
+        some = as_words(queries[first : first + 64])[:, None]
+        nearest = np.empty((len(some), 0), np.int64)
         for start in range(0, len(codes), step):
             block = as_words(codes[start : start + step])
-            keys = _ones(asked ^ block) * len(codes) + np.arange(start, start + len(block))
+            differing = np.bitwise_count(some ^ block).sum(axis=-1, dtype=np.int64)
+            keys = differing * len(codes) + np.arange(start, start + len(block))
             nearest = np.concatenate([nearest, keys], axis=1)
             nearest = np.partition(nearest, min(count, nearest.shape[1]) - 1, axis=1)[:, :count]
         distances[first : first + 64], rows[first : first + 64] = np.divmod(np.sort(nearest), len(codes))
@@ -81,9 +74,3 @@ def as_words(codes: np.ndarray) -> np.ndarray:
     """Codes, uint8 (N, K / 8), as uint64 (N, W), filled up with zeros."""
     filled = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
     return np.ascontiguousarray(filled).view(np.uint64)
-
-
-def _ones(words: np.ndarray) -> np.ndarray:
-    """Numbers of bits that are set, int64 (...), in uint64 (..., W)."""
-    counts = np.bitwise_count(words) if hasattr(np, "bitwise_count") else _ONES[words.view(np.uint8)]
-    return counts.sum(axis=-1, dtype=np.int64)

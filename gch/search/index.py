@@ -1,26 +1,97 @@
-"""Opening an index, or a folder of codes as one."""
+"""An index in a folder: building it from codes, and opening it.
 
+index.json     bits, model, and of each modality kind, parameters, number of items and where they are from
+image.codes    packed codes, K / 8 bytes an item; with image.items they are as `encode` writes them
+image.items    an item a line
+image.faiss    FAISS's index of the distinct codes, and
+image.equal    the rows of each, see `gch.search.index_kinds`; a flat index has neither
+text.codes ... the same of texts
+
+The files are written to a folder inside that of the index, and moved when they are whole, index.json last. So
+a process killed at any moment leaves a new index without index.json, and an earlier one as it was.
+"""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gch.errors import DataError
+import numpy as np
+
+from gch.errors import DataError, RunError
 from gch.search import codes_folder
-from gch.search.codes_folder import Items
-from gch.search.engine.address import is_engine
-from gch.search.equal_codes import read_equal
+from gch.search.codes_folder import MODALITIES, Codes, Items, by_modality, read_codes_file, require_one_model
+from gch.search.collection_index import CollectionIndex, IndexPart, Source
+from gch.search.engine.client import is_engine
 from gch.search.hamming import exact_search
-from gch.search.index_kinds import KINDS, faiss_search, read
-from gch.search.index_note import NOTE, PartNote, Source, read_note
-from gch.search.index_part import CollectionIndex, IndexPart
+from gch.search.index_kinds import (
+    AUTO,
+    KINDS,
+    build,
+    choose,
+    complete,
+    faiss_search,
+    group_equal,
+    load_faiss,
+    read,
+    read_equal,
+    write_equal,
+)
+from gch.search.note_file import read_note_file, require_bytes, write_note_file
+from gch.storage import lock
+
+NOTE = "index.json"
+_ROWS_AT_ONCE = 1_000_000
+_FILES = {f"{name}.{suffix}" for name in MODALITIES for suffix in ("codes", "items", "faiss", "equal")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PartNote:
+    """The items of a modality."""
+
+    kind: str  # one of `gch.search.index_kinds.KINDS`
+    parameters: Mapping[str, int]  # all of the kind
+    digest: str  # of codes and items
+    faiss_bytes: int = 0  # length of FAISS's file
+    distinct: int = 0  # number of distinct codes in it
+    sources: tuple[Source, ...]  # in the order of rows
+
+    @property
+    def items(self) -> int:
+        """Number of items N."""
+        return sum(source.items for source in self.sources)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexNote:
+    """What an index says of itself."""
+
+    bits: int  # length of a code K
+    model: str  # digest of the model that made the codes
+    parts: Mapping[str, PartNote]  # by modality
+
+    def __post_init__(self) -> None:
+        if self.bits < 8 or self.bits % 8:
+            raise ValueError(f"bits is {self.bits}, not a multiple of 8")
+        if not self.parts or not set(self.parts) <= set(MODALITIES):
+            raise ValueError(f"parts are {', '.join(self.parts) or 'none'}, not image or text")
+
+
+def read_note(folder: Path) -> IndexNote:
+    """What index.json in a folder says."""
+    return read_note_file(folder / NOTE, IndexNote, "expected a folder that `index` wrote")
 
 
 def open_index(path: str | Path) -> CollectionIndex:
     """Opens an index; a folder of codes counts as a flat one.
 
     Args:
-      path: the folder, or the URI of an engine, see `gch.search.engine.address`.
+      path: the folder, or the URI of an engine, see `gch.search.engine.client`.
 
     Raises:
-      DataError: there is none, or it is damaged or of a kind that there is no more.
+      DataError: there is none, or it is damaged or of an unknown kind.
       RunError: FAISS or the engine's client is not installed, or the engine cannot be reached.
       SettingError: the URI is none.
     """
@@ -44,20 +115,129 @@ def open_index(path: str | Path) -> CollectionIndex:
 
 
 def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexPart:
-    if note.parameters.keys() != KINDS.get(note.kind, {"": 0}).keys():
-        raise DataError(
-            f"{folder}: kind of the {modality}s is {note.kind!r} with "
-            f"{', '.join(note.parameters) or 'no parameters'}; expected {', '.join(KINDS)}; build the index "
-            "again"
-        )
-    codes = codes_folder.read_codes_file(folder / f"{modality}.codes", note.items, bits)
+    if note.kind not in KINDS or note.parameters.keys() != KINDS[note.kind].keys():
+        found = f"{note.kind!r} with {', '.join(note.parameters) or 'no parameters'}"
+        expected = f"expected {', '.join(KINDS)}; build the index again"
+        raise DataError(f"{folder}: kind of the {modality}s is {found}; {expected}")
+    codes = read_codes_file(folder / f"{modality}.codes", note.items, bits)
     items = Items([(folder / f"{modality}.items", note.items)])
     search = exact_search(codes)
     if note.kind != "flat":
         file = folder / f"{modality}.faiss"
-        size = file.stat().st_size if file.is_file() else 0
-        if size != note.faiss_bytes:
-            raise DataError(f"{file}: {size} bytes, expected {note.faiss_bytes}; build the index again")
+        require_bytes(file, note.faiss_bytes, "build the index again")
         equal = read_equal(folder / f"{modality}.equal", note.items, note.distinct)
         search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal)
     return IndexPart(modality, note.kind, note.sources, search, codes.__getitem__, items.at)
+
+
+def build_index(
+    sources: Sequence[Codes], out: Path, kind: str = AUTO, parameters: Mapping[str, int] | None = None
+) -> IndexNote:
+    """Writes an index of all codes; the folders that they are from may be removed then.
+
+    Args:
+      sources: of one model, of images, texts or both; those of a modality are joined in their order.
+      out: the folder of the index; an earlier index of the same codes makes way.
+      kind: one of `gch.search.index_kinds.KINDS`, or 'auto', which chooses for each modality by its size.
+      parameters: of that kind, where they are not to be the defaults.
+
+    Raises:
+      DataError: the codes are of different models, or there are none.
+      RunError: the folder holds something else, cannot be written, another process builds there, or FAISS is
+        needed and not installed.
+      SettingError: the kind or a parameter is unknown or out of range.
+    """
+    require_one_model(sources)
+    bits, model = sources[0].bits, sources[0].model
+    groups = by_modality(sources)
+    kinds = {name: choose(kind, sum(len(one.codes) for one in group)) for name, group in groups.items()}
+    chosen = {name: complete(kinds[name], parameters or {}, bits) for name in groups}
+    if any(kind != "flat" for kind in kinds.values()):
+        load_faiss()
+    _earlier(out)  # before anything is written there
+    with lock(out, "another process is building this index"):
+        earlier, folder = _earlier(out), out / ".unfinished"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            folder.mkdir()
+            digests = {name: _join(folder, name, group) for name, group in groups.items()}
+            if earlier and digests != {name: part.digest for name, part in earlier.parts.items()}:
+                raise RunError(f"{out}: holds an index of other codes; expected a new folder")
+            parts = {
+                name: _build_part(folder, name, group, kinds[name], chosen[name], digests[name])
+                for name, group in groups.items()
+            }
+            note = IndexNote(bits=bits, model=model, parts=parts)
+            write_note_file(folder / NOTE, note)
+            _put_in_place(folder, out)
+        except OSError as error:
+            raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return note
+
+
+def _earlier(out: Path) -> IndexNote | None:
+    """The index that is in the folder; none where a process was killed before index.json was there."""
+    if not out.exists():
+        return None
+    if out.is_dir() and all(name in _FILES or name.startswith(".") for name in os.listdir(out)):
+        return None
+    try:
+        return read_note(out)
+    except DataError as error:
+        raise RunError(f"{out}: holds something else than an index; expected a new folder") from error
+
+
+def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:
+    """Writes the codes and items of all sources; returns their digest."""
+    state = hashlib.sha256()
+    codes = (
+        np.ascontiguousarray(one.codes[start : start + _ROWS_AT_ONCE]).data
+        for one in sources
+        for start in range(0, len(one.codes), _ROWS_AT_ONCE)
+    )
+    items = (content.data for one in sources for content in one.items.content())
+    for suffix, blocks in (("codes", codes), ("items", items)):
+        with open(folder / f"{modality}.{suffix}", "wb") as file:
+            for block in blocks:
+                file.write(block)
+                state.update(block)
+    return state.hexdigest()
+
+
+def _build_part(
+    folder: Path, modality: str, sources: Sequence[Codes], kind: str, parameters: dict[str, int], digest: str
+) -> PartNote:
+    distinct = faiss_bytes = 0
+    if kind != "flat":
+        items = sum(len(codes.codes) for codes in sources)
+        codes = read_codes_file(folder / f"{modality}.codes", items, sources[0].bits)
+        equal, file = group_equal(codes), folder / f"{modality}.faiss"
+        write_equal(folder / f"{modality}.equal", equal)
+        try:
+            load_faiss().write_index_binary(build(kind, parameters, codes[equal.distinct]), str(file))
+        except RuntimeError as error:  # the message is a trace of C++
+            raise RunError(
+                f"{folder.parent}: FAISS cannot build or write the index, out of memory or disk"
+            ) from error
+        distinct, faiss_bytes = len(equal.distinct), file.stat().st_size
+    return PartNote(
+        kind=kind,
+        parameters=parameters,
+        digest=digest,
+        faiss_bytes=faiss_bytes,
+        distinct=distinct,
+        sources=tuple(Source(one.root, len(one.codes)) for one in sources),
+    )
+
+
+def _put_in_place(folder: Path, out: Path) -> None:
+    names = sorted(os.listdir(folder), key=lambda name: name == NOTE)
+    for name in names:
+        with open(folder / name, "rb+") as file:
+            os.fsync(file.fileno())
+    for name in names:
+        os.replace(folder / name, out / name)
+    for name in _FILES.difference(names):  # of an earlier index of another kind
+        (out / name).unlink(missing_ok=True)

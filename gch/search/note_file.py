@@ -17,33 +17,43 @@ _EXPECTED = {int: "a whole number from 0 up", str: "a string"}
 
 def write_note_file(path: Path, note: Any) -> None:
     """Writes a dataclass, whole or not at all."""
-    write_json(path, {"format": FORMAT, **dataclasses.asdict(note)})
+    write_json(path, note_value(note))
+
+
+def note_value(note: Any) -> dict[str, Any]:
+    """A note as a value of JSON."""
+    return {"format": FORMAT, **dataclasses.asdict(note)}
+
+
+def note_from(value: object, kind: type[Note]) -> Note:
+    """The note of a value of JSON; raises ValueError where it is none."""
+    if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
+        raise ValueError(f"not a note of format {FORMAT}")
+    return _typed("note", value, kind)
 
 
 def read_note_file(path: Path, kind: type[Note], expected: str) -> Note:
-    """Reads a note.
-
-    Args:
-      path: the file.
-      kind: the dataclass; its fields are int from 0 up, str, tuples, dicts and other dataclasses.
-      expected: the end of a message.
+    """Reads a note of `kind`: int from 0 up, str, tuples, mappings and dataclasses of these.
 
     Raises:
-      DataError: the file is missing or damaged, or of another format.
+      DataError: the file is missing or damaged, or of another format; the message ends with `expected`.
     """
     if not path.is_file():
         raise DataError(f"{path.parent}: no {path.name} in it; {expected}")
     try:
-        value = read_json(path)
-        if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
-            raise ValueError(f"not a note of format {FORMAT}")
-        return _typed("note", value, kind)
+        return note_from(read_json(path), kind)
     except (RunError, ValueError) as error:
         raise DataError(f"{path}: {error}; {expected}") from error
 
 
+def require_bytes(path: Path, size: int, expected: str) -> None:
+    """Raises DataError unless a file has `size` bytes."""
+    found = f"{path.stat().st_size} bytes" if path.is_file() else "missing"
+    if found != f"{size} bytes":
+        raise DataError(f"{path}: {found}, expected {size} bytes; {expected}")
+
+
 def _typed(name: str, value: Any, kind: Any) -> Any:
-    """A value of JSON as what a field of a note is."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # X | None
         return None if value is None else _typed(name, value, inner[0])

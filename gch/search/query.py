@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError, SettingError
+from gch.search.collection_index import CollectionIndex, IndexPart
 from gch.search.exported import ExportedModel, ModelNote, Text
-from gch.search.index_part import CollectionIndex, IndexPart
 
 FINDS = {"images": "image", "texts": "text"}
 MAX_COUNT = 1000
@@ -31,15 +31,7 @@ class Searcher:
     They raise SettingError where one is out of range, and DataError where the index has none of what is to be
     found. Results come nearest first, those of equal distance in the order of rows.
 
-    Args:
-      model: encodes queries.
-      index: is searched.
-
-    Attributes:
-      model, index: these.
-
-    Raises:
-      DataError: the codes of the index were made by another model.
+    The constructor raises DataError where the codes of the index were made by another model.
     """
 
     def __init__(self, model: ExportedModel, index: CollectionIndex):
@@ -47,36 +39,23 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(self, texts: Sequence[Text], find: str, count: int) -> list[list[Hit]]:
-        """What each free text or set of tags finds.
-
-        Raises:
-          DataError: a text has no word that the model knows, or the model knows no words at all.
-        """
+        """What each free text or set of tags finds; see `ExportedModel.encode_texts`."""
         part = self._part(find, count)
         return _hits(part, self.model.encode_texts(texts), count)
 
     def by_decoded(self, pictures: Sequence[np.ndarray], find: str, count: int) -> list[list[Hit]]:
-        """What each picture finds; see `ExportedModel.encode_images`.
-
-        Raises:
-          DataError: the model takes no pictures.
-        """
+        """What each picture finds; see `ExportedModel.encode_images`."""
         part = self._part(find, count)
         return _hits(part, self.model.encode_images(pictures), count)
 
     def by_row(self, modality: str, row: int, find: str, count: int) -> list[Hit]:
-        """What an item of the collection finds by its stored code; itself too, where `find` is its kind.
-
-        Raises:
-          DataError: the index has no such item.
-        """
+        """What an item of the collection finds by its stored code; itself too, where `find` is its kind."""
         part = self._part(find, count)
         if modality not in self.index.parts:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
         return _hits(part, self.index.parts[modality].code(row)[None], count)[0]
 
     def _part(self, find: str, count: int) -> IndexPart:
-        """What is searched."""
         if find not in FINDS:
             raise SettingError(f"find is {find!r}; expected one of {', '.join(FINDS)}")
         if not 1 <= count <= MAX_COUNT:

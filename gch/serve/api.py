@@ -18,18 +18,15 @@ from gch.serve.refusals import documented
 from gch.serve.replies import Answer, Bounds, Find, Info, Item, Modality, Sample, TextQuery, Work
 
 DEFAULT_COUNT = 24
-_DECODERS = 2
 
 
 def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, limits: Limits) -> APIRouter:
     """Routes below /api. Keys of the batcher are (method of the searcher, find, count)."""
     router, note = APIRouter(prefix="/api"), searcher.model.note
-    bodies, decoders = Bodies(limits), Workers(_DECODERS, limits.queue)
-    takes: list[Modality] = []
-    if "encode_image" in note.signatures and note.image_size:  # 0: it takes features.
-        takes.append("image")
-    if "encode_text_string" in note.signatures:
-        takes.append("text")
+    bodies, decoders = Bodies(limits), Workers(2, limits.queue)
+    sees = "encode_image" in note.signatures and note.image_size  # 0: it takes features
+    takes: list[Modality] = ["image"] if sees else []
+    takes += ["text"] if "encode_text_string" in note.signatures else []
     count_field = Query(ge=1, le=limits.count, description="maximum number of results")
     find_field = Query(description="what to find; by default the other modality, if there is any")
 
@@ -77,7 +74,7 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     async def search_text(request: Request) -> Answer:
         """Searches by a text or by tags."""
         require("text")
-        found = _content_type(request)
+        found = request.headers.get("content-type", "").lower()[:100]
         if found.partition(";")[0].strip() != "application/json":
             raise HTTPException(415, f"content-type: {found or 'none'}, expected application/json")
         async with bodies.read(request) as body:
@@ -98,7 +95,7 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     ) -> Answer:
         """Searches by a picture. The body is a JPEG, PNG, GIF, BMP, WebP, TIFF or PPM file."""
         require("image")
-        found = _content_type(request)
+        found = request.headers.get("content-type", "").lower()[:100]
         # curl --data-binary calls the bytes of a file application/x-www-form-urlencoded.
         if found.startswith(("multipart/", "application/json")):
             raise HTTPException(415, f"content-type: {found}, expected the bytes of a picture file")
@@ -141,10 +138,6 @@ def _text_query(body: bytes, limits: Limits) -> tuple[TextQuery, str | tuple[str
     if len(text) > limits.text_characters:
         raise DataError(f"text: {len(text)} characters, expected at most {limits.text_characters}")
     return query, text if query.tags is None else tuple(query.tags)
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").lower()[:100]
 
 
 def _body(media: str, schema: dict) -> dict:

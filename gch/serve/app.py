@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gch import __version__
-from gch.search.query import Hit, Searcher
+from gch.search.query import Searcher
 from gch.serve.api import api_routes
 from gch.serve.batching import Batcher
 from gch.serve.collection import Collection
@@ -37,26 +37,20 @@ _HEADERS = {
 
 
 def build_app(
-    searcher: Searcher,
-    limits: Limits,
-    hosts: frozenset[str] | None = None,
-    hidden: Sequence[Path] = (),
+    searcher: Searcher, limits: Limits, hosts: frozenset[str] | None = None, hidden: Sequence[Path] = ()
 ) -> FastAPI:
-    """The application.
+    """The application; its `state.batcher` is the `Batcher` of queries.
 
     Args:
       searcher: over the collection.
       limits: what a request may cost.
       hosts: names that the server may be called by, or None for any.
       hidden: folders whose paths no answer may show.
-
-    Returns:
-      An ASGI application; `state.batcher` is its `Batcher` of queries.
     """
     collection = Collection(searcher.index)
     # A model whose codes depend on their batch encodes queries one by one.
     size = limits.batch if searcher.model.note.encoding_batch is None else 1
-    batcher = Batcher(_search, size, limits.queue)
+    batcher = Batcher(lambda key, queries: key[0](queries, *key[1:]), size, limits.queue)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -86,11 +80,6 @@ def build_app(
     document(app)
     app.add_middleware(_Guard, hosts=hosts)
     return app
-
-
-def _search(key: tuple, queries: list) -> Sequence[list[Hit]]:
-    search, find, count = key
-    return search(queries, find, count)
 
 
 class _Guard:

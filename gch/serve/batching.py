@@ -30,10 +30,6 @@ class Batcher:
         both halves of the batch are tried again, down to single requests: a request fails only itself.
       size: largest batch. Requests of a batch have equal keys.
       queue: requests that may wait.
-
-    Attributes:
-      answered: requests answered so far.
-      batches: number of their batches.
     """
 
     def __init__(self, work: Callable[[Any, list], Sequence], size: int, queue: int):
@@ -41,7 +37,7 @@ class Batcher:
         self._waiting: list[_Request] = []
         self._arrived = asyncio.Event()
         self._closed = False
-        self.answered = self.batches = 0
+        self.answered = self.batches = 0  # requests answered so far, and their batches
 
     @property
     def waiting(self) -> int:
@@ -100,12 +96,9 @@ class Batcher:
             self.batches += 1
             self.answered += len(batch)
             for request, answer in zip(batch, answers, strict=True):
-                if request.answer.done():
-                    continue
-                if isinstance(answer, Exception):
-                    request.answer.set_exception(answer)
-                else:
-                    request.answer.set_result(answer)
+                if not request.answer.done():
+                    failed = isinstance(answer, Exception)
+                    (request.answer.set_exception if failed else request.answer.set_result)(answer)
 
     def _next_batch(self) -> list[_Request]:
         """The first request, and the next ones with its key."""

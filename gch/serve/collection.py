@@ -1,27 +1,21 @@
 """The items of an index as the API shows them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from starlette.exceptions import HTTPException
 
+from gch.search.collection_index import CollectionIndex
 from gch.search.query import FINDS, Hit, default_find
 from gch.serve.replies import Find, Item, Modality, Part, Result
 
-if TYPE_CHECKING:
-    from gch.search.index_part import CollectionIndex
-
 
 class Collection:
-    """The items of an index. What there is not is HTTPException 404.
+    """The items of an index. What there is not is HTTPException 404."""
 
-    Attributes:
-      bits: length of a code.
-    """
-
-    def __init__(self, index: "CollectionIndex"):
+    def __init__(self, index: CollectionIndex):
         self._parts = index.parts
-        self.bits: int = index.bits
+        self.bits = index.bits  # length of a code
 
     def part(self, find: str) -> Part | None:
         """The 'images' or the 'texts'."""
@@ -29,12 +23,7 @@ class Collection:
         return None if part is None else Part(items=len(part), index=part.kind)
 
     def find(self, wanted: Find | None, given: Modality) -> Find:
-        """What to find, 'images' or 'texts': what is wanted, by default what fits a query.
-
-        Args:
-          wanted: by the client, or None.
-          given: modality of the query.
-        """
+        """What to find: what is wanted, by default what fits a query of the modality `given`."""
         if wanted is None:
             return cast(Find, default_find(given, self._parts))
         if FINDS[wanted] not in self._parts:
@@ -55,11 +44,7 @@ class Collection:
         return [self.item(FINDS[find], number * items // count) for number in range(count)]
 
     def picture_path(self, row: int) -> Path:
-        """The file of an image, in the folder of the collection.
-
-        Raises:
-          DataError: its file lies elsewhere.
-        """
+        """The file of an image; raises DataError where it lies outside the folder of the collection."""
         self._require("image", row)
         return self._parts["image"].picture_path(row)
 

@@ -1,4 +1,4 @@
-"""What a client may cost, and what enforces it: the one place for memory, time, threads and connections."""
+"""What a client may cost in memory, time, threads and connections, and what enforces it."""
 
 import asyncio
 import contextlib
@@ -12,32 +12,24 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from gch.search.query import MAX_COUNT
+
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Attributes:
-    body_bytes: largest body of a request.
-    total_body_bytes: largest size of the bodies of all requests in progress, together.
-    seconds: for a body to arrive, for an answer to begin, and for a client to read each piece of it.
-    head_seconds: interval in which a connection must bring a request.
-    queue: requests that may wait for the model; pictures that may wait to be decoded or scaled.
-    batch: most requests in a batch.
-    count: most results of a request.
-    text_characters: longest text, or tags together.
-    tags: most tags.
-    """
+    """What a client may cost."""
 
-    body_bytes: int = 16 * 2**20
-    total_body_bytes: int = 256 * 2**20
-    seconds: float = 30.0
-    head_seconds: float = 10.0
-    queue: int = 256
-    batch: int = 32
-    count: int = 1000
-    text_characters: int = 2000
+    body_bytes: int = 16 * 2**20  # of a request
+    total_body_bytes: int = 256 * 2**20  # of all requests in progress
+    seconds: float = 30.0  # for a body to arrive, an answer to begin, and a client to read each piece of it
+    head_seconds: float = 10.0  # interval in which a connection must bring a request
+    queue: int = 256  # requests that may wait for the model; pictures that may wait to be decoded or scaled
+    batch: int = 32  # requests answered together
+    count: int = MAX_COUNT  # results of a request
+    text_characters: int = 2000  # of a text, or of tags together
     tags: int = 100
 
     def answer_time(self) -> contextlib.AbstractContextManager[None]:
@@ -63,14 +55,11 @@ class Bodies:
     async def read(self, request: Request) -> AsyncIterator[bytes]:
         """The whole body of a request. Its memory counts until the context ends.
 
-        Raises:
-          HTTPException: 413, the body is too large; 408, it is too slow.
-          asyncio.QueueFull: the bodies of all requests take too much memory.
-          ClientDisconnect: the client has gone.
+        Raises HTTPException: 413, the body is too large; 408, it is too slow; and asyncio.QueueFull where the
+        bodies of all requests take too much memory.
         """
-        body, size = bytearray(), 0
+        body, size, seconds = bytearray(), 0, self._limits.seconds
         try:
-            seconds = self._limits.seconds
             with _time_limit(seconds, 408, f"the body did not come within {seconds:g} s"):
                 self._require_size(int(request.headers.get("content-length", 0)))
                 async for piece in request.stream():
@@ -99,10 +88,9 @@ class Workers:
         self._limiter, self._queue = anyio.CapacityLimiter(threads), queue
 
     async def run(self, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
-        """Calls in a thread. A time limit waits for a call that has begun: its thread is not free before.
+        """Calls in a thread, or raises asyncio.QueueFull where too many calls wait.
 
-        Raises:
-          asyncio.QueueFull: too many calls wait.
+        A time limit waits for a call that has begun: its thread is not free before.
         """
         if self._limiter.statistics().tasks_waiting >= self._queue:
             raise asyncio.QueueFull
@@ -110,10 +98,7 @@ class Workers:
 
 
 def connection_protocol(limits: Limits) -> type[H11Protocol]:
-    """Uvicorn's protocol, which closes a connection that brings no request or does not read its answer.
-
-    By itself it waits for ever for the head of a request, and for a client to read.
-    """
+    """Uvicorn's protocol, which by itself waits for ever for a request, and for a client to read."""
 
     class Connection(H11Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -24,8 +24,6 @@ from gch.storage import digest
 SIZES = (160, 240, 480, 960)
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _QUALITY = 82  # of WebP
-_DEEP = ("I", "F")  # first letters of modes with more than 8 bits
-_THREADS = 2
 _CACHED = 512  # thumbnails, about 20 KB each
 _log = logging.getLogger(__name__)
 
@@ -33,7 +31,7 @@ _log = logging.getLogger(__name__)
 def picture_routes(collection: Collection, limits: Limits) -> APIRouter:
     """The route /pictures/{row}, which shows only files of the collection."""
     router = APIRouter()
-    workers = Workers(_THREADS, limits.queue)
+    workers = Workers(2, limits.queue)
 
     @functools.lru_cache(_CACHED)
     def scaled(row: int, size: int) -> bytes:
@@ -68,11 +66,7 @@ def picture_routes(collection: Collection, limits: Limits) -> APIRouter:
 
 
 def media_type(path: Path) -> str:
-    """The media type of a picture file, by its content.
-
-    Raises:
-      DataError: it is gone, or no picture.
-    """
+    """The media type of a picture file, by its content; raises DataError where it is none."""
     with _opened(path) as image:  # A JPEG file of several pictures, as phones write them, is MPO to Pillow.
         return Image.MIME[str(image.format).replace("MPO", "JPEG")]
 
@@ -80,14 +74,13 @@ def media_type(path: Path) -> str:
 def thumbnail(path: Path, longest: int) -> bytes:
     """A picture file as WebP: upright, on white, its long side scaled down to `longest` pixels.
 
-    Raises:
-      DataError: it is gone, too large, or no whole picture.
+    Raises DataError where it is gone, too large, or no whole picture.
     """
     with _opened(path) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError("too large")
         image.draft("RGB", (longest, longest))
-        if image.mode.startswith(_DEEP):
+        if image.mode.startswith(("I", "F")):  # more than 8 bits
             small = Image.fromarray(decode_picture(path.read_bytes(), "picture", longest, "letterbox"))
         else:
             small = _on_white(image, longest)

@@ -34,12 +34,7 @@ def refusal(status: int, reason: str, headers: Mapping[str, str] | None = None) 
 
 
 def add_handlers(app: FastAPI, folders: Iterable[Path]) -> None:
-    """Answers every exception by a refusal.
-
-    Args:
-      app: whose routes raise them.
-      folders: whose paths are shortened to their names in reasons.
-    """
+    """Answers every exception of the app's routes by a refusal; `folders` are shortened to their names."""
     spellings = {str(path) for folder in folders for path in (folder, folder.absolute(), folder.resolve())}
     paths = sorted((path for path in spellings if len(path) > 1), key=len, reverse=True)
 

@@ -19,14 +19,9 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address.
+    """A socket that listens at an address, at any free port where `port` is 0.
 
-    Args:
-      host: a name or an address, IPv4 or IPv6.
-      port: 0 for any free port.
-
-    Raises:
-      RunError: the port is in use, or the address is not of this machine.
+    Raises RunError where the port is in use, or the address is not of this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -50,15 +45,7 @@ def is_local(host: str) -> bool:
 def serve(
     searcher: Searcher, limits: Limits, listener: socket.socket, host: str, hidden: Sequence[Path]
 ) -> None:
-    """Serves until Ctrl-C. Then queries that wait are refused; the current batch is answered.
-
-    Args:
-      searcher: over the collection.
-      limits: what a request may cost.
-      listener: from `listen`.
-      host: that it listens at.
-      hidden: folders whose paths no answer may show.
-    """
+    """Serves at `host` until Ctrl-C, see `build_app`; then queries that wait are refused."""
     hosts = LOCAL_HOSTS | {host.lower()} if is_local(host) else None
     server = Server(build_app(searcher, limits, hosts, hidden), limits)
     shown = f"[{host}]" if ":" in host else host
@@ -68,7 +55,7 @@ def serve(
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server of `build_app`'s application, which refuses waiting queries when it stops."""
+    """A server of `build_app`'s application, which refuses waiting queries when it stops."""
 
     def __init__(self, app: FastAPI, limits: Limits):
         config = uvicorn.Config(

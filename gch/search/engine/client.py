@@ -1,16 +1,73 @@
 """Talking to ClickHouse, whose faults become lines that say where and what."""
 
 import contextlib
+import dataclasses
 import importlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from gch.errors import RunError
-from gch.search.engine.address import PASSWORD, Address
+from gch.errors import RunError, SettingError
 
+EXPECTED = (
+    "expected clickhouse://[USER@]HOST[:PORT]/DATABASE[?cluster=NAME], the same with clickhouses:// for TLS, "
+    "or chdb://FOLDER"
+)
+PASSWORD = "CLICKHOUSE_PASSWORD"  # the environment variable of the user's password
+_SCHEMES = {"clickhouse": ("http", 8123), "clickhouses": ("https", 8443)}
 _LONGEST = 300
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """A database whose tables hold codes, on a server, a cluster, or in a folder of chDB."""
+
+    uri: str
+    database: str
+    options: Mapping[str, Any]  # of clickhouse_connect.get_client, without the password
+    cluster: str = ""  # as the server's configuration names it; '' for one machine
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def table(self, name: str) -> str:
+        """A table with its database, as statements have it."""
+        return f"`{self.database}`.`{name}`"
+
+
+def is_engine(uri: object) -> bool:
+    """Whether this names an engine, not a file or folder."""
+    return "://" in str(uri)
+
+
+def read_address(uri: str) -> Address:
+    """Reads a URI.
+
+    Raises:
+      SettingError: it is none of `EXPECTED`, or has a password in it, which the list of processes would show.
+    """
+    scheme, _, rest = uri.partition("://")
+    if scheme == "chdb" and rest:
+        return Address(uri, "codes", {"interface": "chdb", "path": rest})
+    try:
+        parts = urlsplit(uri)
+        port, options = parts.port, parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise SettingError(f"{uri}: {error}; {EXPECTED}") from error
+    if parts.password is not None:
+        shown = uri.replace(parts.netloc, parts.netloc.rpartition("@")[2])
+        raise SettingError(f"{shown}: has a password in it; expected it in the variable {PASSWORD}")
+    cluster, database = options.pop("cluster", [""])[0], parts.path.strip("/")
+    named = _NAME.fullmatch(database) and (not cluster or _NAME.fullmatch(cluster))
+    if scheme not in _SCHEMES or not parts.hostname or options or not named:
+        raise SettingError(f"{uri}: not the address of an engine; {EXPECTED}")
+    interface, usual = _SCHEMES[scheme]
+    server = {"interface": interface, "host": parts.hostname, "port": port or usual}
+    return Address(uri, database, server | {"username": unquote(parts.username or "") or None}, cluster)
 
 
 class Client:
@@ -33,6 +90,7 @@ class Client:
                 options["password"] = os.environ.get(PASSWORD, "")
                 options["autogenerate_session_id"] = False  # a session answers one query at a time
             self._client = clickhouse_connect.get_client(**options)
+            self.close = self._client.close  # a process can have one folder of chDB open at a time
 
     def command(self, statement: str) -> None:
         """Carries out a statement that has no result."""
@@ -45,10 +103,7 @@ class Client:
             return self._client.query(query, parameters=parameters).result_columns
 
     def insert(self, database: str, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Appends rows to a table; they are there, on all machines, when this returns.
-
-        Where it raises, some may be there.
-        """
+        """Appends rows, which are on all machines when this returns; where it raises, some may be."""
         with self._named("cannot be written"):
             self._client.insert(
                 table,
@@ -58,10 +113,6 @@ class Client:
                 column_oriented=True,
                 settings={"distributed_foreground_insert": 1},
             )
-
-    def close(self) -> None:
-        """Ends the connection; a process can have one folder of chDB open at a time."""
-        self._client.close()
 
     @contextlib.contextmanager
     def _named(self, what: str) -> Iterator[None]:
@@ -87,6 +138,6 @@ def _line(error: Exception) -> str:
         return f"the password is wrong; expected that of the user in the variable {PASSWORD}"
     if "Error initializing EmbeddedServer" in text:
         return "another process has the folder open or it cannot be written; expected it free and writable"
-    found = text.find("Failed to")  # what a chain of errors of HTTP ends with
-    text = text if found < 0 else text[found:].partition('"))')[0]
+    if "Failed to" in text:  # what a chain of errors of HTTP ends with
+        text = text[text.find("Failed to") :].partition('"))')[0]
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from gch.errors import DataError
-from gch.search.engine import tables
-from gch.search.engine.address import read_address
-from gch.search.engine.client import Client
+from gch.search.collection_index import CollectionIndex, IndexPart
+from gch.search.engine.client import Address, Client, read_address
+from gch.search.engine.loading import LOADED, TableNote, read_notes
 from gch.search.hamming import Found, bounded
-from gch.search.index_part import CollectionIndex, IndexPart
 
 _ROWS_AT_ONCE = 1_000  # they travel in a URL
 
@@ -28,52 +27,49 @@ def open_engine(uri: str) -> CollectionIndex:
     address = read_address(uri)
     folder = address.options.get("path")
     if folder is not None and not os.path.isdir(folder):
-        raise DataError(f"{address}: no such folder; {tables.LOADED}")
+        raise DataError(f"{address}: no such folder; {LOADED}")
     client = Client(address)
     try:
-        note = tables.read_notes(client, address)
-        if note is None:
-            raise DataError(f"{address}: no codes there; {tables.LOADED}")
-        parts = {}
-        for modality, part in note.parts.items():
-            table = _Table(client, tables.name(address, modality), note.bits)
-            ((items,),) = client.columns(f"SELECT count() FROM {tables.name(address, modality)}")
-            if items != part.items:
-                raise DataError(
-                    f"{address}: {items} of {part.items} {modality}s are loaded; expected all, load again"
-                )
-            parts[modality] = IndexPart(
-                modality, part.kind, part.sources, bounded(table.search, items), table.code, table.items
-            )
-        return CollectionIndex(note.bits, note.model, parts, client.close)
+        notes = read_notes(client, address)
+        if not notes:
+            raise DataError(f"{address}: no codes there; {LOADED}")
+        parts = {modality: _open_part(client, address, modality, note) for modality, note in notes.items()}
+        first = next(iter(notes.values()))
+        return CollectionIndex(first.bits, first.model, parts, client.close)
     except BaseException:
         client.close()
         raise
 
 
-class _Table:
-    def __init__(self, client: Client, name: str, bits: int):
-        self._client, self._name, self._width = client, name, bits // 8
-
-    def search(self, codes: np.ndarray, count: int) -> Found:
-        query = (
-            f"SELECT row, bitHammingDistance(code, toFixedString(unhex({{code:String}}), {self._width})) "
-            f"AS d FROM {self._name} ORDER BY d, row LIMIT {{count:UInt64}}"
+def _open_part(client: Client, address: Address, modality: str, note: TableNote) -> IndexPart:
+    table = address.table(modality)
+    ((items,),) = client.columns(f"SELECT count() FROM {table}")
+    if items != note.items:
+        raise DataError(
+            f"{address}: {items} of {note.items} {modality}s are loaded; expected all, load again"
         )
-        found = [self._client.columns(query, code=code.tobytes().hex(), count=count) for code in codes]
+
+    def search(codes: np.ndarray, count: int) -> Found:
+        query = (
+            f"SELECT row, bitHammingDistance(code, toFixedString(unhex({{code:String}}), {note.bits // 8})) "
+            f"AS d FROM {table} ORDER BY d, row LIMIT {{count:UInt64}}"
+        )
+        found = [client.columns(query, code=code.tobytes().hex(), count=count) for code in codes]
         rows, distances = zip(*found, strict=True)
         return Found(np.array(rows, np.int64), np.array(distances, np.int32))
 
-    def code(self, row: int) -> np.ndarray:
-        return np.frombuffer(bytes.fromhex(self._cells("hex(code)", [row])[0]), np.uint8)
-
-    def items(self, rows: Sequence[int]) -> list[dict[str, str]]:
-        return [json.loads(text) for text in self._cells("item", rows)]
-
-    def _cells(self, column: str, rows: Sequence[int]) -> list[Any]:
-        query = f"SELECT row, {column} FROM {self._name} WHERE row IN {{rows:Array(UInt64)}}"
+    def cells(column: str, rows: Sequence[int]) -> list[Any]:
+        query = f"SELECT row, {column} FROM {table} WHERE row IN {{rows:Array(UInt64)}}"
         found: dict[int, Any] = {}
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            columns = self._client.columns(query, rows=list(rows[start : start + _ROWS_AT_ONCE]))
+            columns = client.columns(query, rows=list(rows[start : start + _ROWS_AT_ONCE]))
             found |= zip(*columns, strict=True)
         return [found[row] for row in rows]
+
+    def read_code(row: int) -> np.ndarray:
+        return np.frombuffer(bytes.fromhex(cells("hex(code)", [row])[0]), np.uint8)
+
+    def read_items(rows: Sequence[int]) -> list[dict[str, str]]:
+        return [json.loads(text) for text in cells("item", rows)]
+
+    return IndexPart(modality, "clickhouse", note.sources, bounded(search, items), read_code, read_items)
