@@ -15,16 +15,13 @@ from gch.data.layouts import find_layout
     [
         ("FLICKR-25K.mat", "FLICKR"),
         ("mirflickr-25k-iall.mat", "FLICKR"),
-        ("mirflickr25k-iall.npy", "FLICKR"),
         ("NUS-WIDE-TC21.mat", "NUS-WIDE-TC21"),
-        ("nus-wide-iall.h5", "NUS-WIDE-TC21"),
         ("nus-wide-tc10-iall.mat", "NUS-WIDE-TC10"),
         ("MS-COCO.mat", "COCO"),
         ("coconut.mat", "files"),
         ("Img.h5", "files"),
         ("list.csv", "collection"),
         ("flickr25k.jsonl", "collection"),
-        ("imagenet-vgg-f.mat", "files"),
     ],
 )
 def test_guesses_by_names(tmp_path, name, dataset):

@@ -1,9 +1,10 @@
 """Files that lack something, or hold something else than they should, are refused in one line."""
 
+import functools
+
 import h5py
 import numpy as np
 import pytest
-import scipy.io
 from written import (
     CAPTIONS,
     FEATURES,
@@ -19,7 +20,6 @@ from written import (
     write_pictures,
     write_separate,
     write_split_files,
-    write_v5,
 )
 
 FILE = "FLICKR-25K.mat"
@@ -61,8 +61,7 @@ def swapped_files(folder):
 
 
 def two_spellings(folder):
-    write_separate(folder, "mirflickr25k")
-    write_separate(folder, "flickr25k")
+    touch(folder, "mirflickr25k-iall.mat", "flickr25k-iall.mat")
 
 
 def caption_lines(folder, content):
@@ -79,17 +78,12 @@ MISSING = {
     "Img.h5 alone": (lambda f: touch(f, "Img.h5"), "FLICKR", "no data set found for FLICKR, .* holds Img.h5"),
     "Img.h5 alone, files": (lambda f: touch(f, "Img.h5"), "files", "Img.h5: images not found, .* holds X"),
     "index.mat alone": (lambda f: touch(f, "index.mat"), "files", "index.mat: images not found"),
-    "two sets": (lambda f: touch(f, FILE, "mirflickr.mat"), "FLICKR", f"{FILE}, mirflickr.mat: expected one"),
-    "three files": (
-        lambda f: touch(f, "a.mat", "b.h5"),
-        "files",
-        r"a.mat, b.h5: expected one file; DATA_DIR",
-    ),
-    "two spellings": (
-        two_spellings,
+    "two sets": (
+        lambda f: touch(f, FILE, "mirflickr.mat"),
         "FLICKR",
-        r"flickr25k-iall.mat, mirflickr25k-iall.mat: expected one file",
+        r"\(F.*, mirflickr.mat\), expected one",
     ),
+    "two spellings": (two_spellings, "files", r"2 files of arrays \(flickr25k-iall.mat, mirflickr25k-iall"),
     "no YAll": (lambda f: save_npy(f, XAll=FEATURES, LAll=HOT), "FLICKR", "XAll.npy: its texts .* yall.npy"),
     "split paths elsewhere": (
         lambda f: write_split_files(f, np.array([f"pics/{row}.png" for row in range(ITEMS)], "S")),
@@ -101,11 +95,11 @@ SEPARATE = {
     "no -lall": ({"leave_out": "lall"}, "its labels not found, expected mirflickr25k-lall.mat beside it"),
     "two suffixes": (
         {"name": "mirflickr25k-yall.npy", "array": TEXTS},
-        r"mirflickr25k-yall.mat, mirflickr25k-yall.npy: expected one file",
+        r"\(mirflickr25k-yall.mat, mirflickr25k-yall.npy\), expected one",
     ),
     "shorter labels": (
         {"name": "mirflickr25k-lall.mat", "array": {"LAll": HOT[:-1]}},
-        r"LAll has shape \(39, 4\), expected 40 items",
+        r"lall.mat: LAll uint8 \(39, 4\); 40 images: no number of items in common",
     ),
     "several arrays": (
         {"name": "mirflickr25k-yall.mat", "array": {"one": TEXTS, "other": TEXTS}},
@@ -114,13 +108,15 @@ SEPARATE = {
 }
 SPLIT = {
     "no query": (["TagQuery"], "Tag.h5: TagQuery not found, the file holds TagDataBase, TagTrain"),
-    "shorter tags": (["TagQuery", TEXTS[:5]], r"Tag.h5: TagQuery has shape \(5, 9\), expected 6 items"),
     "other columns": (["TagQuery", TEXTS[QUERY][:, :7]], "Tag.h5: TagQuery has 7 columns, expected 9"),
-    "other size": (["ImgQuery", PIXELS[QUERY][:, :7]], "ImgQuery has pictures of 7 x 8, expected 10 x 8 as"),
+    "other size": (
+        ["ImgQuery", PIXELS[QUERY][:, :7]],
+        "ImgQuery has pictures of 7 x 8, expected pic",
+    ),
     "other dimensions": (["ImgQuery", FEATURES[QUERY][:, :7], FEATURES], "ImgQuery has 7 columns, expected"),
     "features and pixels": (
         ["ImgQuery", FEATURES[QUERY]],
-        "ImgQuery .* differs in kind from Img.h5: ImgData",
+        "ImgQuery has features, expected pictures of 10 x 8 as in ImgDataBase",
     ),
 }
 INDEX = {
@@ -130,24 +126,17 @@ INDEX = {
     ),
     "no label": ({"leave_out": "label"}, "label.mat not found, expected it beside index.mat"),
     "fewer captions": ({"caption": CAPTIONS[:-2]}, "caption.mat: 38 captions, expected 40, as many as index"),
-    "fewer labels": ({"label": HOT[:-1]}, r"label.mat: label has shape \(4, 39\), expected 40"),
-    "shorter matrix": ({"caption": TEXTS[1:]}, r"caption.mat: caption has shape \(9, 39\), expected 40"),
-    "caption and label swapped": ({"caption": HOT, "label": TEXTS}, "swapped"),
+    "shorter matrix": ({"caption": TEXTS[1:]}, r"caption.mat: caption uint8 \(9, 39\); .* 40 images: no"),
     "index of numbers": ({"index": TEXTS}, "index.mat: index holds no texts; expected strings"),
     "long path": ({"index": ["x" * 5000] * 40}, "not found in it"),
     "path of nothing": ({"index": ["/"] * 40}, "stays in the folder"),
-    "path out of the folder": ({"index": ["../a.png"] * 40}, "path '../a.png', expected one that stays in"),
 }
+for _table, _write in ((SEPARATE, separate_with), (INDEX, index_files)):
+    MISSING |= {
+        name: (functools.partial(_write, **how), "FLICKR", line) for name, (how, line) in _table.items()
+    }
 MISSING |= {
-    **{
-        name: (lambda f, how=how: separate_with(f, **how), "FLICKR", line)
-        for name, (how, line) in SEPARATE.items()
-    },
     **{name: (lambda f, how=how: split_with(f, *how), "FLICKR", line) for name, (how, line) in SPLIT.items()},
-    **{
-        name: (lambda f, how=how: index_files(f, **how), "FLICKR", line)
-        for name, (how, line) in INDEX.items()
-    },
     "split files without one": (without_tags, "FLICKR", "Tag.h5 not found; expected Img.h5, Tag.h5, Lab.h5"),
     "split files swapped": (swapped_files, "FLICKR", "Tag.h5: TagDataBase not found, the file holds LabData"),
     "Tag and Lab swapped": (
@@ -159,11 +148,6 @@ MISSING |= {
         lambda f: caption_lines(f, b"caf\xe9\n" * ITEMS),
         "FLICKR",
         "caption.txt: line 1: byte 4 is 0xe9, not UTF-8",
-    ),
-    "fewer lines": (
-        lambda f: caption_lines(f, b"a\n" * 39),
-        "files",
-        "caption.txt: 39 captions, expected 40",
     ),
     "mixed depth": (mixed_depth, "FLICKR", r"path 'im39.png', expected 1 folders before the file"),
     "not the images": (
@@ -185,11 +169,6 @@ def one_file(leave_out="", **changed):
     """One file of images, words and labels, some of them other."""
     arrays = {"images": PIXELS, "YAll": TEXTS, "LAll": HOT, **changed}
     return lambda path: write_hdf5(path, **{name: arrays[name] for name in arrays if name != leave_out})
-
-
-def truncated(path):
-    one_file()(path)
-    path.write_bytes(path.read_bytes()[:-2000])
 
 
 def linked(path):
@@ -215,22 +194,23 @@ def enormous(path):
 NAN = np.where((np.arange(ITEMS) == 7)[:, None] & (np.arange(4) == 2), np.nan, HOT)
 BROKEN = {
     "missing": (lambda path: None, "not found, expected a folder of data files or a data file"),
-    "version 5": (lambda path: scipy.io.savemat(path, {"X": np.zeros(3)}), "images not found, .* holds X"),
-    "text": (lambda path: path.write_text("hello"), "begins with b'hello'; expected MATLAB v5 or v7.3"),
     "empty": (lambda path: path.write_bytes(b""), "empty; expected a file of arrays"),
-    "truncated": (truncated, "cannot be opened as HDF5, .*truncated"),
     "no images": (one_file("images", Z=HOT), "images not found, the file holds LAll, YAll, Z; expected"),
-    "no labels": (one_file("LAll"), "labels not found, the file holds YAll, images; expected an array LAll"),
+    "no labels": (
+        one_file("LAll"),
+        "LAll not found, the file holds YAll, images; expected an array LAll or",
+    ),
     "no channels": (one_file(images=np.ones((ITEMS, 4, 9, 6), np.uint8)), r"expected pictures \(N, 3, W, H"),
-    "no items": (one_file(images=np.zeros((0, 3, 9, 6), np.uint8)), r"images has shape \(0,"),
     "float images": (one_file(images=PIXELS.astype(float)), "images is float64, expected uint8"),
-    "other length": (one_file(YAll=TEXTS[1:]), "YAll has shape .* 40 items"),
+    "other length": (
+        one_file(YAll=TEXTS[1:]),
+        r"YAll uint8 \(39, 9\); .* 40 images: no number",
+    ),
     "flat labels": (one_file(LAll=HOT[:, 0]), "LAll has shape"),
     "counts in labels": (one_file(LAll=2 * HOT), "LAll holds 2 .*0 or 1$"),
     "negative tags": (one_file(YAll=-TEXTS.astype(int)), "YAll holds -1 .*or a count up to 255"),
     "fractions": (one_file(YAll=TEXTS / 2), "YAll holds 0.5 .*item 0, column 0"),
     "zeros": (one_file(LAll=0 * HOT), "LAll holds zeros only"),
-    "swapped": (one_file(YAll=HOT, LAll=TEXTS), "are the two swapped"),
     "nan": (one_file(LAll=NAN), r"LAll holds nan \(item 7, column 2\)"),
     "strings": (one_file(YAll=np.full(TEXTS.shape, b"a")), "YAll holds no numbers"),
     "link": (linked, "YAll is a link; expected an array of this file"),
@@ -239,7 +219,7 @@ BROKEN = {
     "nan in features": (one_file(images=np.where(FEATURES[0, 5] == FEATURES, np.nan, FEATURES)), r"at 0, 5"),
     "large features": (one_file(images=FEATURES.astype(float) * 1e300), "expected finite numbers"),
     "features of zeros": (one_file(images=0 * FEATURES), "images holds zeros only"),
-    "other length of features": (one_file(images=FEATURES[:-1]), "have no number of items in common"),
+    "other length of features": (one_file(images=FEATURES[:-1]), "no number of items in common"),
 }
 
 
@@ -248,8 +228,3 @@ def test_a_broken_file_is_named_in_one_line(tmp_path, name):
     write, line = BROKEN[name]
     write(tmp_path / FILE)
     refused(line, tmp_path / FILE)
-
-
-def test_a_named_file_must_be_the_images(tmp_path):
-    write_v5(tmp_path / "mirflickr25k-yall.mat", YAll=TEXTS)
-    refused("images not found, the file holds YAll", tmp_path / "mirflickr25k-yall.mat")

@@ -1,14 +1,10 @@
 import io
-import tempfile
 import zipfile
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gch.data.pairs import SplitSizes
 from gch.data.split import Split, make_split
@@ -89,6 +85,10 @@ def test_parts_are_read_from_every_kind_of_file(tmp_path, write):
     base, path = 0 if write is write_npz else 1, tmp_path / "index.dat"
     write(path, counted(base))
     assert_parts(read(path))
+    write(path, counted(base, query=mask(*PARTS["query"])))
+    assert_parts(read(path))
+    write(path, counted(base, retrieval=np.array([2]) + base))  # the others may lie outside of it
+    assert_parts(read(path), retrieval=[2])
     write(path, {part: mask(*rows) for part, rows in PARTS.items()})
     assert_parts(read(path))
 
@@ -101,18 +101,12 @@ def test_vectors_may_be_columns_or_rows_or_doubles(written, shape):
     assert_parts(read(write({name: shape(rows) for name, rows in counted(base).items()})))
 
 
-def test_a_mask_beside_numbers_is_read(written):
-    write, base = written
-    assert_parts(read(write(counted(base, query=mask(*PARTS["query"])))))
-
-
 @pytest.mark.parametrize(
     "names",
     [
         ("test", "database", "train", "val"),
         ("indQuery", "indDatabase", "indTrain", "indVal"),
         ("query_index", "db", "training_idx", "valid"),
-        ("idx_query", "idx_retrieval", "idx_train", "idx_val"),
         ("TestIdx", "indRetrieval", "TRAIN", "validIndices"),
     ],
 )
@@ -185,11 +179,6 @@ def test_split_of_a_run_comes_back(tmp_path, write, name):
         assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_training_and_validation_items_may_lie_outside_of_the_retrieval_set(tmp_path):
-    write_npz(tmp_path / "split.npz", counted(retrieval=np.array([2])))
-    assert_parts(read(tmp_path / "split.npz"), retrieval=[2])
-
-
 def test_exported_split_indexes_arrays_of_matlab(tmp_path):
     export_split(tmp_path / "split.mat", Split(*(np.array(rows) for rows in PARTS.values())))
     found = scipy.io.loadmat(tmp_path / "split.mat")
@@ -201,28 +190,23 @@ def test_exported_split_indexes_arrays_of_matlab(tmp_path):
 
 CHANGES = {
     "no query": ({"query": None}, "query is missing, found retrieval, training, validation; expected .npz"),
-    "no retrieval": ({"retrieval": None}, "retrieval is missing"),
-    "no training": ({"training": None}, "training is missing"),
     "two names": ({"test": np.array([1])}, "query and test both mean query, expected one array"),
     "twice": ({"query": np.array([4, 1, 4])}, "query holds item 4 twice, expected every item once"),
     "beyond": ({"query": np.array([4, 11])}, "query holds 11, expected whole numbers from 0 to 9 or"),
     "negative": ({"training": np.array([-1, 2])}, "training holds -1, expected whole"),
     "fractional": ({"training": np.array([2, 2.5])}, "training holds 2.5, expected whole"),
     "NaN": ({"training": np.array([2, np.nan])}, "training holds nan, expected whole"),
-    "infinite": ({"training": np.array([2, np.inf])}, "training holds inf, expected whole"),
-    "half": ({"training": np.array([2, np.inf], np.float32)}, "training holds inf, expected whole"),
+    "infinite": ({"training": np.array([2, np.inf], np.float32)}, "training holds inf, expected whole"),
     "huge": ({"query": np.array([2**63 + 5], np.uint64)}, "query holds 9223372036854775813, expected whole"),
     "empty": ({"query": np.zeros((1, 0))}, "query is empty, expected one item or more"),
-    "empty training": ({"training": np.zeros((0, 0))}, "training is empty"),
     "trains on a query": ({"training": np.array([1, 2])}, r"query and training share item 1 \(counted from"),
     "retrieves a query": ({"retrieval": np.array([4, 2])}, "query and retrieval share item 4"),
-    "validates on a query": ({"validation": np.array([4])}, "query and validation share item 4"),
     "validates on training": ({"validation": np.array([8])}, "training and validation share item 8"),
     "matrix": ({"query": np.ones((2, 2))}, r"query has shape \(2, 2\), expected \(n,\), \(1, n\) or"),
     "too long": ({"query": np.arange(12)}, "query has 12 entries, expected 10 at most"),
     "short mask": ({"query": mask(1)[:-1]}, "query is a mask of 9 entries, expected 10"),
     "empty mask": ({"query": mask()}, "query is a mask that holds no item"),
-    "base of 2": ({"base": np.array([2])}, "base is 2(.0)?, expected 0 or 1"),
+    "base of 2": ({"base": np.array([2])}, "base is 2(.0)?, expected one number, 0 or 1"),
     "long base": ({"base": np.array([0, 1])}, "base has shape .*, expected one number, 0 or 1"),
     "counts from 0 and 1": (
         {"query": np.array([0]), "retrieval": np.array([10])},
@@ -251,11 +235,6 @@ def test_impossible_parts_are_refused_in_one_line(tmp_path, write, name):
     assert_refused(tmp_path / "index.dat", line)
 
 
-def test_a_shared_item_is_named_as_the_file_counts(tmp_path):
-    write_v5(tmp_path / "index.mat", counted(1, retrieval=np.array([5, 3, 10])))
-    assert_refused(tmp_path / "index.mat", r"query and retrieval share item 5 \(counted from 1\)")
-
-
 def npz_that_lies(path):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})
@@ -264,27 +243,13 @@ def npz_that_lies(path):
         archive.writestr("query.npy", header.getvalue() + bytes(8))
 
 
-def hdf5_text(path):
-    write_hdf5(path, counted())
-    with h5py.File(path, "a") as file:
-        file["query"].attrs["MATLAB_class"] = np.bytes_("char")
-
-
 FILES = {
     "missing": (lambda path: None, "not found"),
-    "folder": (lambda path: path.mkdir(), "cannot be opened, Is a directory"),
-    "text": (lambda path: path.write_bytes(b"1\n2\n3\n"), "begins with .*expected MATLAB v5 or v7.3"),
     "nothing": (lambda path: write_v5(path, {}), "query is missing, found no array"),
     "objects": (lambda path: np.savez(path, **counted(query=np.array([1, None]))), "query holds no numbers"),
-    "strings": (lambda path: write_npz(path, counted(query=np.array(["1", "2"]))), "query holds no numbers"),
     "scalar": (lambda path: write_npz(path, counted(query=np.array(1))), r"query has shape \(\), expected"),
     "lying header": (npz_that_lies, "query has 1000000000000000 entries, expected 10 at most"),
-    "cell": (
-        lambda path: write_v5(path, counted(query=np.array([1, "a"], object))),
-        "query holds no numbers",
-    ),
     "characters": (lambda path: write_v5(path, counted(query="abc")), "query holds no numbers"),
-    "characters of v7.3": (hdf5_text, "query holds no numbers, expected item numbers"),
 }
 
 
@@ -293,35 +258,3 @@ def test_a_file_that_is_no_split_is_refused_in_one_line(tmp_path, name):
     write, line = FILES[name]
     write(tmp_path / "index.npz")
     assert_refused(tmp_path / "index.npz", line)
-
-
-def test_file_without_permission_is_refused(tmp_path, forbid):
-    write_npz(tmp_path / "index.npz", counted())
-    forbid(tmp_path / "index.npz")
-    assert_refused(tmp_path / "index.npz", "Permission denied")
-
-
-@pytest.mark.filterwarnings("ignore")
-@settings(max_examples=200, deadline=None)
-@given(
-    st.sampled_from([np.savez, np.savez_compressed]),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
-    st.floats(0, 1) | st.just(1.0),
-)
-def test_damaged_bytes_give_a_split_or_a_data_error(write, changes, kept):
-    whole = io.BytesIO()
-    write(whole, **counted(1))
-    damaged = bytearray(whole.getvalue())
-    for position, byte in changes:
-        damaged[int(position * len(damaged))] = byte
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.mat"
-        path.write_bytes(damaged[: int(kept * len(damaged))])
-        try:
-            split, line = read(path), ""
-        except DataError as error:
-            split, line = None, str(error)
-    assert "\n" not in line
-    if split:
-        assert len(split.query) > 0
-        assert all(((part >= 0) & (part < TOTAL)).all() for part in vars(split).values())
