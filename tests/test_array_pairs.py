@@ -26,12 +26,14 @@ from written import (
     assert_colours,
     assert_same,
     cells,
+    index_files,
     refused,
     save_npy,
     source,
     write_char73,
     write_hdf5,
     write_mat73,
+    write_npz,
     write_pictures,
     write_separate,
     write_split_files,
@@ -57,19 +59,12 @@ def test_one_file(tmp_path, name):
     assert path.read_bytes() == before
 
 
-def test_one_npz_whatever_it_is_called(tmp_path):
-    with open(tmp_path / "coco.mat", "wb") as file:
-        np.savez(file, IAll=PIXELS, tags=TEXTS, labels=HOT)
-    pairs = source(tmp_path, "COCO")
-    assert_same(pairs)
-    assert pairs.name == "coco"
-
-
-@pytest.mark.parametrize("images", ["IAll", "images/IAll", "IAll/IAll"])
-@pytest.mark.parametrize("group", ["", "{0}/{0}"])
-def test_other_names_that_go_round_are_known(tmp_path, images, group):
-    words, labels = (group.format(name) or name for name in ("YAll", "LAll"))
-    write_hdf5(tmp_path / "FLICKR-25K.mat", **{images: PIXELS, words: TEXTS.T, labels: HOT.T})
+@pytest.mark.parametrize(
+    "names", ["IAll YAll LAll", "images/IAll YAll/YAll LAll/LAll", "IAll/IAll tags labels"]
+)
+def test_other_names_that_go_round_are_known(tmp_path, names):
+    arrays = dict(zip(names.split(), (PIXELS, TEXTS.T, HOT.T), strict=True))
+    write_hdf5(tmp_path / "FLICKR-25K.mat", **arrays)
     assert_same(source(tmp_path))
 
 
@@ -86,18 +81,12 @@ def test_image_axes(tmp_path, axes, first, channels):
     np.testing.assert_array_equal(pairs.pictures.read(ALL), wanted)
 
 
-@pytest.fixture
-def stored(tmp_path):
-    """Writes the file with HDF5's ways to store pixels."""
-
-    def write(**storage):
-        path = tmp_path / "FLICKR-25K.mat"
-        write_mat73(path, YAll=TEXTS, LAll=HOT)
-        with h5py.File(path, "r+") as file:
-            file.create_dataset("images", data=MATLAB_PIXELS.T, **storage)
-        return path
-
-    return write
+def stored(folder, **storage):
+    """A file of one of HDF5's ways to store pixels."""
+    write_mat73(folder / "FLICKR-25K.mat", YAll=TEXTS, LAll=HOT)
+    with h5py.File(folder / "FLICKR-25K.mat", "r+") as file:
+        file.create_dataset("images", data=MATLAB_PIXELS.T, **storage)
+    return folder / "FLICKR-25K.mat"
 
 
 CHUNKS = (8, 3, WIDTH, HEIGHT)
@@ -106,8 +95,8 @@ CHUNKS = (8, 3, WIDTH, HEIGHT)
 @pytest.mark.parametrize(
     "storage", [{}, {"chunks": CHUNKS, "compression": "gzip"}, {"chunks": (20, 1, 4, 4)}]
 )
-def test_pixels_in_every_storage(stored, storage):
-    pairs = source(stored(**storage))
+def test_pixels_in_every_storage(tmp_path, storage):
+    pairs = source(stored(tmp_path, **storage))
     assert_same(pairs)
     assert pairs.pictures.block == storage.get("chunks", (16,))[0]
     assert pairs.pictures.read(np.zeros(0, np.int64)).shape == (0, HEIGHT, WIDTH, 3)
@@ -115,8 +104,8 @@ def test_pixels_in_every_storage(stored, storage):
     np.testing.assert_array_equal(pairs.pictures.read(rows), PIXELS[rows])
 
 
-def test_a_block_is_read_once_and_a_damaged_one_is_named(tmp_path, stored, monkeypatch):
-    path = stored(chunks=CHUNKS, compression="gzip")
+def test_a_block_is_read_once_and_a_damaged_one_is_named(tmp_path, monkeypatch):
+    path = stored(tmp_path, chunks=CHUNKS, compression="gzip")
     pictures, reads, whole = source(path).pictures, [], Hdf5Pictures._read
     with monkeypatch.context() as patch:
         patch.setattr(Hdf5Pictures, "_read", lambda *given: reads.append(given[1] // 8) or whole(*given))
@@ -280,8 +269,9 @@ def test_items_that_are_twice_in_the_database(tmp_path, name):
     assert len(first.labels) == 26
     np.testing.assert_array_equal(first.own_split.training, [2, 5])
     # Four alike: one more than the database has.
-    write_split_files(tmp_path, images, np.array([9, 2, 5, 2, 13]), texts, labels)
-    more = source(tmp_path)
+    (tmp_path / "more").mkdir()
+    write_split_files(tmp_path / "more", images, np.array([9, 2, 5, 2, 13]), texts, labels)
+    more = source(tmp_path / "more")
     assert len(more.labels) == 27
     np.testing.assert_array_equal(more.own_split.training, [2, 5, 9, 13, 26])
     np.testing.assert_array_equal(more.texts[26], texts[2])
@@ -315,24 +305,19 @@ def test_split_files_of_paths(tmp_path):
 # ---------------------------------------------------------------- index files
 
 
-@pytest.fixture
-def pictured(tmp_path):
-    """A folder with pictures in mirflickr/, and their paths."""
-    return [f"mirflickr/{name}" for name in write_pictures(tmp_path / "mirflickr")]
-
-
 INDEX_WRITERS = {
     "v5 cells": lambda path, name, texts: write_v5(path, **{name: cells(texts)}),
     "v5 characters": lambda path, name, texts: write_v5(path, **{name: np.array(texts)}),
     "v7.3 cells": lambda path, name, texts: write_mat73(path, **{name: texts}),
     "v7.3 characters": write_char73,
-    "npz": lambda path, name, texts: np.savez(open(path, "wb"), **{name: np.array(texts)}),  # noqa: SIM115
+    "npz": lambda path, name, texts: write_npz(path, **{name: np.array(texts)}),
 }
 
 
 @pytest.mark.parametrize("name", INDEX_WRITERS)
-def test_index_files(tmp_path, pictured, name):
+def test_index_files(tmp_path, name):
     write = INDEX_WRITERS[name]
+    pictured = [f"mirflickr/{name}" for name in write_pictures(tmp_path / "mirflickr")]
     write(tmp_path / "index.mat", "index", pictured)
     write(tmp_path / "caption.mat", "caption", CAPTIONS)
     write_hdf5(tmp_path / "label.mat", **{"label" if "v5" in name else "category": HOT})
@@ -347,31 +332,26 @@ def test_index_files(tmp_path, pictured, name):
 
 
 @pytest.mark.parametrize("ending", ["\r\n", ""])
-def test_captions_line_by_line(tmp_path, pictured, ending):
-    write_mat73(tmp_path / "index.mat", index=pictured)
+def test_captions_line_by_line(tmp_path, ending):
+    index_files(tmp_path, leave_out="caption")
     lines = (ending or "\n").join(CAPTIONS) + ending
     (tmp_path / "Caption.TXT").write_bytes(lines.encode("utf-8-sig"))
-    write_mat73(tmp_path / "label.mat", category=HOT)
     pairs = source(tmp_path, "files", image_size=32)
     assert list(pairs.captions) == CAPTIONS
     np.testing.assert_array_equal(pairs.labels, HOT)
 
 
 @pytest.mark.parametrize("texts", [TEXTS.T, TEXTS.astype(float), 3 * TEXTS])
-def test_captions_as_a_bag_of_words(tmp_path, pictured, texts):
-    write_mat73(tmp_path / "index.mat", index=pictured)
-    write_hdf5(tmp_path / "caption.mat", caption=texts)
-    write_hdf5(tmp_path / "label.mat", category=HOT)
+def test_captions_as_a_bag_of_words(tmp_path, texts):
+    index_files(tmp_path, caption=texts)
     pairs = source(tmp_path, image_size=32)
     np.testing.assert_array_equal(pairs.texts, texts if texts.shape == TEXTS.shape else TEXTS)
     assert pairs.captions is None
 
 
 @pytest.mark.parametrize("prefix", ["C:\\Users\\x\\", "./"])
-def test_paths_of_another_machine(tmp_path, pictured, prefix):
-    write_mat73(tmp_path / "index.mat", index=[prefix + path for path in pictured])
-    write_mat73(tmp_path / "caption.mat", caption=CAPTIONS)
-    write_hdf5(tmp_path / "label.mat", category=HOT)
+def test_paths_of_another_machine(tmp_path, prefix):
+    index_files(tmp_path, index=[f"{prefix}mirflickr/im{row}.png" for row in ALL])
     assert_colours(source(tmp_path, image_size=32))
     for path in (tmp_path / "mirflickr").iterdir():  # All in one folder with the index.
         shutil.move(path, tmp_path)

@@ -14,31 +14,6 @@ DEFAULTS = SplitSizes(2000, 18_015, 10_000, 500)
 TOTAL = 20_015
 
 
-@st.composite
-def totals_and_sizes(draw):
-    total = draw(st.integers(2, 300))
-    query = draw(st.integers(1, total - 1))
-    retrieval = draw(st.integers(1, total - query))
-    training = draw(st.integers(1, retrieval))
-    return total, SplitSizes(query, retrieval, training, draw(st.integers(0, retrieval - training)))
-
-
-@given(totals_and_sizes(), st.integers(0, 2**31))
-def test_parts_keep_their_promises(case, seed):
-    total, sizes = case
-    split = make_split(total, sizes, seed)
-    assert split.sizes == sizes
-    for part in (split.query, split.retrieval, split.training, split.validation):
-        assert part.dtype == np.int64
-        assert (np.diff(part) > 0).all()
-        assert ((part >= 0) & (part < total)).all()
-    assert not np.intersect1d(split.query, split.retrieval).size
-    assert not np.intersect1d(split.training, split.validation).size
-    assert np.isin(split.training, split.retrieval).all()
-    assert np.isin(split.validation, split.retrieval).all()
-    assert make_split(total, sizes, seed).digest == split.digest
-
-
 def test_random_split_is_what_it_was():
     drawn = np.random.Generator(np.random.PCG64(3)).permutation(12)
     split = make_split(12, SplitSizes(3, 8, 4, 2), 3)
@@ -64,8 +39,6 @@ def test_sequential_split_takes_the_rows_in_order():
         ((-1, -1, -1, -1), DEFAULTS),
         ((1000, -1, -1, -1), (1000, 19_015, 10_000, 500)),
         ((-1, 5000, -1, -1), (2000, 5000, 4862, 138)),
-        ((-1, 19_000, -1, -1), (1015, 19_000, 10_000, 500)),
-        ((-1, -1, 18_015, -1), (2000, 18_015, 18_015, 0)),
         ((-1, -1, 17_900, -1), (2000, 18_015, 17_900, 115)),
         ((-1, -1, -1, 0), (2000, 18_015, 10_000, 0)),
         ((-1, -1, -1, 9000), (2000, 18_015, 9015, 9000)),
@@ -82,7 +55,6 @@ def test_default_sizes_adapt(requested, resolved):
         ((0, -1, -1, -1), "QUERY_SIZE = 0, expected 1 or more"),
         ((-1, -1, -1, -5), "VERIFICATION_SIZE = -5, expected 0 or more"),
         ((20_015, -1, -1, -1), r"QUERY_SIZE = 20015, DATABASE_SIZE = -1 \(default\): the data set has 20015"),
-        ((2000, 18_016, -1, -1), "QUERY_SIZE = 2000, DATABASE_SIZE = 18016: the data set has 20015 items"),
         ((-1, 5000, 5001, -1), r"TRAINING_SIZE = 5001, VERIFICATION_SIZE = -1 \(default\): .*leave 5000"),
         ((-1, -1, 18_000, 16), "TRAINING_SIZE = 18000, VERIFICATION_SIZE = 16: .*leave 18015 items"),
     ],
@@ -93,15 +65,23 @@ def test_impossible_sizes_are_named_with_their_numbers(requested, line):
     assert "\n" not in str(caught.value)
 
 
-@given(st.integers(10, 300), st.tuples(*[st.just(-1) | st.floats(0, 0.6)] * 4))
-def test_resolved_sizes_can_always_be_served(total, shares):
+@given(st.integers(10, 300), st.tuples(*[st.just(-1) | st.floats(0, 0.6)] * 4), st.integers(0, 2**31))
+def test_resolved_sizes_can_always_be_served(total, shares, seed):
     requested = SplitSizes(*(-1 if share == -1 else int(share * total) for share in shares))
     try:
         sizes = resolve_sizes(requested, default_sizes("FLICKR", total), total)
     except SettingError:
         assume(False)
-    assert make_split(total, sizes, 0).sizes == sizes
     assert all(got == asked for got, asked in zip(sizes, requested, strict=True) if asked != -1)
+    split = make_split(total, sizes, seed)
+    assert split.sizes == sizes
+    assert split.digest == make_split(total, sizes, seed).digest
+    for part in vars(split).values():
+        assert part.dtype == np.int64
+        assert (np.diff(part, prepend=-1, append=total) > 0).all()  # ascending, of 0 to total - 1
+    assert not np.intersect1d(split.query, split.retrieval).size
+    assert not np.intersect1d(split.training, split.validation).size
+    assert np.isin([*split.training, *split.validation], split.retrieval).all()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +152,6 @@ def test_split_of_an_index_file(tmp_path, split_pairs):
         ({"TRAINING_SIZE": 3, "split": "mine.npz"}, "are -1, -1, 3, and the split is that of mine.npz; exp"),
         ({"VERIFICATION_SIZE": 11}, "VERIFICATION_SIZE is 11, the files have 11 training items; expected"),
         ({"batch_size": 12}, "batch_size is 12, the training set has 11 items; expected a batch no larger"),
-        ({"VERIFICATION_SIZE": 4, "batch_size": 8}, "batch_size is 8, the training set has 7 items"),
         ({"split": "random", "QUERY_SIZE": 29}, "QUERY_SIZE = 29, .*the data set has 29 items"),
     ],
 )

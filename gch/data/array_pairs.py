@@ -221,9 +221,7 @@ def _common_items(arrays: Sequence[StoredArray], images: int | None = None) -> i
     if not shared:
         found = "; ".join([*map(str, arrays), *([f"{images} images"] if images is not None else [])])
         expected = "(items, columns) each"
-        raise DataError(
-            f"{arrays[0].path.parent}: {found}: no number of items in common, expected {expected}"
-        )
+        raise DataError(f"{arrays[0].path}: {found}: no number of items in common, expected {expected}")
     return max(shared)
 
 
