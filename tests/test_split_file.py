@@ -143,7 +143,7 @@ CHANGES = {
     "too long": ({"query": np.arange(12)}, "query has 12 entries, expected 10 at most"),
     "short mask": ({"query": mask(1)[:-1]}, "query is a mask of 9 entries, expected 10"),
     "empty mask": ({"query": mask()}, "query is a mask that holds no item"),
-    "base of 2": ({"base": np.array([2])}, "base is 2(.0)?, expected one number, 0 or 1"),
+    "base of 2": ({"base": np.array([2])}, "base is 2(.0)?, expected 0 or 1"),
     "long base": ({"base": np.array([0, 1])}, "base has shape .*, expected one number, 0 or 1"),
     "counts from 0 and 1": (
         {"query": np.array([0]), "retrieval": np.array([10])},

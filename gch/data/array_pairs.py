@@ -1,9 +1,8 @@
 """Pairs whose images, texts and labels lie in files of arrays.
 
-Images are pixels, features, or paths of picture files. Texts are bags of words; index files may have captions
-instead, which await a vocabulary. Split files hold a database, a query and a training part. Usually the
-training part repeats items of the database: they are found again by their content, so that every item exists
-once. Training items that the database lacks are kept outside of it.
+Split files hold a database, a query and a training part. Usually the training part repeats items of the
+database: they are found again by their content, so that every item exists once. Training items that the
+database lacks are kept outside of it.
 """
 
 import dataclasses
@@ -192,17 +191,26 @@ def _captions(layout: Layout) -> list[str] | None:
 
 
 def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes: str) -> _Part:
+    """A part with its number of items: the largest length that is an axis of every matrix."""
     images = arrays["images"]
     matrices = [arrays["texts"], arrays["labels"]] if of_words else [arrays["labels"]]
-    paths = pixels = None
+    paths = pixels = known = None
     if kind == "index files" or images.dtype is None:
         paths = images.strings()
-        items = _common_items(matrices, len(paths))
-    elif len(images.shape) == 2:
-        items = _common_items([images, *matrices])
-    else:
+        known = len(paths)
+    elif len(images.shape) != 2:
         pixels = pixel_layout(images, axes)
-        items = _common_items(matrices, pixels.items)
+        known = pixels.items
+    stored = [images, *matrices] if known is None else matrices
+    for array in stored:
+        matrix = len(array.shape) == 2 and 0 not in array.shape
+        array.require(matrix, f"has shape {array.shape}, expected (items, columns)")
+    shared = set.intersection(*(set(array.shape) for array in stored))
+    if not (shared := shared if known is None else shared & {known}):
+        found = "; ".join([*map(str, stored), *([] if known is None else [f"{known} images"])])
+        expected = "expected (items, columns) each"
+        raise DataError(f"{stored[0].path}: {found}: no number of items in common, {expected}")
+    items = max(shared)
     if of_words:
         texts, labels = matrices
         words, classes = texts.columns(items), labels.columns(items)
@@ -211,28 +219,13 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes
     return _Part(arrays, items, paths, pixels)
 
 
-def _common_items(arrays: Sequence[StoredArray], images: int | None = None) -> int:
-    """The largest length that is an axis of every matrix, (N, .) or (., N); `images` where that is known."""
-    for array in arrays:
-        matrix = len(array.shape) == 2 and 0 not in array.shape
-        array.require(matrix, f"has shape {array.shape}, expected (items, columns)")
-    axes = [set(array.shape) for array in arrays] + ([{images}] if images is not None else [])
-    shared = set.intersection(*axes)
-    if not shared:
-        found = "; ".join([*map(str, arrays), *([f"{images} images"] if images is not None else [])])
-        expected = "(items, columns) each"
-        raise DataError(f"{arrays[0].path}: {found}: no number of items in common, expected {expected}")
-    return max(shared)
-
-
 def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:
     """Words or labels of all parts, uint8 (N, columns)."""
     matrices = [_read_matrix(part.arrays[role], part.items, 255 if role == "texts" else 1) for part in parts]
     columns, first = matrices[0].shape[1], parts[0].arrays[role].name
     for part, matrix in zip(parts, matrices, strict=True):
-        found = matrix.shape[1]
-        fault = f"has {found} columns, expected {columns} as in {first}"
-        part.arrays[role].require(found == columns, fault)
+        fault = f"has {matrix.shape[1]} columns, expected {columns} as in {first}"
+        part.arrays[role].require(matrix.shape[1] == columns, fault)
     return matrices[0] if len(parts) == 1 else np.concatenate(matrices)
 
 

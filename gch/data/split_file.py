@@ -31,7 +31,6 @@ from gch.data.split import Split, hold_out
 from gch.errors import DataError
 from gch.storage import atomic_path
 
-_BASE = "base"
 _APART = [("query", part) for part in ("retrieval", "training", "validation")] + [("training", "validation")]
 _AFFIX = "(?:index|indices|ind|inds|idx)"
 _PATTERNS = {
@@ -39,7 +38,7 @@ _PATTERNS = {
     "retrieval": f"(?:{_AFFIX}_?)?(?:retrieval|database|db)(?:_?{_AFFIX})?",
     "training": f"(?:{_AFFIX}_?)?(?:training|train)(?:_?{_AFFIX})?",
     "validation": f"(?:{_AFFIX}_?)?(?:validation|valid|val)(?:_?{_AFFIX})?",
-    _BASE: _BASE,
+    "base": "base",
 }
 
 
@@ -53,7 +52,7 @@ def export_split(path: str | os.PathLike, split: Split) -> None:
     """Writes the split for MATLAB (v5), atomically: columns of doubles that count from 1, and `base`, 1."""
     columns = {part: rows[:, None] + 1.0 for part, rows in vars(split).items()}
     with atomic_path(path) as temporary:
-        scipy.io.savemat(temporary, columns | {_BASE: 1.0}, appendmat=False, do_compression=True)
+        scipy.io.savemat(temporary, columns | {"base": 1.0}, appendmat=False, do_compression=True)
 
 
 def load_split(path: str | os.PathLike, total: int, seed: int = 0, validation_size: int = 0) -> Split:
@@ -72,14 +71,17 @@ def load_split(path: str | os.PathLike, total: int, seed: int = 0, validation_si
     path = Path(path)
     listed = list_arrays(path)
     chosen = _chosen(path, listed)
-    base_array = chosen.pop(_BASE, None)
+    stored = chosen.pop("base", None)
     values = {part: _numbers(array, part, total) for part, array in chosen.items()}
-    if base_array is not None:
-        base = _stored_base(base_array)
-    else:
+    if stored is None:
         usual = 0 if all(array.format == "npz" for array in listed.values()) else 1
-        named = {chosen[part].name: numbers for part, numbers in values.items()}
-        base = _counted_from(path, named, total, usual)
+        base = _base(path, {chosen[part].name: values[part] for part in chosen}, total, usual)
+    else:
+        single = stored.dtype is not None and math.prod(stored.shape) == 1
+        stored.require(single, f"has shape {stored.shape}, expected one number, 0 or 1")
+        number = stored.read().item()
+        stored.require(number in (0, 1), f"is {number}, expected 0 or 1")
+        base = int(number)
     rows = {part: _rows(chosen[part], numbers, total, base) for part, numbers in values.items()}
     if "validation" not in rows:
         training = rows["training"]
@@ -135,16 +137,8 @@ def _numbers(array: StoredArray, part: str, total: int) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _stored_base(array: StoredArray) -> int:
-    value = array.read().reshape(-1)[0] if array.dtype and math.prod(array.shape) == 1 else None
-    if value not in (0, 1):
-        found = f"has shape {array.shape}" if value is None else f"is {value}"
-        raise DataError(f"{array.where} {found}, expected one number, 0 or 1")
-    return int(value)
-
-
-def _counted_from(path: Path, parts: Mapping[str, np.ndarray], total: int, usual: int) -> int:
-    """What the item numbers of a file without a base count from."""
+def _base(path: Path, parts: Mapping[str, np.ndarray], total: int, usual: int) -> int:
+    """What the item numbers of a file without an array `base` count from."""
     numbers = {name: values for name, values in parts.items() if values.dtype != bool}
     first, last = (next((name for name in numbers if end in numbers[name]), None) for end in (0, total))
     if first and last:
