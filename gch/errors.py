@@ -4,6 +4,9 @@ Each is raised with one line that says where the fault is, what was found there 
 The command line prints that line, without a traceback, and exits with a status other than 0.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class GCHError(Exception):
     """A fault the user can mend."""
@@ -27,3 +30,20 @@ class RunError(GCHError):
 
 class TrainingError(GCHError):
     """Training cannot go on: a loss is not a finite number."""
+
+
+@contextlib.contextmanager
+def damage(where: str) -> Iterator[None]:
+    """Raises DataError, '<where>, <reason>', for whatever a library raises on damaged bytes."""
+    try:
+        yield
+    except GCHError:
+        raise
+    except Exception as error:  # NumPy, h5py and SciPy raise nearly anything on bytes that are not theirs.
+        raise DataError(f"{where}, {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an exception says, or its type."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 from sources import settings_of
-from written import ONE_FILE, PIXELS, index_files, write_separate, write_split_files
 
 from gch.commands.source import guess_dataset, setting_lines
-from gch.data.layouts import find_layout
 
 
 @pytest.mark.parametrize(
@@ -15,16 +13,13 @@ from gch.data.layouts import find_layout
     [
         ("FLICKR-25K.mat", "FLICKR"),
         ("mirflickr-25k-iall.mat", "FLICKR"),
-        ("mirflickr25k-iall.npy", "FLICKR"),
         ("NUS-WIDE-TC21.mat", "NUS-WIDE-TC21"),
-        ("nus-wide-iall.h5", "NUS-WIDE-TC21"),
         ("nus-wide-tc10-iall.mat", "NUS-WIDE-TC10"),
         ("MS-COCO.mat", "COCO"),
         ("coconut.mat", "files"),
         ("Img.h5", "files"),
         ("list.csv", "collection"),
         ("flickr25k.jsonl", "collection"),
-        ("imagenet-vgg-f.mat", "files"),
     ],
 )
 def test_guesses_by_names(tmp_path, name, dataset):
@@ -60,20 +55,3 @@ def test_lines_to_set_are_python(path, line):
     values = {}
     exec("\n".join(line.strip() for line in lines.splitlines()), values)
     assert (values["DATA_DIR"], values["dataset_dir"], values["image_size"]) == (path, "files", 9)
-
-
-def test_every_layout_is_found_by_its_kind(tmp_path):
-    kinds = {}
-    for kind, write in {
-        "one file": lambda folder: ONE_FILE["v5"](folder / "any.mat"),
-        "separate files": lambda folder: write_separate(folder, "any"),
-        "split files": lambda folder: write_split_files(folder, PIXELS),
-        "index files": index_files,
-        "collection": lambda folder: (folder / "list.csv").touch(),
-        "prepared": lambda folder: (folder / "index.json").touch(),
-    }.items():
-        folder = tmp_path / kind
-        folder.mkdir()
-        write(folder)
-        kinds[kind] = find_layout(folder, "files").kind
-    assert kinds == {kind: kind for kind in kinds}

@@ -8,69 +8,27 @@ from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_split_file
 from gch.data.catalog import choose_split
 from gch.data.pairs import SplitSizes
 from gch.data.split import default_sizes, make_split, resolve_sizes
-from gch.errors import DataError, SettingError
+from gch.errors import SettingError
 
 DEFAULTS = SplitSizes(2000, 18_015, 10_000, 500)
 TOTAL = 20_015
 
 
-@st.composite
-def totals_and_sizes(draw):
-    total = draw(st.integers(2, 300))
-    query = draw(st.integers(1, total - 1))
-    retrieval = draw(st.integers(1, total - query))
-    training = draw(st.integers(1, retrieval))
-    return total, SplitSizes(query, retrieval, training, draw(st.integers(0, retrieval - training)))
-
-
-@given(totals_and_sizes(), st.integers(0, 2**31))
-def test_parts_keep_their_promises(case, seed):
-    total, sizes = case
-    split = make_split(total, sizes, seed)
-    assert split.sizes == sizes
-    for part in (split.query, split.retrieval, split.training, split.validation):
-        assert part.dtype == np.int64
-        assert (np.diff(part) > 0).all()
-        assert ((part >= 0) & (part < total)).all()
-    assert not np.intersect1d(split.query, split.retrieval).size
-    assert not np.intersect1d(split.training, split.validation).size
-    assert np.isin(split.training, split.retrieval).all()
-    assert np.isin(split.validation, split.retrieval).all()
-    assert make_split(total, sizes, seed).digest == split.digest
-
-
-def test_seeds_differ_and_smaller_training_sets_nest():
-    large = make_split(100, SplitSizes(10, 90, 60, 10), 1)
-    small = make_split(100, SplitSizes(10, 90, 30, 10), 1)
-    other = make_split(100, SplitSizes(10, 90, 60, 10), 2)
-    assert np.isin(small.training, large.training).all()
-    np.testing.assert_array_equal(small.query, large.query)
-    np.testing.assert_array_equal(small.validation, large.validation)
-    assert other.digest != large.digest
-
-
 def test_random_split_is_what_it_was():
     drawn = np.random.Generator(np.random.PCG64(3)).permutation(12)
     split = make_split(12, SplitSizes(3, 8, 4, 2), 3)
-    np.testing.assert_array_equal(split.query, sorted(drawn[:3]))
-    np.testing.assert_array_equal(split.retrieval, sorted(drawn[3:11]))
-    np.testing.assert_array_equal(split.validation, sorted(drawn[3:5]))
-    np.testing.assert_array_equal(split.training, sorted(drawn[5:9]))
+    wanted = drawn[:3], drawn[3:11], drawn[5:9], drawn[3:5]
+    assert [part.tolist() for part in vars(split).values()] == [sorted(rows.tolist()) for rows in wanted]
+    smaller = make_split(12, SplitSizes(3, 8, 2, 2), 3)
+    np.testing.assert_array_equal(smaller.training, sorted(drawn[5:7]))
+    assert make_split(12, SplitSizes(3, 8, 4, 2), 4).digest != split.digest
 
 
-@pytest.mark.parametrize("seed", [0, 7])
-def test_sequential_split_takes_the_rows_in_order(seed):
-    split = make_split(12, SplitSizes(3, 7, 4, 2), seed, "sequential")
-    np.testing.assert_array_equal(split.query, [0, 1, 2])
-    np.testing.assert_array_equal(split.retrieval, [3, 4, 5, 6, 7, 8, 9])
-    np.testing.assert_array_equal(split.training, [3, 4, 5, 6])
-    np.testing.assert_array_equal(split.validation, [7, 8])
+def test_sequential_split_takes_the_rows_in_order():
+    split = make_split(12, SplitSizes(3, 7, 4, 2), 7, "sequential")
+    wanted = [0, 1, 2], [3, 4, 5, 6, 7, 8, 9], [3, 4, 5, 6], [7, 8]
+    assert [part.tolist() for part in vars(split).values()] == list(wanted)
     assert {part.dtype for part in vars(split).values()} == {np.dtype(np.int64)}
-
-
-def test_unknown_order_is_told():
-    with pytest.raises(ValueError, match="'shuffled', expected 'random' or 'sequential'"):
-        make_split(12, SplitSizes(3, 7, 4, 2), 0, "shuffled")
 
 
 @pytest.mark.parametrize(
@@ -79,15 +37,13 @@ def test_unknown_order_is_told():
         ((-1, -1, -1, -1), DEFAULTS),
         ((1000, -1, -1, -1), (1000, 19_015, 10_000, 500)),
         ((-1, 5000, -1, -1), (2000, 5000, 4862, 138)),
-        ((-1, 19_000, -1, -1), (1015, 19_000, 10_000, 500)),
-        ((-1, -1, 18_015, -1), (2000, 18_015, 18_015, 0)),
         ((-1, -1, 17_900, -1), (2000, 18_015, 17_900, 115)),
         ((-1, -1, -1, 0), (2000, 18_015, 10_000, 0)),
         ((-1, -1, -1, 9000), (2000, 18_015, 9015, 9000)),
         ((1, 2, 1, 1), (1, 2, 1, 1)),
     ],
 )
-def test_sizes_not_asked_for_adapt(requested, resolved):
+def test_default_sizes_adapt(requested, resolved):
     assert resolve_sizes(SplitSizes(*requested), DEFAULTS, TOTAL) == resolved
 
 
@@ -95,32 +51,35 @@ def test_sizes_not_asked_for_adapt(requested, resolved):
     ("requested", "line"),
     [
         ((0, -1, -1, -1), "QUERY_SIZE = 0, expected 1 or more"),
-        ((-1, 0, -1, -1), "DATABASE_SIZE = 0"),
-        ((-1, -1, -2, -1), "TRAINING_SIZE = -2"),
         ((-1, -1, -1, -5), "VERIFICATION_SIZE = -5, expected 0 or more"),
         ((20_015, -1, -1, -1), r"QUERY_SIZE = 20015, DATABASE_SIZE = -1 \(default\): the data set has 20015"),
-        ((2000, 18_016, -1, -1), "QUERY_SIZE = 2000, DATABASE_SIZE = 18016: the data set has 20015 items"),
-        ((-1, 20_015, -1, -1), "DATABASE_SIZE = 20015"),
         ((-1, 5000, 5001, -1), r"TRAINING_SIZE = 5001, VERIFICATION_SIZE = -1 \(default\): .*leave 5000"),
         ((-1, -1, 18_000, 16), "TRAINING_SIZE = 18000, VERIFICATION_SIZE = 16: .*leave 18015 items"),
-        ((-1, -1, -1, 18_015), "VERIFICATION_SIZE = 18015"),
     ],
 )
-def test_impossible_sizes_are_told_with_their_numbers(requested, line):
+def test_impossible_sizes_are_named_with_their_numbers(requested, line):
     with pytest.raises(SettingError, match=line) as caught:
         resolve_sizes(SplitSizes(*requested), DEFAULTS, TOTAL)
     assert "\n" not in str(caught.value)
 
 
-@given(st.integers(10, 300), st.tuples(*[st.just(-1) | st.floats(0, 0.6)] * 4))
-def test_resolved_sizes_can_always_be_served(total, shares):
+@given(st.integers(10, 300), st.tuples(*[st.just(-1) | st.floats(0, 0.6)] * 4), st.integers(0, 2**31))
+def test_resolved_sizes_can_always_be_served(total, shares, seed):
     requested = SplitSizes(*(-1 if share == -1 else int(share * total) for share in shares))
     try:
         sizes = resolve_sizes(requested, default_sizes("FLICKR", total), total)
     except SettingError:
         assume(False)
-    assert make_split(total, sizes, 0).sizes == sizes
     assert all(got == asked for got, asked in zip(sizes, requested, strict=True) if asked != -1)
+    split = make_split(total, sizes, seed)
+    assert split.sizes == sizes
+    assert split.digest == make_split(total, sizes, seed).digest
+    for part in vars(split).values():
+        assert part.dtype == np.int64
+        assert (np.diff(part, prepend=-1, append=total) > 0).all()  # ascending, of 0 to total - 1
+    assert not np.intersect1d(split.query, split.retrieval).size
+    assert not np.intersect1d(split.training, split.validation).size
+    assert np.isin([*split.training, *split.validation], split.retrieval).all()
 
 
 @pytest.mark.parametrize(
@@ -169,22 +128,14 @@ def test_split_drawn_instead(tmp_path, split_pairs):
     assert split.digest == make_split(29, split.sizes, 0).digest
     sizes = {"QUERY_SIZE": 5, "DATABASE_SIZE": 24, "TRAINING_SIZE": 10, "VERIFICATION_SIZE": 3}
     split = chosen(tmp_path, split_pairs, split="sequential", **sizes)
-    for part, rows in zip(
-        (split.query, split.retrieval, split.training, split.validation),
-        (range(5), range(5, 29), range(5, 15), range(15, 18)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(part, rows)
+    assert split.sizes == (5, 24, 10, 3)
+    assert split.digest == make_split(29, split.sizes, 0, "sequential").digest
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".mat"])
-def test_split_of_an_index_file(tmp_path, split_pairs, suffix):
-    path = tmp_path / f"mine{suffix}"
+def test_split_of_an_index_file(tmp_path, split_pairs):
+    path = tmp_path / "mine.mat"
     rows = {"query": np.arange(4), "retrieval": np.arange(4, 29), "training": np.arange(10, 20)}
-    if suffix == ".npz":
-        np.savez(path, **rows)
-    else:
-        write_v5(path, **{f"ind_{name}": numbers + 1.0 for name, numbers in rows.items()})
+    write_v5(path, **{f"ind_{name}": numbers + 1.0 for name, numbers in rows.items()})
     split = chosen(tmp_path, split_pairs, split=str(path), VERIFICATION_SIZE=2)
     np.testing.assert_array_equal(split.query, rows["query"])
     np.testing.assert_array_equal(split.retrieval, rows["retrieval"])
@@ -199,17 +150,10 @@ def test_split_of_an_index_file(tmp_path, split_pairs, suffix):
         ({"TRAINING_SIZE": 3, "split": "mine.npz"}, "are -1, -1, 3, and the split is that of mine.npz; exp"),
         ({"VERIFICATION_SIZE": 11}, "VERIFICATION_SIZE is 11, the files have 11 training items; expected"),
         ({"batch_size": 12}, "batch_size is 12, the training set has 11 items; expected a batch no larger"),
-        ({"VERIFICATION_SIZE": 4, "batch_size": 8}, "batch_size is 8, the training set has 7 items"),
         ({"split": "random", "QUERY_SIZE": 29}, "QUERY_SIZE = 29, .*the data set has 29 items"),
-        ({"split": "sequential", "TRAINING_SIZE": 24}, "TRAINING_SIZE = 24, .* leave 20 items to retrieve"),
     ],
 )
-def test_splits_that_cannot_be_are_told(tmp_path, split_pairs, changes, line):
+def test_impossible_splits_are_refused(tmp_path, split_pairs, changes, line):
     with pytest.raises(SettingError, match=line) as caught:
         chosen(tmp_path, split_pairs, **changes)
     assert "\n" not in str(caught.value)
-
-
-def test_missing_index_file_is_told(tmp_path, split_pairs):
-    with pytest.raises(DataError, match=r"mine.npz: not found"):
-        chosen(tmp_path, split_pairs, split=str(tmp_path / "mine.npz"))

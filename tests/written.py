@@ -30,25 +30,32 @@ def write_mat73(path: Path, **arrays) -> None:
         for name, value in arrays.items():
             if isinstance(value, list):
                 write_cell(file, name, value)
-            else:
-                file[name] = value.T
-                file[name].attrs["MATLAB_class"] = np.bytes_(value.dtype.name.replace("float64", "double"))
+                continue
+            value = np.atleast_2d(value)
+            kind = {"float64": "double", "bool": "logical"}.get(value.dtype.name, value.dtype.name)
+            file[name] = value.T.astype(np.uint8) if kind == "logical" else value.T
+            if value.size == 0:
+                del file[name]
+                file[name] = np.array(value.shape, np.uint64)
+                file[name].attrs["MATLAB_empty"] = np.uint8(1)
+            file[name].attrs["MATLAB_class"] = np.bytes_(kind)
     with open(path, "r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
 
 
-def write_cell(file: h5py.File, name: str, texts: list[str]) -> None:
-    refs = np.empty((1, len(texts)), h5py.ref_dtype)
-    for number, text in enumerate(texts):
-        units = np.frombuffer(text.encode("utf-16-le"), np.uint16)
-        cell = file.create_dataset(
-            f"#refs#/{number}", data=units[:, None] if text else np.zeros(2, np.uint64)
+def write_cell(file: h5py.File, name: str, texts: list) -> None:
+    """A cell array of texts, or of rows of them: references to characters, axes reversed."""
+    table = np.array(texts, object).T if isinstance(texts[0], list) else np.array([texts], object)
+    refs = np.empty(table.shape, h5py.ref_dtype)
+    for number, (place, text) in enumerate(np.ndenumerate(table)):
+        units = (
+            np.frombuffer(text.encode("utf-16-le"), np.uint16)[:, None] if text else np.zeros(2, np.uint64)
         )
+        cell = file.create_dataset(f"#refs#/{name}{number}", data=units)
         cell.attrs["MATLAB_class"] = np.bytes_("char")
-        cell.attrs["MATLAB_int_decode"] = 2
         if not text:
             cell.attrs["MATLAB_empty"] = 1
-        refs[0, number] = cell.ref
+        refs[place] = cell.ref
     file.create_dataset(name, data=refs, dtype=h5py.ref_dtype).attrs["MATLAB_class"] = np.bytes_("cell")
 
 
@@ -69,6 +76,11 @@ def write_hdf5(path: Path, **arrays) -> None:
 
 def write_v5(path: Path, **arrays) -> None:
     scipy.io.savemat(path, arrays, appendmat=False)
+
+
+def write_npz(path: Path, **arrays) -> None:
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def cells(texts) -> np.ndarray:
@@ -108,6 +120,7 @@ ONE_FILE = {
         path, IAll=MATLAB_PIXELS, YAll=TEXTS.T.astype(np.float64), LAll=HOT.astype(np.float64)
     ),
     "hdf5, channels last": lambda path: write_hdf5(path, images=PIXELS, YAll=TEXTS, LAll=HOT),
+    "npz": lambda path: write_npz(path, IAll=PIXELS, tags=TEXTS, labels=HOT),
     "v5": lambda path: write_v5(path, images=MATLAB_PIXELS, YAll=TEXTS, LAll=HOT.astype(float)),
     "v5, items first": lambda path: write_v5(path, images=PIXELS, YAll=TEXTS.T, LAll=HOT.T),
     "v5, features": lambda path: write_v5(path, images=FEATURES, YAll=TEXTS, LAll=HOT),

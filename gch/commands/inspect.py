@@ -7,7 +7,7 @@ import numpy as np
 
 from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
-from gch.data.catalog import choose_split, is_of_files, open_pairs, open_source
+from gch.data.catalog import choose_split, open_pairs, open_source
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, empty_items
 from gch.data.picture_files import PictureFiles
@@ -58,7 +58,7 @@ def _content(pairs: Pairs) -> str:
     if pairs.features is not None:
         images = f"image features of {pairs.features.shape[1]} dimensions"
     elif pairs.pictures is not None:
-        kind = "picture files, brought to" if is_of_files(pairs) else "pictures of"
+        kind = "picture files, brought to" if isinstance(pairs.pictures, PictureFiles) else "pictures of"
         images = f"{kind} {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
     texts = f"{pairs.texts.shape[1]} words" if pairs.captions is None else "raw texts"
     return f"{pairs.name}: {len(pairs.labels)} items, {images}, {texts}, {pairs.labels.shape[1]} labels"

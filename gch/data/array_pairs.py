@@ -1,9 +1,8 @@
 """Pairs whose images, texts and labels lie in files of arrays.
 
-Images are pixels, features, or paths of picture files. Texts are bags of words; index files may have captions
-instead, which await a vocabulary. Split files hold a database, a query and a training part. Usually the
-training part repeats items of the database: they are found again by their content, so that every item exists
-once. Training items that the database lacks are kept outside of it.
+Split files hold a database, a query and a training part. Usually the training part repeats items of the
+database: they are found again by their content, so that every item exists once. Training items that the
+database lacks are kept outside of it.
 """
 
 import dataclasses
@@ -13,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.array_files import StoredArray
+from gch.data.array_files import StoredArray
 from gch.data.image_features import open_features
 from gch.data.layouts import Layout
-from gch.data.matrices import common_items, item_matrix, require_more_words_than_labels
+from gch.data.names import file_name
 from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
 from gch.data.picture_files import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
@@ -30,31 +29,20 @@ _VALIDATION_SHARE = 20  # one in so many training items of split files validates
 _MAX_CAPTION_BYTES = 2**31
 
 
-def open_arrays(
-    layout: Layout, name: str, dataset: str, axes: str, size: int, fit: str, cache: Path
-) -> Pairs:
+def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, cache: Path) -> Pairs:
     """Opens files of arrays; of pixels it reads no more than tells items apart.
 
-    Args:
-      layout: any of files of arrays.
-      name: of the data set, in file names.
-      dataset: as in the setting dataset_dir, for its split.
-      axes: 'auto', 'WH' or 'HW', see `gch.data.pixels`.
-      size: height and width that picture files are brought to.
-      fit: 'crop' or 'letterbox', likewise.
-      cache: folder for what must be copied to be read piece by piece.
-
-    Returns:
-      N pairs; those of split files in the order database, query, further training items, with `own_split`.
+    Those of split files come in the order database, query, further training items, with `own_split`. See the
+    settings dataset_dir, image_axes, image_size and fit. What must be copied goes into the folder `cache`.
 
     Raises:
       DataError: lengths differ, pictures are not there, or an array is damaged or not what it should be.
     """
+    name = file_name(dataset)
     folder = layout.path if layout.path.is_dir() else layout.path.parent
     captions = _captions(layout)
-    roles = ("labels",) if captions is not None else ("texts", "labels")
-    parts = [_measured(arrays, roles, layout.kind == "index files", axes) for arrays in layout.parts]
-    found = [line for part in parts for line in part.found]
+    parts = [_measured(layout.kind, arrays, captions is None, axes) for arrays in layout.parts]
+    found = [line for part in parts for line in part.found()]
     labels = _matrix(parts, "labels")
     if captions is None:
         texts = _matrix(parts, "texts")
@@ -63,28 +51,30 @@ def open_arrays(
         texts = np.zeros((len(labels), 0), np.uint8)
         found.append(f"{source.name}: {len(captions)} captions, free text")
         if len(captions) != len(labels):
-            raise DataError(
-                f"{source}: {len(captions)} captions, expected {len(labels)}, as many as index.mat has paths"
-            )
-    images = _open_images(parts, folder, cache)
+            expected = f"expected {len(labels)}, as many as index.mat has paths"
+            raise DataError(f"{source}: {len(captions)} captions, {expected}")
+    images = _Images(parts, folder, cache)
     sizes, own_split = default_sizes(dataset, len(labels)), None
     if layout.kind == "split files":
-        lengths = [part.items for part in parts]
-        kept, own_split = _without_repeats(texts, labels, images, lengths)
-        found.append(
-            f"{len(labels) - len(kept)} of {lengths[2]} training items are found again in the database"
-        )
-        if len(kept) < len(labels):
-            texts, labels, images = texts[kept], labels[kept], images.only(kept)
-        validation = lengths[2] // _VALIDATION_SHARE
-        sizes = SplitSizes(lengths[1], lengths[0], lengths[2] - validation, validation)
+        retrieval, query, training = (part.items for part in parts)
+        kept, own_split = _without_repeats(texts, labels, images, [retrieval, query, training])
+        again = len(labels) - len(kept)
+        found.append(f"{again} of {training} training items are found again in the database")
+        if again:
+            texts, labels = texts[kept], labels[kept]
+            images.keep(kept)
+        validation = training // _VALIDATION_SHARE
+        sizes = SplitSizes(query, retrieval, training - validation, validation)
     pictures = images.pictures
     if images.paths is not None:
         pictures = PictureFiles(folder, images.paths, size, fit)
         rest = (pictures.digest, *own_split) if own_split else (repr(captions), pictures.digest)
         named = digest(name, labels, texts, *rest)
     else:
-        named = _content_digest(name, labels, texts, images)
+        rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
+        some = images.read(rows)
+        shape = (len(labels), *(pictures.size if pictures else some.shape[1:]))
+        named = digest(name, labels, texts, repr(shape), some)
     return Pairs(
         name=name,
         texts=texts,
@@ -100,62 +90,68 @@ def open_arrays(
     )
 
 
-class JoinedPictures:
-    """Implements `gch.data.pairs.Pictures` on parts, of which some rows are kept.
-
-    Args:
-      parts: of one size, each with the number of its pictures.
-      kept: int64 (n,), row numbers in the joined parts; None for all.
-    """
-
-    def __init__(self, parts: Sequence[tuple[Pictures, int]], kept: np.ndarray | None = None):
-        self.size = parts[0][0].size
-        self.block = min(part.block for part, _ in parts)
-        self.parts = parts
-        self._starts = np.cumsum([0, *(count for _, count in parts)])
-        self._kept = np.arange(self._starts[-1]) if kept is None else kept
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Reads pictures; see `gch.data.pairs.Pictures`."""
-        joined = self._kept[np.asarray(rows, np.int64)]
-        part_of = np.searchsorted(self._starts, joined, side="right") - 1
-        pictures = np.empty((len(joined), *self.size, 3), np.uint8)
-        for number in np.unique(part_of):
-            places = np.flatnonzero(part_of == number)
-            pictures[places] = self.parts[number][0].read(joined[places] - self._starts[number])
-        return pictures
-
-
 @dataclasses.dataclass(frozen=True)
 class _Part:
     """One part's arrays by role, and how its images are stored: as paths, pixels, or else features."""
 
     arrays: Mapping[str, StoredArray]
     items: int
-    paths: Sequence[str] | None = None
-    pixels: PixelLayout | None = None
+    paths: Sequence[str] | None
+    pixels: PixelLayout | None
 
     @property
+    def kind(self) -> str:
+        if self.pixels:
+            return f"pictures of {self.pixels.height} x {self.pixels.width}"
+        return "features" if self.paths is None else "paths"
+
     def found(self) -> list[str]:
         """What was found, a line for each array of numbers or paths."""
         what = f"pixels, axes {self.pixels.axes}" if self.pixels else "features"
         if self.paths is not None:
             what = f"{len(self.paths)} paths, such as {self.paths[0]}" if self.paths else "no path"
         shown = {"images": what, "texts": "words", "labels": "labels"}
-        return [
-            f"{array}: {shown[role]}"
-            for role, array in self.arrays.items()
-            if role == "images" or array.dtype
-        ]
+        arrays = self.arrays.items()
+        return [f"{array}: {shown[role]}" for role, array in arrays if role == "images" or array.dtype]
 
 
-@dataclasses.dataclass(frozen=True)
+class _JoinedPictures:
+    """Implements `gch.data.pairs.Pictures` on `rows` of parts that lie one after the other."""
+
+    def __init__(self, parts: Sequence[Pictures], lengths: Sequence[int]):
+        self.size = parts[0].size
+        self.block = min(part.block for part in parts)
+        self.parts, self.starts = parts, np.cumsum([0, *lengths])
+        self.rows = np.arange(self.starts[-1])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        joined = self.rows[np.asarray(rows, np.int64)]
+        part_of = np.searchsorted(self.starts, joined, side="right") - 1
+        pictures = np.empty((len(joined), *self.size, 3), np.uint8)
+        for number in np.unique(part_of):
+            places = np.flatnonzero(part_of == number)
+            pictures[places] = self.parts[number].read(joined[places] - self.starts[number])
+        return pictures
+
+
 class _Images:
     """The images of all parts, one after the other, in one of three forms."""
 
-    pictures: Pictures | None = None
-    features: np.ndarray | None = None
-    paths: Sequence[str] | None = None
+    def __init__(self, parts: Sequence[_Part], folder: Path, cache: Path):
+        self.pictures: Pictures | None = None
+        self.features: np.ndarray | None = None
+        self.paths: list[str] | None = None
+        images, lengths = [part.arrays["images"] for part in parts], [part.items for part in parts]
+        for part, image in zip(parts, images, strict=True):
+            expected = f"expected {parts[0].kind} as in {images[0].name}"
+            image.require(part.kind == parts[0].kind, f"has {part.kind}, {expected}")
+        pixels = [open_pixels(part.arrays["images"], part.pixels) for part in parts if part.pixels]
+        if pixels:
+            self.pictures = pixels[0] if len(parts) == 1 else _JoinedPictures(pixels, lengths)
+        elif parts[0].paths is not None:
+            self.paths = tail_in_folder(folder, [path for part in parts for path in part.paths or ()])
+        else:
+            self.features = open_features(list(zip(images, lengths, strict=True)), cache)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Pixels or features of these rows."""
@@ -163,16 +159,6 @@ class _Images:
             return self.pictures.read(rows)
         assert self.features is not None
         return np.asarray(self.features[rows])
-
-    def only(self, kept: np.ndarray) -> "_Images":
-        """The images of these rows."""
-        if self.paths is not None:
-            return _Images(paths=[self.paths[row] for row in kept])
-        if self.features is not None:
-            whole = kept[-1] == len(kept) - 1  # a slice leaves them on disk
-            return _Images(features=self.features[: len(kept)] if whole else self.features[kept])
-        assert isinstance(self.pictures, JoinedPictures)  # only split files have parts
-        return _Images(pictures=JoinedPictures(self.pictures.parts, kept))
 
     def keys(self, rows: np.ndarray) -> dict[int, bytes]:
         """What tells the images of `rows` apart: their path, or a digest of pixels or features."""
@@ -184,6 +170,16 @@ class _Images:
             found |= {int(row): _short_digest(one) for row, one in zip(some, self.read(some), strict=True)}
         return found
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Leaves out all but these rows."""
+        if self.paths is not None:
+            self.paths = [self.paths[row] for row in rows]
+        elif self.features is not None:
+            whole = rows[-1] == len(rows) - 1  # a slice leaves them on disk
+            self.features = self.features[: len(rows)] if whole else self.features[rows]
+        elif isinstance(self.pictures, _JoinedPictures):
+            self.pictures.rows = rows
+
 
 def _captions(layout: Layout) -> list[str] | None:
     """The captions of index files; None where the texts are a matrix."""
@@ -194,57 +190,64 @@ def _captions(layout: Layout) -> list[str] | None:
     return texts.strings() if layout.kind == "index files" and texts.dtype is None else None
 
 
-def _measured(arrays: Mapping[str, StoredArray], roles: Sequence[str], of_paths: bool, axes: str) -> _Part:
-    images, matrices = arrays["images"], {role: arrays[role] for role in roles}
-    paths = pixels = None
-    if of_paths or images.dtype is None:
+def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes: str) -> _Part:
+    """A part with its number of items: the largest length that is an axis of every matrix."""
+    images = arrays["images"]
+    matrices = [arrays["texts"], arrays["labels"]] if of_words else [arrays["labels"]]
+    paths = pixels = known = None
+    if kind == "index files" or images.dtype is None:
         paths = images.strings()
-        items = common_items(matrices, len(paths))
-    elif len(images.shape) == 2:
-        items = common_items({"images": images, **matrices})
-    else:
+        known = len(paths)
+    elif len(images.shape) != 2:
         pixels = pixel_layout(images, axes)
-        items = common_items(matrices, pixels.items)
-    if "texts" in matrices:
-        require_more_words_than_labels(matrices["texts"], matrices["labels"], items)
+        known = pixels.items
+    stored = [images, *matrices] if known is None else matrices
+    for array in stored:
+        matrix = len(array.shape) == 2 and 0 not in array.shape
+        array.require(matrix, f"has shape {array.shape}, expected (items, columns)")
+    shared = set.intersection(*(set(array.shape) for array in stored))
+    if not (shared := shared if known is None else shared & {known}):
+        found = "; ".join([*map(str, stored), *([] if known is None else [f"{known} images"])])
+        expected = "expected (items, columns) each"
+        raise DataError(f"{stored[0].path}: {found}: no number of items in common, {expected}")
+    items = max(shared)
+    if of_words:
+        texts, labels = matrices
+        words, classes = texts.columns(items), labels.columns(items)
+        expected = "expected more words than labels: are the two swapped?"
+        labels.require(classes <= words, f"has {classes} columns, {texts.name} {words}; {expected}")
     return _Part(arrays, items, paths, pixels)
 
 
 def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:
-    matrices = [item_matrix(part.arrays[role], part.items, counts=role == "texts") for part in parts]
+    """Words or labels of all parts, uint8 (N, columns)."""
+    matrices = [_read_matrix(part.arrays[role], part.items, 255 if role == "texts" else 1) for part in parts]
+    columns, first = matrices[0].shape[1], parts[0].arrays[role].name
     for part, matrix in zip(parts, matrices, strict=True):
-        if matrix.shape[1] != matrices[0].shape[1]:
-            array = part.arrays[role]
-            raise DataError(
-                f"{array.path}: {array.name} has {matrix.shape[1]} columns, expected {matrices[0].shape[1]} "
-                f"as in {parts[0].arrays[role].name}"
-            )
+        fault = f"has {matrix.shape[1]} columns, expected {columns} as in {first}"
+        part.arrays[role].require(matrix.shape[1] == columns, fault)
     return matrices[0] if len(parts) == 1 else np.concatenate(matrices)
 
 
-def _open_images(parts: Sequence[_Part], folder: Path, cache: Path) -> _Images:
-    first, images = parts[0], [part.arrays["images"] for part in parts]
-    for part, image in zip(parts, images, strict=True):
-        if (part.paths is None, part.pixels is None) != (first.paths is None, first.pixels is None):
-            raise DataError(f"{image.path}: {image} differs in kind from {images[0]}, expected one kind")
-        size, expected = (
-            f"{one.pixels.height} x {one.pixels.width}" if one.pixels else "" for one in (part, first)
-        )
-        if size != expected:
+def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
+    """Whole numbers up to `largest`, stored in any type as (items, columns) or (columns, items)."""
+    array.require(array.dtype is not None, "holds no numbers, expected numbers 0 and 1")
+    first, columns = array.items_first(items), array.columns(items)
+    array.require_room(items * columns)
+    matrix = np.empty((items, columns), np.uint8)
+    stored = matrix if first else matrix.T
+    for start, slab in array.slabs():
+        expected = (slab >= 0) & (slab <= largest) & (slab == np.floor(slab))
+        if not expected.all():
+            place = np.argwhere(~expected)[0]
+            item, column = (place[0] + start, place[1]) if first else (place[1], place[0] + start)
+            found, count = slab[tuple(place)], f", or a count up to {largest}" if largest > 1 else ""
             raise DataError(
-                f"{image.path}: {image.name} has pictures of {size}, expected {expected} as in "
-                f"{images[0].name}"
+                f"{array.where} holds {found} (item {item}, column {column}), expected 0 or 1{count}"
             )
-    if first.paths is not None:
-        return _Images(paths=tail_in_folder(folder, [path for part in parts for path in part.paths or ()]))
-    if first.pixels is None:
-        return _Images(features=open_features([(part.arrays["images"], part.items) for part in parts], cache))
-    opened = [
-        (open_pixels(image, part.pixels), part.items)
-        for part, image in zip(parts, images, strict=True)
-        if part.pixels
-    ]
-    return _Images(pictures=opened[0][0] if len(opened) == 1 else JoinedPictures(opened))
+        stored[start : start + len(slab)] = slab
+    array.require(bool(matrix.any()), "holds zeros only, expected ones where an item has it")
+    return matrix
 
 
 def _without_repeats(
@@ -272,15 +275,6 @@ def _without_repeats(
     kept = np.concatenate([retrieval, query, training[repeated < 0]])
     trained = np.where(repeated >= 0, repeated, training[0] - 1 + np.cumsum(repeated < 0))
     return kept, OwnSplit(query, retrieval, np.unique(trained))
-
-
-def _content_digest(name: str, labels: np.ndarray, texts: np.ndarray, images: _Images) -> str:
-    """Names labels, texts, and 64 of the images (or of their features), spread evenly."""
-    total = len(labels)
-    rows = np.unique(np.linspace(0, total - 1, _DIGESTED_IMAGES).round().astype(np.int64))
-    read = images.read(rows)
-    shape = (total, *images.pictures.size) if images.pictures else (total, *read.shape[1:])
-    return digest(name, labels, texts, repr(shape), read)
 
 
 def _short_digest(*arrays: np.ndarray) -> bytes:

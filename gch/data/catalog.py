@@ -22,9 +22,7 @@ from gch.settings import Settings
 def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda done, total: None) -> Pairs:
     """Opens the data set that the settings name; pictures in files of their own are prepared in the cache.
 
-    Args:
-      settings: `dataset_dir`, `DATA_DIR`, `image_size` and what says how files are read.
-      progress: called with the number of pictures prepared and of all.
+    `progress` is called with the number of pictures prepared and of all.
 
     Raises:
       SettingError: no such data set.
@@ -36,7 +34,7 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     if name == "generated":
         return generate(image_size=settings.image_size, seed=settings.seed)
     pairs = open_source(settings)
-    if is_of_files(pairs):
+    if isinstance(pairs.pictures, PictureFiles):
         return _prepared_once(pairs, settings, progress)
     if pairs.pictures is not None and tuple(pairs.pictures.size) != (settings.image_size,) * 2:
         height, width = pairs.pictures.size
@@ -59,17 +57,12 @@ def open_source(settings: Settings) -> Pairs:
         expected = ", ".join(known_datasets())
         raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one of {expected}, with files")
     layout = find_layout(Path(settings.DATA_DIR), dataset, settings.annotations)
-    name, size, fit = file_name(dataset), settings.image_size, settings.fit
+    size, fit = settings.image_size, settings.fit
     if layout.kind == "prepared":
-        return open_prepared(layout.path, name if file_stems(dataset) else "")
+        return open_prepared(layout.path, file_name(dataset) if file_stems(dataset) else "")
     if layout.annotations is not None:
         return open_collection(layout.annotations, layout.path, size, fit)
-    return open_arrays(layout, name, dataset, settings.image_axes, size, fit, cache_folder(settings))
-
-
-def is_of_files(pairs: Pairs) -> bool:
-    """Whether pictures are files of their own, which must be decoded to know that they are whole."""
-    return isinstance(pairs.pictures, PictureFiles)
+    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache_folder(settings))
 
 
 def cache_folder(settings: Settings) -> Path:
@@ -79,29 +72,27 @@ def cache_folder(settings: Settings) -> Path:
 
 
 def choose_split(settings: Settings, pairs: Pairs) -> Split:
-    """The split that the settings `split`, `seed` and the sizes name: the files' own, a drawn one, or a file.
+    """The split that the settings name: the files' own, a drawn one, or a file.
 
     Raises:
       SettingError: the sizes do not fit, or are given beside a split that has sizes of its own.
       DataError: a file of a split is damaged or does not fit.
     """
-    requested = SplitSizes(
-        settings.QUERY_SIZE, settings.DATABASE_SIZE, settings.TRAINING_SIZE, settings.VERIFICATION_SIZE
-    )
+    sizes = (settings.QUERY_SIZE, settings.DATABASE_SIZE, settings.TRAINING_SIZE)
+    requested = SplitSizes(*sizes, settings.VERIFICATION_SIZE)
     own = pairs.own_split if settings.split == "" else None
     if own is None and settings.split in ("", "random", "sequential"):
-        sizes = resolve_sizes(requested, pairs.default_sizes, len(pairs.labels))
-        split = make_split(len(pairs.labels), sizes, settings.seed, settings.split or "random")
+        resolved = resolve_sizes(requested, pairs.default_sizes, len(pairs.labels))
+        split = make_split(len(pairs.labels), resolved, settings.seed, settings.split or "random")
     else:
-        if any(size != DEFAULT for size in requested[:3]):
+        if any(size != DEFAULT for size in sizes):
+            given, whose = ", ".join(map(str, sizes)), settings.split or "the files of the data set"
             raise SettingError(
-                f"QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE are {', '.join(map(str, requested[:3]))}, and "
-                f"the split is that of {settings.split or 'the files of the data set'}; expected -1, or "
-                "split = 'random'"
+                f"QUERY_SIZE, DATABASE_SIZE and TRAINING_SIZE are {given}, and the split is that of {whose}; "
+                "expected -1, or split = 'random'"
             )
-        validation = requested.validation
-        if validation == DEFAULT:
-            validation = pairs.default_sizes.validation
+        default = requested.validation == DEFAULT
+        validation = pairs.default_sizes.validation if default else requested.validation
         if own is None:
             split = load_split(settings.split, len(pairs.labels), settings.seed, validation)
         elif validation < len(own.training):

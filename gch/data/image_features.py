@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.array_files import StoredArray
-from gch.data.matrices import items_first
+from gch.data.array_files import StoredArray
 from gch.errors import DataError
 from gch.storage import cached_array, digest
 
@@ -29,12 +28,12 @@ def open_features(parts: Sequence[tuple[StoredArray, int]], cache: Path) -> np.n
     for array, _ in parts:
         if array.dtype is None:
             raise DataError(f"{array.path}: {array.name} holds no numbers, expected features of images")
-    widths = [array.shape[1 if items_first(array, items) else 0] for array, items in parts]
+    widths = [array.columns(items) for array, items in parts]
     for (array, _), width in zip(parts, widths, strict=True):
         if width != widths[0]:
             raise DataError(f"{array.path}: {array.name} has {width} columns, expected {widths[0]}")
     array, items = parts[0]
-    if len(parts) == 1 and array.format == "npy" and array.dtype == np.float32 and items_first(array, items):
+    if len(parts) == 1 and array.format == "npy" and array.dtype == np.float32 and array.items_first(items):
         features = array.read()
         _require_finite(array, features)
         _require_some(array, features)
@@ -55,7 +54,7 @@ def _copy(parts: Sequence[tuple[StoredArray, int]], features: np.ndarray) -> Non
         own = features[row : row + items]
         for start, slab in array.slabs():
             _require_finite(array, slab, start)
-            if items_first(array, items):
+            if array.items_first(items):
                 own[start : start + len(slab)] = slab
             else:
                 own[:, start : start + len(slab)] = slab.T

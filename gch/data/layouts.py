@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from gch.array_files import StoredArray, list_arrays
+from gch.data.array_files import StoredArray, list_arrays
 from gch.data.names import file_stems
 from gch.data.text_files import printable
 from gch.errors import DataError
@@ -23,29 +23,25 @@ INDEX_NAME = "index.json"
 ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
 ANNOTATION_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
-# The names that an array has in the files that go round; a path leads into a group.
-_NAMES = {
-    "images": (
-        "images",
-        "IAll",
-        "images/IAll",
-        "IAll/IAll",
-        "images/images",
-        "XAll",
-        "XAll/XAll",
-        "features",
-    ),
-    "texts": ("YAll", "YAll/YAll", "tags", "texts"),
-    "labels": ("LAll", "LAll/LAll", "labels"),
+_NAMES = {  # of arrays in the files that go round, in a group or not
+    "images": ("images", "IAll", "XAll", "features"),
+    "texts": ("YAll", "tags", "texts"),
+    "labels": ("LAll", "labels"),
 }
 _SPLIT_FILES = {"img": ("images", "Img", "I"), "tag": ("texts", "Tag", "T"), "lab": ("labels", "Lab", "L")}
 _SPLIT_ENDS = (("DataBase", "Database", "db"), ("Query", "te"), ("Train", "tr"))
+_SPLIT_NAMES = [  # for database, queries and training items, by file: TagTrain, or T_tr
+    {
+        stem: [f"{short}_{end}" if len(end) == 2 else f"{long}{end}" for end in ends]
+        for stem, (_, long, short) in _SPLIT_FILES.items()
+    }
+    for ends in _SPLIT_ENDS
+]
 _INDEX_FILES = {
     "index": ("images", ("index",)),
     "caption": ("texts", ("caption", "captions")),
     "label": ("labels", ("category", "label", "labels")),
 }
-_CAPTION_LINES = "caption.txt"
 _ENDS = {  # of the names of separate files
     "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", "features"),
     "texts": ("-yall", "yall", "texts", "tags"),
@@ -55,34 +51,21 @@ _ENDS = {  # of the names of separate files
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What was found.
-
-    Attributes:
-      kind: 'prepared', 'one file', 'separate files', 'split files', 'index files' or 'collection'.
-      path: the folder, or the one file.
-      parts: arrays by role ('images', 'texts', 'labels'): of the data set, or of database, queries and
-        training items in split files. Index files with `captions` lack 'texts'.
-      annotations: the CSV or JSON-lines file of a collection.
-      captions: caption.txt of index files.
-    """
+    """What was found; `kind` is one of the module's table."""
 
     kind: str
-    path: Path
+    path: Path  # the folder, or the one file
+    # Arrays by role ('images', 'texts', 'labels'), of the data set; in split files of database, queries and
+    # training items. Index files with `captions` lack 'texts'.
     parts: Sequence[Mapping[str, StoredArray]] = ()
-    annotations: Path | None = None
-    captions: Path | None = None
+    annotations: Path | None = None  # the CSV or JSON-lines file of a collection
+    captions: Path | None = None  # caption.txt of index files
 
 
 def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
-    """Finds a data set.
+    """Finds a data set by DATA_DIR, dataset_dir and annotations; DataError where it is incomplete.
 
-    Args:
-      path: its folder, or the file that holds its images; a folder in it of the data set's name comes first.
-      dataset: as in the setting dataset_dir; its files are looked for by the names that it goes by.
-      annotations: name of a collection's CSV or JSON-lines file in the folder; '' for the only one.
-
-    Raises:
-      DataError: nothing was found, or what was found is incomplete; says what was expected.
+    Its files are looked for by the names that it goes by. A folder in DATA_DIR of such a name comes first.
     """
     if path.is_file():
         return _of_file(path)
@@ -94,8 +77,14 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
         found = _in_folder(folder, stems, dataset, annotations)
         if found is not None:
             return found
+    expected = "expected a file or folder of docs/data.md"
+    if stems:
+        expected = (
+            f"expected {stems[1].upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with "
+            "Tag.h5 and Lab.h5, index.mat with caption.mat and label.mat, or a prepared folder"
+        )
     names = ", ".join(entry.name for entry in _entries(path)[:8]) or "nothing"
-    raise DataError(f"{path}: no data set found for {dataset}, the folder holds {names}; {_expected(stems)}")
+    raise DataError(f"{path}: no data set found for {dataset}, the folder holds {names}; {expected}")
 
 
 def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: str) -> Layout | None:
@@ -107,22 +96,10 @@ def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: 
             found = _of_file(_one(candidates))
         if found is not None or dataset != "files":
             return found
-    file = folder / annotations if annotations else _annotations(folder)
-    return Layout("collection", folder, annotations=file) if file else None
-
-
-def _annotations(folder: Path) -> Path | None:
-    """The one CSV or JSON-lines file of a folder."""
-    found = [
-        path for path in _entries(folder) if path.suffix.lower() in ANNOTATION_SUFFIXES and path.is_file()
-    ]
-    if len(found) > 1:
-        names = ", ".join(printable(path.name) for path in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise DataError(
-            f"{printable(folder)}: found {len(found)} files of annotations ({names}), expected one; the "
-            "setting annotations can name it"
-        )
-    return found[0] if found else None
+    if annotations:
+        return Layout("collection", folder, annotations=folder / annotations)
+    files = [file for files in _by_stem(folder, ANNOTATION_SUFFIXES).values() for file in files]
+    return Layout("collection", folder, annotations=_one(files, "annotations")) if files else None
 
 
 def _together(folder: Path) -> Layout | None:
@@ -132,33 +109,26 @@ def _together(folder: Path) -> Layout | None:
     if len(missing) == 1:
         raise DataError(f"{folder}: {missing[0].title()}.h5 not found; expected Img.h5, Tag.h5, Lab.h5")
     if not missing:
-        files = {stem: _one(named[stem]) for stem in _SPLIT_FILES}
-        listed = {stem: list_arrays(file) for stem, file in files.items()}
-        parts = [
-            {
-                role: _pick(files[stem], listed[stem], _split_names(stem, ends))
-                for stem, (role, *_) in _SPLIT_FILES.items()
-            }
-            for ends in _SPLIT_ENDS
-        ]
-        return Layout("split files", folder, parts)
-    lines = next((file for file in _entries(folder) if file.name.lower() == _CAPTION_LINES), None)
+        return _split_layout(folder, {stem: _one(named[stem]) for stem in _SPLIT_FILES})
+    lines = next((file for file in _entries(folder) if file.name.lower() == "caption.txt"), None)
     if "index" not in named or not (lines or "label" in named or "caption" in named):
         return None
-    if "label" not in named:
-        raise DataError(f"{folder}: label.mat not found, expected it beside index.mat")
-    if "caption" not in named and lines is None:
-        raise DataError(f"{folder}: caption.mat not found, expected it or caption.txt beside index.mat")
+    for stem, expected in (("label", "it"), ("caption", "it or caption.txt")):
+        if stem not in named and not (stem == "caption" and lines):
+            raise DataError(f"{folder}: {stem}.mat not found, expected {expected} beside index.mat")
     arrays = {
-        role: _only(_one(named[stem]), names) for stem, (role, names) in _INDEX_FILES.items() if stem in named
+        role: _only(named[stem], names) for stem, (role, names) in _INDEX_FILES.items() if stem in named
     }
     return Layout("index files", folder, [arrays], captions=None if "caption" in named else lines)
 
 
-def _split_names(stem: str, ends: Iterable[str]) -> list[str]:
-    """The names of an array of split files: TagTrain, or T_tr."""
-    _, long, short = _SPLIT_FILES[stem]
-    return [f"{short}_{end}" if len(end) == 2 else f"{long}{end}" for end in ends]
+def _split_layout(path: Path, files: Mapping[str, Path]) -> Layout:
+    listed = {stem: list_arrays(file) for stem, file in files.items()}
+    parts = [
+        {role: _pick(files[stem], listed[stem], names[stem]) for stem, (role, *_) in _SPLIT_FILES.items()}
+        for names in _SPLIT_NAMES
+    ]
+    return Layout("split files", path, parts)
 
 
 def _candidates(named: Mapping[str, list[Path]], stems: tuple[str, ...]) -> list[Path]:
@@ -187,17 +157,11 @@ def _of_file(path: Path) -> Layout:
     if stem in (*_SPLIT_FILES, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
         return found
     arrays = list_arrays(path)
-    names = [
-        {role: _split_names(one, ends) for one, (role, *_) in _SPLIT_FILES.items()} for ends in _SPLIT_ENDS
-    ]
-    if all(_first(arrays, known) for part in names for known in part.values()):
-        parts = [{role: _pick(path, arrays, known) for role, known in part.items()} for part in names]
-        return Layout("split files", path, parts)
+    if all(_first(arrays, names) for part in _SPLIT_NAMES for names in part.values()):
+        return _split_layout(path, dict.fromkeys(_SPLIT_FILES, path))
     if stem.endswith(_ENDS["images"]) and not _first(arrays, (*_NAMES["texts"], *_NAMES["labels"])):
         return _separate(path)
-    return Layout(
-        "one file", path, [{role: _pick(path, arrays, names, role) for role, names in _NAMES.items()}]
-    )
+    return Layout("one file", path, [{role: _pick(path, arrays, names) for role, names in _NAMES.items()}])
 
 
 def _separate(images: Path) -> Layout:
@@ -205,65 +169,59 @@ def _separate(images: Path) -> Layout:
     stem, named = images.stem.lower(), _by_stem(images.parent)
     end = max(filter(stem.endswith, _ENDS["images"]), key=len)
     prefix = stem.removesuffix(end)
-    arrays = {"images": _only(images, _NAMES["images"])}
+    arrays = {"images": _only([images], _NAMES["images"])}
     for role in ("texts", "labels"):
         files = next((named[prefix + other] for other in _ENDS[role] if prefix + other in named), None)
         if files is None:
             expected = prefix + _ENDS[role][0 if end.startswith("-") else 1] + images.suffix
             raise DataError(f"{images}: its {role} not found, expected {expected} beside it")
-        arrays[role] = _only(_one(files), _NAMES[role])
+        arrays[role] = _only(files, _NAMES[role])
     return Layout("separate files", images.parent, [arrays])
 
 
-def _only(file: Path, names: Sequence[str]) -> StoredArray:
-    """The array of a file that should hold one: the one of a known name, or the only one."""
+def _only(files: list[Path], names: Sequence[str]) -> StoredArray:
+    """The array of one file that should hold one: the one of a known name, or the only one."""
+    file = _one(files)
     listed = list_arrays(file)
     return next(iter(listed.values())) if len(listed) == 1 else _pick(file, listed, names)
 
 
-def _pick(file: Path, listed: Mapping[str, StoredArray], names: Sequence[str], role: str = "") -> StoredArray:
-    """The first array of a known name."""
+def _pick(file: Path, listed: Mapping[str, StoredArray], names: Sequence[str]) -> StoredArray:
     found = _first(listed, names)
     if found is None:
         raise DataError(
-            f"{file}: {role or names[0]} not found, the file holds {', '.join(listed) or 'no array'}; "
+            f"{file}: {names[0]} not found, the file holds {', '.join(listed) or 'no array'}; "
             f"expected an array {' or '.join(names[:2])}"
         )
     return found
 
 
 def _first(arrays: Mapping[str, StoredArray], names: Iterable[str]) -> StoredArray | None:
-    return next((arrays[name] for name in names if name in arrays), None)
+    """The first array of a known name, in a group or not."""
+    return next((arrays[path] for name in names for path in arrays if path.split("/")[-1] == name), None)
 
 
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    """The files of arrays by the name without its suffix, in lower case; hidden ones do not count."""
+def _by_stem(folder: Path, suffixes: tuple[str, ...] = ARRAY_SUFFIXES) -> dict[str, list[Path]]:
+    """The files of arrays by the name without its suffix, in lower case."""
     named: dict[str, list[Path]] = {}
     for entry in _entries(folder):
-        if entry.suffix.lower() in ARRAY_SUFFIXES and entry.is_file():
+        if entry.suffix.lower() in suffixes and entry.is_file():
             named.setdefault(entry.stem.lower(), []).append(entry)
     return named
 
 
-def _one(files: list[Path]) -> Path:
+def _one(files: list[Path], what: str = "arrays") -> Path:
     if len(files) > 1:
-        names = ", ".join(file.name for file in files)
-        raise DataError(f"{files[0].parent}: {names}: expected one file; DATA_DIR may name it")
+        names = ", ".join(printable(file.name) for file in files[:5]) + (", ..." if len(files) > 5 else "")
+        found = f"{printable(files[0].parent)}: found {len(files)} files of {what} ({names})"
+        setting = "annotations" if what == "annotations" else "DATA_DIR"
+        raise DataError(f"{found}, expected one; the setting {setting} can name it")
     return files[0]
 
 
 def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; hidden entries do not count."""
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(f"{printable(folder)}: cannot be listed, {error.strerror}") from error
-
-
-def _expected(stems: tuple[str, ...]) -> str:
-    if not stems:
-        return "expected a file or folder of docs/data.md"
-    one = stems[1] if len(stems) > 1 else stems[0]
-    return (
-        f"expected {one.upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with Tag.h5 "
-        "and Lab.h5, index.mat with caption.mat and label.mat, or a prepared folder"
-    )

@@ -1,25 +1,25 @@
-"""MATLAB v5 files that anybody may have made.
+"""MATLAB v5 files. SciPy reads them in a child process (0.3 s), which a damaged file can end."""
 
-SciPy reads them. A damaged file can end the process that it runs in, so arrays are read in a child process
-(`mat_child.py`), which takes 0.3 s to start. Names, shapes and classes are read in this one.
-"""
-
-import json
-import math
+import codecs
+import contextlib
 import os
+import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
+import scipy.sparse
 
-from gch.errors import DataError
+from gch.errors import DataError, damage, reason
 
 MAX_BYTES = 2**32  # of an array that is read whole
-_CHILD = Path(__file__).with_name("mat_child.py")
 _INTERPRETER_BYTES = 2**30  # of address space, beside what is read
+_FOLDER_OF_GCH = str(Path(__file__).parents[2])
 
 
 def is_mat5(header: bytes) -> bool:
@@ -28,99 +28,109 @@ def is_mat5(header: bytes) -> bool:
 
 
 def mat5_variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and class of the variables of a file: 'double', 'logical', 'char', 'cell', 'sparse' ...
-
-    Raises:
-      DataError: it is no MATLAB v5 file, or damaged.
-    """
-    try:
-        with open(path, "rb") as file:
-            if not is_mat5(file.read(128)):
-                raise ValueError("it has another header")
-            listed = scipy.io.whosmat(file)
-            end, size = file.tell(), file.seek(0, os.SEEK_END)
+    """Shape and MATLAB's class of each variable of a v5 file; DataError where it is damaged."""
+    with damage(f"{path}: cannot be read as a MATLAB v5 file"), open(path, "rb") as file:
+        listed = {name: (tuple(map(int, shape)), kind) for name, shape, kind in scipy.io.whosmat(file)}
+        end, size = file.tell(), file.seek(0, os.SEEK_END)
         if end > size:
             raise ValueError(f"it is cut off at {size} bytes")
-        found = {name: (tuple(map(int, shape)), kind) for name, shape, kind in listed}
-        for name, (shape, _) in found.items():
+        for name, (shape, _) in listed.items():
             if not name.isprintable() or min(shape, default=0) < 0:
                 raise ValueError(f"it holds an array {name!r} of shape {shape}")
-    except Exception as error:  # SciPy raises nearly anything on bytes that are not MATLAB's.
-        raise _unreadable(path, error) from error
-    return {name: variable for name, variable in found.items() if not name.startswith("__")}
+    return {name: variable for name, variable in listed.items() if not name.startswith("__")}
 
 
-def load_mat5(
-    path: Path, names: Sequence[str] | None = None, max_bytes: int = MAX_BYTES
-) -> dict[str, np.ndarray]:
+def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads variables of a file as `scipy.io.loadmat` does, in MATLAB's types and with all axes.
 
-    Args:
-      path: the file.
-      names: of the variables; those that the file lacks are passed over. None for all.
-      max_bytes: what a variable may take.
-
     Returns:
-      By name, read-only arrays of numbers, a sparse matrix filled up; of str, one for each row of characters,
-      with the blanks that MATLAB pads them with; of objects for a cell; of fields of objects for a struct.
-      What has no such form, a function for instance, is None in a cell or struct, and else left out.
+      Those of `names` that the file holds. Arrays of numbers, a sparse matrix filled up; of str, one for each
+      row of characters, with the blanks that MATLAB pads them with; of objects for a cell; of fields of
+      objects for a struct. What has no such form is None in a cell or struct, and else left out.
 
     Raises:
-      DataError: it cannot be read, is damaged, or a variable would take more.
+      DataError: it cannot be read, is damaged, or a variable takes more than MAX_BYTES.
     """
-    result = subprocess.run(
-        [sys.executable, "-P", _CHILD, path, str(_INTERPRETER_BYTES + 3 * max_bytes), *(names or ())],
+    paths = os.pathsep.join([_FOLDER_OF_GCH, *filter(None, sys.path)])
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, path, str(_INTERPRETER_BYTES + 3 * MAX_BYTES), *names],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
-        check=False,
+        env=os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
         pipesize=2**20,
-    )
-    content, at = result.stdout, result.stdout.find(b"\n") + 1
-    if result.returncode or not at:
-        raise _unreadable(path, "it ended the process that read it")
-    found = json.loads(content[:at])
-    if "error" in found:
-        raise _unreadable(path, found["error"])
-    arrays = []
-    for dtype, shape in found["arrays"]:
-        arrays.append(np.ndarray(shape, dtype, content, at, order="F"))
-        at += arrays[-1].nbytes
-    values = {name: _value(tree, arrays) for name, tree in found["tree"].items()}
-    return {name: value for name, value in values.items() if value is not None}
+    ) as child:
+        assert child.stdout is not None
+        try:
+            found = pickle.load(child.stdout)  # by `_child`; nothing in the file is unpickled
+        except (EOFError, pickle.UnpicklingError):
+            found = "it ended the process that read it"
+    if isinstance(found, str):
+        raise DataError(f"{path}: cannot be read as a MATLAB v5 file, {found}")
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _unreadable(path: Path, reason: object) -> DataError:
-    line = " ".join(str(reason).split()) or type(reason).__name__
-    return DataError(f"{path}: cannot be read as a MATLAB v5 file, {line}")
+def _child(path: str, limit: int, names: list[str]) -> None:
+    """Writes the variables of a file to standard output, or what is wrong with it."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", np.exceptions.ComplexWarning)  # an imaginary part would be left out
+    codecs.register(_codec_of_units)
+    found: dict[str, np.ndarray | None] | str
+    try:
+        with open(path, "rb") as file:
+            file.seek(126)
+            units = "matlab_units_le" if file.read(2) == b"IM" else "matlab_units_be"
+        content = scipy.io.loadmat(
+            path, appendmat=False, mat_dtype=True, uint16_codec=units, variable_names=names
+        )
+        found = {name: _plain(content[name]) for name in names if name in content}
+    except MemoryError:
+        found = "it needs more memory than an array may take"
+    except Exception as error:  # SciPy raises nearly anything on bytes that are not MATLAB's.
+        found = reason(error)
+    pickle.dump(found, sys.stdout.buffer, protocol=5)
 
 
-def _value(tree: dict | None, arrays: list[np.ndarray]) -> np.ndarray | None:
-    """What `mat_child` described."""
-    if tree is None:
+def _plain(value: Any) -> np.ndarray | None:
+    """A value in NumPy's own types: SciPy's matrices, functions and byte orders go."""
+    if scipy.sparse.issparse(value):
+        value = value.toarray()
+    if not isinstance(value, np.ndarray):
         return None
-    if tree["kind"] == "numbers":
-        return arrays[tree["at"]]
-    if tree["kind"] == "char":
-        return np.array([_joined(text) for text in tree["items"]], str).reshape(tree["shape"])
-    if tree["kind"] == "cell":
-        return _cells(tree["items"], tree["shape"], arrays)
-    struct = np.empty(tree["shape"], [(name, object) for name in tree["fields"]])
-    for name, items in tree["fields"].items():
-        struct[name] = _cells(items, tree["shape"], arrays)
-    return struct
+    plain = np.empty(value.shape, value.dtype.newbyteorder("="))
+    if value.dtype.names:
+        for name in value.dtype.names:
+            plain[name] = _plain(value[name])
+    elif value.dtype.kind == "O":
+        for place, item in np.ndenumerate(value):
+            plain[place] = _plain(item)
+    elif value.dtype.kind == "U":  # a pair of surrogates becomes one character
+        units = [text.encode("utf-16-le", "surrogatepass") for text in value.ravel().tolist()]
+        return np.array([text.decode("utf-16-le", "replace") for text in units], str).reshape(value.shape)
+    else:
+        return value.astype(plain.dtype, copy=False)
+    return plain
 
 
-def _cells(items: list[dict | None], shape: Sequence[int], arrays: list[np.ndarray]) -> np.ndarray:
-    cells = np.empty(math.prod(shape), object)
-    for place, item in enumerate(items):
-        cells[place] = _value(item, arrays)
-    return cells.reshape(shape)
+def _codec_of_units(name: str) -> codecs.CodecInfo | None:
+    """UTF-16 of which every unit stays a character, as MATLAB counts them: SciPy refuses surrogate pairs."""
+    order = {"matlab_units_le": "<", "matlab_units_be": ">"}.get(name)
+    if order is None:
+        return None
+
+    def encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
+        return text.encode("utf-16"), len(text)
+
+    def decode(content: Any, errors: str = "strict") -> tuple[str, int]:
+        units = np.frombuffer(content, f"{order}u2").astype("<u4")
+        return units.tobytes().decode("utf-32-le", "surrogatepass"), len(content)
+
+    return codecs.CodecInfo(encode, decode)
 
 
-def _joined(text: str) -> str:
-    """The text with each pair of surrogates as one character."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+if __name__ == "__main__":
+    _child(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -22,7 +22,7 @@ def canonical_dataset(name: str) -> str | None:
 
 
 def file_name(name: str) -> str:
-    """What the data set is called in the names of files and runs; takes what `canonical_dataset` takes."""
+    """What a data set is called in the names of files and runs."""
     known = canonical_dataset(name) or name
     return _BENCHMARKS.get(known, (known.lower(),))[0]
 

@@ -12,9 +12,9 @@ import threading
 import h5py
 import numpy as np
 
-from gch.array_files import StoredArray, open_hdf5, reason
+from gch.data.array_files import StoredArray, open_hdf5
 from gch.data.pairs import Pictures
-from gch.errors import DataError
+from gch.errors import DataError, reason
 
 AXES = ("auto", "WH", "HW")
 _MAX_BLOCK_BYTES = 32 * 2**20

@@ -10,7 +10,6 @@ from gch.errors import SettingError
 from gch.storage import digest
 
 DEFAULT = -1  # A requested size of -1 leaves the choice to the data set.
-_SETTING_NAMES = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
 _PAPERS = {
     # data set: items, query, training
     "FLICKR": (20_015, 2_000, 10_000),
@@ -20,12 +19,6 @@ _PAPERS = {
 }
 _WITHOUT_PAPER = (20_015, 2_000, 18_015)
 _VALIDATION = 500
-_APART = (
-    ("query", "retrieval"),
-    ("query", "training"),
-    ("query", "validation"),
-    ("training", "validation"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +39,6 @@ class Split:
         """How many rows each part has."""
         return SplitSizes(len(self.query), len(self.retrieval), len(self.training), len(self.validation))
 
-    def shared(self) -> tuple[str, str, int] | None:
-        """Two parts that must share no row but do, and the first row they share; None if there are none."""
-        for one, other in _APART:
-            rows = np.intersect1d(getattr(self, one), getattr(self, other))
-            if len(rows):
-                return one, other, int(rows[0])
-        return None
-
     @property
     def digest(self) -> str:
         """SHA-256 of the four parts, 64 hexadecimal digits."""
@@ -66,11 +51,7 @@ def default_sizes(dataset: str, total: int) -> SplitSizes:
     From three quarters of the papers' number of items on, the papers' number of queries (else their share of
     the items), and all others are retrieved. Of those the papers' share is trained on, in whole 500s where
     there are so many; 500 (or total / 40) validate. Data sets without a paper have a tenth, at most 2,000, as
-    queries, and train on all others but those that validate.
-
-    Args:
-      dataset: as in the setting dataset_dir.
-      total: number of items, 8 or more.
+    queries, and train on all others but those that validate. `total` is 8 or more.
     """
     items, papers_query, papers_training = _PAPERS.get(canonical_dataset(dataset) or dataset, _WITHOUT_PAPER)
     large = total >= items * 3 // 4
@@ -88,22 +69,20 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
 
     A size of -1 takes the data set's default as far as the sizes asked for leave room for it: the retrieval
     set grows or shrinks to the items that are not queries, the validation set shrinks in proportion to the
-    retrieval set, and the training set takes at most the retrieved items that do not validate.
-
-    Args:
-      requested: sizes as in the settings, -1 where not asked for; validation may be 0.
-      defaults: the data set's own sizes, which fit into `total`.
-      total: number of items in the data set.
-
-    Returns:
-      Four sizes that `make_split` can serve.
+    retrieval set, and the training set takes at most the retrieved items that do not validate. `defaults`
+    must fit into `total`, the number of items in the data set.
 
     Raises:
       SettingError: a size is out of range, or the sizes do not fit into the data set.
     """
-    for name, size, least in zip(_SETTING_NAMES, requested, (1, 1, 1, 0), strict=True):
+    names = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
+    for name, size, least in zip(names, requested, (1, 1, 1, 0), strict=True):
         if size != DEFAULT and size < least:
             raise SettingError(f"{name} = {size}, expected {least} or more, or -1 for the data set's default")
+    shown = [
+        f"{name} = {'-1 (default)' if size == DEFAULT else size}"
+        for name, size in zip(names, requested, strict=True)
+    ]
     given = [size != DEFAULT for size in requested]
     query, retrieval, training, validation = requested
     if not given[0]:
@@ -112,8 +91,8 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
         retrieval = defaults.retrieval if query == defaults.query else total - query
     if query < 1 or retrieval < 1 or query + retrieval > total:
         raise SettingError(
-            f"QUERY_SIZE = {_shown(requested.query)}, DATABASE_SIZE = {_shown(requested.retrieval)}: "
-            f"the data set has {total} items, expected 1 or more each and {total} at most together"
+            f"{shown[0]}, {shown[1]}: the data set has {total} items, expected 1 or more each and {total} at "
+            "most together"
         )
     if not given[3]:
         proportional = defaults.validation * retrieval // defaults.retrieval
@@ -123,9 +102,7 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
         training = min(defaults.training, retrieval - validation)
     if training < 1 or training + validation > retrieval:
         raise SettingError(
-            f"TRAINING_SIZE = {_shown(requested.training)}, "
-            f"VERIFICATION_SIZE = {_shown(requested.validation)}: "
-            f"QUERY_SIZE and DATABASE_SIZE leave {retrieval} items to retrieve; "
+            f"{shown[2]}, {shown[3]}: QUERY_SIZE and DATABASE_SIZE leave {retrieval} items to retrieve; "
             f"expected 1 or more to train on and {retrieval} at most together"
         )
     return SplitSizes(query, retrieval, training, validation)
@@ -134,23 +111,12 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
 def make_split(total: int, sizes: SplitSizes, seed: int, order: str = "random") -> Split:
     """Makes a split of which training and validation set are parts of the retrieval set.
 
-    A random split is drawn by the seed; the same arguments give the same split. With one seed, the query set
-    stays when the other sizes change, and a smaller training set is part of a larger one.
+    Order 'random' draws by the seed, any integer from 0 on. With one seed, the query set stays when the other
+    sizes change, and a smaller training set is part of a larger one.
 
-    A sequential split is that of AGAH: the first rows are queries, the rows after them the retrieval set; its
-    first rows train, the rows after those validate.
-
-    Args:
-      total: number of items in the data set.
-      sizes: as `resolve_sizes` returns them.
-      seed: any integer from 0 on; a sequential split does not need it.
-      order: 'random' or 'sequential'.
-
-    Raises:
-      ValueError: there is no such order.
+    Order 'sequential' is AGAH's: the first rows are queries, the rows after them the retrieval set; its first
+    rows train, the rows after those validate.
     """
-    if order not in ("random", "sequential"):
-        raise ValueError(f"order is {order!r}, expected 'random' or 'sequential'")
     if order == "random":
         rows = np.random.Generator(np.random.PCG64(seed)).permutation(total).astype(np.int64)
     else:
@@ -169,7 +135,3 @@ def hold_out(training: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np
     """Draws `size` training rows that validate: the rows that still train, and those; both ascending."""
     drawn = np.random.Generator(np.random.PCG64(seed)).permutation(training)
     return np.sort(drawn[size:]), np.sort(drawn[:size])
-
-
-def _shown(size: int) -> str:
-    return "-1 (default)" if size == DEFAULT else str(size)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from gch.array_files import list_arrays
+from gch.data.array_files import list_arrays
 from gch.data.split_file import load_split
 from gch.errors import DataError
 from gch.evaluation.arrays import coded_sets

@@ -1,0 +1,237 @@
+"""Arrays in files of any origin: MATLAB v5 and v7.3, HDF5, .npz and .npy, known by their content.
+
+Nothing is unpickled, no link to another file is followed, and an array of more than MAX_BYTES is refused
+before it is read. Axes are as stored: those of MATLAB's HDF5 files are the reverse of MATLAB's.
+"""
+
+import dataclasses
+import itertools
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
+from gch.errors import DataError, damage
+
+_MAX_ARRAYS = 1000  # listed of one file
+_SLAB_BYTES = 2**26
+_V5_TYPES = {"double": "f8", "single": "f4", "logical": "?", "sparse": "f8"}
+_V5_TYPES |= {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredArray:
+    """An array in a file, not read yet."""
+
+    path: Path
+    name: str  # a path where it lies in a group of an HDF5 file
+    shape: tuple[int, ...]  # axes as stored
+    dtype: np.dtype | None  # None where it does not hold numbers
+    format: str  # 'v5', 'hdf5', 'npz' or 'npy'
+    rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
+    kind: str = ""  # MATLAB's class, '' where the file does not tell it
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.name} {self.dtype or 'text'} {self.shape}"
+
+    @property
+    def where(self) -> str:
+        """File and array, for messages."""
+        return f"{self.path}: {self.name}"
+
+    def require(self, right: bool, fault: str) -> None:
+        """Raises DataError, '<file>: <array> <fault>', unless something is right."""
+        if not right:
+            raise DataError(f"{self.where} {fault}")
+
+    def items_first(self, items: int) -> bool:
+        """Whether the first axis of a matrix is that of the items; where both could be, as users write it."""
+        if self.shape[0] == self.shape[1]:
+            return self.format != "hdf5"  # MATLAB's axes are reversed in HDF5
+        return self.shape[0] == items
+
+    def columns(self, items: int) -> int:
+        """The length of the axis of a matrix that is not the items'."""
+        return self.shape[1 if self.items_first(items) else 0]
+
+    def require_room(self, size: int) -> None:
+        """Raises DataError where `size` bytes are more than an array may take."""
+        found, limit = f"{self.shape} would be {size / 2**30:.1f} GiB in memory", MAX_BYTES / 2**30
+        self.require(size <= MAX_BYTES, f"{found}, expected at most {limit:.0f}")
+
+    def read(self) -> np.ndarray:
+        """The whole array; an .npy file is memory-mapped. DataError where it is too large or damaged."""
+        if self.dtype is None:
+            raise DataError(f"{self.where} holds no numbers; expected an array of numbers")
+        size = math.prod(self.shape) * self.dtype.itemsize
+        if self.format != "npy":
+            self.require_room(size)
+        array = self._load() if size else np.zeros(self.shape, self.dtype)
+        right = array.shape == self.shape and array.dtype.kind in "buif"
+        self.require(right, f"is {array.dtype} {array.shape}, expected {self.dtype} {self.shape}")
+        return array
+
+    def slabs(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The array in parts along its first axis: (first row, rows). An HDF5 file is read part by part."""
+        if self.format != "hdf5" or self.dtype is None:
+            yield 0, self.read()
+            return
+        row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
+        rows = max(_SLAB_BYTES // row_bytes // self.rows_at_once, 1) * self.rows_at_once
+        with open_hdf5(self.path) as file:
+            for start in range(0, self.shape[0], rows):
+                with damage(f"{self.where} unreadable"):
+                    slab = file[self.name][start : start + rows]
+                yield start, slab
+
+    def strings(self) -> list[str]:
+        """Texts of a cell array, an array of strings or a matrix of characters, one for each item.
+
+        The first axis is the items', unless it has length 1. The strings of an item that has several are
+        joined by line feeds. Trailing blanks are dropped, which MATLAB pads with. Raises DataError.
+        """
+        found = self._load()
+        self.require(found.dtype.kind in "OUS", "holds no texts; expected strings")
+        items = found.reshape(len(found), -1) if found.ndim and len(found) > 1 else found.reshape(-1, 1)
+        with damage(f"{self.where} unreadable"):
+            return ["\n".join(_texts(item)) for item in items]
+
+    def _load(self) -> np.ndarray:
+        with damage(f"{self.where} unreadable"):
+            match self.format:
+                case "hdf5":
+                    with open_hdf5(self.path) as file:
+                        return _hdf5_value(file[self.name])
+                case "npz":
+                    with np.load(self.path, allow_pickle=False) as file:
+                        return file[self.name]
+                case "npy":
+                    return np.load(self.path, mmap_mode="r", allow_pickle=False)
+            return load_mat5(self.path, [self.name])[self.name]
+
+
+def list_arrays(path: Path) -> dict[str, StoredArray]:
+    """The arrays of a file by name; reads names, shapes and types only.
+
+    Args:
+      path: of any suffix; the array of an .npy file goes by the stem of the file's name.
+
+    Raises:
+      DataError: the file is missing, truncated, damaged or of another kind.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(128)
+    except OSError as error:
+        found = "not found" if isinstance(error, FileNotFoundError) else f"cannot be opened, {error.strerror}"
+        raise DataError(f"{path}: {found}") from error
+    if not header:
+        raise DataError(f"{path}: empty; expected a file of arrays")
+    with damage(f"{path}: damaged file of arrays"):
+        if header.startswith(b"\x93NUMPY"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            listed = [StoredArray(path, path.stem, array.shape, _numeric(array.dtype), "npy")]
+        elif zipfile.is_zipfile(path):
+            listed = _npz(path)
+        elif h5py.is_hdf5(path):
+            with open_hdf5(path) as file:
+                listed = list(_hdf5(path, file))
+        elif is_mat5(header):
+            listed = [
+                StoredArray(path, name, shape, np.dtype(kind) if kind else None, "v5", kind=matlab)
+                for name, (shape, matlab) in mat5_variables(path).items()
+                for kind in (_V5_TYPES.get(matlab),)
+            ]
+        else:
+            raise DataError(
+                f"{path}: begins with {header[:16]!r}; expected MATLAB v5 or v7.3, HDF5, .npz or .npy"
+            )
+    return {array.name: array for array in listed}
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Opens an HDF5 file for reading; DataError where that fails."""
+    with damage(f"{path}: cannot be opened as HDF5"):
+        return h5py.File(path, "r", locking="best-effort")
+
+
+def _npz(path: Path) -> list[StoredArray]:
+    found = []
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        for info in members[:_MAX_ARRAYS]:
+            with archive.open(info) as member:
+                if np.lib.format.read_magic(member) == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+                else:
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+            name = info.filename.removesuffix(".npy")
+            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz"))
+    return found
+
+
+def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:
+    """The arrays of a group and of the groups in it, but for MATLAB's own (#refs#)."""
+    for name in itertools.islice(group, _MAX_ARRAYS):
+        if name.startswith("#"):
+            continue
+        inner = f"{group.name}/{name}".strip("/")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise DataError(f"{path}: {inner} is a link; expected an array of this file")
+        member = group[name]
+        if isinstance(member, h5py.Group) and depth < 2:
+            yield from _hdf5(path, member, depth + 1)
+        elif isinstance(member, h5py.Dataset):
+            kind, empty = _matlab_class(member)
+            dtype = None if kind == "char" else _numeric(member.dtype)
+            rows = member.chunks[0] if member.chunks else 1
+            yield StoredArray(path, inner, (0,) if empty else member.shape, dtype, "hdf5", rows, kind)
+
+
+def _matlab_class(dataset: h5py.Dataset) -> tuple[str, bool]:
+    """MATLAB's class, and whether the array is empty: then MATLAB stores its shape in its place."""
+    if dataset.is_virtual or dataset.external:
+        where = f"{dataset.file.filename}: {dataset.name.strip('/')}"
+        raise DataError(f"{where} lies in another file; expected an array of this file")
+    kind = dataset.attrs.get("MATLAB_class", "")
+    empty = dataset.shape is None or bool(dataset.attrs.get("MATLAB_empty", 0))
+    return kind.decode("latin-1") if isinstance(kind, bytes) else str(kind), empty
+
+
+def _numeric(dtype: np.dtype) -> np.dtype | None:
+    return dtype if dtype.kind in "buif" else None
+
+
+def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
+    """Texts as the other formats give them: str, or arrays in a cell; anything else as it is stored."""
+    kind, empty = _matlab_class(dataset)
+    if empty:
+        return np.empty(0, str)
+    stored = np.asarray(dataset[()])
+    if kind == "char":
+        rows = np.atleast_2d(stored.T).astype("<u2")
+        return np.array([row.tobytes().decode("utf-16-le") for row in rows], str)
+    if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference:
+        cells = np.empty(stored.T.shape, object)  # MATLAB's axes are reversed
+        for place, ref in np.ndenumerate(stored.T):
+            cells[place] = _hdf5_value(dataset.file[ref])
+        return cells
+    return stored
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The strings in a cell, and in the cells in it, column by column, without empty ones."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8")
+    if isinstance(value, str):
+        yield value.rstrip()
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
+        texts = [text for one in value.ravel(order="F").tolist() for text in _texts(one)]
+        yield from filter(None, texts)
+    else:
+        raise ValueError(f"a cell that holds {getattr(value, 'dtype', type(value).__name__)}")
