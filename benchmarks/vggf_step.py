@@ -16,6 +16,7 @@ by the clock and once by processor time, which other people's work disturbs less
 """
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 
 import keras
@@ -96,9 +97,8 @@ def build(variant: str, changed: Settings, pairs) -> Callable[[], object]:
     if variant == "plain":
         backbone = Backbone("plain", plain_vggf(), "")
     else:
-        backbone = load_backbone(
-            "vggf", image_size=IMAGE_SIZE, start="random", weights_path="", mean_path="", seed=0
-        )
+        changed = dataclasses.replace(changed, netStr="vggf", backbone_start="random")
+        backbone = load_backbone(changed)
     return image_step(changed, pairs, backbone)
 
 
