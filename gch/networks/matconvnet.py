@@ -43,11 +43,8 @@ def require_weights(path: str | os.PathLike) -> None:
 
 
 def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
-    """Reads imagenet-vgg-f.mat in any of its layouts; fc8, the classifier, is left out.
-
-    Raises:
-      WeightsError: the file is missing, not a MAT file of version 5, lacks a layer of VGG-F, or holds
-        something else than finite numbers.
+    """Reads imagenet-vgg-f.mat in any of its layouts, without fc8, the classifier; raises WeightsError where
+    it is missing, damaged, or lacks a layer.
     """
     require_weights(path)
     try:
@@ -76,11 +73,7 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
 
 
 def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
-    """Reads the mean image, float32 (H, W, 3), RGB 0..255, from the data set `Mean` of an HDF5 file.
-
-    Raises:
-      WeightsError: the file is missing, not HDF5, or its `Mean` is not a finite (H, W, 3).
-    """
+    """Reads the mean image, float32 (H, W, 3), RGB 0..255, from an HDF5 file such as Mean.h5."""
     try:
         with h5py.File(path, "r") as file:
             return _mean_image(np.asarray(file["Mean"][()]), f"{path}: Mean")
@@ -92,13 +85,11 @@ def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
 
 
 def assign_vggf(model: keras.Model, layers: Weights, path: str | os.PathLike) -> None:
-    """Gives the layers of the file at `path` to a model of VGG-F.
+    """Gives the layers of the file at `path` to a model of VGG-F; raises WeightsError, and leaves the model
+    as it was, where a shape is not the model's.
 
-    The fully connected layers of the file are convolutions over the whole map; reshaped to
-    (height * width * in, out) they are the model's dense layers on the flattened (B, H, W, C) map.
-
-    Raises:
-      WeightsError: a kernel or bias has another shape than the model's; the model is left as it was.
+    The fully connected layers of the file are convolutions over the whole map; reshaped to (height * width *
+    in, out) they are the model's dense layers on the flattened (B, H, W, C) map.
     """
     shapes = {name: [tuple(one.shape) for one in model.get_layer(name).weights] for name in VGGF_LAYERS}
     for name, kernel_and_bias in layers.items():

@@ -32,11 +32,9 @@ class Position:
 
 
 class Checkpoints:
-    """Saves and restores a method and its position, by kind.
-
-    'latest' is for resuming, 'best' for testing; it lacks the optimizers, whose moments take twice the room
-    of the weights. A kill at any moment leaves a whole checkpoint behind: TensorFlow writes beside the old
-    one and renames.
+    """Saves and restores a method and its position: 'latest', and 'best' without the optimizers, whose
+    moments take twice the room of the weights. A kill at any moment leaves a whole checkpoint behind, as
+    TensorFlow writes beside the old one and renames.
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):

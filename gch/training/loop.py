@@ -23,8 +23,7 @@ MOST_PARTS = 16  # of a stage's losses
 class StageLoop:
     """Runs any part of a stage: the batches depend on seed, pass and step alone, not on where it starts.
 
-    `batch_size` is that of all replicas of the strategy together, one device where it is None; XLA compiles
-    for one device only.
+    `batch_size` counts the items of all replicas together. XLA compiles for one device only.
     """
 
     def __init__(
@@ -59,8 +58,8 @@ class StageLoop:
         return lambda: traced(tf.zeros(2, tf.int64), tf.constant(0), tf.constant(0))
 
     def open(self, seed: tuple[int | str, ...], first: int) -> Callable[[int], dict[str, float]]:
-        """Prepares to run the stage from step `first`; returns what runs the next `count` steps and
-        returns the mean of each part of the losses.
+        """Prepares to run the stage from step `first`, by a function of the number of steps to run, which
+        returns the mean of each part of the losses over them.
         """
         self.stage.begin()
         # Two numbers that any difference in `seed` changes.

@@ -69,11 +69,8 @@ class Trainer:
         print(f"Weights of {folder}")
 
     def train(self) -> None:
-        """Trains from the position until `Epoch` outer epochs are done.
-
-        Raises:
-          TrainingError: a loss is not a finite number.
-          Stopped: the user asked for it.
+        """Trains until `Epoch` outer epochs are done; raises TrainingError where a loss is not finite, and
+        Stopped where the user wishes it.
         """
         with on_signals(self._ask_to_stop, signal.SIGINT, signal.SIGTERM):
             while self._position.epoch < self._settings.Epoch:
