@@ -88,12 +88,13 @@ class SearchModel(tf.Module):
     @tf.function
     def encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes features float (B, F) of a data set that has them in place of pictures."""
-        return self._of_vectors(self._image, _vectors(features, self._feature_size, "features"))
+        features = _vectors(features, self._feature_size, "features")
+        return encoded(self._outputs(self._image, features))
 
     @tf.function
     def encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes texts as the data set has them, float (B, D)."""
-        return self._of_vectors(self._text, _vectors(texts, self._vector_size, "texts"))
+        return encoded(self._outputs(self._text, _vectors(texts, self._vector_size, "texts")))
 
     @tf.function
     def encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -104,26 +105,20 @@ class SearchModel(tf.Module):
         bags = self._words.bags(_shaped(texts, "texts", fits, expected))
         bags = tf.ensure_shape(bags, (None, self._vector_size))
         known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
-        return self._of_vectors(self._text, bags) | {"words": known}
+        return encoded(self._outputs(self._text, bags)) | {"words": known}
 
     def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.ensure_shape(images, (None, self._size, self._size, 3))
-        count = tf.shape(images)[0]
-        images = self._filled(images, _PICTURES)
         if self._backbone is None:
-            return encoded(_first(self._image(images), count))
-        return self._of_vectors(self._image, self._backbone(images)[:count])
+            return encoded(self._outputs(self._image, images, _PICTURES))
+        return encoded(self._outputs(self._image, self._outputs(self._backbone, images, _PICTURES)))
 
-    def _of_vectors(self, network: "Network", vectors: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(vectors)[0]
-        return encoded(_first(network(self._filled(vectors, _VECTORS)), count))
-
-    def _filled(self, rows: tf.Tensor, multiple: int) -> tf.Tensor:
-        """Rows, and noughts up to a multiple."""
-        if not self._fill:
-            return rows
-        missing = -tf.shape(rows)[0] % multiple
-        return tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
+    def _outputs(self, network: "Network", rows: tf.Tensor, multiple: int = _VECTORS):
+        """Outputs for rows, with noughts up to a multiple while they are in the network."""
+        count = tf.shape(rows)[0]
+        if self._fill:
+            rows = tf.pad(rows, [[0, -count % multiple], *[[0, 0]] * (rows.shape.rank - 1)])
+        return tf.nest.map_structure(lambda output: output[:count], network(rows))
 
 
 def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -150,10 +145,6 @@ class Network(tf.Module):
     def __call__(self, inputs: tf.Tensor):
         """Outputs, as when the network is used and not trained."""
         return self._call(inputs)
-
-
-def _first(outputs: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {name: output[:count] for name, output in outputs.items()}
 
 
 def _check(holds: tf.Tensor, name: str, found: tf.Tensor | str, expected: str) -> tf.Operation:
