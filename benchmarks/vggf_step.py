@@ -16,7 +16,6 @@ by the clock and once by processor time, which other people's work disturbs less
 """
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 
 import keras
@@ -97,7 +96,6 @@ def build(variant: str, changed: Settings, pairs) -> Callable[[], object]:
     if variant == "plain":
         backbone = Backbone("plain", plain_vggf(), "")
     else:
-        changed = dataclasses.replace(changed, netStr="vggf", backbone_start="random")
         backbone = load_backbone(changed)
     return image_step(changed, pairs, backbone)
 
@@ -126,6 +124,7 @@ def main() -> None:
         return settings(
             netStr="vggf",
             backbone="trained",
+            backbone_start="random",
             batch_size=given.batch,
             jit_compile="on" if variant == "xla" else "off",
             graph="none",
@@ -135,7 +134,7 @@ def main() -> None:
         configure_device(changed("project"))
     else:
         keras.utils.set_random_seed(0)
-    counted = load_backbone("vggf", image_size=224, start="random", weights_path="", mean_path="", seed=0)
+    counted = load_backbone(changed("project"))
     gigaflops = given.batch * training_gigaflops(counted.model)
     del counted
     print(
