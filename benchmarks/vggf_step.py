@@ -93,10 +93,7 @@ def products() -> dict[str, tuple[float, Callable[[], object]]]:
 
 def build(variant: str, changed: Settings, pairs) -> Callable[[], object]:
     """The step of a variant."""
-    if variant == "plain":
-        backbone = Backbone("plain", plain_vggf(), "")
-    else:
-        backbone = load_backbone(changed)
+    backbone = Backbone("plain", plain_vggf(), "") if variant == "plain" else load_backbone(changed)
     return image_step(changed, pairs, backbone)
 
 
