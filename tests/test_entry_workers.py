@@ -59,4 +59,4 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(command, repository, tmp_
     one, two = (json.loads((run.run_folder / "results.json").read_text())["mAP"] for run in (alone, together))
     mean = [(found["I->T"] + found["T->I"]) / 2 for found in (one, two)]
     assert mean[0] == pytest.approx(mean[1], abs=0.01)
-    assert mean[0] > 0.5
+    assert mean[0] > 0.45
