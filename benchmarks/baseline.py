@@ -72,14 +72,7 @@ def baseline(settings: Settings) -> dict:
         pairs = with_vocabulary(pairs, split.training, settings, Path(folder) / "vocabulary.json", cache)
     features = pairs.features
     if features is None:
-        backbone = load_backbone(
-            settings.netStr,
-            image_size=settings.image_size,
-            start=settings.backbone_start,
-            weights_path=Path(settings.MODEL_DIR),
-            mean_path=settings.meanpath,
-            seed=settings.seed,
-        )
+        backbone = load_backbone(settings)
         features = backbone_features(backbone, pairs, cache, lambda done, total: None)
     started = time.monotonic()
     targets = label_codes(pairs.labels[split.training], settings.bit, settings.seed)

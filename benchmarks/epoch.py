@@ -12,6 +12,7 @@ are timed in turns, epoch by epoch, and compared.
 """
 
 import argparse
+import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -138,14 +139,7 @@ def main() -> None:
     )
 
     def backbone() -> Backbone:
-        return load_backbone(
-            base.netStr,
-            image_size=base.image_size,
-            start=start,
-            weights_path=base.MODEL_DIR,
-            mean_path=base.meanpath,
-            seed=base.seed,
-        )
+        return load_backbone(dataclasses.replace(base, backbone_start=start))
 
     features = read_features(backbone(), pairs) if base.backbone == "frozen" else None
     items = training_items(pairs, rows, features)

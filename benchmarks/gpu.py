@@ -75,14 +75,14 @@ def time_stages(flags: dict[str, object], trained: bool, steps: int, lock: Path)
     from gch.training.device import configure_device
     from gch.training.loop import StageLoop
 
-    trains = {"netStr": "vggf", "backbone": "trained", "graph": "none"} if trained else {}
+    trains: dict[str, object] = {}
+    if trained:
+        trains = {"netStr": "vggf", "backbone": "trained", "backbone_start": "random", "graph": "none"}
     settings = project_settings(**{"MAX_ITER": 100_000, "bit": 32, "select_gpu": "0"} | trains | flags)
     chosen = configure_device(settings)
     random = np.random.default_rng(0)
     if trained:
-        backbone = load_backbone(
-            "vggf", image_size=224, start="random", weights_path="", mean_path="", seed=0
-        )
+        backbone = load_backbone(settings)
         items = training_items(generate(512, image_size=224), np.arange(512), None, keep_pixels=True)
     else:
         backbone = None

@@ -32,7 +32,7 @@ from gch.data.prepare import prepare
 from gch.data.split import default_sizes
 from gch.data.stream import image_batches, reading_errors
 from gch.networks.backbone import load_backbone
-from gch.progress import Progress
+from gch.terminal import Progress
 from gch.training.device import configure_device
 
 IMAGE_SIZE, WORDS, LABELS = 224, 1000, 21
@@ -90,6 +90,7 @@ def stream(folder: Path, batch: int, batches: int, steps: int) -> None:
     """Prints the rate of shuffled batches against that of VGG-F's step."""
     changed = settings(
         netStr="vggf",
+        backbone_start="random",
         backbone="trained",
         batch_size=batch,
         graph="none",
@@ -106,9 +107,7 @@ def stream(folder: Path, batch: int, batches: int, steps: int) -> None:
                 pass
 
     streaming = timed(epoch)
-    backbone = load_backbone(
-        "vggf", image_size=IMAGE_SIZE, start="random", weights_path="", mean_path="", seed=0
-    )
+    backbone = load_backbone(changed)
     step = image_step(changed, pairs, backbone)
     step()
     training = median([timed(step) for _ in range(steps)])

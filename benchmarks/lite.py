@@ -26,9 +26,9 @@ from gch.data.split_file import load_split
 from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import coded_items
 from gch.evaluation.evaluate import map_by_direction
-from gch.progress import Progress
 from gch.run import RunFolder, started_settings
 from gch.settings import Settings
+from gch.terminal import Progress
 
 TIMED, WARM = 220, 20
 MODALITIES = ("image", "text")

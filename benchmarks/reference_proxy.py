@@ -18,6 +18,7 @@ queries' a, retrieval set's b.
 """
 
 import argparse
+import dataclasses
 import time
 from pathlib import Path
 
@@ -79,14 +80,7 @@ class Run:
         configure_device(self.settings)
         self.pairs: Pairs = open_pairs(self.settings)
         self.split: Split = choose_split(self.settings, self.pairs)
-        backbone = load_backbone(
-            self.settings.netStr,
-            image_size=self.settings.image_size,
-            start=self.settings.backbone_start,
-            weights_path=self.settings.MODEL_DIR,
-            mean_path=self.settings.meanpath,
-            seed=seed,
-        )
+        backbone = load_backbone(dataclasses.replace(self.settings, seed=seed))
         items = training_items(self.pairs, self.split.training, None)
         self.method = build_method(self.settings, items, backbone)
         self.loops = [StageLoop(stage, items, self.settings.batch_size) for stage in self.method.stages]

@@ -73,7 +73,12 @@ def peak_megabytes() -> float:
 def measure(path: Path, given: argparse.Namespace) -> None:
     """Measures and prints."""
     changed = settings(
-        netStr="vggf", backbone="trained", batch_size=given.batch, jit_compile="off", graph="none"
+        netStr="vggf",
+        backbone="trained",
+        backbone_start="random",
+        batch_size=given.batch,
+        jit_compile="off",
+        graph="none",
     )
     configure_device(changed)
     pairs = open_pairs(dataclasses.replace(changed, dataset_dir="FLICKR", DATA_DIR=str(path)))
@@ -88,9 +93,7 @@ def measure(path: Path, given: argparse.Namespace) -> None:
     ]
     grown = peak_megabytes() - before
 
-    backbone = load_backbone(
-        "vggf", image_size=IMAGE_SIZE, start="random", weights_path="", mean_path="", seed=0
-    )
+    backbone = load_backbone(changed)
     step = image_step(changed, pairs, backbone)
     step()
     steps = [timed(step) for _ in range(given.steps)]

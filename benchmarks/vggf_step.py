@@ -93,12 +93,7 @@ def products() -> dict[str, tuple[float, Callable[[], object]]]:
 
 def build(variant: str, changed: Settings, pairs) -> Callable[[], object]:
     """The step of a variant."""
-    if variant == "plain":
-        backbone = Backbone("plain", plain_vggf(), "")
-    else:
-        backbone = load_backbone(
-            "vggf", image_size=IMAGE_SIZE, start="random", weights_path="", mean_path="", seed=0
-        )
+    backbone = Backbone("plain", plain_vggf(), "") if variant == "plain" else load_backbone(changed)
     return image_step(changed, pairs, backbone)
 
 
@@ -126,6 +121,7 @@ def main() -> None:
         return settings(
             netStr="vggf",
             backbone="trained",
+            backbone_start="random",
             batch_size=given.batch,
             jit_compile="on" if variant == "xla" else "off",
             graph="none",
@@ -135,7 +131,7 @@ def main() -> None:
         configure_device(changed("project"))
     else:
         keras.utils.set_random_seed(0)
-    counted = load_backbone("vggf", image_size=224, start="random", weights_path="", mean_path="", seed=0)
+    counted = load_backbone(changed("project"))
     gigaflops = given.batch * training_gigaflops(counted.model)
     del counted
     print(

@@ -14,11 +14,10 @@ from gch.data.split_file import export_split, load_split, save_split
 from gch.data.vocabulary import with_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.networks.matconvnet import require_weights
-from gch.networks.names import VGGF, canonical_backbone
-from gch.progress import Progress
-from gch.quiet import native_stderr_held
+from gch.networks.settings import VGGF, canonical_backbone
 from gch.run import RunFolder, require_checkpoint, run_name
 from gch.settings import Settings
+from gch.terminal import Progress, quiet_stderr
 from gch.training.cluster import read_cluster
 
 
@@ -56,7 +55,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _require_sizes(settings, pairs)
         _print_sizes(pairs, split)
         _prepare_tensorflow(cache)
-        with native_stderr_held():
+        with quiet_stderr():
             from gch.session import Session  # loads TensorFlow
             from gch.training.device import lost_workers
 

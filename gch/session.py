@@ -16,19 +16,18 @@ from gch.evaluation.encoding import encode
 from gch.evaluation.evaluate import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
 from gch.evaluation.panel import retrieval_panel, save_panel
 from gch.evaluation.results import map_over_new, measured_figures, save_results, weights_digest_parts
-from gch.export.describe import describe, known_words, remarks
-from gch.export.save import save_model
+from gch.export.save import describe, known_words, remarks, save_model
 from gch.methods import build_method
 from gch.methods.items import training_items
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.inference import backbone_features
 from gch.networks.parts import synchronize_batch_norms
-from gch.progress import Progress
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
+from gch.terminal import Progress
 from gch.training.cluster import ALONE, Cluster
 from gch.training.device import any_worker, configure_device, require_alike
 from gch.training.summaries import Summaries
@@ -63,9 +62,9 @@ class Session:
         else:
             self._backbone = self._open_backbone(cache)
         # Every machine reads its items itself; creating them together would send them over the network.
-        with device.scope() if cluster.workers == 1 else contextlib.nullcontext():
+        with device.strategy.scope() if cluster.workers == 1 else contextlib.nullcontext():
             items = training_items(pairs, split.training, self._features, keep_pixels=device.keeps_pixels)
-        with device.scope():
+        with device.strategy.scope():
             self._method = build_method(settings, items, self._backbone)
         self._summaries = Summaries(log if cluster.chief else None)
         self._trainer = Trainer(settings, self._method, items, run, self._summaries, self._validate, device)
@@ -166,15 +165,8 @@ class Session:
                 f"batch_size: found {settings.batch_size}, expected a multiple of {device.replicas}: so many "
                 f"replicas share a batch for a trained backbone"
             )
-        with device.scope() if trained else contextlib.nullcontext():
-            backbone = load_backbone(
-                settings.netStr,
-                image_size=settings.image_size,
-                start=settings.backbone_start,
-                weights_path=settings.MODEL_DIR,
-                mean_path=settings.meanpath,
-                seed=settings.seed,
-            )
+        with device.strategy.scope() if trained else contextlib.nullcontext():
+            backbone = load_backbone(settings)
         self._run.bind("backbone", backbone.digest)
         if trained and device.replicas > 1:
             synchronize_batch_norms(backbone.model)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gch.quiet import native_stderr_held
+from gch.terminal import quiet_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
@@ -21,7 +21,7 @@ def pytest_configure(config):
     wanted = any(Path(path).is_dir() or re.search("test_(replicas|encode)", path) for path in config.args)
     if distributes or not wanted:
         return
-    with native_stderr_held():
+    with quiet_stderr():
         import tensorflow as tf
 
         two = [tf.config.LogicalDeviceConfiguration()] * 2

@@ -32,7 +32,7 @@ def save_small_backbone(path: Path) -> None:
         [
             keras.Input((SIZES["image_size"], SIZES["image_size"], 3)),
             layers.Rescaling(1 / 127.5, -1),
-            layers.Conv2D(16, 8, strides=4),
+            layers.Conv2D(16, 8, strides=4, kernel_initializer=keras.initializers.GlorotUniform(seed=0)),
             layers.BatchNormalization(),
             layers.ReLU(),
             layers.GlobalAveragePooling2D(),

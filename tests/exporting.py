@@ -29,26 +29,20 @@ def small_networks(features: int = 0, vectors: int = len(VOCABULARY.words)) -> d
     keras.utils.set_random_seed(3)
     layers = keras.layers
 
-    def outputs(name: str, start, inner) -> keras.Model:
-        code = layers.Dense(BITS, activation="tanh", kernel_initializer="he_normal", name="code")(inner)
-        label = layers.Dense(LABELS, name="label")(inner)
-        return keras.Model(start, {"code": code, "label": label}, name=name)
+    def encoder(name: str, size: int) -> keras.Model:
+        vector = keras.Input((size,))
+        code = layers.Dense(BITS, activation="tanh", kernel_initializer="he_normal", name="code")(vector)
+        label = layers.Dense(LABELS, name="label")(vector)
+        return keras.Model(vector, {"code": code, "label": label}, name=name)
 
-    text = keras.Input((vectors,))
     if features:
-        vector = keras.Input((features,))
-        return {"image": outputs("image", vector, vector), "text": outputs("text", text, text)}
+        return {"image": encoder("image", features), "text": encoder("text", vectors)}
     picture = keras.Input((SIZE, SIZE, 3))
     inner = layers.Rescaling(1 / 127.5, -1)(picture)
     inner = layers.Conv2D(8, 3, strides=2, activation="relu")(inner)
     inner = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(inner))
     backbone = keras.Model(picture, inner, name="eyes-1")
-    vector = keras.Input((8,))
-    return {
-        "image": outputs("image", vector, vector),
-        "text": outputs("text", text, text),
-        "backbone": backbone,
-    }
+    return {"image": encoder("image", 8), "text": encoder("text", vectors), "backbone": backbone}
 
 
 def save_small_model(

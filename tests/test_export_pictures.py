@@ -50,14 +50,10 @@ def check(data: bytes, fit: str = "crop") -> None:
 @pytest.mark.parametrize(
     ("shape", "kind", "options"),
     [
-        ((50, 70), "JPEG", {"quality": 80}),
         ((70, 50), "JPEG", {"quality": 95, "subsampling": 0}),
-        ((32, 32), "JPEG", {}),
         ((301, 517), "JPEG", {"progressive": True}),  # decoded at a fourth
         ((1033, 779), "JPEG", {}),  # at an eighth
-        ((20, 31), "JPEG", {}),  # enlarged
         ((3, 400), "PNG", {}),
-        ((451, 613), "PNG", {}),
         ((33, 45), "BMP", {}),
     ],
 )
@@ -138,21 +134,17 @@ def test_every_mode_and_format(name):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("orientation", range(10))
-def test_turned_as_the_exif_data_say(orientation, fit, kind):
+def test_turned_as_the_exif_data_say(orientation, kind):
     exif = Image.Exif()
     exif[0x010F] = "a maker"
     exif[0x0112] = orientation
-    check(content(photograph(51, 90), kind, exif=exif), fit)
+    check(content(photograph(51, 90), kind, exif=exif), "letterbox")
 
 
-def test_what_other_data_than_exif_say_is_passed_over():
+def test_other_data_than_exif_and_exif_data_that_make_no_sense_do_no_harm():
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     check(content(photograph(50, 90), "JPEG", xmp=xmp))
-
-
-def test_exif_data_that_make_no_sense_do_no_harm():
     exif = Image.Exif()
     exif[0x0112] = 6
     whole = content(photograph(50, 90), "JPEG", exif=exif)
@@ -168,27 +160,20 @@ def test_a_gif_whose_first_frame_is_smaller_than_its_canvas_is_refused():
     equal_or_refused(bytes(data), read=False)
 
 
+HUGE = (2**15).to_bytes(4, "big") * 2
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         *((data, "none that is known here") for data in (b"", b"no picture", b"BM", b"GIF89a")),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(8) + b"\x08\2", "PNG"),
         (b"\xff\xd8\xff\xe0 cut", "JPEG"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + HUGE + b"\x08\2\0\0\0", "134217728 at most"),
+        (b"GIF89a" + b"\xff" * 4 + b"\0\0\0\x2c\0\0\0\0" + b"\xff" * 4, "134217728 at most"),
+        (b"BM" + b"\0" * 12 + b"\x28\0\0\0" + HUGE[::-1] + b"\1\0\x18\0", "134217728 at most"),
     ],
 )
-def test_other_bytes_are_refused(data, message):
+def test_other_bytes_and_pictures_that_claim_to_be_huge_are_refused(data, message):
     with pytest.raises(WRONG, match=message):
-        compiled("crop")(data)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2**15).to_bytes(4, "big") * 2 + b"\x08\2\0\0\0",
-        b"GIF89a" + b"\xff" * 4 + b"\0\0\0\x2c\0\0\0\0" + b"\xff" * 4,
-        b"BM" + b"\0" * 12 + b"\x28\0\0\0" + (2**15).to_bytes(4, "little") * 2 + b"\1\0\x18\0",
-    ],
-)
-def test_a_picture_that_claims_to_be_huge_is_not_decoded(data):
-    with pytest.raises(WRONG, match="134217728 at most"):
         compiled("crop")(data)

@@ -27,11 +27,10 @@ def bags(tmp_path_factory):
     return {vocabulary: of(vocabulary) for vocabulary in (CAPTIONED, TAGGED)}
 
 
-@given(
-    st.lists(
-        st.text("aé ctdog\u2019-,.7\u03a3\u03c3\u0391ς猫सेब İthefCAT\n", max_size=30), min_size=1, max_size=5
-    )
-)
+LETTERS = st.text("aé ctdog\u2019-,.7\u03a3\u03c3\u0391ς猫सेब İthefCAT\n", max_size=30)
+
+
+@given(st.lists(LETTERS, min_size=1, max_size=5))
 @settings(max_examples=150, deadline=None)
 def test_free_texts_have_the_bags_of_the_vocabulary(bags, texts):
     texts = [unicodedata.normalize("NFKC", text) for text in texts]
@@ -62,13 +61,10 @@ def test_no_text_and_no_tags_are_an_empty_bag(bags):
     assert bags[CAPTIONED]([["", ""]]) == [[0] * 8]
 
 
-def test_the_words_come_before_other_spellings_of_tags():
+def test_a_spelling_of_free_texts_leaves_out_stop_words_and_comes_after_the_words_themselves():
     # 'a b' is a tag of its own, so 'a-b' has to be written as it is.
     vocabulary = Vocabulary(("a-b", "a b", "c!"), 1, frozenset())
     assert tag_columns(vocabulary) == {"a-b": 0, "a b": 1, "c!": 2}
     assert word_columns(vocabulary) == {"a-b": 0, "a b": 1, "c!": 2, "c": 2}
-
-
-def test_stop_words_are_left_out_of_the_spelling_that_free_texts_have():
     found = word_columns(Vocabulary(("day of the dead", "the"), 1, frozenset({"of", "the"})))
     assert found == {"day of the dead": 0, "the": 1, "day dead": 0}

@@ -27,21 +27,18 @@ def features(tmp_path):
     return features
 
 
-def test_features_are_computed_once_and_then_read(features):
+def test_features_are_computed_once_for_weights_and_data(features, tmp_path):
     found, reports = features()
     assert reports[-1] == (60, 60)
     again, reports = features()
     np.testing.assert_array_equal(again, found)
     assert not reports
-
-
-def test_other_weights_or_data_have_other_features(features, tmp_path):
-    for digest, seed in (("a", 0), ("b", 0), ("a", 1)):
+    for digest, seed in (("b", 0), ("a", 1)):
         assert features(digest, seed)[1]
     assert len(list(tmp_path.glob("features-*-net-*.npy"))) == 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"not an array", None])
+@pytest.mark.parametrize("damage", [b"not an array", None])
 def test_a_damaged_cache_is_computed_again(features, tmp_path, damage):
     found, _ = features()
     (path,) = tmp_path.iterdir()

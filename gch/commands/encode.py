@@ -6,10 +6,10 @@ from pathlib import Path
 
 from gch.commands import Call
 from gch.errors import DataError, RunError, SettingError
-from gch.progress import Progress
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, CodesWriter, shard_folder
 from gch.search.entries import picture_entries, survey, text_entries
 from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, read_model_note
+from gch.terminal import Progress
 
 
 def run(call: Call) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from gch.commands import Call
 from gch.errors import SettingError
-from gch.progress import Progress
 from gch.search.codes_folder import Codes, open_codes
 from gch.search.engine.client import is_engine
 from gch.search.index import build_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS
+from gch.terminal import Progress
 
 
 def run(call: Call) -> None:

@@ -9,7 +9,7 @@ from gch.data.catalog import open_source
 from gch.data.prepare import prepare
 from gch.data.prepared import open_prepared
 from gch.errors import SettingError
-from gch.progress import Progress
+from gch.terminal import Progress
 
 
 def run(call: Call) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gch.quiet import native_stderr_held
+from gch.terminal import quiet_stderr
 
-with native_stderr_held():
+with quiet_stderr():
     import tensorflow as tf
 
 LETTERBOX_FILL = (124, 116, 104)  # The mean colour of ImageNet, rounded.

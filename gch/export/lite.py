@@ -4,45 +4,33 @@ Weights are whole numbers of 8 bits with a scale for each channel; what is compu
 So nothing has to be calibrated, but some bits of a code come out otherwise than from the SavedModel.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import keras
 import tensorflow as tf
 
 from gch.errors import RunError
 from gch.export.model import Network, encoded
-from gch.quiet import native_stderr_held
+from gch.terminal import quiet_stderr
 
 
 def lite_models(networks: Mapping[str, keras.Model], image_size: int) -> dict[str, bytes]:
-    """Converts the encoders.
+    """Contents of TensorFlow Lite files of the encoders 'image', behind a 'backbone' if any, and 'text'.
 
-    Args:
-      networks: 'image' and 'text' encoders, and 'backbone' where the first takes its features.
-      image_size: side S of the pictures that the networks take; 0 where they take features of a data set.
-
-    Returns:
-      Contents of TensorFlow Lite files, 'image' and 'text', of one signature each. They take `images`, uint8
-      (1, S, S, 3), or `features`, float32 (1, F); `texts`, float32 (1, D), bags of words. They give what
-      `gch.export.model.SearchModel` does: codes, relaxed and labels.
-
-    Raises:
-      RunError: TensorFlow Lite has no operation for a part of a network.
+    They take `images`, uint8 (1, S, S, 3), or, where the image size S is 0, `features`, float32 (1, F);
+    `texts`, float32 (1, D), bags of words. They give what `SearchModel` does: codes, relaxed and labels.
+    Raises RunError where TensorFlow Lite has no operation for a part of a network.
     """
     vector, bag = networks["image"].input_shape[-1], networks["text"].input_shape[-1]
+    images = tf.TensorSpec((1, vector), tf.float32, "features")
     if image_size:
         images = tf.TensorSpec((1, image_size, image_size, 3), tf.uint8, "images")
-    else:
-        images = tf.TensorSpec((1, vector), tf.float32, "features")
     through = [networks[name] for name in ("backbone", "image") if name in networks]
-    return {
-        "image": _converted(through, images),
-        "text": _converted([networks["text"]], tf.TensorSpec((1, bag), tf.float32, "texts")),
-    }
+    texts = tf.TensorSpec((1, bag), tf.float32, "texts")
+    return {"image": _converted(through, images), "text": _converted([networks["text"]], texts)}
 
 
-def _converted(networks: Sequence[keras.Model], taken: tf.TensorSpec) -> bytes:
-    """An encoder of one signature: one network after the other."""
+def _converted(networks: list[keras.Model], taken: tf.TensorSpec) -> bytes:
     module = tf.Module()
     module.networks = [Network(network) for network in networks]
 
@@ -56,7 +44,7 @@ def _converted(networks: Sequence[keras.Model], taken: tf.TensorSpec) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     try:
-        with native_stderr_held():
+        with quiet_stderr():
             return converter.convert()
     except Exception as error:  # the converter's own type is private, and its message a page
         reason = (str(error).partition("error: ")[2] or str(error) or type(error).__name__).splitlines()[0]

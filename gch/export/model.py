@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from gch.data.pictures import MAX_PIXELS
 from gch.data.squares import squared
-from gch.export import checks
 from gch.export.pictures import decoded
 from gch.export.words import Words
 
@@ -24,21 +23,12 @@ class SearchModel(tf.Module):
       labels: float32 (B, C), probabilities of the labels, each by itself.
       words: int32 (B,), of `encode_text_string` only, how many words of the vocabulary the text holds.
 
-    The shapes of inputs are checked by the graph itself, since a saved signature does not: its inputs have no
-    shape of their own. What is wrong raises InvalidArgumentError with a message that says what is expected.
+    A saved signature does not check shapes, so inputs of any shape come in. What is wrong raises
+    InvalidArgumentError with a message that says what was found and what is expected.
 
     An item has the same code alone and in company: with few rows, or an odd number, TensorFlow multiplies
     matrices in another order, which moves relaxed codes by 1e-5 and turns a bit now and then. So batches are
     filled up.
-
-    Args:
-      image: encoder of pictures, from pixels or, behind a backbone, features.
-      text: encoder of texts.
-      backbone: from pixels to features; None where `image` takes what pictures are.
-      image_size: side of the pictures that the networks take; 0 where they take features of a data set.
-      fit: how a picture becomes a square, 'crop' or 'letterbox'.
-      words: looks up words, or None where the data set does not tell what its columns mean.
-      fill: whether batches are filled up; not where a code depends on its batch.
     """
 
     def __init__(
@@ -46,11 +36,11 @@ class SearchModel(tf.Module):
         *,
         image: keras.Model,
         text: keras.Model,
-        backbone: keras.Model | None,
-        image_size: int,
-        fit: str,
-        words: Words | None,
-        fill: bool = True,
+        backbone: keras.Model | None,  # from pixels to the features that `image` takes
+        image_size: int,  # side of the pictures; 0 where there are features of a data set in their place
+        fit: str,  # how a picture becomes a square, 'crop' or 'letterbox'
+        words: Words | None,  # None where the data set does not tell what its columns mean
+        fill: bool = True,  # not where a code depends on its batch
     ):
         super().__init__(name="search_model")
         self._fill = fill
@@ -58,42 +48,36 @@ class SearchModel(tf.Module):
         self._backbone = Network(backbone) if backbone is not None else None
         self._size, self._fit, self._words = image_size, fit, words
         self._feature_size, self._vector_size = image.input_shape[-1], text.input_shape[-1]
-        if image_size:
-            self.encode_image = tf.function(self._encode_image)
-            self.encode_image_bytes = tf.function(self._encode_image_bytes)
-        else:
-            self.encode_image_features = tf.function(self._encode_image_features)
-        self.encode_text = tf.function(self._encode_text)
-        if words is not None:
-            self.encode_text_string = tf.function(lambda texts: self._encode_text_string(words, texts))
 
     def signatures(self) -> dict[str, Callable]:
         """Functions of tensors of any shape by name, for `tf.saved_model.save`."""
-
-        def of(function, dtype: tf.DType, name: str) -> Callable:
-            return function.get_concrete_function(tf.TensorSpec(None, dtype, name))
-
+        kinds = {"encode_image_features": (self.encode_image_features, tf.float32, "features")}
         if self._size:
-            found = {
-                "encode_image": of(self.encode_image, tf.uint8, "images"),
-                "encode_image_float": of(self.encode_image, tf.float32, "images"),
-                "encode_image_bytes": of(self.encode_image_bytes, tf.string, "contents"),
+            kinds = {
+                "encode_image": (self.encode_image, tf.uint8, "images"),
+                "encode_image_float": (self.encode_image, tf.float32, "images"),
+                "encode_image_bytes": (self.encode_image_bytes, tf.string, "contents"),
             }
-        else:
-            found = {"encode_image_features": of(self.encode_image_features, tf.float32, "features")}
-        found["encode_text"] = of(self.encode_text, tf.float32, "texts")
+        kinds["encode_text"] = self.encode_text, tf.float32, "texts"
         if self._words is not None:
-            found["encode_text_string"] = of(self.encode_text_string, tf.string, "texts")
-        return found
+            kinds["encode_text_string"] = self.encode_text_string, tf.string, "texts"
+        return {
+            name: function.get_concrete_function(tf.TensorSpec(None, dtype, argument))
+            for name, (function, dtype, argument) in kinds.items()
+        }
 
-    def _encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = checks.pictures(images, MAX_PIXELS)
+    @tf.function
+    def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes pictures (B, H, W, 3), uint8 or float, RGB, 0..255."""
+        images = _pictures(images)
         fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
         return self._of_squares(tf.cond(fits, lambda: images, lambda: squared(images, self._size, self._fit)))
 
-    def _encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
-        contents = checks.of_rank(contents, (1,), "contents", "expected the bytes of picture files (B,)")
-        contents = tf.reshape(contents, [-1])
+    @tf.function
+    def encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes the bytes of picture files, string (B,)."""
+        fits, expected = tf.rank(contents) == 1, "expected the bytes of picture files (B,)"
+        contents = tf.reshape(_shaped(contents, "contents", fits, expected), [-1])
         squares = tf.map_fn(
             lambda one: decoded(one[0], one[1], self._size, self._fit),
             (contents, tf.range(tf.size(contents))),
@@ -101,41 +85,40 @@ class SearchModel(tf.Module):
         )
         return self._of_squares(squares)
 
-    def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = tf.ensure_shape(images, (None, self._size, self._size, 3))
-        count = tf.shape(images)[0]
-        images = self._filled(images, _PICTURES)
-        if self._backbone is None:
-            return encoded(_first(self._image(images), count))
-        return self._of_vectors(self._image, self._backbone(images)[:count])
+    @tf.function
+    def encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes features float (B, F) of a data set that has them in place of pictures."""
+        features = _vectors(features, self._feature_size, "features")
+        return encoded(self._outputs(self._image, features))
 
-    def _encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._of_vectors(self._image, checks.vectors(features, self._feature_size, "features"))
+    @tf.function
+    def encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes texts as the data set has them, float (B, D)."""
+        return encoded(self._outputs(self._text, _vectors(texts, self._vector_size, "texts")))
 
-    def _encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._of_vectors(self._text, checks.vectors(texts, self._vector_size, "texts"))
-
-    def _encode_text_string(self, words: Words, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+    @tf.function
+    def encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes free texts, string (B,), or tags, string (B, T)."""
+        fits = (tf.rank(texts) == 1) | (tf.rank(texts) == 2)
         expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
-        bags = words.bags(checks.of_rank(texts, (1, 2), "texts", expected))
+        assert self._words is not None
+        bags = self._words.bags(_shaped(texts, "texts", fits, expected))
         bags = tf.ensure_shape(bags, (None, self._vector_size))
         known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
-        return self._of_vectors(self._text, bags) | {"words": known}
+        return encoded(self._outputs(self._text, bags)) | {"words": known}
 
-    def _of_vectors(self, network: "Network", vectors: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(vectors)[0]
-        return encoded(_first(network(self._filled(vectors, _VECTORS)), count))
+    def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.ensure_shape(images, (None, self._size, self._size, 3))
+        if self._backbone is None:
+            return encoded(self._outputs(self._image, images, _PICTURES))
+        return encoded(self._outputs(self._image, self._outputs(self._backbone, images, _PICTURES)))
 
-    def _filled(self, rows: tf.Tensor, multiple: int) -> tf.Tensor:
-        """Rows, and noughts up to a multiple."""
-        if not self._fill:
-            return rows
-        missing = -tf.shape(rows)[0] % multiple
-        return tf.pad(rows, [[0, missing], *[[0, 0]] * (rows.shape.rank - 1)])
-
-
-def _first(outputs: dict[str, tf.Tensor], count: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {name: output[:count] for name, output in outputs.items()}
+    def _outputs(self, network: "Network", rows: tf.Tensor, multiple: int = _VECTORS):
+        """Outputs for rows, with noughts up to a multiple while they are in the network."""
+        count = tf.shape(rows)[0]
+        if self._fill:
+            rows = tf.pad(rows, [[0, -count % multiple], *[[0, 0]] * (rows.shape.rank - 1)])
+        return tf.nest.map_structure(lambda output: output[:count], network(rows))
 
 
 def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -156,9 +139,51 @@ class Network(tf.Module):
 
     def __init__(self, network: keras.Model):
         super().__init__()
-        self._held = [variable.value for variable in network.variables]
+        self._variables = [variable.value for variable in network.variables]
         self._call = lambda inputs: network(inputs, training=False)
 
     def __call__(self, inputs: tf.Tensor):
         """Outputs, as when the network is used and not trained."""
         return self._call(inputs)
+
+
+def _check(holds: tf.Tensor, name: str, found: tf.Tensor | str, expected: str) -> tf.Operation:
+    """Raises InvalidArgumentError when the graph runs, unless `holds`, a bool scalar, is true."""
+    return tf.debugging.Assert(holds, [f"{name}: found", found, f"; {expected}"], summarize=8)
+
+
+def _shaped(tensor: tf.Tensor, name: str, fits: tf.Tensor, expected: str, *checks: tf.Operation) -> tf.Tensor:
+    """A tensor of unknown rank, once its shape fits and the checks hold."""
+    with tf.control_dependencies([_check(fits, f"{name}: shape", tf.shape(tensor), expected), *checks]):
+        return tf.identity(tensor)
+
+
+def _vectors(tensor: tf.Tensor, size: int, name: str) -> tf.Tensor:
+    fits = (tf.rank(tensor) == 2) & (_four_axes(tensor)[1] == size)
+    finite = _check(tf.reduce_all(tf.math.is_finite(tensor)), name, "nan or inf", "expected finite numbers")
+    return tf.reshape(_shaped(tensor, name, fits, f"expected {name} (B, {size})", finite), [-1, size])
+
+
+def _pictures(images: tf.Tensor) -> tf.Tensor:
+    """A tensor of unknown rank, uint8 or float, as pictures (B, H, W, 3), uint8; floats are rounded."""
+    shape = _four_axes(images)
+    fits = (tf.rank(images) == 4) & (shape[3] == 3) & tf.reduce_all(shape > 0)
+    few = tf.reduce_prod(tf.cast(shape[1:3], tf.int64)) <= MAX_PIXELS
+    checks = [_check(few, "images: shape", shape, f"expected {MAX_PIXELS} pixels a picture at most")]
+    if images.dtype.is_floating:
+        extremes = tf.stack([tf.reduce_min(images), tf.reduce_max(images)])
+        inside = tf.reduce_all((images >= 0) & (images <= 255))
+        scaled = (extremes[1] <= 1) & tf.reduce_any(images != tf.round(images))
+        mistake = "expected 0..255, not pictures that are scaled to 0..1"
+        checks.append(_check(inside, "images: values", extremes, "expected 0..255"))
+        checks.append(_check(~scaled, "images: values", extremes, mistake))
+    expected = "expected one or more pictures (B, H, W, 3), RGB, 0..255"
+    images = _shaped(images, "images", fits, expected, *checks)
+    images = tf.reshape(images, tf.concat([shape[:3], [3]], axis=0))
+    images = tf.ensure_shape(images, (None, None, None, 3))
+    return tf.cast(tf.round(images), tf.uint8) if images.dtype.is_floating else images
+
+
+def _four_axes(tensor: tf.Tensor) -> tf.Tensor:
+    """The shape with zeros behind, which can be indexed for axes that are not there."""
+    return tf.concat([tf.shape(tensor), tf.zeros(4, tf.int32)], axis=0)[:4]

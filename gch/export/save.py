@@ -1,4 +1,4 @@
-"""Writing the folder of an exported model.
+"""Writing the folder of an exported model, and saying what the model is.
 
 saved_model.pb, variables/   the SavedModel
 assets/words.tsv, tags.tsv   what `encode_text_string` looks up in free texts and in tags
@@ -15,13 +15,19 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from gch.data.vocabulary import Vocabulary
+from gch.data.pairs import Pairs
+from gch.data.vocabulary import Vocabulary, load_vocabulary
 from gch.errors import DataError, RunError
+from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.words import Words
+from gch.methods.method import Method
+from gch.networks.backbone import Backbone
 from gch.search.exported import NOTE, ModelNote, read_model_note
 from gch.search.note_file import write_note_file
+from gch.settings import Settings
+from gch.storage import digest
 
 
 def save_model(
@@ -36,25 +42,30 @@ def save_model(
     """Writes a model beside its final place, and moves it there when it is whole.
 
     Args:
-      out: the folder; it is made, and what is in it makes way if that is an earlier model.
+      out: the folder; an earlier model in it makes way, one of another digest where `replace` is true.
       networks: 'image' and 'text' encoders, and 'backbone' where the first takes its features.
       vocabulary: of the texts, or None where nothing tells their words.
-      note: of the model; `signatures` is filled in.
-      replace: whether a model of another digest makes way.
+      note: of the model; returned with its `signatures`.
+      replace: see `out`.
       lite: whether the encoders are also written for TensorFlow Lite.
-
-    Returns:
-      The note as it was written.
 
     Raises:
       RunError: the folder holds something else, or cannot be written; TensorFlow Lite cannot hold a network,
         or its codes depend on their batch.
     """
-    require_free(out, note, replace=replace)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        try:
+            found = read_model_note(out)
+        except DataError as error:
+            raise RunError(f"{out}: holds something else than a model; expected a new folder") from error
+        if not replace and found.digest != note.digest:
+            raise RunError(
+                f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
+            )
     if lite and note.encoding_batch is not None:
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
-    unfinished = out.with_name(f".{out.name}-unfinished")
+    unfinished, earlier = (out.with_name(f".{out.name}-{state}") for state in ("unfinished", "earlier"))
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -62,31 +73,14 @@ def save_model(
         for name, content in converted.items():
             (unfinished / "lite").mkdir(exist_ok=True)
             (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
+        shutil.rmtree(earlier, ignore_errors=True)
         if out.exists():
-            earlier = out.with_name(f".{out.name}-earlier")
-            shutil.rmtree(earlier, ignore_errors=True)
             out.rename(earlier)
-            unfinished.rename(out)
-            shutil.rmtree(earlier)
-        else:
-            unfinished.rename(out)
+        unfinished.rename(out)
+        shutil.rmtree(earlier, ignore_errors=True)
     except OSError as error:
         raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
     return note
-
-
-def require_free(out: Path, note: ModelNote, *, replace: bool) -> None:
-    """Raises RunError where `save_model` would."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    try:
-        found = read_model_note(out)
-    except DataError as error:
-        raise RunError(f"{out}: holds something else than a model; expected a new folder") from error
-    if not replace and found.digest != note.digest:
-        raise RunError(
-            f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
-        )
 
 
 def _write(
@@ -94,14 +88,13 @@ def _write(
 ) -> ModelNote:
     tables = folder / "tables"  # copied to the assets
     tables.mkdir()
-    words = Words(vocabulary, tables) if vocabulary is not None else None
     model = SearchModel(
         image=networks["image"],
         text=networks["text"],
         backbone=networks.get("backbone"),
         image_size=note.image_size,
         fit=note.fit,
-        words=words,
+        words=Words(vocabulary, tables) if vocabulary is not None else None,
         fill=note.encoding_batch is None,
     )
     signatures = model.signatures()
@@ -114,3 +107,46 @@ def _write(
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note
+
+
+def describe(
+    settings: Settings, pairs: Pairs, method: Method, backbone: Backbone | None, run: str
+) -> ModelNote:
+    """The note of a run's model, whose signatures `save_model` fills in."""
+    size = settings.image_size if backbone else 0
+    parts = ("model", backbone.digest if backbone else "", size, settings.fit, repr(tuple(pairs.tag_names)))
+    return ModelNote(
+        bits=settings.bit,
+        image_size=size,
+        fit=settings.fit,
+        digest=digest(*parts, *weights_digest_parts(method.encoders)),
+        dataset=pairs.name,
+        method=settings.method,
+        run=run,
+        label_names=tuple(pairs.label_names),
+        signatures=(),
+        encoding_batch=method.encoding_batch,
+    )
+
+
+def known_words(pairs: Pairs, saved: Path) -> Vocabulary | None:
+    """What the columns of a data set's texts mean, None where it does not tell; for raw texts, by the run's
+    vocabulary, which is in the file `saved`.
+    """
+    if pairs.captions is not None:
+        return load_vocabulary(saved)
+    return Vocabulary(tuple(pairs.tag_names), 1, frozenset()) if pairs.tag_names else None
+
+
+def remarks(note: ModelNote) -> list[str]:
+    """What a user of the model should know."""
+    data, batch = note.dataset, note.encoding_batch
+    found = {
+        f"{data} does not tell the words of its texts: encode_text takes vectors, there is no "
+        "encode_text_string": "encode_text_string" not in note.signatures,
+        f"{data} has features in place of pictures: encode_image_features takes such, there is no "
+        "encode_image": not note.image_size,
+        "with feature_norm = 'batch' a code depends on its batch: those of the test phase come in batches of "
+        f"{batch} only": batch is not None,
+    }
+    return [line for line, applies in found.items() if applies]

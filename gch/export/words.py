@@ -17,7 +17,7 @@ TAGS_FILE, WORDS_FILE = "tags.tsv", "words.tsv"
 
 
 def tag_columns(vocabulary: Vocabulary) -> dict[str, int]:
-    """Which column of a bag a tag is, written as tags are compared; several alike mean the first."""
+    """Which column a tag is, written as tags are compared; several alike mean the first."""
     found: dict[str, int] = {}
     for column, word in enumerate(vocabulary.words):
         for tag in tokens((word,), 1, frozenset()):
@@ -26,10 +26,8 @@ def tag_columns(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def word_columns(vocabulary: Vocabulary) -> dict[str, int]:
-    """Which column of a bag a run of words of a free text is.
-
-    Beside the vocabulary's own words these are the tags as free texts spell them: 'ice-cream' is found where
-    'ice cream' is read. A spelling of several words means the one that is written so, else the first.
+    """Which column a run of words of a free text is: `tag_columns`, and the tags as free texts spell them, so
+    that 'ice-cream' is found in 'ice cream'. Of several words of one spelling, the one written so counts.
     """
     found = tag_columns(vocabulary)
     for column, word in enumerate(vocabulary.words):
@@ -40,12 +38,7 @@ def word_columns(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 class Words(tf.Module):
-    """Looks words up.
-
-    Args:
-      vocabulary: of the texts that the networks were trained on.
-      folder: where the files of the tables are written, which become assets of a saved model.
-    """
+    """Looks words up in tables, whose files in `folder` become assets of a saved model."""
 
     def __init__(self, vocabulary: Vocabulary, folder: Path):
         super().__init__(name="words")
@@ -61,13 +54,8 @@ class Words(tf.Module):
             self._stop_words = tf.lookup.StaticHashTable(known, default_value=0)
 
     def bags(self, texts: tf.Tensor) -> tf.Tensor:
-        """Which words texts hold.
-
-        Args:
-          texts: string (B,), free texts, or (B, T), T tags each, '' where there are fewer.
-
-        Returns:
-          float32 (B, D) of 0 and 1.
+        """Which words texts hold, float32 (B, D) of 0 and 1: free texts, string (B,), or tags, string (B, T),
+        '' where there are fewer.
         """
         rows, columns = tf.cond(
             tf.rank(texts) == 1, lambda: self._of_free_texts(texts), lambda: self._of_tags(texts)
@@ -96,7 +84,6 @@ class Words(tf.Module):
 def _table(path: Path, columns: dict[str, int]) -> tf.lookup.StaticHashTable:
     """Columns by spelling, -1 for others, from a file of lines: spelling, tabulator, column."""
     path.write_text("".join(f"{spelling}\t{column}\n" for spelling, column in columns.items()), "utf-8")
-    entries = tf.lookup.TextFileInitializer(
-        str(path), tf.string, 0, tf.int64, 1, delimiter="\t", name=path.stem
-    )
+    columns_of_file = (tf.string, 0, tf.int64, 1)
+    entries = tf.lookup.TextFileInitializer(str(path), *columns_of_file, delimiter="\t", name=path.stem)
     return tf.lookup.StaticHashTable(entries, default_value=-1)

@@ -1,7 +1,6 @@
 """The image network that turns pictures into features, from whichever source it comes."""
 
 import functools
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ import keras
 from gch.errors import SettingError, WeightsError
 from gch.networks import matconvnet
 from gch.networks.efficientnet_lite0 import efficientnet_lite0, load_weights
-from gch.networks.names import VGGF, canonical_backbone
 from gch.networks.parts import float32
+from gch.networks.settings import VGGF, canonical_backbone
 from gch.networks.vggf import MEAN_COLOR, WIDTHS, vggf
+from gch.settings import Settings
 from gch.storage import digest, file_digest
 
 VGGF_IMAGE_SIZE = 224
@@ -21,19 +21,12 @@ VGGF_IMAGE_SIZE = 224
 
 @dataclass(frozen=True)
 class Backbone:
-    """An image network with its preprocessing.
+    """An image network with its preprocessing; features by two backbones of equal digest agree."""
 
-    Attributes:
-      name: as in `known_backbones`, or the path of a `.keras` file.
-      model: maps images (B, H, W, 3), RGB, uint8 or float, 0..255, to float32 features (B, F), also when it
-        was built under a mixed precision policy.
-      digest: names weights, preprocessing, image size and precision, 64 hexadecimal digits; features
-        computed by two backbones of equal digest agree.
-    """
-
-    name: str
+    name: str  # one of BACKBONES, or the path of a .keras file
+    # Images (B, H, W, 3), RGB, uint8 or float, 0..255, to float32 features (B, F), under any precision.
     model: keras.Model
-    digest: str
+    digest: str  # of weights, preprocessing, image size and precision, 64 hexadecimal digits
 
     @property
     def feature_size(self) -> int:
@@ -41,87 +34,62 @@ class Backbone:
         return self.model.output_shape[-1]
 
 
-def load_backbone(
-    name: str,
-    *,
-    image_size: int,
-    start: str,
-    weights_path: str | os.PathLike,
-    mean_path: str | os.PathLike,
-    seed: int,
-) -> Backbone:
+def load_backbone(settings: Settings) -> Backbone:
     """Builds the image network that the settings ask for, and gives it its weights.
 
-    Args:
-      name: one of `known_backbones` in any case, or the path of a `.keras` file whose model maps images
-        (B, H, W, 3), RGB, 0..255, to features (B, F) or to a map (B, h, w, F), which is averaged.
-      image_size: height and width of the images in pixels; 224 for VGG-F.
-      start: 'pretrained', or 'random' for He initialisation (that of Keras in keras.applications).
-      weights_path: imagenet-vgg-f.mat. Only a pretrained VGG-F reads it: the weights of the others come with
-        the package, from Keras' server or in the `.keras` file.
-      mean_path: Mean.h5, the mean image of VGG-F. '' means the one inside the weights file, and for a random
-        start the mean colour of ImageNet.
-      seed: reproduces the random start of EfficientNet-Lite0 and VGG-F. The networks of keras.applications
-        draw from Keras' global seed (`keras.utils.set_random_seed`).
+    The model of a `.keras` file maps images (B, H, W, 3), RGB, 0..255, to features (B, F) or to a map
+    (B, h, w, F), which is averaged. A random start is He initialisation; networks of keras.applications have
+    Keras' own, drawn from its global seed, and VGG-F without a mean image has the mean colour of ImageNet.
 
     Raises:
-      SettingError: the name is unknown, or the image size or start does not suit the network.
+      SettingError: Keras lacks the network, or the image size or start does not suit it.
       WeightsError: a weights file is missing, broken, or fits another network.
     """
-    canonical = canonical_backbone(name) or name
-    pretrained = start == "pretrained"
+    name, image_size = settings.netStr, settings.image_size
+    canonical, pretrained = canonical_backbone(name) or name, settings.backbone_start == "pretrained"
     # Half precision gives other features from the same weights.
     policy = keras.config.dtype_policy().name
 
     if canonical.endswith(".keras"):
         if not pretrained:
             raise SettingError(
-                f"backbone_start: found {start!r}, expected 'pretrained', as {name} brings its weights"
+                f"backbone_start: found 'random', expected 'pretrained', as {name} brings its weights"
             )
         model = _from_keras_file(canonical, image_size)
         # The digest of the file rather than of the weights: two files may preprocess in different ways.
         return Backbone(canonical, model, digest(".keras", image_size, policy, file_digest(canonical)))
     if canonical == "efficientnet-lite0":
-        model = efficientnet_lite0(image_size, seed)
+        model = efficientnet_lite0(image_size, settings.seed)
         if pretrained:
             load_weights(model)
     elif canonical in VGGF:
-        model = _vggf(canonical, image_size, pretrained, weights_path, mean_path, seed)
+        if image_size != VGGF_IMAGE_SIZE:
+            raise SettingError(
+                f"image_size: found {image_size}, expected {VGGF_IMAGE_SIZE} for the backbone {canonical}"
+            )
+        model = _vggf(settings, as_agah=canonical == "vggf-agah")
     else:
         model = _from_applications(canonical, image_size, pretrained)
     return Backbone(canonical, model, digest(canonical, image_size, policy, *model.get_weights()))
 
 
-def _vggf(
-    name: str,
-    image_size: int,
-    pretrained: bool,
-    weights_path: str | os.PathLike,
-    mean_path: str | os.PathLike,
-    seed: int,
-) -> keras.Model:
-    if image_size != VGGF_IMAGE_SIZE:
-        raise SettingError(
-            f"image_size: found {image_size}, expected {VGGF_IMAGE_SIZE} for the backbone {name}"
-        )
-    file = matconvnet.read_matconvnet(weights_path) if pretrained else None
+def _vggf(settings: Settings, as_agah: bool) -> keras.Model:
+    size, path = settings.image_size, settings.MODEL_DIR
+    file = matconvnet.read_matconvnet(path) if settings.backbone_start == "pretrained" else None
     mean = file.mean_image if file else MEAN_COLOR
-    if mean_path:
-        mean = matconvnet.mean_from_h5(mean_path)
-    if mean is None:
+    if settings.meanpath:
+        mean = matconvnet.mean_from_h5(settings.meanpath)
+    if mean is None or mean.shape not in ((size, size, 3), (3,)):
+        found = "none" if mean is None else f"shape {mean.shape}"
         raise WeightsError(
-            f"{weights_path}: averageImage: not found, expected the mean image, or Mean.h5 as the mean's path"
-        )
-    expected = (image_size, image_size, 3)
-    if mean.shape not in (expected, (3,)):
-        raise WeightsError(
-            f"{mean_path or weights_path}: mean image: found shape {mean.shape}, expected {expected}"
+            f"{settings.meanpath or path}: mean image: found {found}, expected {(size, size, 3)}; meanpath"
+            " may name another file, Mean.h5"
         )
     # The kernels say how wide the network is: a slimmer one in the same format serves as well.
     widths = [kernel.shape[-1] for kernel, _ in file.layers.values()] if file else WIDTHS
-    model = vggf(image_size, mean, seed, name == "vggf-agah", widths)
+    model = vggf(size, mean, settings.seed, as_agah, widths)
     if file:
-        matconvnet.assign_vggf(model, file.layers, weights_path)
+        matconvnet.assign_vggf(model, file.layers, path)
     return _with_float32_features(model)
 
 

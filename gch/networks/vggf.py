@@ -13,14 +13,13 @@ from keras import layers
 from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling, SubtractMeanImage
 
 MEAN_COLOR = np.array((123.68, 116.779, 103.939))  # of ImageNet, RGB 0..255
-SMALLEST_IMAGE = 64
 WIDTHS = (64, 256, 256, 256, 256, 4096, 4096)  # of conv1 ... conv5, fc6, fc7
 
 
 def vggf(
     image_size: int = 224,
     mean_image: np.ndarray = MEAN_COLOR,
-    seed: int | None = None,
+    seed: int = 0,
     as_agah: bool = False,
     widths: Sequence[int] = WIDTHS,
 ) -> keras.Model:
@@ -29,34 +28,22 @@ def vggf(
     Args:
       image_size: height and width of the images in pixels, 64 or more. The published weights fit 224 only,
         because fc6 sees the whole map.
-      mean_image: what is subtracted from the images, RGB 0..255: float (image_size, image_size, 3) or a
-        mean colour (3,).
-      seed: makes the initial weights reproducible; None draws them from Keras' global seed.
+      mean_image: what is subtracted from the images, RGB 0..255: float (image_size, image_size, 3) or (3,).
+      seed: of the initial weights.
       as_agah: normalise and pool as the original of AGAH does in place of VGG-F: over two channels with half
         the alpha, pool1 padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.
       widths: channels of conv1 ... conv5, fc6, fc7.
 
     Returns:
-      Model 'vggf' from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the
-      activations of fc7 (B, last of `widths`), 0 or more, in the compute dtype of the policy under which it
-      was built. Layers with weights are named conv1 ... conv5, fc6, fc7.
-
-    Raises:
-      ValueError: image_size is below 64, so that a map would vanish on the way.
+      Model from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the activations of fc7
+      (B, last of `widths`), 0 or more, in the compute dtype of the policy.
     """
-    if image_size < SMALLEST_IMAGE:
-        raise ValueError(f"image_size is {image_size}; VGG-F needs {SMALLEST_IMAGE} or more")
-    seeds = keras.random.SeedGenerator(seed) if seed is not None else None
+    seeds = keras.random.SeedGenerator(seed)
 
     def convolution(filters: int, kernel: int, name: str, strides: int = 1, padding: str = "same"):
+        start = keras.initializers.HeNormal(seeds)
         return layers.Conv2D(
-            filters,
-            kernel,
-            strides,
-            padding,
-            activation="relu",
-            kernel_initializer=keras.initializers.HeNormal(seeds),
-            name=name,
+            filters, kernel, strides, padding, activation="relu", kernel_initializer=start, name=name
         )
 
     def fully_connected(units: int, name: str):

@@ -13,10 +13,8 @@ BIAS, BETA = 2.0, 0.75  # of the normalisation
 
 @keras.saving.register_keras_serializable(package="gch")
 class SubtractMeanImage(keras.layers.Layer):
-    """Maps RGB images to their difference from a mean image.
-
-    Input (B, H, W, 3), uint8 or float, 0..255; output float32 of the same shape. The mean image is the
-    non-trainable weight `mean` (H, W, 3), zero until `set_mean`, so that it travels with a saved model.
+    """Maps RGB images (B, H, W, 3), uint8 or float, 0..255, to their float32 difference from a mean image, a
+    weight that travels with a saved model.
     """
 
     def __init__(self, dtype: str = "float32", **kwargs):
@@ -24,13 +22,13 @@ class SubtractMeanImage(keras.layers.Layer):
         super().__init__(dtype=dtype, **kwargs)
 
     def build(self, input_shape: tuple) -> None:
-        """Creates the weight; H and W must be known."""
+        """Creates the weight `mean` (H, W, 3), zero until `set_mean`."""
         self.mean = self.add_weight(
             name="mean", shape=input_shape[1:], initializer="zeros", trainable=False, dtype="float32"
         )
 
     def set_mean(self, mean: np.ndarray) -> None:
-        """Takes a mean image (H, W, 3), or anything that broadcasts to it, such as a mean colour (3,)."""
+        """Takes a mean image (H, W, 3) or a mean colour (3,)."""
         self.mean.assign(np.broadcast_to(np.asarray(mean, "float32"), self.mean.shape))
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
@@ -46,14 +44,8 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     Source: Krizhevsky et al. 2012, section 3.3; the defaults are those of VGG-F (Chatfield et al. 2014).
     `tf.nn.local_response_normalization` computes the same. Here value and gradient are one pass over memory
-    each, compiled with XLA whatever surrounds them: `benchmarks/vggf_step.py` shows what that is worth.
-
-    Maps float (..., C) to the same shape and dtype. Computes in float32, since squares overflow float16 above
-    255.
-
-    Args:
-      window: number of neighbours before and after a channel.
-      alpha: 0 or more.
+    each, compiled with XLA whatever surrounds them (`benchmarks/vggf_step.py` shows what that is worth), and
+    computed in float32, since squares overflow float16 above 255. `window` is neighbours before and after.
     """
 
     def __init__(self, window: Sequence[int] = (2, 2), alpha: float = 1e-4, **kwargs):
@@ -61,7 +53,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self._window, self._alpha = tuple(window), alpha
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Normalises `inputs` (..., C)."""
+        """Normalises `inputs` float (..., C); the dtype stays."""
 
         @tf.custom_gradient
         def normalize(x):
@@ -93,7 +85,6 @@ def _normalized_gradient(x, dy, window, alpha):
 
 
 def _neighbours(x: tf.Tensor, earlier: int, later: int) -> tf.Tensor:
-    """Sums over each channel with those before and after it, as shifted slices."""
     channels = x.shape[-1]
     padded = tf.pad(x, [[0, 0]] * (x.shape.rank - 1) + [[earlier, later]])
     return tf.add_n([padded[..., shift : shift + channels] for shift in range(earlier + later + 1)])
@@ -101,17 +92,12 @@ def _neighbours(x: tf.Tensor, earlier: int, later: int) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="gch")
 class MaxPooling(keras.layers.MaxPooling2D):
-    """Maximum over 3 x 3 with stride 2, with a gradient that repeats to the bit under XLA too.
+    """Maximum over 3 x 3 with stride 2 of maps (B, H, W, C), all but B known.
 
     `tf.nn.max_pool2d`, but that XLA compiles another gradient for it: XLA's own adds in no fixed order on a
     GPU, so that TensorFlow refuses it under determinism, and is slow on a CPU. Outside XLA the built-in
     gradient is the fastest, and repeats. Where values of a window are equal, the gradient goes to the first
     in rows of columns, as the built-in one does on a CPU.
-
-    Maps float (B, H, W, C), all but B known, to (B, h, w, C) of the same dtype.
-
-    Args:
-      padding: "valid", or "same" for maps of even size: one row below and one column at the right.
     """
 
     def __init__(self, padding: str = "valid", pool_size=3, strides=2, **kwargs):
@@ -133,12 +119,8 @@ class MaxPooling(keras.layers.MaxPooling2D):
 def max_pool_gradient(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
     """The gradient of `MaxPooling`, of comparisons and of sums in a fixed order.
 
-    Args:
-      x: (B, H, W, C), what was pooled.
-      dy: (B, h, w, C), gradient of the maxima.
-
-    Returns:
-      (B, H, W, C): every entry is the sum of `dy` over the windows (at most four) whose maximum it is.
+    Every entry of the map `x` (B, H, W, C) gets the sum of `dy` (B, h, w, C) over the windows, at most four,
+    whose maximum it is.
     """
     (height, width), (rows, columns) = x.shape[1:3], dy.shape[1:3]
     beyond = [[0, 0], [0, max(0, 2 * rows + 1 - height)], [0, max(0, 2 * columns + 1 - width)], [0, 0]]

@@ -15,10 +15,10 @@ import numpy as np
 
 from gch.data.pictures import read_picture
 from gch.errors import DataError
-from gch.quiet import native_stderr_held
 from gch.search.codes_folder import CodesWriter
 from gch.search.entries import Entries, Entry
 from gch.search.exported import ExportedModel
+from gch.terminal import quiet_stderr
 
 SECONDS_BETWEEN_SAVES = 1.0
 UNKNOWN = "none of its words is known to the model"
@@ -30,7 +30,7 @@ _Coded = tuple[Sequence[Entry], Sequence[str | None], np.ndarray]
 
 def load_on_devices(path: Path) -> list[ExportedModel]:
     """An exported model on every GPU of this machine, or once where there are not several."""
-    with native_stderr_held():
+    with quiet_stderr():
         import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")

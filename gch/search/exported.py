@@ -17,8 +17,8 @@ from PIL import Image
 
 from gch.data.pictures import decode_picture, read_picture
 from gch.errors import DataError
-from gch.quiet import native_stderr_held
 from gch.search.note_file import read_note_file
+from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
@@ -101,7 +101,7 @@ class ExportedModel:
     def __init__(self, path: str | Path, device: str | None = None):
         self.note = read_model_note(Path(path))
         self._path = Path(path)
-        with native_stderr_held():
+        with quiet_stderr():
             import tensorflow as tf
 
             self._on_device = functools.partial(tf.device, device) if device else contextlib.nullcontext

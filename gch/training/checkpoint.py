@@ -16,7 +16,6 @@ from gch.run import require_checkpoint
 class Position:
     """Where a run stands: `epoch` outer epochs are done, then `stage` stages of the next, then `step` steps.
 
-    `best_score` is the validation score of the best checkpoint, `best_epoch` its outer epoch, counted from 1.
     Batches are a function of seed and position, so this is the random state too, together with the states of
     the dropout layers, which are among the networks' variables.
     """
@@ -24,8 +23,8 @@ class Position:
     epoch: int = 0
     stage: int = 0
     step: int = 0
-    best_epoch: int = 0
-    best_score: float = -1.0
+    best_epoch: int = 0  # outer epoch of the best checkpoint, counted from 1
+    best_score: float = -1.0  # its validation score
 
     def move(self, epoch: int, stage: int = 0, step: int = 0) -> None:
         """Sets the position."""
@@ -33,11 +32,9 @@ class Position:
 
 
 class Checkpoints:
-    """Saves and restores a method and its position, by kind.
-
-    'latest' is for resuming, 'best' for testing; it lacks the optimizers, whose moments take twice the room
-    of the weights. A kill at any moment leaves a whole checkpoint behind: TensorFlow writes beside the old
-    one and renames.
+    """Saves and restores a method and its position: 'latest', and 'best' without the optimizers, whose
+    moments take twice the room of the weights. A kill at any moment leaves a whole checkpoint behind, as
+    TensorFlow writes beside the old one and renames.
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):
@@ -62,10 +59,8 @@ class Checkpoints:
         self._managers[kind].save()
 
     def restore(self, kind: str) -> bool:
-        """Restores the checkpoint, if there is one; says whether there was.
-
-        Raises:
-          RunError: it is damaged, or of another method or other sizes.
+        """Restores the checkpoint, if there is one; says whether there was. Raises RunError where it is
+        damaged, or of another method or other sizes.
         """
         found = _read(self._managers[kind])
         if found:
@@ -74,10 +69,8 @@ class Checkpoints:
         return found
 
     def start_from(self, folder: Path) -> None:
-        """Takes the networks' weights from the best checkpoint of the run in `folder`, and nothing else.
-
-        Raises:
-          RunError: there is none, or it is of other networks.
+        """Takes the networks' weights alone from the best checkpoint of the run in `folder`; raises RunError
+        where there is none, or of other networks.
         """
         require_checkpoint(folder)
         _read(_manager(folder / "best", self._networks))
@@ -102,9 +95,7 @@ def _read(manager: tf.train.CheckpointManager) -> bool:
 def _numbered(
     kind: str, holders: Mapping[str, keras.Layer | keras.optimizers.Optimizer]
 ) -> dict[str, tf.Variable]:
-    """The variables of networks or optimizers, by number: Keras makes up names that depend on what the
-    process built before.
-    """
+    # By number: Keras makes up names that depend on what the process built before.
     return {
         f"{kind}/{name}/{number}": variable.value
         for name, holder in holders.items()

@@ -9,15 +9,10 @@ from gch.errors import SettingError
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes that train together, one a machine.
-
-    Attributes:
-      workers: their number.
-      index: which of them this process is, from 0.
-    """
+    """The processes that train together, one a machine."""
 
     workers: int = 1
-    index: int = 0
+    index: int = 0  # which of them this process is
 
     @property
     def chief(self) -> bool:

@@ -12,9 +12,9 @@ import keras
 import tensorflow as tf
 
 from gch.errors import RunError, SettingError, TrainingError
-from gch.quiet import native_stderr_held
 from gch.settings import Settings
 from gch.storage import digest
+from gch.terminal import quiet_stderr
 from gch.training.cluster import ALONE, Cluster
 
 # Name to Keras' policy, and whether a GPU may round the factors of float32 products to TF32. TF32 keeps 10
@@ -29,25 +29,14 @@ PRECISIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-    """Where a run runs.
-
-    Attributes:
-      name: one line that says it.
-      jit_compile: whether XLA compiles the stages.
-      keeps_pixels: whether the training items' pixels are kept on it.
-      strategy: of several GPUs or machines; TensorFlow's default for one device.
-      cluster: the processes that train together.
-    """
+    """Where a run runs."""
 
     name: str
-    jit_compile: bool = False
-    keeps_pixels: bool = False
+    jit_compile: bool = False  # whether XLA compiles the stages
+    keeps_pixels: bool = False  # whether the training items' pixels are kept on it
+    # Of several GPUs or machines; TensorFlow's default for one device.
     strategy: tf.distribute.Strategy = dataclasses.field(default_factory=tf.distribute.get_strategy)
     cluster: Cluster = ALONE
-
-    def scope(self) -> contextlib.AbstractContextManager:
-        """Within it, variables are created with a copy on every replica."""
-        return self.strategy.scope()
 
     @property
     def replicas(self) -> int:
@@ -56,10 +45,9 @@ class Device:
 
 
 def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
-    """Applies the device settings, the precision and the seed to this process, before any tensor is made.
-
-    Operations are deterministic, so that the same seed gives the same codes. Of several workers, each waits
-    here for the others. A process may call it again, with the same GPUs.
+    """Applies the device settings, the precision and the seed to this process, before any tensor is made;
+    makes operations deterministic. Of several workers, each waits here for the others. A process may call it
+    again, with the same GPUs.
 
     Raises:
       SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others.
@@ -67,8 +55,10 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     tf.get_logger().setLevel("ERROR")  # it warns of retracing where shapes differ once
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    set_precision(settings.precision)
-    with native_stderr_held():
+    policy, tf32 = PRECISIONS[settings.precision]
+    keras.mixed_precision.set_global_policy(policy)
+    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    with quiet_stderr():
         gpus = tf.config.list_physical_devices("GPU")
     used = _use_gpus(gpus, settings.select_gpu)
     strategy = tf.distribute.get_strategy()
@@ -83,16 +73,6 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     name += ", XLA" if jit_compile else ""
     name += "; no GPU: select_gpu is unused" if settings.select_gpu and not gpus else ""
     return Device(name, jit_compile, used > 0, strategy, cluster)
-
-
-def set_precision(name: str) -> None:
-    """Sets the precision of this process, one of PRECISIONS, before networks are built.
-
-    float32 is float32 on a GPU too. A CPU, and a GPU without TF32, computes tf32 as float32.
-    """
-    policy, tf32 = PRECISIONS[name]
-    keras.mixed_precision.set_global_policy(policy)
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)
 
 
 def _use_gpus(gpus: list[tf.config.PhysicalDevice], select_gpu: str) -> int:
@@ -122,7 +102,7 @@ def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy()
     print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
     # Python would see Ctrl-C only when all are there.
-    with on_signals(signal.SIG_DFL, signal.SIGINT), native_stderr_held():
+    with on_signals(signal.SIG_DFL, signal.SIGINT), quiet_stderr():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
 
@@ -164,11 +144,7 @@ def _of_all(device: Device, number: int) -> list[int]:
 
 @contextlib.contextmanager
 def lost_workers(cluster: Cluster) -> Iterator[None]:
-    """Names the loss of another worker, which TensorFlow reports as an operation that failed.
-
-    Raises:
-      TrainingError: another worker ended or cannot be reached.
-    """
+    """Raises TrainingError where another worker is lost, which TensorFlow calls a failed operation."""
     try:
         yield
     except tf.errors.OpError as error:

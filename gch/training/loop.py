@@ -23,12 +23,7 @@ MOST_PARTS = 16  # of a stage's losses
 class StageLoop:
     """Runs any part of a stage: the batches depend on seed, pass and step alone, not on where it starts.
 
-    Args:
-      stage: what is run.
-      items: the training items.
-      batch_size: B, of all replicas together.
-      jit_compile: with XLA, on one device.
-      strategy: whose replicas run every step together; None: one device.
+    `batch_size` counts the items of all replicas together. XLA compiles for one device only.
     """
 
     def __init__(
@@ -63,11 +58,8 @@ class StageLoop:
         return lambda: traced(tf.zeros(2, tf.int64), tf.constant(0), tf.constant(0))
 
     def open(self, seed: tuple[int | str, ...], first: int) -> Callable[[int], dict[str, float]]:
-        """Prepares to run the stage from step `first`, so many steps being done.
-
-        Returns:
-          A function that runs the next `count` steps and returns the mean of each part of the losses over
-          them. The order of the items depends on `seed` and the pass.
+        """Prepares to run the stage from step `first`, by a function of the number of steps to run, which
+        returns the mean of each part of the losses over them.
         """
         self.stage.begin()
         # Two numbers that any difference in `seed` changes.
@@ -115,9 +107,8 @@ class StageLoop:
         return totals
 
     def _on_replicas(self, step: Callable, *batch: tf.Tensor) -> tf.Tensor:
-        """The losses of a step, which all replicas compute alike."""
         losses = self._strategy.run(step, args=batch)
-        return self._strategy.experimental_local_results(losses)[0]
+        return self._strategy.experimental_local_results(losses)[0]  # all replicas compute them alike
 
     def _packed(self, positions: tf.Tensor, images: tf.Tensor | None = None) -> tf.Tensor:
         """The losses of a step in the order of `self._parts`, filled up with zeros."""

@@ -11,23 +11,13 @@ class TrainingSettings:
     """The schedule, and how the best outer epoch is chosen."""
 
     Epoch: int = setting(
-        4,
-        "number of outer epochs; each runs the stages of the method in turn",
-        minimum=1,
-        aliases=["max_epoch"],
-        free=True,
+        4, "outer epochs; each runs the stages of the method", minimum=1, aliases=["max_epoch"], free=True
     )
     batch_size: int = setting(128, "items in a training batch", minimum=2)
-    decay: float = setting(
-        0.5, "factor on every learning rate each decay_steps outer epochs", above=0, maximum=1
-    )
+    decay: float = setting(0.5, "factor on learning rates each decay_steps epochs", above=0, maximum=1)
     decay_steps: int = setting(1, "outer epochs between two decays", minimum=1)
-    decay_early: bool = setting(
-        False, "the first decay comes after the first outer epoch, as in AGAH's original"
-    )
-    valid: bool = setting(
-        True, "choose the best outer epoch on validation queries; without it the last one counts as the best"
-    )
+    decay_early: bool = setting(False, "decay after the first outer epoch already, as AGAH's original")
+    valid: bool = setting(True, "choose the best outer epoch on validation queries, else take the last one")
     valid_freq: int = setting(
         1, "outer epochs from one validation to the next; the last is always validated", minimum=1
     )
@@ -45,18 +35,10 @@ class RunSettings:
 
     checkpoint_dir: str = setting("runs", "folder of the runs", free=True)
     log_dir: str = setting("logs", "folder of the TensorBoard logs", free=True)
-    run_name: str = setting(
-        "", "name of the run; '': made of data set, method, backbone, bit and seed", free=True
-    )
-    checkpoint_minutes: float = setting(
-        5.0, "minutes between checkpoints within an outer epoch", minimum=0, free=True
-    )
-    panel_queries: int = setting(
-        6, "queries on the panels of pictures; 0: no panels", minimum=0, maximum=32, free=True
-    )
-    histograms: bool = setting(
-        True, "histograms of weights and relaxed codes after every outer epoch", free=True
-    )
+    run_name: str = setting("", "name; '': made of data set, method, backbone, bit and seed", free=True)
+    checkpoint_minutes: float = setting(5.0, "minutes between checkpoints in an epoch", minimum=0, free=True)
+    panel_queries: int = setting(6, "queries on panels; 0: no panels", minimum=0, maximum=32, free=True)
+    histograms: bool = setting(True, "histograms of weights and relaxed codes after every epoch", free=True)
 
     def check_run(self) -> None:
         """Raises SettingError where values are impossible."""
@@ -68,9 +50,7 @@ class RunSettings:
 class DeviceSettings:
     """What the networks run on."""
 
-    select_gpu: str = setting(
-        "0", "number of the GPU to use, several as 0,1, '' for none", aliases=["device"], free=True
-    )
+    select_gpu: str = setting("0", "GPUs to use, such as 0 or 0,1; '': none", aliases=["device"], free=True)
     precision: str = setting(
         "float32",
         "precision of the networks; tf32: float32 whose products a GPU rounds to 10 bits",

@@ -15,10 +15,8 @@ HISTOGRAM_VALUES = 100_000
 
 
 class Summaries:
-    """Writes a run's log. Losses and rates have training steps on their axis, all else outer epochs.
-
-    Args:
-      folder: of the log; None writes nothing.
+    """Writes a run's log to a folder, if any. Losses and rates have training steps on their axis, all else
+    outer epochs.
     """
 
     def __init__(self, folder: Path | None):
@@ -30,12 +28,10 @@ class Summaries:
         values = settings.values()
         rows = "\n".join(f"| {name} | {value!r} |" for name, value in values.items())
         learned = {name: value for name, value in values.items() if name not in free_settings() - {"Epoch"}}
-        with self._writer.as_default():
-            tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}", step=0)
-            hparams.hparams_config(
-                hparams=[hparams.HParam(name) for name in learned],
-                metrics=[hparams.Metric(name) for name in metrics],
-            )
+        names = [hparams.HParam(name) for name in learned]
+        with self._at(0):
+            tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}")
+            hparams.hparams_config(names, [hparams.Metric(name) for name in metrics])
             hparams.hparams(learned)
 
     def graph(self, method: Method) -> None:
@@ -50,25 +46,19 @@ class Summaries:
                     outputs[name] = network(inputs[name], training=False)
             return outputs
 
-        inputs = tf.nest.map_structure(
-            lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype),
-            {name: network.input for name, network in networks.items()},
-        )
-        with self._writer.as_default():
-            tf.summary.graph(forward.get_concrete_function(inputs).graph.as_graph_def())
+        taken = {name: network.input for name, network in networks.items()}
+        specs = tf.nest.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), taken)
+        with self._at(0):
+            tf.summary.graph(forward.get_concrete_function(specs).graph.as_graph_def())
 
     def losses(self, stage: str, step: int, parts: dict[str, float], rate: float) -> None:
         """Mean losses of the steps up to `step` of a stage, and its learning rate."""
-        with self._at(step):
-            for part, value in parts.items():
-                tf.summary.scalar(f"loss {stage}/{part}", value)
-            tf.summary.scalar(f"learning rate/{stage}", rate)
+        losses = {f"loss {stage}/{part}": value for part, value in parts.items()}
+        self._scalars(losses | {f"learning rate/{stage}": rate}, step)
 
     def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
         """Figures after outer epoch `epoch`, on one page of TensorBoard."""
-        with self._at(epoch):
-            for name, value in values.items():
-                tf.summary.scalar(f"{group}/{name}", value)
+        self._scalars({f"{group}/{name}": value for name, value in values.items()}, epoch)
 
     def histograms(self, method: Method, codes: dict[str, np.ndarray], epoch: int) -> None:
         """Distributions of weights and relaxed codes."""
@@ -84,22 +74,25 @@ class Summaries:
         with self._at(epoch):
             tf.summary.image(name, picture[None])
 
+    def close(self) -> None:
+        """Writes what is left."""
+        self._writer.close()
+
+    def _scalars(self, values: dict[str, float], step: int) -> None:
+        with self._at(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
     @contextlib.contextmanager
     def _at(self, step: int) -> Iterator[None]:
         with self._writer.as_default(step=step):
             yield
         self._writer.flush()
 
-    def close(self) -> None:
-        """Writes what is left."""
-        self._writer.close()
-
 
 def _sampled(values: tf.Tensor | np.ndarray) -> tf.Tensor:
-    """At most HISTOGRAM_VALUES of a tensor's values, spread evenly.
-
-    tf.summary.histogram takes 240 bytes for each value: 9 GB for VGG-F's fc6, 15 GB for a million codes of
-    64 bits.
+    """At most HISTOGRAM_VALUES of a tensor's values, spread evenly: tf.summary.histogram takes 240 bytes for
+    each value, 9 GB for VGG-F's fc6.
     """
     flat = tf.reshape(values, [-1])
     return flat[:: 1 + (flat.shape[0] - 1) // HISTOGRAM_VALUES]

@@ -11,9 +11,9 @@ import numpy as np
 from gch.errors import TrainingError
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
-from gch.progress import Progress
 from gch.run import RunFolder
 from gch.settings import Settings
+from gch.terminal import Progress
 from gch.training.checkpoint import Checkpoints, Position
 from gch.training.device import Device, any_worker, on_signals, require_alike
 from gch.training.loop import StageLoop, set_rates
@@ -28,17 +28,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class Trainer:
-    """Trains a method in a run folder.
+    """Trains a method in a run folder; of several workers, the chief alone validates and saves.
 
-    Args:
-      settings: of the run.
-      method: what is trained.
-      items: the training items.
-      run: the folder.
-      summaries: for TensorBoard.
-      validate: called with the number of the outer epoch that is over, counted from 1, as often as
-        `valid_freq` says; returns validation figures, of which 'score' decides what the best epoch is.
-      device: how stages are compiled, and by how many workers, of whom the chief alone validates and saves.
+    `validate` is called with the number of the outer epoch that is over, counted from 1, as often as
+    `valid_freq` says; it returns validation figures, of which 'score' decides what the best epoch is.
     """
 
     def __init__(
@@ -76,11 +69,8 @@ class Trainer:
         print(f"Weights of {folder}")
 
     def train(self) -> None:
-        """Trains from the position until `Epoch` outer epochs are done.
-
-        Raises:
-          TrainingError: a loss is not a finite number.
-          Stopped: the user asked for it.
+        """Trains until `Epoch` outer epochs are done; raises TrainingError where a loss is not finite, and
+        Stopped where the user wishes it.
         """
         with on_signals(self._ask_to_stop, signal.SIGINT, signal.SIGTERM):
             while self._position.epoch < self._settings.Epoch:
@@ -98,7 +88,9 @@ class Trainer:
         seconds: dict[str, float] = {}
         while position.stage < len(self._loops):
             loop = self._loops[position.stage]
-            seconds[loop.stage.name] = self._run_stage(loop, epoch)
+            began = time.monotonic()
+            self._run_stage(loop, epoch)
+            seconds[loop.stage.name] = time.monotonic() - began
             position.move(epoch, position.stage + 1)
         position.move(epoch + 1)
         if not self._device.cluster.chief:
@@ -119,19 +111,17 @@ class Trainer:
         """Compiles all stages side by side, the first time; returns the seconds that took."""
         if self._compiled:
             return 0.0
-        started = time.monotonic()
+        started, self._compiled = time.monotonic(), True
         compilations = filter(None, [loop.trace() for loop in self._loops])
         with ThreadPoolExecutor() as pool:
-            for compiled in [pool.submit(compilation) for compilation in compilations]:
-                compiled.result()
-        self._compiled = True
+            list(pool.map(lambda compilation: compilation(), compilations))
         seconds = time.monotonic() - started
         print(f"  stages compiled in {seconds:.1f} s")
         return seconds
 
-    def _run_stage(self, loop: StageLoop, epoch: int) -> float:
-        """Runs the rest of a stage; returns the seconds that took."""
-        position, stage, started = self._position, loop.stage, time.monotonic()
+    def _run_stage(self, loop: StageLoop, epoch: int) -> None:
+        """Runs the rest of a stage, in parts of about a second."""
+        position, stage = self._position, loop.stage
         rate = set_rates(stage, self._settings, epoch)
         run = loop.open((self._settings.seed, epoch, stage.name), position.step)
         progress = Progress("steps", f"  {stage.name}")
@@ -152,18 +142,14 @@ class Trainer:
                     )
             self._summaries.losses(stage.name, epoch * stage.steps + position.step, parts, rate)
             progress(position.step, stage.steps, {part: parts[part] for part in stage.shown or parts})
-            self._between_reports()
+            if any_worker(self._device, self._stop):
+                self._save()
+                raise Stopped(f"stopped in {self._where()}")
+            if time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes:
+                self._save()
             if alone:
                 pace = count / max(time.monotonic() - before, 1e-3)
                 count = max(1, min(2 * count, int(pace * SECONDS_BETWEEN_REPORTS)))
-        return time.monotonic() - started
-
-    def _between_reports(self) -> None:
-        if any_worker(self._device, self._stop):
-            self._save()
-            raise Stopped(f"stopped in {self._where()}")
-        if time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes:
-            self._save()
 
     def _save(self) -> None:
         if self._device.cluster.chief:

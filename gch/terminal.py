@@ -1,9 +1,12 @@
-"""How far a long piece of work is, on one line of the terminal."""
+"""The terminal: progress on one line, and libraries kept from chattering."""
 
+import contextlib
+import os
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 
 class Progress:
@@ -31,8 +34,33 @@ class Progress:
         rate = (done - self._start[1]) / max(now - self._start[0], 1e-3)
         words = [f"  {done:,} of {total:,} {self._things}", f"{rate:.0f} a second"]
         line = ", ".join([*words, *(f"{name} {value:.4f}" for name, value in (figures or {}).items())])
-        end = "\n" if done >= total else ""
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1
             line = f"\r{line[:width]:<{width}}"
-        print(line, end=end, flush=True)
+        print(line, end="\n" if done >= total else "", flush=True)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Hides what libraries write to standard error, and shows it after all when the body raises.
+
+    TensorFlow announces its build and the absence of a GPU there before any of its own switches works.
+    With TF_CPP_MIN_LOG_LEVEL=0 in the environment nothing is hidden.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            hidden.seek(0)
+            os.write(terminal, hidden.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
