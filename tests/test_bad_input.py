@@ -161,7 +161,7 @@ def not_a_number(folder):
     separate(folder, LAll=labels)
 
 
-@case(r"images holds inf \(at 2, 5\), expected finite numbers")
+@case(r"images holds inf \(item 2, column 5\), expected finite numbers")
 def infinite_features(folder):
     features = np.ones((ITEMS, 12))
     features[2, 5] = np.inf

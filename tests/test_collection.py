@@ -108,20 +108,16 @@ def caches(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "cache").iterdir())
 
 
-def test_rows_still_belong_together_where_pictures_are_left_out(folder, capsys):
+def test_rows_still_belong_together_where_pictures_are_left_out_and_are_prepared_once(folder, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
     pairs = opened(folder, "collection", image_size=SIZE)
     assert_belong_together(pairs)
     output = capsys.readouterr().out
+    assert "Preparing" not in output
     assert "Left out, as they cannot be read: 3 pictures" in output
     for place in BROKEN:
         assert path_of(LABELLED[place]) in output
-
-
-def test_opened_again_nothing_is_prepared(folder, capsys):
-    before = {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")}
-    first, second = (opened(folder, "collection", image_size=SIZE) for _ in range(2))
-    assert first.digest == second.digest
-    assert "Preparing" not in capsys.readouterr().out
+    assert opened(folder, "collection", image_size=SIZE).digest == pairs.digest
     assert {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*")} == before
 
 
@@ -159,12 +155,11 @@ def test_a_missing_picture_that_comes_back_is_taken(copied):
     assert len(pairs.labels) == len(WHOLE) + 1
 
 
-@pytest.mark.parametrize("changes", [{"image_size": 16}, {"image_size": SIZE, "fit": "letterbox"}])
-def test_other_pictures_are_prepared_beside(copied, changes):
+def test_other_pictures_are_prepared_beside(copied):
     kept = caches(copied)
-    pairs = opened(copied, "collection", **changes)
-    assert pairs.pictures.size == (changes["image_size"],) * 2
-    assert len(caches(copied)) == len(kept) + 1
+    assert opened(copied, "collection", image_size=16).pictures.size == (16, 16)
+    opened(copied, "collection", image_size=SIZE, fit="letterbox")
+    assert len(caches(copied)) == len(kept) + 2
 
 
 def test_a_damaged_cache_is_mended(copied, capsys):
