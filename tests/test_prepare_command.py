@@ -48,8 +48,8 @@ def test_wrong_options_are_refused(command, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for flags, message in (
         ([], "out is missing; expected --out=FOLDER"),
-        (["--out=new", "--encoding=gif"], "encoding is 'gif'; expected jpeg, png, raw"),
-        (["--out=new", "--quality=0"], "quality is 0; expected 1 to 100"),
+        (["--out=new", "--encoding=gif"], "encoding is 'gif'; expected one of 'jpeg', 'png', 'raw'"),
+        (["--out=new", "--quality=0"], "quality is 0; expected at least 1"),
     ):
         status, output, error = command("prepare", data, *flags)
         assert (status, output) == (2, "")

@@ -1,5 +1,6 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from gch.data.vocabulary import (
     with_vocabulary,
 )
 from gch.errors import DataError
-from gch.settings import Settings
 
 NONE = frozenset()
 ENGLISH = read_stop_words("english")
@@ -27,7 +27,7 @@ ENGLISH = read_stop_words("english")
 def build(captions, size, minimum, ngrams=1, stop_words=""):
     """The vocabulary of captions that are all trained on."""
     sizes = {"vocabulary_size": size, "vocabulary_minimum": minimum}
-    settings = Settings(**sizes, ngrams=ngrams, stop_words=stop_words)
+    settings = SimpleNamespace(**sizes, ngrams=ngrams, stop_words=stop_words)
     return build_vocabulary(captions, np.arange(len(captions)), settings)
 
 
@@ -130,36 +130,25 @@ def test_comes_back_from_its_file(tmp_path):
     assert load_vocabulary(tmp_path / "vocabulary.json") == vocabulary
 
 
-BROKEN = {  # another value of a field, or another content of the file
-    "no object": (b"[1]", r"found \[1\], expected a JSON object"),
-    "no format": (b"{}", "format is missing, expected 1, that of a saved vocabulary"),
-    "later format": ({"format": 2}, "format is 2, expected 1"),
-    "true format": ({"format": True}, "format is True, expected 1"),
-    "no ngrams": ({"ngrams": 0}, "ngrams is 0, expected a whole number"),
-    "text ngrams": ({"ngrams": "1"}, "ngrams is '1'"),
-    "text words": ({"words": "cat"}, "words is 'cat', expected a list"),
-    "empty word": ({"words": [""]}, r"words is \[''\], expected a list of different words"),
-    "no words": ({"words": []}, r"words is \[\], expected a list of different words, one or more"),
-    "twice": ({"words": ["a", "b", "a"]}, r"words is \['a', 'b', 'a'\], expected a list of different"),
-    "stop words of lists": ({"stop_words": [[]]}, r"stop_words is \[\[\]\], expected"),
-    "missing": (None, "cannot be read as JSON"),
-    "cut": (b"{", "cannot be read as JSON"),
-    "not UTF-8": (b"\xff\xfe", "cannot be read as JSON"),
-    "deep": (b"[" * 100_000, "cannot be read as JSON"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_vocabulary_is_refused_in_one_line(tmp_path, name):
-    value, line = BROKEN[name]
-    path = tmp_path / "vocabulary.json"
-    if value is not None:
-        good = {"format": 1, "ngrams": 1, "stop_words": ["a"], "words": ["cat", "dog"]}
-        path.write_bytes(value if isinstance(value, bytes) else json.dumps(good | value).encode())
-    with pytest.raises(DataError, match=line) as caught:
-        load_vocabulary(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("format", 2, "format is 2, expected 1, that of a saved vocabulary"),
+        ("format", True, "format is True, expected 1"),
+        ("ngrams", 0, "ngrams is 0, expected a whole number"),
+        ("ngrams", "1", "ngrams is '1'"),
+        ("words", "cat", "words is 'cat', expected a list"),
+        ("words", [""], r"words is \[''\], expected a list of different words"),
+        ("words", [], r"words is \[\], expected a list of different words, one or more"),
+        ("words", ["a", "b", "a"], r"words is \['a', 'b', 'a'\], expected a list of different"),
+        ("stop_words", [[]], r"stop_words is \[\[\]\], expected"),
+    ],
+)
+def test_a_broken_vocabulary_is_refused(tmp_path, field, value, line):
+    good = {"format": 1, "ngrams": 1, "stop_words": ["a"], "words": ["cat", "dog"]}
+    (tmp_path / "vocabulary.json").write_text(json.dumps(good | {field: value}))
+    with pytest.raises(DataError, match=f"vocabulary.json: {line}"):
+        load_vocabulary(tmp_path / "vocabulary.json")
 
 
 def test_stop_words_are_named_or_read(tmp_path):
@@ -169,22 +158,11 @@ def test_stop_words_are_named_or_read(tmp_path):
     assert {"the", "of", "and"} < ENGLISH
     assert {word for word in ENGLISH if tokens(word, 1, NONE) == [word]} == ENGLISH
     assert read_stop_words(str(path)) == {"der", "\u00fcber", "don", "t"}
-
-
-@pytest.mark.parametrize(
-    ("written", "line"),
-    [
-        (None, "not found, expected '', 'english' or a file of one stop word a line"),
-        (b"der\n\xff\n", "line 2: byte 1 is 0xff, not UTF-8"),
-        (b"a\n" * 2**23 + b"b", "16777217 bytes, expected 16777216 at most"),
-    ],
-)
-def test_unreadable_stop_words_are_refused(tmp_path, written, line):
-    path = tmp_path / "stop.txt"
-    if written is not None:
-        path.write_bytes(written)
-    with pytest.raises(DataError, match=f"stop.txt: {line}"):
+    path.write_bytes(b"a\n" * 2**23 + b"b")
+    with pytest.raises(DataError, match=r"stop.txt: 16777217 bytes, expected 16777216 at most"):
         read_stop_words(str(path))
+    with pytest.raises(DataError, match="not found, expected '', 'english' or a file of one stop word"):
+        read_stop_words(str(tmp_path / "missing.txt"))
 
 
 # ---------------------------------------------------------------- a data set's bags of words
