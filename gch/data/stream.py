@@ -50,7 +50,8 @@ def image_batches(
 
     An epoch has E = n // batch_size steps; the items left over at its end are not visited in it. Step s of
     the stream is step s mod E of epoch s div E. Its content depends on `pictures`, `rows`, `batch_size`,
-    `seed` and `window` only, wherever the stream starts. Iterate under `reading_errors`.
+    `seed` and `window` only, wherever the stream starts. Memory holds one window and a few batches.
+    Iterate under `reading_errors`.
 
     Args:
       pictures: of the data set.
@@ -85,8 +86,11 @@ def image_batches(
             item, stop = skipped * batch_size, (skipped + taken) * batch_size
             while item < stop:  # No item of an earlier or a later step is read.
                 positions = order[item : min((item // window + 1) * window, stop)]
-                yield positions, pictures.read(rows[positions])
+                images = pictures.read(rows[positions])
+                for start in range(0, len(positions), batch_size):
+                    yield positions[start : start + batch_size], images[start : start + batch_size]
                 item += len(positions)
+                del images  # The next window must not find this one still in memory.
             step += taken
 
     return _dataset(pictures, generate, steps, batch_size)
