@@ -164,7 +164,7 @@ BAD_JSON = {
     "list": (f"[{one().strip()}]\n", "line 1: found .*, expected a JSON object"),
     "deep": (f'{{"path": {"[" * 100_000}\n', "line 1: maximum recursion.*, expected a simple JSON object"),
     "digits": (f'{{"labels": {"9" * 5000}}}\n', "line 1: Exceeds the limit.*, expected a simple JSON object"),
-    "nothing": ("{}\n", r"line 1: field 'path' not found, found fields \[\], expected the field"),
+    "nothing": ("{}\n", r"line 1: field 'path' not found, found fields \[\], expected path, labels"),
     "path": (one(path=3), "line 1: field 'path': found 3, expected the path of a picture"),
     "the folder": (one(path="./"), r"line 1: field 'path': found './', expected the path of a picture"),
     "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string, or a list"),

@@ -51,7 +51,7 @@ def write_pictures(folder: Path) -> None:
         if fault == "missing":
             path.unlink()
         else:
-            path.write_bytes(b"hello" if fault == "text" else path.read_bytes()[:-20])
+            path.write_bytes(b"hello" if fault == "text" else path.read_bytes()[: path.stat().st_size // 2])
 
 
 def write_csv(folder: Path) -> None:

@@ -236,7 +236,10 @@ BROKEN = {
     "link": (linked, "YAll is a link; expected an array of this file"),
     "external": (external, "LAll lies in another file"),
     "enormous": (enormous, "YAll .* would be .* GiB in memory"),
-    "nan in features": (one_file(images=np.where(FEATURES[0, 5] == FEATURES, np.nan, FEATURES)), r"at 0, 5"),
+    "nan in features": (
+        one_file(images=np.where(FEATURES[0, 5] == FEATURES, np.nan, FEATURES)),
+        r"item 0, column 5",
+    ),
     "large features": (one_file(images=FEATURES.astype(float) * 1e300), "expected finite numbers"),
     "features of zeros": (one_file(images=0 * FEATURES), "images holds zeros only"),
     "other length of features": (one_file(images=FEATURES[:-1]), "have no number of items in common"),

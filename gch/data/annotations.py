@@ -27,7 +27,8 @@ _NAMES = {
     "labels": ("labels", "label", "category", "categories"),
 }
 _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
-_NEEDED = (("path",), ("labels",), ("text", "tags"))  # one of each
+_GROUPS = (("path",), ("labels",), ("text", "tags"))  # one field of each
+_NEEDED = "path, labels, and text or tags"
 _DELIMITERS = ",;\t"
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
@@ -119,7 +120,7 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
     rows = _csv_rows(file, name)
     line, header = next(rows, (0, None))
     if header is None:
-        raise DataError(f"{name}: empty file, expected a header line with path, labels, and text or tags")
+        raise DataError(f"{name}: empty file, expected a header line with {_NEEDED}")
     column_of = _fields(header, f"{name}: line {line}", "columns")
     for line, row in rows:
         if len(row) != len(header):
@@ -178,12 +179,12 @@ def _fields(names: Sequence[str], where: str, kind: str) -> dict[str, int]:
     """The positions of the fields among `names`: path, labels, and text or tags."""
     fields = [_FIELD_OF.get(name.strip().lower(), "") for name in names]
     position_of: dict[str, int] = {}
-    for group in _NEEDED:
+    for group in _GROUPS:
         wanted = " or ".join(map(repr, group))
         positions = [position for position, field in enumerate(fields) if field in group]
         if not positions:
             found = f"found {kind} {shown(list(names))}"
-            raise DataError(f"{where}: field {wanted} not found, {found}, expected the field")
+            raise DataError(f"{where}: field {wanted} not found, {found}, expected {_NEEDED}")
         if len(positions) > 1:
             both = " and ".join(shown(names[position]) for position in positions[:2])
             raise DataError(f"{where}: found {both}, expected one field for {wanted}")
