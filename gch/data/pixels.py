@@ -88,13 +88,7 @@ class Hdf5Pictures:
         starts = np.flatnonzero(np.diff(rows[places] // self.block)) + 1
         for group in np.split(places, starts) if len(rows) else ():
             first, last = rows[group[0]], rows[group[-1]]
-            try:
-                with self._opening:
-                    dataset = self._dataset
-                stored = dataset[first : last + 1]
-            except (OSError, RuntimeError, KeyError) as error:
-                where = f"{self._array.path}: {self._array.name}: rows {first} to {last}"
-                raise DataError(f"{where} unreadable, {reason(error)}") from error
+            stored = self._read(first, last)
             for place in group:
                 picture = stored[rows[place] - first].transpose(self._to_hwc)
                 # Plane by plane: four times faster than transposing the whole block at once.
@@ -105,3 +99,12 @@ class Hdf5Pictures:
     @functools.cached_property
     def _dataset(self) -> h5py.Dataset:
         return open_hdf5(self._array.path)[self._array.name]
+
+    def _read(self, first: int, last: int) -> np.ndarray:
+        try:
+            with self._opening:
+                dataset = self._dataset
+            return dataset[first : last + 1]
+        except (OSError, RuntimeError, KeyError) as error:
+            where = f"{self._array.path}: {self._array.name}: rows {first} to {last}"
+            raise DataError(f"{where} unreadable, {reason(error)}") from error
