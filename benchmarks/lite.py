@@ -26,8 +26,7 @@ from gch.data.split_file import load_split
 from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import coded_items
 from gch.evaluation.evaluate import map_by_direction
-from gch.run import RunFolder, started_settings
-from gch.settings import Settings
+from gch.run import RunFolder, run_settings
 from gch.terminal import Progress
 
 TIMED, WARM = 220, 20
@@ -90,7 +89,7 @@ def bytes_of(folder: Path, *names: str) -> float:
 
 def measure(run: Path) -> None:
     """Prints the rows of one run."""
-    settings = Settings(**started_settings(run))
+    settings = run_settings(run, {}, "test", "lite.py")
     pairs = open_pairs(settings, Progress())
     split = load_split(run / "split.npz", len(pairs.labels))
     pairs = with_vocabulary(

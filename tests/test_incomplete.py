@@ -165,7 +165,7 @@ BROKEN = [
     ("YAll is a link; expected an array of this file", linked),
     ("LAll lies in another file", external),
     ("YAll .* would be .* GiB in memory", enormous),
-    ("at 0, 5", one_file(images=np.where(FEATURES[0, 5] == FEATURES, np.nan, FEATURES))),
+    ("item 0, column 5", one_file(images=np.where(FEATURES[0, 5] == FEATURES, np.nan, FEATURES))),
     ("expected finite numbers", one_file(images=FEATURES.astype(float) * 1e300)),
     ("images holds zeros only", one_file(images=0 * FEATURES)),
 ]

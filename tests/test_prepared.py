@@ -53,32 +53,30 @@ def nested(depth: int) -> list:
 
 
 VALUES = {
-    "name": ["", "..", "a/b", "a\0", "--", "../other", 1, None, []],
-    "items": [0, -1, True, 50.0, 10**30, "50", None],
-    "size": [[16], [16, -16], [16, 16, 3], [True, 16], [7, 16], [4097, 16], [10**6] * 2, 16, {"16": 16}],
-    "encoding": ["gif", None, [], {}],
-    "bytes": [-1, True, None, 10**30, "1"],
-    "default_sizes": [[8, 42, 38], [8, 0, 0, 0], [0, 8, 1, 1], [-1, 9, 1, 1], [2**70] * 4, "8888"],
-    "tag_names": [[1], "word", {"a": 1}, None],
-    "label_names": [[None], "label", 8, nested(900)],
-    "plan": [1, None, ["a"]],
-    "left_out": [[1], "a", None],
-    "ids": [["a"], [1] * ITEMS, "a" * ITEMS, {}],
-    "captions": [["a"], [1] * ITEMS, [[1]] * ITEMS, [nested(900)] * ITEMS, {}],
+    "format": ["other", None],
+    "name": ["", "a/b", "a\0", "--", 1],
+    "items": [0, True, 50.0, 10**30, "50"],
+    "size": [[16], [16, -16], [True, 16], [7, 16], [4097, 16], 16],
+    "encoding": ["gif", []],
+    "bytes": [-1, None, "1"],
+    "default_sizes": [[8, 42, 38], [8, 0, 0, 0], [-1, 9, 1, 1], [2**70] * 4, "8888"],
+    "tag_names": [[1], "word", None],
+    "label_names": [[None], nested(900)],
+    "plan": [1],
+    "left_out": [[1], "a"],
+    "ids": [["a"], [1] * ITEMS, {}],
+    "captions": [["a"], [1] * ITEMS, [[1]] * ITEMS, [nested(900)] * ITEMS],
     "split": [
-        *(0, [], {}, {"query": [0], "retrieval": [1]}),
+        *(0, {}, {"query": [0], "retrieval": [1]}),
         *(
             described().own_split._asdict() | wrong
             for wrong in (
                 {"query": [3, 2, 1]},
-                {"query": [1, 1]},
                 {"query": [9, 10]},  # 10 is retrieved
                 {"training": [-1, 2]},
                 {"training": [ITEMS]},
-                {"training": [2**70]},
                 {"retrieval": []},
                 {"retrieval": [[1, 2]]},
-                {"retrieval": ["one"]},
             )
         ),
     ],
@@ -122,9 +120,7 @@ def test_fields_must_agree(copied, changes, message):
         open_prepared(copied)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\xff\xfe", b"[]", b"null", b"[" * 100_000, b'{"format":' * 5000, b"1" * 10_000]
-)
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"[]", b"[" * 100_000, b"1" * 10_000])
 def test_an_index_that_is_none(copied, data):
     (copied / "index.json").write_bytes(data)
     with pytest.raises(DataError, match=r"index\.json: ") as error:
@@ -135,15 +131,12 @@ def test_an_index_that_is_none(copied, data):
 @pytest.mark.parametrize(
     ("name", "array"),
     [
-        ("places.npy", np.zeros((ITEMS, 2), np.int64)),
         ("places.npy", np.zeros((ITEMS, 3), np.int32)),
         ("places.npy", np.zeros((ITEMS, 3), object)),
         ("places.npy", np.zeros((ITEMS, 3), np.int64)),
         ("texts.npy", np.zeros((ITEMS, 39), np.uint8)),  # of 40 words
-        ("texts.npy", np.zeros((ITEMS - 1, 40), np.uint8)),
         ("labels.npy", np.zeros((ITEMS, 0), np.uint8)),
         ("labels.npy", np.full((ITEMS, 8), 2, np.uint8)),
-        ("labels.npy", np.zeros(ITEMS, np.uint8)),
     ],
 )
 def test_arrays_of_another_shape_type_or_content(copied, name, array):
@@ -177,7 +170,6 @@ def forge(folder: Path, data: bytes, **place: int) -> None:
 
 
 FORGED = {
-    "smaller": (encoded(8, 8), {}, "8 x 8, expected 16 x 16"),
     "turned": (encoded(16, 17), {}, "16 x 17, expected 16 x 16"),
     "huge": (declared(65500, 65500), {}, "expected"),
     "large": (declared(10_000, 9_500), {}, "10000 x 9500, expected 16 x 16"),
@@ -188,9 +180,9 @@ FORGED = {
     **{
         f"{column} {value}": (encoded(SIDE, SIDE), {column: value}, "expected a picture|checksum differs")
         for column, values in {
-            "offset": (-1, 2**40, 2**63 - 1),
-            "length": (-1, 2**27, 2**62),
-            "checksum": (0, -1, 2**40),
+            "offset": (-1, 2**63 - 1),
+            "length": (-1, 2**62),
+            "checksum": (-1,),
         }.items()
         for value in values
     },
@@ -226,12 +218,12 @@ JSON = st.recursive(
 def changes(draw) -> tuple[str, object]:
     """A file, and other bytes of it or another field of the index."""
     if draw(st.booleans()):
-        return "index.json", {draw(st.sampled_from([*VALUES, "format", "version", "more"])): draw(JSON)}
+        return "index.json", {draw(st.sampled_from([*VALUES, "version", "more"])): draw(JSON)}
     name = draw(st.sampled_from(["index.json", "places.npy", "texts.npy", "labels.npy"]))
     return name, draw(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4))
 
 
-@settings(max_examples=250, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
 @given(changes())
 def test_any_change_gives_pictures_or_a_data_error(healthy, change):
     name, what = change

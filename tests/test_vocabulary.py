@@ -1,5 +1,6 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,14 +24,19 @@ NONE = frozenset()
 ENGLISH = read_stop_words("english")
 
 
+def build(captions, size, minimum, ngrams=1, stop_words=""):
+    """The vocabulary of captions that are all trained on."""
+    sizes = {"vocabulary_size": size, "vocabulary_minimum": minimum}
+    settings = SimpleNamespace(**sizes, ngrams=ngrams, stop_words=stop_words)
+    return build_vocabulary(captions, np.arange(len(captions)), settings)
+
+
 @pytest.mark.parametrize(
     ("caption", "words"),
     [
         ("Two dogs, one red-ish ball!", ["two", "dogs", "one", "red", "ish", "ball"]),
         ("", []),
-        (" ... ", []),
         ("under_score 3rd 2.5", ["under", "score", "3rd", "2", "5"]),
-        ("don't", ["don", "t"]),
         ("Gr\u00f6\u00dfe gro\u0308\u00dfe", ["gr\u00f6\u00dfe", "gr\u00f6\u00dfe"]),
         ("\uff24\uff4f\uff47 \ufb01n x\u00b2", ["dog", "fin", "x2"]),
         ("\u0939\u093f\u0928\u094d\u0926\u0940\u0964", ["\u0939\u093f\u0928\u094d\u0926\u0940"]),
@@ -45,11 +51,8 @@ def test_free_text_is_split_at_what_is_no_letter_mark_or_number(caption, words):
 
 
 def test_ngrams_run_over_stop_words():
-    assert tokens("A dog of the red house", 3, ENGLISH) == [
-        *("dog", "red", "house"),
-        *("dog red", "red house"),
-        "dog red house",
-    ]
+    words = ["dog", "red", "house", "dog red", "red house", "dog red house"]
+    assert tokens("A dog of the red house", 3, ENGLISH) == words
     assert tokens("dog", 3, NONE) == ["dog"]
 
 
@@ -73,46 +76,26 @@ CAPTIONS = ["red dog", "dog dog cat", "red cat", "bird", "red"]  # red 3, cat 2,
     [
         (10, 1, ("bird", "cat", "dog", "red")),
         (10, 2, ("cat", "dog", "red")),
-        (10, 3, ("red",)),
         (2, 1, ("cat", "red")),
         (1, 1, ("red",)),
     ],
 )
 def test_the_words_of_most_captions_are_chosen(size, minimum, words):
-    built = build_vocabulary(iter(CAPTIONS), size=size, minimum=minimum, ngrams=1, stop_words=NONE)
-    assert built == Vocabulary(words, 1, NONE)
+    assert build(CAPTIONS, size, minimum) == Vocabulary(words, 1, NONE)
 
 
 def test_vocabulary_holds_ngrams_and_no_stop_words():
-    built = build_vocabulary(["the red dog", "a red dog"], size=9, minimum=2, ngrams=2, stop_words=ENGLISH)
+    built = build(["the red dog", "a red dog"], 9, 2, ngrams=2, stop_words="english")
     assert built.words == ("dog", "red", "red dog")
-    np.testing.assert_array_equal(
-        built.bags(["Red!", "red the dog", "dog red"]), [[0, 1, 0], [1, 1, 1], [1, 1, 0]]
-    )
+    bags = built.bags(["Red!", "red the dog", "dog red", ("Red Dog", "tree"), ()])
+    assert bags.dtype == np.uint8
+    np.testing.assert_array_equal(bags, [[0, 1, 0], [1, 1, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]])
+    assert built.bags([]).shape == (0, 3)
 
 
 def test_no_word_left_is_told_with_its_numbers():
     with pytest.raises(DataError, match="3 captions with 2 different words, expected a word that 4 captions"):
-        build_vocabulary(["a b", "b", ("a",)], size=5, minimum=4, ngrams=1, stop_words=NONE)
-
-
-def test_bags_drop_unknown_words_and_fill_what_is_given():
-    vocabulary = Vocabulary(("cat", "red ball"), 1, NONE)
-    captions = ["Cat, cat and bird", ("Red Ball", "tree"), "red ball", ()]
-    expected = np.array([[1, 0], [0, 1], [0, 0], [0, 0]])
-    bags = vocabulary.bags(captions)
-    assert bags.dtype == np.uint8
-    np.testing.assert_array_equal(bags, expected)
-    out = np.full((4, 2), 7, np.uint8)
-    assert vocabulary.bags(captions, out) is out
-    np.testing.assert_array_equal(out, expected)
-    assert vocabulary.bags([]).shape == (0, 2)
-
-
-@pytest.mark.parametrize("out", [np.zeros((2, 2), np.uint8), np.zeros((1, 2), np.float32)])
-def test_bags_do_not_fit_into_another_array(out):
-    with pytest.raises(ValueError, match=r"expected uint8 \(1, 2\)"):
-        Vocabulary(("a", "b"), 1, NONE).bags(["a"], out)
+        build(["a b", "b", ("a",)], 5, 4)
 
 
 words = st.sampled_from(["a", "b", "C", "dé", "e"])
@@ -126,7 +109,7 @@ captions_of_any_kind = st.lists(
 @given(captions_of_any_kind, st.integers(1, 3), st.integers(1, 8), st.integers(1, 3))
 def test_column_sums_are_document_frequencies(captions, ngrams, size, minimum):
     try:
-        vocabulary = build_vocabulary(captions, size=size, minimum=minimum, ngrams=ngrams, stop_words=NONE)
+        vocabulary = build(captions, size, minimum, ngrams)
     except DataError:
         return
     bags = vocabulary.bags(captions)
@@ -134,58 +117,38 @@ def test_column_sums_are_document_frequencies(captions, ngrams, size, minimum):
     assert len(vocabulary.words) <= size
     assert list(vocabulary.words) == sorted(set(vocabulary.words))
     for word, count in zip(vocabulary.words, bags.sum(axis=0), strict=True):
-        holders = [
-            caption
-            for caption in captions
-            if (
-                f" {word} " in f" {caption.lower()} "
-                if isinstance(caption, str)
-                else word in [tag.lower() for tag in caption]
-            )
-        ]
+        written = (
+            f" {caption} " if isinstance(caption, str) else f"|{'|'.join(caption)}|" for caption in captions
+        )
+        holders = [text for text in written if f" {word} " in text.lower() or f"|{word}|" in text.lower()]
         assert len(holders) == count >= minimum
 
 
 def test_comes_back_from_its_file(tmp_path):
-    path = tmp_path / "vocabulary.json"
     vocabulary = Vocabulary(("dog", "gr\u00f6\u00dfe", "red dog"), 2, frozenset({"the", "a"}))
-    vocabulary.save(path)
-    assert load_vocabulary(path) == vocabulary
-    assert json.loads(path.read_text("utf-8"))["format"] == 1
+    vocabulary.save(tmp_path / "vocabulary.json")
+    assert load_vocabulary(tmp_path / "vocabulary.json") == vocabulary
 
 
-GOOD = {"format": 1, "ngrams": 1, "stop_words": ["a"], "words": ["cat", "dog"]}
-BROKEN = {
-    "no object": ([1], "holds a list, expected a saved vocabulary"),
-    "no format": ({**GOOD, "format": None}, "format is None, expected 1"),
-    "later format": ({**GOOD, "format": 2}, "format is 2, expected 1"),
-    "true format": ({**GOOD, "format": True}, "format is True, expected 1"),
-    "no ngrams": ({**GOOD, "ngrams": 0}, "ngrams is 0, expected a whole number"),
-    "text ngrams": ({**GOOD, "ngrams": "1"}, "ngrams is '1'"),
-    "true ngrams": ({**GOOD, "ngrams": True}, "ngrams is True"),
-    "text words": ({**GOOD, "words": "cat"}, "words is a str, expected a list"),
-    "empty word": ({**GOOD, "words": [""]}, "words holds '', expected words only"),
-    "no words": ({**GOOD, "words": []}, "words is empty"),
-    "twice": ({**GOOD, "words": ["a", "b", "a"]}, "words holds 'a' twice"),
-    "no stop words": ({**GOOD, "stop_words": None}, "stop_words is a NoneType, expected a list"),
-    "stop words of lists": ({**GOOD, "stop_words": [[]]}, r"stop_words holds \[\], expected words only"),
-    "missing": (None, "expected a saved vocabulary"),
-    "cut": (b"{", "expected a saved vocabulary"),
-    "not UTF-8": (b"\xff\xfe", "expected a saved vocabulary"),
-    "deep": (b"[" * 100_000, "expected a saved vocabulary"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_vocabulary_is_refused_in_one_line(tmp_path, name):
-    value, line = BROKEN[name]
-    path = tmp_path / "vocabulary.json"
-    if value is not None:
-        path.write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
-    with pytest.raises(DataError, match=line) as caught:
-        load_vocabulary(path)
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("format", 2, "format is 2, expected 1, that of a saved vocabulary"),
+        ("format", True, "format is True, expected 1"),
+        ("ngrams", 0, "ngrams is 0, expected a whole number"),
+        ("ngrams", "1", "ngrams is '1'"),
+        ("words", "cat", "words is 'cat', expected a list"),
+        ("words", [""], r"words is \[''\], expected a list of different words"),
+        ("words", [], r"words is \[\], expected a list of different words, one or more"),
+        ("words", ["a", "b", "a"], r"words is \['a', 'b', 'a'\], expected a list of different"),
+        ("stop_words", [[]], r"stop_words is \[\[\]\], expected"),
+    ],
+)
+def test_a_broken_vocabulary_is_refused(tmp_path, field, value, line):
+    good = {"format": 1, "ngrams": 1, "stop_words": ["a"], "words": ["cat", "dog"]}
+    (tmp_path / "vocabulary.json").write_text(json.dumps(good | {field: value}))
+    with pytest.raises(DataError, match=f"vocabulary.json: {line}"):
+        load_vocabulary(tmp_path / "vocabulary.json")
 
 
 def test_stop_words_are_named_or_read(tmp_path):
@@ -195,27 +158,11 @@ def test_stop_words_are_named_or_read(tmp_path):
     assert {"the", "of", "and"} < ENGLISH
     assert {word for word in ENGLISH if tokens(word, 1, NONE) == [word]} == ENGLISH
     assert read_stop_words(str(path)) == {"der", "\u00fcber", "don", "t"}
-
-
-@pytest.mark.parametrize(
-    ("written", "line"),
-    [
-        (None, "not found, expected '', 'english' or a file of one stop word a line"),
-        ("folder", "a folder, expected"),
-        (b"der\n\xff\n", "line 2: byte 1 is 0xff, not UTF-8"),
-        (b"a\n" * 2**23 + b"b", "16777217 bytes, expected 16777216 at most"),
-    ],
-)
-def test_unreadable_stop_words_are_refused_in_one_line(tmp_path, written, line):
-    path = tmp_path / "stop.txt"
-    if written == "folder":
-        path.mkdir()
-    elif written is not None:
-        path.write_bytes(written)
-    with pytest.raises(DataError, match=line) as caught:
+    path.write_bytes(b"a\n" * 2**23 + b"b")
+    with pytest.raises(DataError, match=r"stop.txt: 16777217 bytes, expected 16777216 at most"):
         read_stop_words(str(path))
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="not found, expected '', 'english' or a file of one stop word"):
+        read_stop_words(str(tmp_path / "missing.txt"))
 
 
 # ---------------------------------------------------------------- a data set's bags of words

@@ -10,9 +10,9 @@ from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import choose_split, open_pairs, open_source
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, empty_items
-from gch.data.picture_files import PictureFiles
+from gch.data.pictures import PictureFiles
 from gch.data.tiles import sample_sheet
-from gch.data.vocabulary import vocabulary_of
+from gch.data.vocabulary import build_vocabulary
 from gch.errors import RunError
 from gch.settings import Settings
 from gch.storage import atomic_path
@@ -83,7 +83,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
     if pairs.captions is None:
         return pairs
-    vocabulary = vocabulary_of(pairs.captions, split.training, settings)
+    vocabulary = build_vocabulary(pairs.captions, split.training, settings)
     bags = vocabulary.bags(pairs.captions)
     common = np.argsort(-bags.sum(axis=0, dtype=np.int64), kind="stable")[:8]
     shown = ", ".join(vocabulary.words[number] for number in common)

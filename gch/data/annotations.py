@@ -1,32 +1,25 @@
-"""The user's own collection: a folder of pictures, and a CSV or JSON-lines file that describes them.
-
-Such a file is written by hand, by a spreadsheet or by a script, so every error names its line and its field.
-The pictures themselves are not looked at here.
-"""
+"""The user's own collection: a folder of pictures, and a CSV or JSON-lines file that describes them."""
 
 import csv
 import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
 from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
-from gch.data.picture_files import PictureFiles
+from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
-from gch.data.text_files import json_lines, printable, shortened, shown, text_lines
+from gch.data.text_files import json_lines, printable, shown, text_lines
 from gch.errors import DataError
 from gch.storage import digest
 
 MAX_FILE_BYTES = 2**31
 _EXPECTED = "expected a file of annotations"
-_STRINGS = "a string or a list of strings"
-_LABELS = "strings or whole numbers, or a list of them"
 _NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
     "text": ("text", "caption", "captions", "title", "description"),
@@ -34,66 +27,14 @@ _NAMES = {
     "labels": ("labels", "label", "category", "categories"),
 }
 _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
-_NEEDED = "'path', 'labels' and one of 'text' and 'tags'"
+_GROUPS = (("path",), ("labels",), ("text", "tags"))  # one field of each
+_NEEDED = "path, labels, and text or tags"
 _DELIMITERS = ",;\t"
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
 
-@dataclass(frozen=True, eq=False)
-class Annotations:
-    """N pictures with their captions and labels, in the order of the file.
-
-    Attributes:
-      paths: of the pictures, N, relative to their folder, parts separated by '/', no two alike.
-      captions: N; a str is free text, a tuple of str are tags. Either may be empty, not all are.
-      labels: uint8 (N, C), multi-hot, 1 or more in each row and column.
-      label_names: C names, ascending.
-      unlabelled: paths of the entries that are left out because they have no label.
-    """
-
-    paths: tuple[str, ...]
-    captions: tuple[str | tuple[str, ...], ...]
-    labels: np.ndarray
-    label_names: tuple[str, ...]
-    unlabelled: tuple[str, ...]
-
-
 def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     """Opens a collection; its texts await a vocabulary. Entries without a label are left out.
-
-    Args:
-      file: of annotations, see `read_annotations`.
-      folder: where the pictures are.
-      size: height and width that pictures are brought to.
-      fit: 'crop' or 'letterbox'.
-
-    Raises:
-      DataError: the file is damaged, or a field of it is not what it should be; names the line.
-    """
-    read = read_annotations(file, folder)
-    items = len(read.paths)
-    pictures = PictureFiles(folder, read.paths, size, fit)
-    kind = "tags" if any(isinstance(caption, tuple) for caption in read.captions) else "free text"
-    found = [f"{file.name}: {items} pictures with {kind} and {len(read.label_names)} labels"]
-    if read.unlabelled:
-        first = ", ".join(read.unlabelled[:3])
-        found.append(f"left out, as they have no label: {len(read.unlabelled)} entries ({first} ...)")
-    return Pairs(
-        name="collection",
-        texts=np.zeros((items, 0), np.uint8),
-        labels=read.labels,
-        label_names=read.label_names,
-        default_sizes=default_sizes("collection", items),
-        digest=digest(read.labels, repr((read.captions, read.label_names)), pictures.digest),
-        pictures=pictures,
-        captions=read.captions,
-        ids=read.paths,
-        found=tuple(found),
-    )
-
-
-def read_annotations(file: Path, folder: Path) -> Annotations:
-    """Reads and checks a file of annotations.
 
     Every entry has a path, a text or tags, and labels, by these names or others that are common, in upper
     or lower case; further columns and fields are ignored. A path is relative to the folder and stays in
@@ -105,11 +46,16 @@ def read_annotations(file: Path, folder: Path) -> Annotations:
 
     Args:
       file: .csv, .tsv, .jsonl or .ndjson, UTF-8, of `MAX_FILE_BYTES` at most.
-      folder: where the pictures are. They need not exist.
+      folder: where the pictures are. They are not read here, and need not exist.
+      size: height and width that pictures are brought to.
+      fit: 'crop' or 'letterbox'.
+
+    Returns:
+      Pairs in the order of the file; ids are the paths, label names ascend.
 
     Raises:
       DataError: the file cannot be read, an entry is not as described above, a path is there twice, or there
-        is no entry with a label, or no text at all.
+        is no entry with a label, or no text at all; names the line and the field.
     """
     name, suffix = printable(file), file.suffix.lower()
     if suffix not in ANNOTATION_SUFFIXES:
@@ -124,33 +70,21 @@ def read_annotations(file: Path, folder: Path) -> Annotations:
         where = f"{name}: line {line}"
         path = _path(entry["path"], root, f"{where}: field 'path'")
         if path in line_of:
-            raise DataError(
-                f"{where}: field 'path': {shown(path)} is on line {line_of[path]} too, expected each picture "
-                "once"
-            )
+            found = f"{shown(path)} is on line {line_of[path]} too"
+            raise DataError(f"{where}: field 'path': {found}, expected each picture once")
         line_of[path] = line
         if "text" in entry:
-            lines = _strings(entry["text"], f"{where}: field 'text'", lambda text: [text], _STRINGS)
-            captions.append("\n".join(lines))
+            captions.append("\n".join(_strings(entry, "text", where)))
         else:
-            captions.append(_strings(entry["tags"], f"{where}: field 'tags'", _split_tags, _STRINGS))
-        names = _strings(entry["labels"], f"{where}: field 'labels'", _split_labels, _LABELS, True)
-        labels.append(frozenset(names))
-    return _gathered(name, list(line_of), captions, labels)
-
-
-def _gathered(
-    name: str,
-    paths: Sequence[str],
-    captions: Sequence[str | tuple[str, ...]],
-    labels: Sequence[frozenset[str]],
-) -> Annotations:
-    if not paths:
+            captions.append(_strings(entry, "tags", where))
+        labels.append(frozenset(_strings(entry, "labels", where)))
+    if not labels:
         raise DataError(f"{name}: found no entry, expected one for each picture")
     kept = [row for row, names in enumerate(labels) if names]
     if not kept:
-        raise DataError(f"{name}: field 'labels': empty in all {len(paths)} entries, expected labels")
-    if not any(captions[row] for row in kept):
+        raise DataError(f"{name}: field 'labels': empty in all {len(labels)} entries, expected labels")
+    texts = tuple(captions[row] for row in kept)
+    if not any(texts):
         raise DataError(
             f"{name}: field 'text' or 'tags': empty in all {len(kept)} entries with labels, expected text"
         )
@@ -158,16 +92,27 @@ def _gathered(
     try:
         hot = multi_hot([labels[row] for row in kept], label_names)
     except (MemoryError, ValueError) as error:
-        raise DataError(
-            f"{name}: field 'labels': {len(label_names)} labels of {len(kept)} entries, expected as many as "
-            "fit into memory"
-        ) from error
-    return Annotations(
-        paths=tuple(paths[row] for row in kept),
-        captions=tuple(captions[row] for row in kept),
+        found = f"{len(label_names)} labels of {len(kept)} entries"
+        raise DataError(f"{name}: field 'labels': {found}, expected as many as fit into memory") from error
+    paths = tuple(line_of)
+    ids = tuple(paths[row] for row in kept)
+    pictures = PictureFiles(folder, ids, size, fit)
+    kind = "tags" if any(isinstance(caption, tuple) for caption in texts) else "free text"
+    lines = [f"{file.name}: {len(ids)} pictures with {kind} and {len(label_names)} labels"]
+    if unlabelled := [path for path, names in zip(paths, labels, strict=True) if not names]:
+        first = ", ".join(unlabelled[:3])
+        lines.append(f"left out, as they have no label: {len(unlabelled)} entries ({first} ...)")
+    return Pairs(
+        name="collection",
+        texts=np.zeros((len(ids), 0), np.uint8),
         labels=hot,
         label_names=label_names,
-        unlabelled=tuple(path for path, names in zip(paths, labels, strict=True) if not names),
+        default_sizes=default_sizes("collection", len(ids)),
+        digest=digest(hot, repr((texts, label_names)), pictures.digest),
+        pictures=pictures,
+        captions=texts,
+        ids=ids,
+        found=tuple(lines),
     )
 
 
@@ -187,24 +132,24 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
 
 
 def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank, with the numbers of their first lines."""
     lines = (line for _, line in text_lines(file, _EXPECTED, MAX_FILE_BYTES))
     start = []
     for line in lines:
         start.append(line)
         if line.strip():
             break
-    else:
-        return
+    delimiter = _delimiter("".join(start[-1:]))
     # Not strict, csv would take all that follows an unclosed quote as one cell.
-    reader = csv.reader(itertools.chain(start, lines), delimiter=_delimiter(start[-1]), strict=True)
+    reader = csv.reader(itertools.chain(start, lines), delimiter=delimiter, strict=True)
     while True:
         first = reader.line_num + 1
         try:
-            row = next(reader, None)
+            row = next(reader)
+        except StopIteration:
+            return
         except csv.Error as error:
             raise DataError(f"{name}: line {first}: {error}, expected a row of CSV") from error
-        if row is None:
-            return
         if len(row) > 1 or "".join(row).strip():
             yield first, row
 
@@ -221,84 +166,62 @@ def _delimiter(header: str) -> str:
 
 
 def _json_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]]]:
-    empty = True
+    line = 0
     for line, entry in json_lines(file, _EXPECTED, MAX_FILE_BYTES):
-        keys, empty = list(entry), False
+        keys = list(entry)
         column_of = _fields(keys, f"{name}: line {line}", "fields")
         yield line, {field: entry[keys[column]] for field, column in column_of.items()}
-    if empty:
+    if not line:
         raise DataError(f"{name}: empty file, expected one JSON object a line")
 
 
 def _fields(names: Sequence[str], where: str, kind: str) -> dict[str, int]:
     """The positions of the fields among `names`: path, labels, and text or tags."""
-    found: dict[str, int] = {}
-    for position, name in enumerate(names):
-        field = _FIELD_OF.get(name.strip().lower())
-        if field is None:
-            continue
-        if field in found:
-            both = f"{shown(names[found[field]])} and {shown(name)}"
-            raise DataError(f"{where}: found {both}, expected one field for '{field}'")
-        found[field] = position
-    if "text" in found and "tags" in found:
-        both = f"{shown(names[found['text']])} and {shown(names[found['tags']])}"
-        raise DataError(f"{where}: found {both}, expected either text or tags")
-    missing = [f"'{field}'" for field in ("path", "labels") if field not in found]
-    if "text" not in found and "tags" not in found:
-        missing.append("'text' or 'tags'")
-    if missing:
-        listed = shortened(", ".join(shown(name) for name in names)) or "none"
-        raise DataError(f"{where}: field {missing[0]} not found, found {kind} {listed}, expected {_NEEDED}")
-    return found
+    fields = [_FIELD_OF.get(name.strip().lower(), "") for name in names]
+    position_of: dict[str, int] = {}
+    for group in _GROUPS:
+        wanted = " or ".join(map(repr, group))
+        positions = [position for position, field in enumerate(fields) if field in group]
+        if not positions:
+            found = f"found {kind} {shown(list(names))}"
+            raise DataError(f"{where}: field {wanted} not found, {found}, expected {_NEEDED}")
+        if len(positions) > 1:
+            both = " and ".join(shown(names[position]) for position in positions[:2])
+            raise DataError(f"{where}: found {both}, expected one field for {wanted}")
+        position_of[fields[positions[0]]] = positions[0]
+    return position_of
 
 
 def _path(value: object, root: str, where: str) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{where}: found {shown(value)}, expected a string")
-    if not value.strip():
-        raise DataError(f"{where}: empty, expected the path of a picture")
+    path = PurePosixPath(value.replace("\\", "/") if isinstance(value, str) and value.strip() else "")
+    if not isinstance(value, str) or not path.parts:
+        raise DataError(f"{where}: found {shown(value)}, expected the path of a picture")
     _check_characters(value, where)
-    path = PurePosixPath(value.replace("\\", "/"))
     windows = PureWindowsPath(value)
     outside = windows.drive or windows.root or ".." in path.parts
     # What is named may still be a link to elsewhere. Whether the picture is there is found out later.
-    real = os.path.realpath(os.path.join(root, path)) if not outside else ""
-    if outside or os.path.commonpath([root, real]) != root:
+    if outside or os.path.commonpath([root, os.path.realpath(os.path.join(root, path))]) != root:
         raise DataError(f"{where}: found {shown(value)}, expected a relative path that stays in the folder")
-    if not path.parts:
-        raise DataError(f"{where}: found {shown(value)}, expected the path of a picture")
     return path.as_posix()
 
 
-def _strings(
-    value: object, where: str, split: Callable[[str], list[str]], expected: str, whole_numbers: bool = False
-) -> tuple[str, ...]:
-    """The members of a list, or the parts of a string, stripped; without empty ones."""
-    if value is None:
-        return ()
+def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...]:
+    """The members of a list, or the parts of a string, normalised and stripped; without empty ones."""
+    value, where = entry[field], f"{where}: field {field!r}"
     parts: list[str] = []
-    for member in value if isinstance(value, list) else [value]:
-        if whole_numbers and isinstance(member, int) and not isinstance(member, bool):
+    for member in value if isinstance(value, list) else [] if value is None else [value]:
+        if field == "labels" and type(member) is int:
             member = str(member)
         if not isinstance(member, str):
-            raise DataError(f"{where}: found {shown(member)}, expected {expected}")
-        text = _normal(member, where)
-        parts += [text] if isinstance(value, list) else split(text)
+            expected = "strings or whole numbers" if field == "labels" else "a string"
+            raise DataError(f"{where}: found {shown(member)}, expected {expected}, or a list of them")
+        _check_characters(member, where)
+        text = unicodedata.normalize("NFKC", member)
+        if isinstance(value, list) or field == "text":
+            parts.append(text)
+        else:
+            parts += re.split("[;|]" if field == "labels" else ";" if ";" in text else ",", text)
     return tuple(part.strip() for part in parts if part.strip())
-
-
-def _split_tags(text: str) -> list[str]:
-    return text.split(";" if ";" in text else ",")
-
-
-def _split_labels(text: str) -> list[str]:
-    return re.split("[;|]", text)
-
-
-def _normal(text: str, where: str) -> str:
-    _check_characters(text, where)
-    return unicodedata.normalize("NFKC", text).strip()
 
 
 def _check_characters(text: str, where: str) -> None:

@@ -17,7 +17,7 @@ from gch.data.image_features import open_features
 from gch.data.layouts import Layout
 from gch.data.names import file_name
 from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
-from gch.data.picture_files import PictureFiles, tail_in_folder
+from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
 from gch.data.text_files import text_lines

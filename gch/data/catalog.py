@@ -10,7 +10,7 @@ from gch.data.layouts import find_layout
 from gch.data.names import canonical_dataset, file_name, file_stems, known_datasets
 from gch.data.openmoji import open_openmoji
 from gch.data.pairs import Pairs, SplitSizes
-from gch.data.picture_files import PictureFiles
+from gch.data.pictures import PictureFiles
 from gch.data.prepare import prepare, report_broken
 from gch.data.prepared import open_prepared
 from gch.data.split import DEFAULT, Split, hold_out, make_split, resolve_sizes

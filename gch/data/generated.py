@@ -1,8 +1,7 @@
-"""A small generated set of pairs in which pictures and words really tell the same labels.
+"""A small generated set of pairs for tests and first trials: pictures and words tell the same labels.
 
 Each label is a striped square of its own hue and direction, and a few words of its own. An item shows the
-squares of its one to three labels in different quarters of a noisy picture, and carries most of their words
-and a few of others. It serves tests and first trials; its results mean nothing beyond that.
+squares of its one to three labels in quarters of a noisy picture, and has most of their words, few of others.
 """
 
 import colorsys
@@ -45,8 +44,14 @@ def generate(
             raise SettingError(f"generated data: {name} is {value}, expected {least} or more")
 
     random = np.random.Generator(np.random.PCG64(seed))
-    hot = _labels(random, items, labels)
-    texts = _texts(random, hot, words)
+    counts = random.choice((1, 2, 3), items, p=_LABEL_COUNT_ODDS)
+    ranks = random.random((items, labels)).argsort(axis=1).argsort(axis=1)
+    hot = (ranks < counts[:, None]).astype(np.uint8)
+    owned = hot[:, np.arange(words) % labels]
+    texts = random.random(owned.shape) < np.where(owned, _OWN_WORD_ODDS, _OTHER_WORD_ODDS)
+    # No item is wordless: its first word stands in.
+    texts[np.arange(items), owned.argmax(axis=1)] |= ~texts.any(axis=1)
+    texts = texts.astype(np.uint8)
     pictures = np.stack([_picture(random, np.flatnonzero(row), labels, image_size) for row in hot])
     query = items // 6
     validation = (items - query) // 10
@@ -62,36 +67,16 @@ def generate(
     )
 
 
-def _labels(random: np.random.Generator, items: int, labels: int) -> np.ndarray:
-    counts = random.choice((1, 2, 3), items, p=_LABEL_COUNT_ODDS)
-    ranks = random.random((items, labels)).argsort(axis=1).argsort(axis=1)
-    return (ranks < counts[:, None]).astype(np.uint8)
-
-
-def _texts(random: np.random.Generator, hot: np.ndarray, words: int) -> np.ndarray:
-    owned = hot[:, np.arange(words) % hot.shape[1]]
-    odds = np.where(owned, _OWN_WORD_ODDS, _OTHER_WORD_ODDS)
-    texts = random.random(odds.shape) < odds
-    # No item is wordless: its first word stands in.
-    texts[np.arange(len(texts)), owned.argmax(axis=1)] |= ~texts.any(axis=1)
-    return texts.astype(np.uint8)
-
-
 def _picture(random: np.random.Generator, shown: np.ndarray, labels: int, size: int) -> np.ndarray:
     picture = np.full((size, size, 3), 128.0)
     half = size // 2
     side = max(4, size * 3 // 8)
+    rows, columns = np.mgrid[:side, :side]
     for label, quarter in zip(shown, random.permutation(4), strict=False):
         top, left = random.integers(0, half - side + 1, 2) + np.array((quarter // 2, quarter % 2)) * half
-        picture[top : top + side, left : left + side] = _square(label, labels, side)
+        colour = np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255
+        angle = np.pi * label / labels
+        stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
+        picture[top : top + side, left : left + side] = stripes[..., None] * colour
     picture += random.normal(0.0, _PIXEL_NOISE, picture.shape)
     return picture.clip(0, 255).astype(np.uint8)
-
-
-def _square(label: int, labels: int, side: int) -> np.ndarray:
-    """Stripes of the label's hue, in the label's direction: float (side, side, 3), 0 to 255."""
-    colour = np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255
-    angle = np.pi * label / labels
-    rows, columns = np.mgrid[:side, :side]
-    stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
-    return stripes[..., None] * colour

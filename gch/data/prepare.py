@@ -1,7 +1,6 @@
-"""Preparing a data set (`gch.data.prepared`): side by side, resumable, and never half.
+"""Writing a prepared data set (`gch.data.prepared`): side by side, resumable, and never half.
 
-Workers read and encode pictures, the calling thread appends them to one file and then notes their places. A
-run that was stopped, or that finds damage, goes on with the pictures that are not as they were written.
+Workers read and encode pictures, the calling thread appends them to one file and then notes their places.
 """
 
 import collections
@@ -13,21 +12,20 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
-from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
-from gch.data.picture_files import PictureFiles
+from gch.data.pairs import Pairs, Pictures, SplitSizes
+from gch.data.pictures import PictureFiles
 from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
 from gch.errors import DataError
 from gch.storage import atomic_path, digest, lock, new_array, write_json
 
-BROKEN = ("skip", "stop")
 _BLOCK = 16  # pictures that a worker reads at once, or some more
 _PLAN_NAME = "plan.json"
 _TEMPORARY = re.compile(r"\.(index|labels|plan|texts)-.*")  # as `gch.storage` names them
@@ -36,10 +34,12 @@ _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xae\x42\x60\x82"}
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
 
 
+# Of pictures that were read together: (row, bytes, CRC-32) of each, and why others are left out.
+_Block = tuple[list[tuple[int, bytes, int]], list[str]]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What `prepare` was called with."""
-
     pairs: Pairs
     source: Pictures
     folder: Path
@@ -48,20 +48,12 @@ class _Work:
     broken: str
 
     def plan(self) -> str:
-        """Names what the folder will hold."""
+        # Names what the folder will hold.
         pairs = self.pairs
         described = (pairs.name, pairs.default_sizes, pairs.tag_names, pairs.label_names)
         options = (self.encoding, self.quality if self.encoding == "jpeg" else None, len(pairs.labels))
         words = repr((*described, pairs.captions, pairs.ids))
         return digest(FORMAT, VERSION, pairs.digest, words, *options, *(pairs.own_split or ()))
-
-
-class _Block(NamedTuple):
-    """Pictures that were read together: (row, bytes, CRC-32) of each, and why others are left out."""
-
-    rows: np.ndarray
-    encoded: list[tuple[int, bytes, int]]
-    left_out: list[str]
 
 
 def prepare(
@@ -75,8 +67,6 @@ def prepare(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Writes a prepared data set, or goes on where it was stopped; mends a finished one that is damaged.
-
-    A second process that prepares into the same folder waits for the first, and then finds all done.
 
     Args:
       pairs: the data set, with pictures.
@@ -131,38 +121,31 @@ def report_broken(folder: Path, broken: str) -> None:
 
 def _require_own(folder: Path, plan: str) -> None:
     """Raises DataError unless a folder is empty or begun with the same plan."""
-    begun = {_plan_in(folder / name) for name in (_PLAN_NAME, INDEX_NAME)} - {None}
+    plans = (_plan_in(folder / name) for name in (_PLAN_NAME, INDEX_NAME))
+    begun = {found for found in plans if found is not None}
     names = {path.name for path in folder.iterdir()} - {".lock"}
     if not begun and not all(map(_TEMPORARY.fullmatch, names)):
         raise DataError(f"{folder}: not empty, expected a new folder")
     if not begun <= {plan}:
-        index = _object(folder / INDEX_NAME)
-        if index.get("format") == FORMAT and index.get("version") != VERSION:
-            read_index(folder)  # says that it is of an earlier version
+        if (folder / INDEX_NAME).exists():
+            read_index(folder)  # It may be of an earlier version.
         raise DataError(f"{folder}: begun with other data or other options; expected a new folder")
 
 
 def _plan_in(path: Path) -> str | None:
-    plan = _object(path).get("plan")
-    return plan if isinstance(plan, str) else None
-
-
-def _object(path: Path) -> dict[str, object]:
-    """The object in a JSON file; an empty one where it is missing or damaged."""
+    """The plan that a JSON file names; None where it is missing, damaged, or names none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return str(json.loads(path.read_text(encoding="utf-8"))["plan"])
+    except (FileNotFoundError, ValueError, RecursionError, LookupError, TypeError):
+        return None
 
 
 def _write_pictures(
     work: _Work, jobs: int, progress: Callable[[int, int], None]
 ) -> tuple[np.ndarray, list[str]]:
-    """Appends the pictures that are not there as they were written. Those left out before are tried again.
+    """Appends the pictures that are not there as they were written; those left out before are tried again.
 
-    Returns:
-      The places, int64 (R, 3), and why pictures are left out.
+    Returns places, int64 (R, 3), and why pictures are left out.
     """
     places = _open_places(work.folder / PLACES, len(work.pairs.labels))
     left_out: list[str] = []
@@ -171,7 +154,7 @@ def _write_pictures(
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
     ):
         missing = np.flatnonzero(~_sound(file, places))
-        if len(missing):
+        if len(missing):  # or the file would get a new date
             places[missing] = 0
         end = int(places[:, :2].sum(axis=1).max())
         if file.seek(0, os.SEEK_END) > end:  # a process was killed between a picture and its place
@@ -179,7 +162,7 @@ def _write_pictures(
         done = len(places) - len(missing)
         progress(done, len(places))
         try:
-            for rows, encoded, broken in _ahead(pool, jobs, work, _blocks(missing, work.source.block)):
+            for encoded, broken in _ahead(pool, jobs, work, missing):
                 left_out += broken
                 if encoded:
                     (work.folder / INDEX_NAME).unlink(missing_ok=True)
@@ -188,7 +171,7 @@ def _write_pictures(
                 for row, data, checksum in encoded:
                     places[row] = end, len(data), checksum
                     end += len(data)
-                done += len(rows)
+                done += len(encoded) + len(broken)
                 progress(done, len(places))
         finally:
             pool.shutdown(cancel_futures=True)
@@ -220,19 +203,13 @@ def _sound(file: BinaryIO, places: np.ndarray) -> np.ndarray:
     return sound
 
 
-def _blocks(rows: np.ndarray, block: int) -> list[np.ndarray]:
-    """Rows that are read together: cut where the blocks of the source are, so that each is read once."""
-    size = block * -(-_BLOCK // block)
-    return [part for part in np.split(rows, np.flatnonzero(np.diff(rows // size)) + 1) if len(part)]
-
-
-def _ahead(
-    pool: concurrent.futures.Executor, jobs: int, work: _Work, blocks: Iterable[np.ndarray]
-) -> Iterator[_Block]:
+def _ahead(pool: concurrent.futures.Executor, jobs: int, work: _Work, rows: np.ndarray) -> Iterator[_Block]:
     """Encoded blocks in order, a few begun before they are needed."""
+    # Cut where the blocks of the source are, so that each is read once.
+    size = work.source.block * -(-_BLOCK // work.source.block)
     begun: collections.deque[concurrent.futures.Future[_Block]] = collections.deque()
-    for rows in blocks:
-        begun.append(pool.submit(_encode, work, rows))
+    for block in np.split(rows, np.flatnonzero(np.diff(rows // size)) + 1) if len(rows) else ():
+        begun.append(pool.submit(_encode, work, block))
         if len(begun) > jobs + 1:
             yield begun.popleft().result()
     while begun:
@@ -240,29 +217,19 @@ def _ahead(
 
 
 def _encode(work: _Work, rows: np.ndarray) -> _Block:
-    block = _Block(rows, [], [])
-    for row, picture in zip(rows.tolist(), _read(work.source, rows), strict=True):
-        if not isinstance(picture, DataError):
-            data = picture.tobytes() if work.encoding == "raw" else _compressed(picture, work)
-            block.encoded.append((row, data, zlib.crc32(data)))
-        elif work.broken == "stop":
-            raise picture
-        else:
-            block.left_out.append(str(picture))
-    return block
-
-
-def _read(source: Pictures, rows: np.ndarray) -> Iterable[np.ndarray | DataError]:
-    """Pictures, uint8 (H, W, 3); of files that cannot be read, why."""
-    if not isinstance(source, PictureFiles):
-        return source.read(rows)
-    read: list[np.ndarray | DataError] = []
-    for row in rows.tolist():
+    source, encoded, left_out = work.source, [], []
+    read = rows if isinstance(source, PictureFiles) else source.read(rows)
+    for row, found in zip(rows.tolist(), read, strict=True):
         try:
-            read.append(source.decode(row))
+            picture = source.decode(row) if isinstance(source, PictureFiles) else found
         except DataError as error:
-            read.append(error)
-    return read
+            if work.broken == "stop":
+                raise
+            left_out.append(str(error))
+        else:
+            data = picture.tobytes() if work.encoding == "raw" else _compressed(picture, work)
+            encoded.append((row, data, zlib.crc32(data)))
+    return encoded, left_out
 
 
 def _compressed(picture: np.ndarray, work: _Work) -> bytes:
@@ -278,22 +245,23 @@ def _compressed(picture: np.ndarray, work: _Work) -> bytes:
 
 
 def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str]) -> None:
-    """Writes everything but the pictures, the index last.
-
-    Raises:
-      DataError: fewer than two pictures can be read, or none of a part of the source's split.
-    """
-    pairs, folder = work.pairs, work.folder
+    """Writes everything but the pictures, the index last."""
+    pairs, folder, ids, captions = work.pairs, work.folder, work.pairs.ids, work.pairs.captions
     kept = np.flatnonzero(places[:, 1])
     if len(kept) < 2:
         found = "one picture" if len(kept) else "no picture"
         raise DataError(f"{folder}: {found} can be read, expected two or more; {''.join(left_out[:1])}")
-    split = _split_of(work, kept)
-    rows = slice(None) if len(kept) == len(pairs.labels) else kept
-    with atomic_path(folder / "texts.npy") as path:
-        np.save(path, pairs.texts[rows])
-    with atomic_path(folder / "labels.npy") as path:
-        np.save(path, pairs.labels[rows])
+    split: dict[str, list[int]] | None = None
+    if pairs.own_split is not None:  # in the numbers of the rows that were kept
+        parts = pairs.own_split._asdict().items()
+        split = {part: np.flatnonzero(np.isin(kept, rows)).tolist() for part, rows in parts}
+        for part, rows in split.items():
+            if not rows:
+                raise DataError(f"{folder}: {part}: no picture of it can be read")
+    whole = slice(None) if len(kept) == len(pairs.labels) else kept
+    for name, table in (("texts.npy", pairs.texts), ("labels.npy", pairs.labels)):
+        with atomic_path(folder / name) as path:
+            np.save(path, table[whole])
     index = {
         "format": FORMAT,
         "version": VERSION,
@@ -305,9 +273,9 @@ def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str
         "default_sizes": list(map(int, _sizes(pairs, len(kept), split))),
         "tag_names": list(pairs.tag_names),
         "label_names": list(pairs.label_names),
-        "ids": _kept(pairs.ids, kept),
-        "captions": _kept(pairs.captions, kept),
-        "split": None if split is None else {part: rows.tolist() for part, rows in split._asdict().items()},
+        "ids": ids and [ids[row] for row in kept.tolist()],
+        "captions": captions and [captions[row] for row in kept.tolist()],
+        "split": split,
         "plan": plan,
         "left_out": left_out,
     }
@@ -315,28 +283,13 @@ def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str
         path.write_text(json.dumps(index), encoding="ascii")  # halves of surrogate pairs are escaped
 
 
-def _kept(values: Sequence | None, rows: np.ndarray) -> list | None:
-    return None if values is None else [values[row] for row in rows.tolist()]
-
-
-def _split_of(work: _Work, kept: np.ndarray) -> OwnSplit | None:
-    """The source's own split, in the numbers of the rows that were kept."""
-    if work.pairs.own_split is None:
-        return None
-    split = OwnSplit(*(np.flatnonzero(np.isin(kept, rows)) for rows in work.pairs.own_split))
-    for part, rows in split._asdict().items():
-        if not len(rows):
-            raise DataError(f"{work.folder}: {part}: no picture of it can be read")
-    return split
-
-
-def _sizes(pairs: Pairs, items: int, split: OwnSplit | None) -> SplitSizes:
+def _sizes(pairs: Pairs, items: int, split: dict[str, list[int]] | None) -> SplitSizes:
     """The default split, less the items that were left out; queries stay as many as they can."""
     sizes = pairs.default_sizes
     if items == len(pairs.labels):
         return sizes
     if split is not None:
-        query, retrieval, training = map(len, split)
+        query, retrieval, training = map(len, split.values())
         validation = min(sizes.validation, training - 1)
         return SplitSizes(query, retrieval, training - validation, validation)
     query = min(sizes.query, max(1, items // 2))

@@ -9,17 +9,13 @@
 Any order costs the same, so shuffling is exact and needs no buffer.
 """
 
-import collections
 import concurrent.futures
 import functools
 import io
-import json
 import os
 import re
-import reprlib
 import warnings
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +24,7 @@ from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
+from gch.data.text_files import is_count, list_of, read_object
 from gch.errors import DataError
 from gch.storage import digest
 
@@ -36,7 +33,6 @@ ENCODINGS = ("jpeg", "png", "raw")
 SIDES = range(8, 4097)  # of pictures
 PICTURES, PLACES = "pictures.bin", "places.npy"
 MAX_PICTURE_BYTES = 2**28
-_MOST = 2**40  # of anything that is counted
 _RUNS_PER_THREAD = 4
 
 
@@ -100,25 +96,24 @@ class PreparedPictures:
         self._path = folder / PICTURES
         self._format = None if index["encoding"] == "raw" else index["encoding"].upper()
         self._bytes, self._places = index["bytes"], places
-        # The size of a picture is checked here; what Pillow warns of, nobody could mend.
+        # What Pillow warns of, nobody could mend.
         warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Decodes pictures side by side; see `gch.data.pairs.Pictures`."""
-        wanted = np.asarray(rows).tolist()
-        pictures = np.empty((len(wanted), *self.size, 3), np.uint8)
+        rows = np.asarray(rows)
+        pictures = np.empty((len(rows), *self.size, 3), np.uint8)
 
-        def fill(run: range) -> None:
+        def fill(places: np.ndarray) -> None:
             try:
                 with open(self._path, "rb", buffering=0) as file:
-                    for place in run:
-                        pictures[place] = self._read(file, wanted[place])
+                    for place in places:
+                        pictures[place] = self._read(file, rows[place])
             except OSError as error:
                 raise DataError(f"{self._path}: unreadable, {error.strerror}") from error
 
-        step = -(-len(wanted) // (_RUNS_PER_THREAD * (os.cpu_count() or 1))) or 1
-        runs = [range(start, min(start + step, len(wanted))) for start in range(0, len(wanted), step)]
-        collections.deque(self._pool.map(fill, runs), maxlen=0)
+        parts = min(len(rows), _RUNS_PER_THREAD * (os.cpu_count() or 1)) or 1
+        list(self._pool.map(fill, np.array_split(np.arange(len(rows)), parts)))
         return pictures
 
     @functools.cached_property
@@ -173,28 +168,9 @@ def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSpli
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a prepared data set.
-
-    Raises:
-      DataError: it is missing, not an index, or of an earlier version; names the field.
-    """
+    """The index of a prepared data set; raises DataError where it is damaged, and names the field."""
     path = folder / INDEX_NAME
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise DataError(f"{path}: expected the index of a prepared data set, format {FORMAT} {VERSION}")
-    if index.get("version") != VERSION:
-        found = reprlib.repr(index.get("version"))
-        raise DataError(
-            f"{path}: format version is {found}, expected {VERSION}; run prepare again, into a new folder"
-        )
-    for field, (expected, fits) in _FIELDS.items():
-        if field not in index:
-            raise DataError(f"{path}: {field} is missing, expected {expected}")
-        if not fits(index[field]):
-            raise DataError(f"{path}: {field} is {reprlib.repr(index[field])}, expected {expected}")
+    index = read_object(path, _FIELDS)
     items, (query, retrieval, *_) = index["items"], index["default_sizes"]
     for field in ("ids", "captions"):
         if index[field] is not None and len(index[field]) != items:
@@ -204,56 +180,47 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
-
-
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_caption(value: object) -> bool:
-    return _is_text(value) or _list_of(_is_text)(value)
+def _are_captions(value: object) -> bool:
+    return value is None or list_of(lambda one: _is_text(one) or _are_texts(one))(value)
 
 
 def _is_split(value: object) -> bool:
-    rows = _list_of(_is_count)
-    return isinstance(value, dict) and all(rows(value.get(part)) for part in OwnSplit._fields)
+    if value is None:
+        return True
+    return isinstance(value, dict) and all(_are_counts(value.get(part)) for part in OwnSplit._fields)
 
 
 def _is_name(value: object) -> bool:
-    """Whether it can be part of a file's name."""
     return isinstance(value, str) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value) is not None
 
 
-def _list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
-
-
-def _or_null(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or fits(value)
-
-
 def _is_size(value: Any) -> bool:
-    return _list_of(_is_count)(value) and len(value) == 2 and all(side in SIDES for side in value)
+    return _are_counts(value) and len(value) == 2 and all(side in SIDES for side in value)
 
 
 def _are_sizes(value: Any) -> bool:
-    return _list_of(_is_count)(value) and len(value) == 4 and min(value[:2]) > 0
+    return _are_counts(value) and len(value) == 4 and min(value[:2]) > 0
 
 
-_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "name": ("letters, digits, - and _", _is_name),
-    "items": ("a number from 1 on", lambda value: _is_count(value) and value > 0),
+_are_texts, _are_counts = list_of(_is_text), list_of(is_count)
+_FIELDS = {
+    "format": (f"{FORMAT}, that of a prepared data set", lambda value: value == FORMAT),
+    "version": (f"{VERSION}; run prepare again, into a new folder", lambda value: value == VERSION),
+    "name": ("letters, digits, - and _", _is_name),  # part of the names of files
+    "items": ("a number from 1 on", lambda value: is_count(value) and value > 0),
     "size": (f"height and width, {SIDES[0]} to {SIDES[-1]}", _is_size),
     "encoding": (" or ".join(ENCODINGS), lambda value: value in ENCODINGS),
-    "bytes": (f"the number of bytes of the pictures, {_MOST} at most", _is_count),
+    "bytes": ("the number of bytes of the pictures", is_count),
     "default_sizes": ("four numbers of items", _are_sizes),
-    "tag_names": ("a list of words", _list_of(_is_text)),
-    "label_names": ("a list of names", _list_of(_is_text)),
+    "tag_names": ("a list of words", _are_texts),
+    "label_names": ("a list of names", _are_texts),
     "plan": ("a text", _is_text),
-    "ids": ("a list of texts, or null", _or_null(_list_of(_is_text))),
-    "captions": ("a list of texts and of lists of words, or null", _or_null(_list_of(_is_caption))),
-    "split": (f"rows of {', '.join(OwnSplit._fields)}, or null", _or_null(_is_split)),
-    "left_out": ("a list of lines", _list_of(_is_text)),
+    "ids": ("a list of texts, or null", lambda value: value is None or _are_texts(value)),
+    "captions": ("a list of texts and of lists of words, or null", _are_captions),
+    "split": (f"rows of {', '.join(OwnSplit._fields)}, or null", _is_split),
+    "left_out": ("a list of lines", _are_texts),
 }

@@ -44,16 +44,13 @@ def _scaled(pictures: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
 
 
 def square(picture: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """`squared` for one picture, uint8 (H, W, 3), as an array; several threads may call it."""
+    """`squared` for one picture, an array uint8 (H, W, 3); several threads may call it."""
     return _session(fit)(picture[None], size)[0]
 
 
 @functools.cache
 def _session(fit: str) -> Callable[[np.ndarray, int], np.ndarray]:
-    """`squared` in a session of its own.
-
-    Eager TensorFlow would take the GPUs, and fix how devices are used before training configures them.
-    """
+    # Eager TensorFlow would take the GPUs, and fix how devices are used before training configures them.
     graph = tf.Graph()
     with graph.as_default():
         pictures = tf.compat.v1.placeholder(tf.uint8, (None, None, None, 3))

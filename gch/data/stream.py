@@ -2,13 +2,12 @@
 
 Files of images are fast to read in runs of rows and slow row by row. So the order of an epoch is drawn in
 two steps: first the file's blocks in random order, then, within each window of so many items, the items. A
-window is read at once, each of its blocks once, and only the window is in memory. The order depends on the
-seed and the epoch's number alone: a run that resumes draws it anew and reads from the step where it stopped.
+window is read at once, each of its blocks once.
 """
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,17 +20,10 @@ _BATCHES_AHEAD = 2
 
 
 def epoch_order(rows: np.ndarray, block: int, window: int, seed: int | Sequence[int]) -> np.ndarray:
-    """Draws the order in which an epoch visits the items.
+    """Draws the order of an epoch: int64 (n,), positions in `rows` (int64, ascending).
 
-    Args:
-      rows: int64 (n,), ascending row numbers of the data set.
-      block: rows i and j lie in one block of the file when i // block == j // block; 1 or more.
-      window: number of consecutive items that are shuffled among themselves, 1 or more.
-      seed: integer or integers from 0 on; equal seeds give equal orders.
-
-    Returns:
-      int64 (n,), a permutation of 0..n-1: positions in `rows`. Of the blocks in a window, only the first and
-      the last one reach into another.
+    Rows i and j lie in one block of the file when i // block == j // block. Of the blocks in a window of the
+    order, only the first and the last one reach into another.
     """
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     if len(rows) == 0:
@@ -91,20 +83,21 @@ def image_batches(
             epoch, skipped = divmod(step, epoch_steps)
             taken = min(epoch_steps - skipped, start_step + steps - step)
             order = epoch_order(rows, pictures.block, window, (seed, epoch))
-            yield from _cut(pictures, rows, order, window, batch_size, skipped, skipped + taken)
+            item, stop = skipped * batch_size, (skipped + taken) * batch_size
+            while item < stop:  # No item of an earlier or a later step is read.
+                positions = order[item : min((item // window + 1) * window, stop)]
+                images = pictures.read(rows[positions])
+                for start in range(0, len(positions), batch_size):
+                    yield positions[start : start + batch_size], images[start : start + batch_size]
+                item += len(positions)
+                del images  # The next window must not find this one still in memory.
             step += taken
 
-    return _dataset(pictures, generate, batch_size).apply(tf.data.experimental.assert_cardinality(steps))
+    return _dataset(pictures, generate, steps, batch_size)
 
 
 def sequential_batches(pictures: Pictures, rows: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """All items in the order of `rows`, in batches of `batch_size` and a smaller last one.
-
-    Iterate under `reading_errors`.
-
-    Returns:
-      Data set of (positions, images): int64 (b,), 0..n-1 in order; uint8 (b, H, W, 3), with b at most B.
-    """
+    """All items in the order of `rows`, as in `image_batches`; the last batch may be smaller."""
     rows = np.asarray(rows, np.int64)
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -112,59 +105,34 @@ def sequential_batches(pictures: Pictures, rows: np.ndarray, batch_size: int) ->
             positions = np.arange(start, min(start + batch_size, len(rows)), dtype=np.int64)
             yield positions, pictures.read(rows[positions])
 
-    steps = -(-len(rows) // batch_size)
-    return _dataset(pictures, generate, None).apply(tf.data.experimental.assert_cardinality(steps))
+    return _dataset(pictures, generate, -(-len(rows) // batch_size))
 
 
 @contextlib.contextmanager
 def reading_errors() -> Iterator[None]:
-    """Raises a DataError of the reading thread as it was; TensorFlow hands it on as an error of its own.
-
-    Wrap whatever consumes the batches: a Python loop, or the call of a tf.function.
-    """
+    """Raises a DataError of the reading thread as it was, around whatever consumes the batches."""
     try:
         yield
-    except tf.errors.OpError as error:
-        # TensorFlow keeps the type and the text of a Python exception.
+    except tf.errors.OpError as error:  # It holds the type and the text of the Python exception.
         found = re.search(rf"\b{DataError.__name__}: (.+)", error.message)
         if found is None:
             raise
         raise DataError(found[1]) from error
 
 
-def _cut(
+def _dataset(
     pictures: Pictures,
-    rows: np.ndarray,
-    order: np.ndarray,
-    window: int,
-    batch_size: int,
-    first: int,
-    end: int,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields steps `first` to `end` - 1 of an epoch, reading no item of an earlier or a later step."""
-    batch, filled = None, 0
-    item, stop = first * batch_size, end * batch_size
-    while item < stop:
-        positions = order[item : min((item // window + 1) * window, stop)]
-        images = pictures.read(rows[positions])
-        used = 0
-        while used < len(positions):
-            if batch is None:
-                batch = np.empty(batch_size, np.int64), np.empty((batch_size, *images.shape[1:]), np.uint8)
-            count = min(batch_size - filled, len(positions) - used)
-            batch[0][filled : filled + count] = positions[used : used + count]
-            batch[1][filled : filled + count] = images[used : used + count]
-            filled, used = filled + count, used + count
-            if filled == batch_size:
-                yield batch
-                batch, filled = None, 0
-        item += len(positions)
-        del images  # The next window must not find this one still in memory.
-
-
-def _dataset(pictures: Pictures, generate, batch_size: int | None) -> tf.data.Dataset:
+    generate: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]],
+    steps: int,
+    batch_size: int | None = None,
+) -> tf.data.Dataset:
+    """What `generate` yields, read ahead; cut into batches of one size where one is given."""
     signature = (
-        tf.TensorSpec((batch_size,), tf.int64),
-        tf.TensorSpec((batch_size, *pictures.size, 3), tf.uint8),
+        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None, *pictures.size, 3), tf.uint8),
     )
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(_BATCHES_AHEAD)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    if batch_size is not None:
+        dataset = dataset.rebatch(batch_size, drop_remainder=True)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    return dataset.prefetch(_BATCHES_AHEAD)

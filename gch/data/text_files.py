@@ -1,67 +1,74 @@
-"""Text files of the user's, read line by line; every fault names its line."""
+"""Text and JSON files that users write or may damage; every fault names its line or field."""
 
+import contextlib
 import json
+import math
 import reprlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from gch.errors import DataError
 
-_LONGEST = 60
+_MOST = 2**40  # of anything that is counted
 
 
-def text_lines(
-    file: Path, expected: str, max_bytes: int | None = None, max_line: int | None = None
-) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file with their ends, numbered from 1; a byte order mark is left out.
+@contextlib.contextmanager
+def opened(path: Path, expected: str, max_bytes: float = math.inf) -> Iterator[BinaryIO]:
+    """Opens a regular file; a DataError names it where it cannot be read or is too large.
 
-    Args:
-      file: a regular file.
-      expected: what it should hold, for messages: 'expected a text on each line'.
-      max_bytes: of the file, where there is a limit.
-      max_line: characters of a line, likewise.
-
-    Raises:
-      DataError: it cannot be read, is too large, or a line is not UTF-8 or holds NUL.
+    `expected` says what it should be, for messages: 'expected a picture file'.
     """
-    name, number = printable(file), 0
+    name = printable(path)
     try:
-        found = file.stat()
+        found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
             raise DataError(f"{name}: {kind}, {expected}")
-        if max_bytes is not None and found.st_size > max_bytes:
+        if found.st_size > max_bytes:
             raise DataError(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
-        with open(file, "rb") as stream:
-            for number, line in enumerate(stream, 1):
-                text = (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).decode("utf-8")
-                if "\0" in text:
-                    raise DataError(f"{name}: line {number}: found a NUL byte; {expected}")
-                if max_line is not None and len(text) > max_line:
-                    raise DataError(
-                        f"{name}: line {number}: {len(text)} characters, expected {max_line} at most"
-                    )
-                yield number, text
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: line {number}: byte {error.start + 1} is 0x{error.object[error.start]:02x}, not UTF-8; "
-            f"{expected}"
-        ) from error
+        with open(path, "rb") as file:
+            yield file
     except FileNotFoundError as error:
         raise DataError(f"{name}: not found, {expected}") from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise DataError(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
 
 
-def json_lines(
-    file: Path, expected: str, max_bytes: int | None = None, max_line: int | None = None
-) -> Iterator[tuple[int, dict]]:
-    """The objects of a file of one JSON object a line, numbered from 1; blank lines are passed over.
+def text_lines(
+    file: Path, expected: str, max_bytes: float = math.inf, max_line: float = math.inf
+) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file with their ends, numbered from 1; a byte order mark is left out.
+
+    Args:
+      file: a regular file.
+      expected: what it should hold, for messages: 'expected a text on each line'.
+      max_bytes: of the file.
+      max_line: characters of a line.
 
     Raises:
-      DataError: as in `text_lines`, or a line is no JSON object.
+      DataError: it cannot be read, is too large, or a line is not UTF-8 or holds NUL.
     """
+    name = printable(file)
+    with opened(file, expected, max_bytes) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                byte = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+                raise DataError(f"{name}: line {number}: {byte}, not UTF-8; {expected}") from error
+            if "\0" in text:
+                raise DataError(f"{name}: line {number}: found a NUL byte; {expected}")
+            if len(text) > max_line:
+                raise DataError(f"{name}: line {number}: {len(text)} characters, expected {max_line} at most")
+            yield number, text
+
+
+def json_lines(
+    file: Path, expected: str, max_bytes: float = math.inf, max_line: float = math.inf
+) -> Iterator[tuple[int, dict]]:
+    """The objects of a file of one JSON object a line, as in `text_lines`; blank lines are passed over."""
     for number, line in text_lines(file, expected, max_bytes, max_line):
         line = line.rstrip()
         if not line:
@@ -81,16 +88,46 @@ def json_lines(
         yield number, value
 
 
+def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool]]]) -> dict[str, Any]:
+    """The object of a JSON file.
+
+    Args:
+      path: the file.
+      fields: for each field that the object must have, what is expected of it, and whether a value fits.
+
+    Raises:
+      DataError: it cannot be read, or is no such object; names the first field that does not fit.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: found {shown(value)}, expected a JSON object")
+    for field, (expected, fits) in fields.items():
+        if field not in value:
+            raise DataError(f"{path}: {field} is missing, expected {expected}")
+        if not fits(value[field]):
+            raise DataError(f"{path}: {field} is {shown(value[field])}, expected {expected}")
+    return value
+
+
+def is_count(value: object) -> bool:
+    """Whether a value of JSON is a whole number from 0 on."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a value of JSON is a list whose members fit."""
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
 def shown(value: object) -> str:
     """A value for a message: at most 60 characters, on one line."""
     short = reprlib.Repr()
-    short.maxstring = short.maxlong = short.maxother = _LONGEST
-    return shortened(short.repr(value))
-
-
-def shortened(text: str) -> str:
-    """A text of at most 60 characters."""
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    short.maxstring = short.maxlong = short.maxother = 60
+    text = short.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def printable(name: str | Path) -> str:

@@ -22,31 +22,19 @@ def picture_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
 
 
 def words_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
-    """The words of an item; by number where the data set does not tell them, raw where it has raw texts."""
-    return _written("\n".join(textwrap.wrap(item_words(pairs, row), max(8, side // 8))[:6]), side)
-
-
-def item_words(pairs: Pairs, row: int) -> str:
-    """The first words of an item, on one line."""
+    """The first words of an item; by number where the data set does not name them."""
     if pairs.captions is not None and not pairs.texts.shape[1]:
         caption = pairs.captions[row]
-        text = caption if isinstance(caption, str) else ", ".join(caption)
-        return " ".join(text.split())[:200] or "(no words)"
-    numbers = np.flatnonzero(pairs.texts[row])
-    words = [pairs.tag_names[n] if pairs.tag_names else f"#{n}" for n in numbers[:_WORDS_SHOWN]]
-    if len(numbers) > _WORDS_SHOWN:
-        words.append("…")
-    return ", ".join(words) or "(no words)"
+        text = " ".join((caption if isinstance(caption, str) else ", ".join(caption)).split())[:200]
+    else:
+        numbers = np.flatnonzero(pairs.texts[row])
+        words = [pairs.tag_names[n] if pairs.tag_names else f"#{n}" for n in numbers[:_WORDS_SHOWN]]
+        text = ", ".join(words + ["…"] * (len(numbers) > _WORDS_SHOWN))
+    return _written("\n".join(textwrap.wrap(text or "(no words)", max(8, side // 8))[:6]), side)
 
 
 def sample_sheet(pairs: Pairs, columns: int = 6, lines: int = 3) -> Image.Image:
-    """Draws items that are spread evenly over the data set, each picture above its words.
-
-    Args:
-      pairs: the data set.
-      columns: items beside each other.
-      lines: items below each other.
-    """
+    """Draws items that are spread evenly over the data set, each picture above its words."""
     total = len(pairs.labels)
     rows = np.unique(np.linspace(0, total - 1, min(columns * lines, total)).astype(np.int64))
     cell = _SIDE + _GAP, _SIDE + _WORDS + _GAP
