@@ -56,9 +56,12 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _print_sizes(pairs, split)
         _prepare_tensorflow(cache)
         with quiet_stderr():
+            import keras
+
             from gch.session import Session  # loads TensorFlow
             from gch.training.device import lost_workers
 
+        stack.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         with lost_workers(cluster):
             session = Session(
                 settings, pairs, split, run, cache, Path(settings.log_dir) / run.path.name, cluster

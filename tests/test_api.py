@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from entry import QUICK, SCHEDULE
+from entry import QUICK, SCHEDULE, save_small_backbone
 
 import gch
 from gch import api
@@ -18,8 +18,9 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
     places = {"DATA_DIR": folder, "checkpoint_dir": folder / "runs", "log_dir": folder / "logs"}
     places = {name: str(path) for name, path in places.items()}
-    settings = SCHEDULE | QUICK | {"dataset_dir": "generated", "image_size": 32, "netStr": "MobileNetV2"}
-    return gch.train(**settings | {"Epoch": 1, "backbone_start": "random"} | places)
+    save_small_backbone(folder / "small.keras")
+    settings = SCHEDULE | QUICK | {"dataset_dir": "generated", "image_size": 64, "Epoch": 1}
+    return gch.train(**settings, netStr=str(folder / "small.keras"), **places)
 
 
 def test_importing_loads_neither_numpy_nor_tensorflow():
@@ -51,7 +52,7 @@ def test_a_trained_run_answers_queries(run):
     words = list(model.words)[:4]
     codes = model.encode_texts([words[0], words[1:3], " ".join(words[3:])])
     assert (codes.shape, codes.dtype) == ((3, 2), np.uint8)
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 30, 40, 3), np.uint8)
     found = gch.Index(model.encode_images(pictures), ids=list("abcde")).search(codes, k=2)
     assert found.ids.shape == found.distances.shape == (3, 2)
     assert set(found.ids.ravel()) <= set("abcde")

@@ -40,7 +40,7 @@ from written import (
     write_v5,
 )
 
-from gch.data.picture_files import PictureFiles
+from gch.data.pictures import PictureFiles
 from gch.data.pixels import Hdf5Pictures
 
 # ---------------------------------------------------------------- one file

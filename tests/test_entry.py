@@ -224,10 +224,9 @@ def test_reference_mode_runs_and_no_validation_means_the_last_epoch(command):
     assert "Query set, weights of outer epoch 2" in output
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_learns_too(command, precision):
+def test_mixed_precision_learns_too(command):
     # Narrow: without float16 in the processor a step of the full width takes a second.
-    output, _ = command.run(precision=precision, Epoch=1, SEMANTIC_EMBED=64, MAX_ITER=10)
+    output, _ = command.run(precision="mixed_float16", Epoch=1, SEMANTIC_EMBED=64, MAX_ITER=10)
     assert float(re.search(r"Query set.*T->I (0\.\d+)", output)[1]) > 0.3
 
 

@@ -116,7 +116,6 @@ def test_begin_leaves_the_students_as_they_were_and_repeats_itself():
     ("changes", "names"),
     [
         ({}, ("label", "text/label", "image/label", "graph")),
-        ({"graph": "batch"}, ("graph",)),
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )
