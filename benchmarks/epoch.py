@@ -23,8 +23,8 @@ from measuring import settings, table
 from gch.data.catalog import open_pairs
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.split import make_split, resolve_sizes
-from gch.methods import build_method
 from gch.methods.items import TrainingItems, training_items
+from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.inference import backbone_features
 from gch.settings import Settings

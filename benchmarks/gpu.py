@@ -69,8 +69,8 @@ def time_stages(flags: dict[str, object], trained: bool, steps: int, lock: Path)
     from measuring import settings as project_settings
 
     from gch.data.generated import generate
-    from gch.methods import build_method
     from gch.methods.items import training_items
+    from gch.methods.method import build_method
     from gch.networks.backbone import load_backbone
     from gch.training.device import configure_device
     from gch.training.loop import StageLoop

@@ -15,8 +15,8 @@ import numpy as np
 
 from gch.data.pairs import Pairs
 from gch.evaluation.evaluate import CROSS
-from gch.methods import build_method
 from gch.methods.items import training_items
+from gch.methods.method import build_method
 from gch.networks.backbone import Backbone
 from gch.reporting import tables
 from gch.settings import Settings, load_settings

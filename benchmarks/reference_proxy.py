@@ -31,8 +31,8 @@ from gch.data.pairs import Pairs
 from gch.data.split import Split
 from gch.evaluation.codes import code_statistics, coded_items
 from gch.evaluation.evaluate import mean_average_precision
-from gch.methods import build_method
 from gch.methods.items import training_items
+from gch.methods.method import build_method
 from gch.networks.backbone import load_backbone
 from gch.settings import Settings
 from gch.training.device import configure_device

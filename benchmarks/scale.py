@@ -28,10 +28,10 @@ from gch.evaluation.codes import coded_items
 from gch.evaluation.encoding import encode
 from gch.evaluation.evaluate import map_by_direction
 from gch.export.model import SearchModel
-from gch.methods import build_method
 from gch.methods.gch import label_graph
 from gch.methods.gch.neighbours import QUERIES, nearest, unit_length
 from gch.methods.items import training_items
+from gch.methods.method import build_method
 from gch.training.checkpoint import Checkpoints, Position
 from gch.training.device import configure_device
 from gch.training.loop import StageLoop

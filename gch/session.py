@@ -17,8 +17,8 @@ from gch.evaluation.evaluate import CROSS, DIRECTIONS, NEW_ITEMS, map_by_directi
 from gch.evaluation.panel import retrieval_panel, save_panel
 from gch.evaluation.results import map_over_new, measured_figures, save_results, weights_digest_parts
 from gch.export.save import describe, known_words, remarks, save_model
-from gch.methods import build_method
 from gch.methods.items import training_items
+from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.inference import backbone_features
 from gch.networks.parts import synchronize_batch_norms

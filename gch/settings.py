@@ -15,7 +15,7 @@ from typing import Any
 from gch.data.settings import DataSettings
 from gch.errors import SettingError
 from gch.evaluation.settings import EvaluationSettings
-from gch.methods import METHODS
+from gch.methods import METHODS, method_module
 from gch.networks.settings import NetworkSettings
 from gch.rules import checked, setting
 from gch.training.settings import DeviceSettings, RunSettings, TrainingSettings
@@ -101,9 +101,9 @@ def fields(method: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
       method: of the methods' own settings only those of this one; '': of all.
     """
     yield from _shared_fields()
-    for name, of in METHODS.items():
+    for name in METHODS:
         if method in ("", name):
-            for field in dataclasses.fields(of.MethodSettings):
+            for field in dataclasses.fields(method_module(name).MethodSettings):
                 yield f"The method {name.upper()}", field
 
 
@@ -207,7 +207,7 @@ def make_settings(values: Mapping[str, object]) -> Settings:
     Raises:
       SettingError: settings contradict each other.
     """
-    method = METHODS[str(values.get("method", "gch"))]
+    method = method_module(str(values.get("method", "gch")))
     own = {field.name for field in dataclasses.fields(method.MethodSettings)}
     of_method: dict[str, Any] = {name: value for name, value in values.items() if name in own}
     names = {field.name for _, field in _shared_fields()}

@@ -8,9 +8,8 @@ import tensorflow as tf
 from sources import labels_through_noise
 
 from gch.data.generated import generate
-from gch.methods import build_method
 from gch.methods.items import training_items
-from gch.methods.method import Batch, Losses, Method, Stage
+from gch.methods.method import Batch, Losses, Method, Stage, build_method
 from gch.networks.backbone import Backbone
 from gch.settings import load_settings
 from gch.training.loop import StageLoop, set_rates

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from gch.data.generated import generate
-from gch.methods import build_method
 from gch.methods.items import training_items
+from gch.methods.method import build_method
 from gch.networks.backbone import Backbone
 from gch.networks.parts import synchronize_batch_norms
 from gch.settings import load_settings

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gch.methods import method_module
 from gch.methods.items import TrainingItems
 from gch.networks.backbone import Backbone
 from gch.networks.parts import image_network, split_over_replicas
@@ -148,3 +149,11 @@ class Method:
         optimizer.build(trains)
         self.optimizers[name] = optimizer
         return Update(loss, trains, optimizer, rate, decays)
+
+
+def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | None) -> Method:
+    """The method that the settings name, with newly started networks.
+
+    `backbone` may be None where the items have features.
+    """
+    return method_module(settings.method).build(settings, items, backbone)
