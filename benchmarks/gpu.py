@@ -183,7 +183,6 @@ class Bench:
             str(ROOT / "main_itpair.py"),
             *(f"--{setting}={self.folder / place}" for setting, place in places.items()),
             f"--run_name={name}",
-            "--per_process_gpu_memory_fraction=0.08",
             "--panel_queries=0",
             "--plots=False",
         ]
@@ -254,7 +253,7 @@ def main() -> None:
 
     with ThreadPoolExecutor(given.jobs) as pool:
         measured = [
-            (name, pool.submit(bench.measure, kind, flags | {"per_process_gpu_memory_fraction": 0.08}))
+            (name, pool.submit(bench.measure, kind, flags))
             for kind, variants in (("stages", STAGES), ("vggf", VGGF))
             for name, flags in (variants.items() if kind in parts else ())
         ]
