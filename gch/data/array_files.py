@@ -214,8 +214,9 @@ def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
         return np.empty(0, str)
     stored = np.asarray(dataset[()])
     if kind == "char":
-        rows = np.atleast_2d(stored.T).astype("<u2")
-        return np.array([row.tobytes().decode("utf-16-le") for row in rows], str)
+        units = np.atleast_2d(stored.T).astype("<u2")  # the letters of a text along the last axis
+        texts = [units[place].tobytes().decode("utf-16-le") for place in np.ndindex(units.shape[:-1])]
+        return np.array(texts, str).reshape(units.shape[:-1])
     if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference:
         cells = np.empty(stored.T.shape, object)  # MATLAB's axes are reversed
         for place, ref in np.ndenumerate(stored.T):
