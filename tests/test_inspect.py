@@ -28,7 +28,7 @@ def test_prints_arrays_counts_and_settings(command, flickr, tmp_path):
     sheet = tmp_path / "sheet.png"
     status, output, error = command("inspect", flickr, f"--out={sheet}")
     assert (status, error) == (0, "")
-    assert "FLICKR-25K.mat: images uint8 (60, 3, 12, 12): pixels, axes NCWH" in output
+    assert "FLICKR-25K.mat: images uint8 (60, 3, 12, 12): pixels, axes NCHW" in output
     assert "flickr25k: 60 items, pictures of 12 x 12, 9 words, 3 labels" in output
     assert "1 of 60 items have no word" in output
     assert "1 of 60 items have no label" in output

@@ -40,6 +40,11 @@ class StoredArray:
         return f"{self.path.name}: {self.name} {self.dtype or 'text'} {self.shape}"
 
     @property
+    def reversed(self) -> bool:
+        """Whether the axes are the reverse of the writer's: MATLAB's are in HDF5, Python's are not."""
+        return self.format == "hdf5" and self.kind != ""
+
+    @property
     def where(self) -> str:
         """File and array, for messages."""
         return f"{self.path}: {self.name}"
@@ -52,7 +57,7 @@ class StoredArray:
     def items_first(self, items: int) -> bool:
         """Whether the first axis of a matrix is that of the items; where both could be, as users write it."""
         if self.shape[0] == self.shape[1]:
-            return self.format != "hdf5"  # MATLAB's axes are reversed in HDF5
+            return not self.reversed
         return self.shape[0] == items
 
     def columns(self, items: int) -> int:
