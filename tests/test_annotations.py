@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from gch.data import annotations
 from gch.data.annotations import open_collection
+from gch.data.cells import is_missing
 from gch.data.layouts import find_layout
+from gch.data.pairs import oddities
 from gch.errors import DataError
 
 FUZZ = settings(
@@ -91,12 +93,97 @@ def test_tags(tmp_path, content, tags):
         (-3, ("-3",)),
         ([10, 9, "10"], ("10", "9")),
         ("\ufb01re\uff1b \u2163", ("IV", "fire")),
+        ("red, white", ("red", "white")),
+        ("3 17 3", ("17", "3")),
+        (2.0, ("2",)),
+        (["a", None, float("nan")], ("a",)),
     ],
 )
 def test_labels(tmp_path, value, names):
     assert read(tmp_path, one(labels=value), "list.jsonl").label_names == names
     if isinstance(value, str):
         assert read(tmp_path, f'path,text,labels\na.jpg,sea,"{value}"\n').label_names == names
+
+
+LISTS = {
+    "Python": "['sea', 'red, white']",
+    "Python, mixed quotes": "['sea', \"red, white\"]",
+    "tuple": "('sea', 'red, white')",
+    "set": "{'sea', 'red, white'}",
+    "bytes": "[b'sea', b'red, white']",
+    "JSON": '["sea", "red, \\u0077hite"]',
+    "JSON, missing": '["sea", null, "red, white", NaN]',
+    "Python, missing": "['sea', nan, 'red, white', None]",
+    "NumPy": "['sea' 'red, white']",
+    "NumPy's repr": "array(['sea', 'red, white'], dtype=object)",
+    "NumPy's strings": "[np.str_('sea'), np.str_('red, white')]",
+    "PostgreSQL": '{sea,"red, white"}',
+    "quoted part": 'sea, "red, white"',
+    "quoted part after ;": '"red, white";sea',
+}
+
+
+@pytest.mark.parametrize("field", ["labels", "tags"])
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_in_cells(tmp_path, name, field):
+    rows = [["path", "tags", "labels"], ["a.jpg", "x", "x"]]
+    rows[1][rows[0].index(field)] = LISTS[name]
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows(rows)
+    lines = json_lines(dict(zip(*rows, strict=True)))
+    for got in (read(tmp_path, table.getvalue()), read(tmp_path, lines, "list.jsonl")):
+        found = got.label_names if field == "labels" else sorted(got.captions[0])
+        assert list(found) == ["red, white", "sea"]
+
+
+@pytest.mark.parametrize("label", ["[sea", "(sea)", 'sea "calm"', "it's, that's"])
+def test_what_only_resembles_a_list(tmp_path, label):
+    entry = json_lines({"path": "a.jpg", "text": label, "labels": [label]})
+    got = read(tmp_path, entry, "list.jsonl")
+    assert (got.label_names, got.captions) == ((label,), (label,))
+    assert read(tmp_path, one(labels=label), "list.jsonl").label_names == tuple(sorted(label.split(", ")))
+
+
+def test_texts_in_a_list_are_lines_and_others_stay(tmp_path):
+    texts = ["['a dog', 'its sea']", "[a dog]", "a, dog"]
+    entries = [{"path": f"{row}.jpg", "text": text, "labels": "x"} for row, text in enumerate(texts)]
+    got = read(tmp_path, json_lines(*entries), "list.jsonl")
+    assert got.captions == ("a dog\nits sea", "[a dog]", "a, dog")
+
+
+@pytest.mark.parametrize("missing", ["NaN", "nan", "None", "NA", "N/A", "<NA>", "null", "[]", "[nan]", " "])
+def test_missing_values_are_missing(tmp_path, missing):
+    rows = f"a.jpg,{missing},x\nb.jpg,sea,{missing}\nc.jpg,sea,x\n"
+    for field, empty in (("text", ""), ("tags", ())):
+        got = read(tmp_path, f"path,{field},labels\n{rows}")
+        assert (got.ids, got.label_names) == (("a.jpg", "c.jpg"), ("x",))
+        assert got.captions[0] == (missing if (field, missing[0]) == ("text", "[") else empty)
+
+
+@pytest.mark.parametrize("cells", [("1 0 1", "0 0 1", "0 0 0"), ("1,0,1", "0,0,1", "0,0,0")])
+@pytest.mark.parametrize("form", ["{}", "[{}]"])
+def test_zeros_and_ones_say_which_labels_an_item_has(tmp_path, cells, form):
+    rows = "".join(f'{row}.jpg,sea,"{form.format(cell)}"\n' for row, cell in enumerate(cells))
+    got = read(tmp_path, f"path,text,labels\n{rows}")
+    assert got.ids == ("0.jpg", "1.jpg")
+    assert got.label_names == ("0", "2")
+    np.testing.assert_array_equal(got.labels, [[1, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        ([f"dog {row} sea" for row in range(30)], "30 of 30 labels belong to one item, such as 'dog 0 sea'"),
+        (["dog", "sea", "car", "dog sea", "sea/car", "car & dog"] * 4, "3 of 6 labels consist of words of"),
+        (["dog", "sea", "car", "living room", "dining room", "sky"] * 4, ""),
+        ([f"{row};{row % 3};all" for row in range(30)], ""),
+    ],
+)
+def test_cells_that_look_like_lists_are_told(tmp_path, labels, line):
+    rows = "".join(f"{row}.jpg,sea,{label}\n" for row, label in enumerate(labels))
+    found = " ".join(oddities(read(tmp_path, f"path,text,labels\n{rows}")))
+    assert line in found
+    assert ("cells look like lists" in found) == bool(line)
 
 
 def test_text_is_brought_to_one_form_and_paths_are_not(tmp_path):
@@ -133,7 +220,7 @@ def test_links_may_not_lead_out_of_the_folder(tmp_path):
     assert read(folder, one(path="in.jpg"), "list.jsonl").ids == ("in.jpg",)
     assert open_collection(folder / "list.jsonl", tmp_path / "link", 8, "crop").ids == ("in.jpg",)
     for path in ("out/a.jpg", "out.jpg"):
-        with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a relative"):
+        with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a path"):
             read(folder, one(path=path), "list.jsonl")
 
 
@@ -153,7 +240,6 @@ BAD_CSV = {
     "old line ends": ("path,text,labels\ra.jpg,sea,x\r", "line 1: new-line character"),
     "not utf-8": (HEADER.encode() + b"a.jpg,s\xe9a,x\n", "line 2: byte 8 is 0xe9, not UTF-8"),
     "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
-    "path twice": (HEADER + "a.jpg,sea,x\n./a.jpg,sea,\n", "line 3: field 'path': 'a.jpg' is on line 2 too"),
     "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),
     "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
 }
@@ -174,12 +260,12 @@ BAD_JSON = {
     "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),
     "half a character": (one(labels="\ud83d"), r"line 1: field 'labels': found character '\\ud83d'"),
     "half a character in a path": (one(path="\ud83d"), r"line 1: field 'path': found character '\\ud83d'"),
-    "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a relative"),
+    "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a path"),
 }
 OUTSIDE = ["/etc/a.jpg", "../a.jpg", "a/../b.jpg", "..", "C:\\a.jpg", "c:a.jpg", "\\a.jpg", "a\\..\\..\\b"]
 OUTSIDE += ["\\\\host\\share\\a", "//host/a", "/" + "long" * 999]
 BAD = [("list.csv", *bad) for bad in BAD_CSV.values()] + [("list.jsonl", *bad) for bad in BAD_JSON.values()]
-STAYS = "line 1: field 'path': found .*, expected a relative path that stays in the folder"
+STAYS = "line 1: field 'path': found .*, expected a path that stays in the folder"
 BAD += [("list.jsonl", one(path=path), STAYS) for path in OUTSIDE]
 
 
@@ -238,13 +324,15 @@ def test_the_one_file_is_found(tmp_path):
     assert find_layout(tmp_path, "collection", "b.ndjson").annotations == tmp_path / "b.ndjson"
 
 
-# Words without what separates tags and labels; at least one character survives NFKC and stripping.
+# Words without what separates or wraps tags and labels, and no numbers; at least one character survives NFKC
+# and stripping.
 def normal(text):
     return unicodedata.normalize("NFKC", text).strip()
 
 
-word = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
-word = word.filter(lambda text: normal(text) and not set(normal(text)) & set(";|,"))
+word = st.text(st.characters(exclude_categories=["Cs", "Cc", "N"]), min_size=1, max_size=8)
+word = word.filter(lambda text: normal(text) and not set(normal(text)) & set(';|,"[](){}0123456789'))
+word = word.filter(lambda text: not is_missing(normal(text)))
 part = st.text(st.characters(exclude_characters="\0/\\:", exclude_categories=["Cs"]), min_size=1, max_size=8)
 part = part.filter(lambda text: text not in (".", "..") and text.strip())
 paths = st.lists(st.lists(part, min_size=1, max_size=3).map("/".join), min_size=1, max_size=5, unique=True)

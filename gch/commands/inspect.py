@@ -9,7 +9,7 @@ from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import choose_split, open_pairs, open_source
 from gch.data.names import canonical_dataset
-from gch.data.pairs import Pairs, empty_items
+from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.tiles import sample_sheet
 from gch.data.vocabulary import build_vocabulary
@@ -100,7 +100,7 @@ def _statistics(pairs: Pairs) -> list[str]:
         missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
         if missing:
             lines.append(f"{len(missing)} pictures are not there, such as {missing[0]}")
-    return lines + empty_items(pairs)
+    return lines + oddities(pairs)
 
 
 def _by_label(pairs: Pairs) -> list[str]:
