@@ -113,6 +113,46 @@ def test_hdf5_is_read_by_its_chunks_without_matlabs_own_groups(folder, monkeypat
     assert [start for start, _ in listed["group/matrix"].slabs()] == [0, 2]
 
 
+def write_sparse(path, matrix, **changed):
+    """As MATLAB's save(..., '-v7.3') does; None leaves an array out."""
+    columns = scipy.sparse.csc_array(matrix)
+    arrays = {"data": columns.data, "ir": columns.indices.astype("u8"), "jc": columns.indptr.astype("u8")}
+    with h5py.File(path, "w") as file:
+        group = file.create_group("group/sparse")
+        group.attrs["MATLAB_class"], group.attrs["MATLAB_sparse"] = np.bytes_("double"), len(matrix)
+        for name, array in (arrays | changed).items():
+            if array is not None:
+                group[name] = array
+    return list_arrays(path)["group/sparse"]
+
+
+def test_sparse_matrices_of_v73(tmp_path, monkeypatch):
+    monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", 2 * 4 * 8)
+    matrix = np.array([[0, 2.5, 0], [1, 0, 0], [0, 0, 0], [7, 1, 1]])
+    stored = write_sparse(tmp_path / "a.mat", matrix)
+    assert (stored.shape, stored.dtype, stored.reversed) == ((3, 4), np.float64, True)
+    np.testing.assert_array_equal(stored.read(), matrix.T)
+    assert [start for start, _ in stored.slabs()] == [0, 2]
+    np.testing.assert_array_equal(np.concatenate([part for _, part in stored.slabs()]), matrix.T)
+    empty = write_sparse(tmp_path / "b.mat", 0 * matrix, data=None, ir=None)
+    np.testing.assert_array_equal(empty.read(), 0 * matrix.T)
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"jc": None}, "group/sparse is sparse and has no jc"),
+        ({"ir": np.array([9, 9], "u8")}, "group/sparse unreadable, "),
+        ({"jc": np.array([0, 1, 9, 2], "u8")}, "group/sparse unreadable, "),
+        ({"jc": np.array([0, 1, 2, 99], "u8")}, "group/sparse unreadable, "),
+        ({"data": np.zeros(1)}, "group/sparse unreadable, "),
+    ],
+)
+def test_damaged_sparse_matrices_are_refused(tmp_path, changed, line):
+    with pytest.raises(DataError, match=line):
+        write_sparse(tmp_path / "a.mat", np.array([[0, 2.5, 0], [1, 0, 0]]), **changed).read()
+
+
 def test_an_array_that_is_too_large_is_refused_before_it_is_read(tmp_path):
     with h5py.File(tmp_path / "large.h5", "w") as file:
         file.create_dataset("huge", (MAX_BYTES + 1,), np.uint8, chunks=(2**20,))
