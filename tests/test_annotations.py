@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gch.commands.source import guess_dataset
 from gch.data import annotations
 from gch.data.annotations import open_collection
 from gch.data.cells import is_missing
@@ -201,6 +202,68 @@ def test_byte_order_mark_and_windows_line_ends(tmp_path, name):
     assert (other.digest, other.captions) == (plain.digest, plain.captions)
 
 
+PLAIN = "path,text,labels\na.jpg,a dog,x\nb.jpg,sea,y\n"
+SPREADSHEETS = {
+    "blank rows": PLAIN.replace("\nb", "\n,,\n , ,\nb") + ",,\n,,\n",
+    "blank columns": PLAIN.replace("sea,y", "sea,y,, "),
+    "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),
+    "sep= in quotes": '\ufeff"sep=|"\n' + PLAIN.replace(",", "|"),
+    "bars": PLAIN.replace(",", "| "),
+    "tabs": PLAIN.replace(",", "\t"),
+    "UTF-16": PLAIN.replace(",", "\t").encode("utf-16"),
+    "UTF-16, other order": b"\xfe\xff" + PLAIN.replace("\n", "\r\n").encode("utf-16-be"),
+    "UTF-16, carriage returns": PLAIN.replace("\n", "\r").encode("utf-16"),
+    "carriage returns": PLAIN.replace("\n", "\r"),
+    "carriage returns, some": PLAIN.replace("\n", "\r", 1),
+    "blanks after commas": PLAIN.replace(",", ", "),
+    "blanks before quotes": PLAIN.replace("a dog", '  "a dog"'),
+    "quoted, after blanks": '"path", "text", "labels"\n"a.jpg", "a dog", "x"\n"b.jpg", "sea", "y"\n',
+}
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_spreadsheets_as_they_come(tmp_path, name):
+    assert read(tmp_path, SPREADSHEETS[name]).digest == read(tmp_path, PLAIN).digest
+
+
+def test_long_cells_and_line_feeds_in_cells(tmp_path):
+    text = "dog " * 100_000 + '\r\nand "sea", calm'
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\r").writerows([["path", "text", "labels"], ["a.jpg", text, "x"]])
+    assert read(tmp_path, table.getvalue()).captions == (text,)
+
+
+def test_a_caption_a_line(tmp_path):
+    rows = "a.jpg,one,x\nb.jpg,sea,x\n./a.jpg,two,y\na.jpg,one,x\n"
+    got = read(tmp_path, f"path,text,labels\n{rows}")
+    assert (got.ids, got.captions) == (("a.jpg", "b.jpg"), ("one\ntwo", "sea"))
+    np.testing.assert_array_equal(got.labels, [[1, 1], [1, 0]])
+    assert got.found[1] == "4 entries describe 2 pictures; texts and labels of a picture are joined"
+    assert read(tmp_path, f"path,tags,labels\n{rows}").captions == (("one", "two"), ("sea",))
+
+
+def test_absolute_paths_in_the_folder(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    for base in (folder, tmp_path / "link"):
+        content = f"path,text,labels\n{folder}/a.jpg,sea,x\n{base}/sub/b.jpg,sea,x\n"
+        (base / "list.csv").write_text(content)
+        assert open_collection(base / "list.csv", base, 8, "crop").ids == ("a.jpg", "sub/b.jpg")
+
+
+def test_kaggles_captions(tmp_path):
+    (tmp_path / "Images").mkdir()
+    (tmp_path / "Images" / "a.jpg").touch()
+    (tmp_path / "readme.txt").touch()
+    (tmp_path / "captions.txt").write_text("image,caption,label\na.jpg,one,x\na.jpg,two,x\n")
+    for path in (tmp_path, tmp_path / "captions.txt"):
+        layout = find_layout(path, "collection")
+        assert layout.annotations == tmp_path / "captions.txt"
+        assert guess_dataset(path) == "collection"
+    assert open_collection(layout.annotations, tmp_path, 8, "crop").ids == ("Images/a.jpg",)
+
+
 @pytest.mark.parametrize(
     ("written", "path"), [("./sub//a.jpg", "sub/a.jpg"), ("sub\\a.jpg", "sub/a.jpg"), (" a .jpg", " a .jpg")]
 )
@@ -237,7 +300,7 @@ BAD_CSV = {
     "empty path": (HEADER + " ,sea,x\n", "line 2: field 'path': found ' ', expected the path of a picture"),
     "open quote": (HEADER + 'a.jpg,"sea,x\nb.jpg,sea,x\n', "line 2: unexpected end of data, expected a row"),
     "line after quoted": (HEADER + 'a.jpg,"\n\n",x\nb.jpg,sea\n', "line 5: 2 cells"),
-    "old line ends": ("path,text,labels\ra.jpg,sea,x\r", "line 1: new-line character"),
+    "not utf-16": (b"\xff\xfep\0a\0\x00\xd8", "line 1: not UTF-16; expected a file of annotations"),
     "not utf-8": (HEADER.encode() + b"a.jpg,s\xe9a,x\n", "line 2: byte 8 is 0xe9, not UTF-8"),
     "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
     "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),

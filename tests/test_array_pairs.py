@@ -339,7 +339,7 @@ def test_index_files(tmp_path, name):
     assert source(tmp_path / "index.mat", image_size=32).digest == pairs.digest
 
 
-@pytest.mark.parametrize("ending", ["\r\n", ""])
+@pytest.mark.parametrize("ending", ["\r\n", "\r", ""])
 def test_captions_line_by_line(tmp_path, ending):
     index_files(tmp_path, leave_out="caption")
     lines = (ending or "\n").join(CAPTIONS) + ending

@@ -16,14 +16,14 @@ from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
-from gch.data.text_files import json_lines, printable, shown, text_lines
+from gch.data.text_files import json_lines, printable, shown, split_returns, text_lines
 from gch.errors import DataError
 from gch.storage import digest
 
 MAX_FILE_BYTES = 2**31
 _EXPECTED = "expected a file of annotations"
 _NAMES = {
-    "path": ("path", "image", "file", "filename", "file_name"),
+    "path": ("path", "image", "file", "filename", "file_name", "image_name", "filepath"),
     "text": ("text", "caption", "captions", "title", "description"),
     "tags": ("tags", "keywords"),
     "labels": ("labels", "label", "category", "categories"),
@@ -31,7 +31,8 @@ _NAMES = {
 _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
 _GROUPS = (("path",), ("labels",), ("text", "tags"))  # one field of each
 _NEEDED = "path, labels, and text or tags"
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
+_TOLD_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
 _Reader = Callable[[Path, str], Iterator[tuple[int, dict[str, object]]]]
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
@@ -47,11 +48,11 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     their members are not split, and those of a text become its lines. Labels may be whole numbers. As many
     zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the like are
     missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The delimiter of
-    CSV, ',', ';' or a tab, is the one that fits the header. Entries of one picture, such as five captions,
-    are joined.
+    CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as five
+    captions, are joined.
 
     Args:
-      file: .csv, .tsv, .jsonl or .ndjson, UTF-8, of `MAX_FILE_BYTES` at most.
+      file: .csv, .tsv, .txt (CSV), .jsonl or .ndjson, UTF-8 or UTF-16, of `MAX_FILE_BYTES` at most.
       folder: where the pictures are. They are not read here, and need not exist.
       size: height and width that pictures are brought to.
       fit: 'crop' or 'letterbox'.
@@ -64,7 +65,7 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
         label, or no text at all; names the line and the field.
     """
     name, suffix = printable(file), file.suffix.lower()
-    if suffix not in ANNOTATION_SUFFIXES:
+    if suffix not in (*ANNOTATION_SUFFIXES, ".txt"):
         raise DataError(
             f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
         )
@@ -72,6 +73,8 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     if not items.paths:
         raise DataError(f"{name}: found no entry, expected one for each picture")
     paths, captions, labels, entries = items
+    if (inner := _inner_folder(folder, paths[0])) is not None:
+        paths = tuple(f"{inner}/{path}" for path in paths)
     kept = [row for row, names in enumerate(labels) if names]
     if not kept:
         raise DataError(f"{name}: field 'labels': empty in all {len(labels)} entries, expected labels")
@@ -153,7 +156,7 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
         raise DataError(f"{name}: empty file, expected a header line with {_NEEDED}")
     column_of = _fields(header, f"{name}: line {line}", "columns")
     for line, row in rows:
-        if len(row) != len(header):
+        if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{name}: line {line}: {len(row)} cells, expected {len(header)} as in the header; "
                 f"a cell that holds the delimiter needs quotes"
@@ -163,15 +166,24 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
 
 def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with the numbers of their first lines."""
-    lines = (line for _, line in text_lines(file, _EXPECTED, MAX_FILE_BYTES))
-    start = []
+    lines = _csv_lines(file)
+    start, delimiter = [], ""
     for line in lines:
         start.append(line)
-        if line.strip():
+        if told := _TOLD_DELIMITER.fullmatch(line.strip("\r\n")):
+            start[-1], delimiter = "\n", told[1]  # as Excel reads it
+        elif line.strip():
             break
-    delimiter = _delimiter("".join(start[-1:]))
+    delimiter = delimiter or _delimiter("".join(start[-1:]))
+    sign = re.escape(delimiter)
+    # Only where needed: the names of pictures may begin with blanks.
+    before_quote = re.compile(rf'(?:^|{sign}) +"(?!"[^"{sign}\r\n])')
+    skip_blanks = any(before_quote.search(line) for line in _csv_lines(file))
+    csv.field_size_limit(2**31 - 1)
     # Not strict, csv would take all that follows an unclosed quote as one cell.
-    reader = csv.reader(itertools.chain(start, lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        itertools.chain(start, lines), delimiter=delimiter, skipinitialspace=skip_blanks, strict=True
+    )
     while True:
         first = reader.line_num + 1
         try:
@@ -180,14 +192,19 @@ def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(f"{name}: line {first}: {error}, expected a row of CSV") from error
-        if len(row) > 1 or "".join(row).strip():
+        if "".join(row).strip():
             yield first, row
+
+
+def _csv_lines(file: Path) -> Iterator[str]:
+    for _, line in text_lines(file, _EXPECTED, MAX_FILE_BYTES):
+        yield from split_returns(line)
 
 
 def _delimiter(header: str) -> str:
     def fitness(delimiter: str) -> tuple[int, int]:
         try:
-            cells = next(csv.reader([header], delimiter=delimiter), [])
+            cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
         except csv.Error:
             return 0, 0
         return sum(cell.strip().lower() in _FIELD_OF for cell in cells), len(cells)
@@ -220,6 +237,14 @@ def _fields(names: Sequence[str], where: str, kind: str) -> dict[str, int]:
             raise DataError(f"{where}: found {both}, expected one field for {wanted}")
         position_of[fields[positions[0]]] = positions[0]
     return position_of
+
+
+def _inner_folder(folder: Path, path: str) -> str | None:
+    """The only folder beside the file that holds a picture which the folder itself lacks, as Kaggle packs."""
+    if (folder / path).exists() or not folder.is_dir():
+        return None
+    found = [child for child in folder.iterdir() if not child.is_symlink() and (child / path).is_file()]
+    return found[0].name if len(found) == 1 else None
 
 
 def _path(value: object, roots: tuple[str, str], where: str) -> str:
