@@ -43,6 +43,7 @@ def write_file(folder: Path, items: int) -> Path:
             np.uint8,
             chunks=(min(CHUNK, items), 3, IMAGE_SIZE, IMAGE_SIZE),
         )
+        images.attrs["MATLAB_class"] = np.bytes_("uint8")
         drawn = generate(items=min(items, 256), labels=24, words=1386, image_size=IMAGE_SIZE)
         for start in range(0, items, len(drawn.labels)):
             count = min(len(drawn.labels), items - start)

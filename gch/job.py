@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 from gch.data.catalog import cache_folder, choose_split, open_pairs
-from gch.data.pairs import Pairs, empty_items
-from gch.data.split import Split
+from gch.data.pairs import Pairs, oddities
+from gch.data.split import Split, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
 from gch.data.vocabulary import with_vocabulary
 from gch.errors import SettingError, WeightsError
@@ -114,7 +114,7 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    for line in empty_items(pairs):
+    for line in (*split_oddities(split), *oddities(pairs)):
         print(f"  {line}")
 
 

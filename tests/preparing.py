@@ -64,7 +64,7 @@ def watched(block: int = 1, broken: int = -1, pairs: Pairs = SOURCE) -> Pairs:
 
 def flickr(folder: Path, images: np.ndarray | None = None) -> Path:
     folder.mkdir()
-    pixels = FLICKR.pictures.array.transpose(0, 3, 2, 1)
+    pixels = FLICKR.pictures.array.transpose(0, 3, 1, 2)
     with h5py.File(folder / "FLICKR-25K.mat", "w") as file:
         file.create_dataset("images", data=pixels if images is None else images)
         file["YAll"], file["LAll"] = FLICKR.texts.T, FLICKR.labels.T

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gch.commands.source import guess_dataset
 from gch.data import annotations
 from gch.data.annotations import open_collection
+from gch.data.cells import is_missing
 from gch.data.layouts import find_layout
+from gch.data.pairs import oddities
 from gch.errors import DataError
 
 FUZZ = settings(
@@ -91,12 +94,97 @@ def test_tags(tmp_path, content, tags):
         (-3, ("-3",)),
         ([10, 9, "10"], ("10", "9")),
         ("\ufb01re\uff1b \u2163", ("IV", "fire")),
+        ("red, white", ("red", "white")),
+        ("3 17 3", ("17", "3")),
+        (2.0, ("2",)),
+        (["a", None, float("nan")], ("a",)),
     ],
 )
 def test_labels(tmp_path, value, names):
     assert read(tmp_path, one(labels=value), "list.jsonl").label_names == names
     if isinstance(value, str):
         assert read(tmp_path, f'path,text,labels\na.jpg,sea,"{value}"\n').label_names == names
+
+
+LISTS = {
+    "Python": "['sea', 'red, white']",
+    "Python, mixed quotes": "['sea', \"red, white\"]",
+    "tuple": "('sea', 'red, white')",
+    "set": "{'sea', 'red, white'}",
+    "bytes": "[b'sea', b'red, white']",
+    "JSON": '["sea", "red, \\u0077hite"]',
+    "JSON, missing": '["sea", null, "red, white", NaN]',
+    "Python, missing": "['sea', nan, 'red, white', None]",
+    "NumPy": "['sea' 'red, white']",
+    "NumPy's repr": "array(['sea', 'red, white'], dtype=object)",
+    "NumPy's strings": "[np.str_('sea'), np.str_('red, white')]",
+    "PostgreSQL": '{sea,"red, white"}',
+    "quoted part": 'sea, "red, white"',
+    "quoted part after ;": '"red, white";sea',
+}
+
+
+@pytest.mark.parametrize("field", ["labels", "tags"])
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_in_cells(tmp_path, name, field):
+    rows = [["path", "tags", "labels"], ["a.jpg", "x", "x"]]
+    rows[1][rows[0].index(field)] = LISTS[name]
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows(rows)
+    lines = json_lines(dict(zip(*rows, strict=True)))
+    for got in (read(tmp_path, table.getvalue()), read(tmp_path, lines, "list.jsonl")):
+        found = got.label_names if field == "labels" else sorted(got.captions[0])
+        assert list(found) == ["red, white", "sea"]
+
+
+@pytest.mark.parametrize("label", ["[sea", "(sea)", 'sea "calm"', "it's, that's"])
+def test_what_only_resembles_a_list(tmp_path, label):
+    entry = json_lines({"path": "a.jpg", "text": label, "labels": [label]})
+    got = read(tmp_path, entry, "list.jsonl")
+    assert (got.label_names, got.captions) == ((label,), (label,))
+    assert read(tmp_path, one(labels=label), "list.jsonl").label_names == tuple(sorted(label.split(", ")))
+
+
+def test_texts_in_a_list_are_lines_and_others_stay(tmp_path):
+    texts = ["['a dog', 'its sea']", "[a dog]", "a, dog"]
+    entries = [{"path": f"{row}.jpg", "text": text, "labels": "x"} for row, text in enumerate(texts)]
+    got = read(tmp_path, json_lines(*entries), "list.jsonl")
+    assert got.captions == ("a dog\nits sea", "[a dog]", "a, dog")
+
+
+@pytest.mark.parametrize("missing", ["NaN", "nan", "None", "NA", "N/A", "<NA>", "null", "[]", "[nan]", " "])
+def test_missing_values_are_missing(tmp_path, missing):
+    rows = f"a.jpg,{missing},x\nb.jpg,sea,{missing}\nc.jpg,sea,x\n"
+    for field, empty in (("text", ""), ("tags", ())):
+        got = read(tmp_path, f"path,{field},labels\n{rows}")
+        assert (got.ids, got.label_names) == (("a.jpg", "c.jpg"), ("x",))
+        assert got.captions[0] == (missing if (field, missing[0]) == ("text", "[") else empty)
+
+
+@pytest.mark.parametrize("cells", [("1 0 1", "0 0 1", "0 0 0"), ("1,0,1", "0,0,1", "0,0,0")])
+@pytest.mark.parametrize("form", ["{}", "[{}]"])
+def test_zeros_and_ones_say_which_labels_an_item_has(tmp_path, cells, form):
+    rows = "".join(f'{row}.jpg,sea,"{form.format(cell)}"\n' for row, cell in enumerate(cells))
+    got = read(tmp_path, f"path,text,labels\n{rows}")
+    assert got.ids == ("0.jpg", "1.jpg")
+    assert got.label_names == ("0", "2")
+    np.testing.assert_array_equal(got.labels, [[1, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        ([f"dog {row} sea" for row in range(30)], "30 of 30 labels belong to one item, such as 'dog 0 sea'"),
+        (["dog", "sea", "car", "dog sea", "sea/car", "car & dog"] * 4, "3 of 6 labels consist of words of"),
+        (["dog", "sea", "car", "living room", "dining room", "sky"] * 4, ""),
+        ([f"{row};{row % 3};all" for row in range(30)], ""),
+    ],
+)
+def test_cells_that_look_like_lists_are_told(tmp_path, labels, line):
+    rows = "".join(f"{row}.jpg,sea,{label}\n" for row, label in enumerate(labels))
+    found = " ".join(oddities(read(tmp_path, f"path,text,labels\n{rows}")))
+    assert line in found
+    assert ("cells look like lists" in found) == bool(line)
 
 
 def test_text_is_brought_to_one_form_and_paths_are_not(tmp_path):
@@ -112,6 +200,68 @@ def test_byte_order_mark_and_windows_line_ends(tmp_path, name):
     plain = read(tmp_path, content, name)
     other = read(tmp_path, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode(), name)
     assert (other.digest, other.captions) == (plain.digest, plain.captions)
+
+
+PLAIN = "path,text,labels\na.jpg,a dog,x\nb.jpg,sea,y\n"
+SPREADSHEETS = {
+    "blank rows": PLAIN.replace("\nb", "\n,,\n , ,\nb") + ",,\n,,\n",
+    "blank columns": PLAIN.replace("sea,y", "sea,y,, "),
+    "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),
+    "sep= in quotes": '\ufeff"sep=|"\n' + PLAIN.replace(",", "|"),
+    "bars": PLAIN.replace(",", "| "),
+    "tabs": PLAIN.replace(",", "\t"),
+    "UTF-16": PLAIN.replace(",", "\t").encode("utf-16"),
+    "UTF-16, other order": b"\xfe\xff" + PLAIN.replace("\n", "\r\n").encode("utf-16-be"),
+    "UTF-16, carriage returns": PLAIN.replace("\n", "\r").encode("utf-16"),
+    "carriage returns": PLAIN.replace("\n", "\r"),
+    "carriage returns, some": PLAIN.replace("\n", "\r", 1),
+    "blanks after commas": PLAIN.replace(",", ", "),
+    "blanks before quotes": PLAIN.replace("a dog", '  "a dog"'),
+    "quoted, after blanks": '"path", "text", "labels"\n"a.jpg", "a dog", "x"\n"b.jpg", "sea", "y"\n',
+}
+
+
+@pytest.mark.parametrize("name", SPREADSHEETS)
+def test_spreadsheets_as_they_come(tmp_path, name):
+    assert read(tmp_path, SPREADSHEETS[name]).digest == read(tmp_path, PLAIN).digest
+
+
+def test_long_cells_and_line_feeds_in_cells(tmp_path):
+    text = "dog " * 100_000 + '\r\nand "sea", calm'
+    table = io.StringIO(newline="")
+    csv.writer(table, lineterminator="\r").writerows([["path", "text", "labels"], ["a.jpg", text, "x"]])
+    assert read(tmp_path, table.getvalue()).captions == (text,)
+
+
+def test_a_caption_a_line(tmp_path):
+    rows = "a.jpg,one,x\nb.jpg,sea,x\n./a.jpg,two,y\na.jpg,one,x\n"
+    got = read(tmp_path, f"path,text,labels\n{rows}")
+    assert (got.ids, got.captions) == (("a.jpg", "b.jpg"), ("one\ntwo", "sea"))
+    np.testing.assert_array_equal(got.labels, [[1, 1], [1, 0]])
+    assert got.found[1] == "4 entries describe 2 pictures; texts and labels of a picture are joined"
+    assert read(tmp_path, f"path,tags,labels\n{rows}").captions == (("one", "two"), ("sea",))
+
+
+def test_absolute_paths_in_the_folder(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    for base in (folder, tmp_path / "link"):
+        content = f"path,text,labels\n{folder}/a.jpg,sea,x\n{base}/sub/b.jpg,sea,x\n"
+        (base / "list.csv").write_text(content)
+        assert open_collection(base / "list.csv", base, 8, "crop").ids == ("a.jpg", "sub/b.jpg")
+
+
+def test_kaggles_captions(tmp_path):
+    (tmp_path / "Images").mkdir()
+    (tmp_path / "Images" / "a.jpg").touch()
+    (tmp_path / "readme.txt").touch()
+    (tmp_path / "captions.txt").write_text("image,caption,label\na.jpg,one,x\na.jpg,two,x\n")
+    for path in (tmp_path, tmp_path / "captions.txt"):
+        layout = find_layout(path, "collection")
+        assert layout.annotations == tmp_path / "captions.txt"
+        assert guess_dataset(path) == "collection"
+    assert open_collection(layout.annotations, tmp_path, 8, "crop").ids == ("Images/a.jpg",)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +283,7 @@ def test_links_may_not_lead_out_of_the_folder(tmp_path):
     assert read(folder, one(path="in.jpg"), "list.jsonl").ids == ("in.jpg",)
     assert open_collection(folder / "list.jsonl", tmp_path / "link", 8, "crop").ids == ("in.jpg",)
     for path in ("out/a.jpg", "out.jpg"):
-        with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a relative"):
+        with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a path"):
             read(folder, one(path=path), "list.jsonl")
 
 
@@ -150,10 +300,9 @@ BAD_CSV = {
     "empty path": (HEADER + " ,sea,x\n", "line 2: field 'path': found ' ', expected the path of a picture"),
     "open quote": (HEADER + 'a.jpg,"sea,x\nb.jpg,sea,x\n', "line 2: unexpected end of data, expected a row"),
     "line after quoted": (HEADER + 'a.jpg,"\n\n",x\nb.jpg,sea\n', "line 5: 2 cells"),
-    "old line ends": ("path,text,labels\ra.jpg,sea,x\r", "line 1: new-line character"),
+    "not utf-16": (b"\xff\xfep\0a\0\x00\xd8", "line 1: not UTF-16; expected a file of annotations"),
     "not utf-8": (HEADER.encode() + b"a.jpg,s\xe9a,x\n", "line 2: byte 8 is 0xe9, not UTF-8"),
     "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
-    "path twice": (HEADER + "a.jpg,sea,x\n./a.jpg,sea,\n", "line 3: field 'path': 'a.jpg' is on line 2 too"),
     "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),
     "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
 }
@@ -174,12 +323,12 @@ BAD_JSON = {
     "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),
     "half a character": (one(labels="\ud83d"), r"line 1: field 'labels': found character '\\ud83d'"),
     "half a character in a path": (one(path="\ud83d"), r"line 1: field 'path': found character '\\ud83d'"),
-    "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a relative"),
+    "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a path"),
 }
 OUTSIDE = ["/etc/a.jpg", "../a.jpg", "a/../b.jpg", "..", "C:\\a.jpg", "c:a.jpg", "\\a.jpg", "a\\..\\..\\b"]
 OUTSIDE += ["\\\\host\\share\\a", "//host/a", "/" + "long" * 999]
 BAD = [("list.csv", *bad) for bad in BAD_CSV.values()] + [("list.jsonl", *bad) for bad in BAD_JSON.values()]
-STAYS = "line 1: field 'path': found .*, expected a relative path that stays in the folder"
+STAYS = "line 1: field 'path': found .*, expected a path that stays in the folder"
 BAD += [("list.jsonl", one(path=path), STAYS) for path in OUTSIDE]
 
 
@@ -238,13 +387,15 @@ def test_the_one_file_is_found(tmp_path):
     assert find_layout(tmp_path, "collection", "b.ndjson").annotations == tmp_path / "b.ndjson"
 
 
-# Words without what separates tags and labels; at least one character survives NFKC and stripping.
+# Words without what separates or wraps tags and labels, and no numbers; at least one character survives NFKC
+# and stripping.
 def normal(text):
     return unicodedata.normalize("NFKC", text).strip()
 
 
-word = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
-word = word.filter(lambda text: normal(text) and not set(normal(text)) & set(";|,"))
+word = st.text(st.characters(exclude_categories=["Cs", "Cc", "N"]), min_size=1, max_size=8)
+word = word.filter(lambda text: normal(text) and not set(normal(text)) & set(';|,"[](){}0123456789'))
+word = word.filter(lambda text: not is_missing(normal(text)))
 part = st.text(st.characters(exclude_characters="\0/\\:", exclude_categories=["Cs"]), min_size=1, max_size=8)
 part = part.filter(lambda text: text not in (".", "..") and text.strip())
 paths = st.lists(st.lists(part, min_size=1, max_size=3).map("/".join), min_size=1, max_size=5, unique=True)

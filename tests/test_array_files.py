@@ -17,6 +17,7 @@ from gch.data.array_files import list_arrays
 from gch.data.mat_file import MAX_BYTES, load_mat5
 from gch.errors import DataError
 
+GRIDS = {"grid": [["a dog", "b"], ["c", ""], ["d e", "f"]], "across": [["a dog", "b", "c"]]}  # 3-D characters
 MATRIX = np.arange(12, dtype=np.int16).reshape(4, 3)
 
 
@@ -37,9 +38,12 @@ def folder(tmp_path_factory):
         write_cell(file, "wide", [["a", "b"], ["c", ""], ["d", "e"]])
         file.create_dataset("strings", data=["one", "two"], dtype=h5py.string_dtype())
         file["letters"] = np.array([[ord(one) for one in text] for text in ("ab ", "cd ")], "u2").T
-        file["letters"].attrs["MATLAB_class"] = np.bytes_("char")
+        for name, texts in GRIDS.items():
+            file[name] = np.array([[[*map(ord, text.ljust(5))] for text in row] for row in texts], "u2").T
+        for name in ("letters", *GRIDS):
+            file[name].attrs["MATLAB_class"] = np.bytes_("char")
         file["numbers"] = np.array([[file["group/matrix"].ref]], h5py.ref_dtype)
-    texts = {"strings": np.array(["one", "two"])}
+    texts = {"strings": np.array(["one", "two"])} | {name: np.array(rows) for name, rows in GRIDS.items()}
     np.savez_compressed(folder / "npz.npz", matrix=MATRIX, **texts)
     np.save(folder / "matrix.npy", MATRIX)
     texts |= {"cell": cell(["im1.jpg"], ["bücher 犬.jpg"], [""]), "row": cell(["a", "", "b "])}
@@ -77,6 +81,8 @@ def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
         ("v5", "wide", ["a\nb", "c", "d\ne"]),
         ("packed", "nested", ["x\ny", "z"]),
         ("packed", "strings", ["one", "two"]),
+        *((file, "grid", ["a dog\nb", "c", "d e\nf"]) for file in ("hdf5", "npz.npz", "v5", "packed")),
+        *((file, "across", ["a dog", "b", "c"]) for file in ("hdf5", "npz.npz", "v5", "packed")),
     ],
 )
 def test_texts_one_for_each_item(folder, file, name, expected):
@@ -103,8 +109,48 @@ def test_numbers_are_no_texts(folder, file, name, line):
 def test_hdf5_is_read_by_its_chunks_without_matlabs_own_groups(folder, monkeypatch):
     monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", 3 * 2 * 3)
     listed = list_arrays(folder / "hdf5")
-    assert set(listed) == {"group/matrix", "cell", "wide", "strings", "letters", "numbers"}
+    assert set(listed) == {"group/matrix", "cell", "wide", "strings", "letters", "numbers", *GRIDS}
     assert [start for start, _ in listed["group/matrix"].slabs()] == [0, 2]
+
+
+def write_sparse(path, matrix, **changed):
+    """As MATLAB's save(..., '-v7.3') does; None leaves an array out."""
+    columns = scipy.sparse.csc_array(matrix)
+    arrays = {"data": columns.data, "ir": columns.indices.astype("u8"), "jc": columns.indptr.astype("u8")}
+    with h5py.File(path, "w") as file:
+        group = file.create_group("group/sparse")
+        group.attrs["MATLAB_class"], group.attrs["MATLAB_sparse"] = np.bytes_("double"), len(matrix)
+        for name, array in (arrays | changed).items():
+            if array is not None:
+                group[name] = array
+    return list_arrays(path)["group/sparse"]
+
+
+def test_sparse_matrices_of_v73(tmp_path, monkeypatch):
+    monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", 2 * 4 * 8)
+    matrix = np.array([[0, 2.5, 0], [1, 0, 0], [0, 0, 0], [7, 1, 1]])
+    stored = write_sparse(tmp_path / "a.mat", matrix)
+    assert (stored.shape, stored.dtype, stored.reversed) == ((3, 4), np.float64, True)
+    np.testing.assert_array_equal(stored.read(), matrix.T)
+    assert [start for start, _ in stored.slabs()] == [0, 2]
+    np.testing.assert_array_equal(np.concatenate([part for _, part in stored.slabs()]), matrix.T)
+    empty = write_sparse(tmp_path / "b.mat", 0 * matrix, data=None, ir=None)
+    np.testing.assert_array_equal(empty.read(), 0 * matrix.T)
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"jc": None}, "group/sparse is sparse and has no jc"),
+        ({"ir": np.array([9, 9], "u8")}, "group/sparse unreadable, "),
+        ({"jc": np.array([0, 1, 9, 2], "u8")}, "group/sparse unreadable, "),
+        ({"jc": np.array([0, 1, 2, 99], "u8")}, "group/sparse unreadable, "),
+        ({"data": np.zeros(1)}, "group/sparse unreadable, "),
+    ],
+)
+def test_damaged_sparse_matrices_are_refused(tmp_path, changed, line):
+    with pytest.raises(DataError, match=line):
+        write_sparse(tmp_path / "a.mat", np.array([[0, 2.5, 0], [1, 0, 0]]), **changed).read()
 
 
 def test_an_array_that_is_too_large_is_refused_before_it_is_read(tmp_path):

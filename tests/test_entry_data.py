@@ -50,6 +50,7 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     output, _ = command.run(dataset_dir="collection", **TINY)
     assert "broken.jpg" in output
     assert "collection: 240 pairs" in output
+    assert "97% of what is retrieved is trained on" in output
     found = results(command)
     assert found["label_names"] == sorted(SOURCE.label_names)
     assert found["mAP"]["I->T"] > 0.5

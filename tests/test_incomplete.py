@@ -151,7 +151,7 @@ BROKEN = [
     ("empty; expected a file of arrays", lambda path: path.write_bytes(b"")),
     ("images not found, the file holds LAll, YAll, Z; expected", one_file("images", Z=HOT)),
     ("LAll not found, the file holds YAll, images; expected an array LAll or labels", one_file("LAll")),
-    (r"expected pictures \(N, 3, W, H", one_file(images=np.ones((ITEMS, 4, 9, 6), np.uint8))),
+    (r"expected pictures \(N, 3, H, W", one_file(images=np.ones((ITEMS, 4, 9, 6), np.uint8))),
     ("images is float64, expected uint8", one_file(images=PIXELS.astype(float))),
     (r"YAll uint8 \(39, 9\); .* 40 images: no number of items in common", one_file(YAll=TEXTS[1:])),
     ("no number of items in common", one_file(images=FEATURES[:-1])),

@@ -28,8 +28,9 @@ def test_prints_arrays_counts_and_settings(command, flickr, tmp_path):
     sheet = tmp_path / "sheet.png"
     status, output, error = command("inspect", flickr, f"--out={sheet}")
     assert (status, error) == (0, "")
-    assert "FLICKR-25K.mat: images uint8 (60, 3, 12, 12): pixels, axes NCWH" in output
+    assert "FLICKR-25K.mat: images uint8 (60, 3, 12, 12): pixels, axes NCHW" in output
     assert "flickr25k: 60 items, pictures of 12 x 12, 9 words, 3 labels" in output
+    assert "97% of what is retrieved is trained on" not in output
     assert "1 of 60 items have no word" in output
     assert "1 of 60 items have no label" in output
     with h5py.File(flickr / "FLICKR-25K.mat") as file:
@@ -58,6 +59,7 @@ def test_describes_a_collection_without_decoding_it(command, tmp_path):
     assert status == 0
     assert "list.csv: 41 pictures with free text and 1 labels" in output
     assert "have no label: 1 entries (unlabelled.png" in output
+    assert "97% of what is retrieved is trained on" in output
     assert "1 pictures are not there, such as gone.png" in output
     assert re.search(r"vocabulary of the training items: 4 words, most often .*(fox|whale)", output)
     assert '    dataset_dir = "collection"\n' in output

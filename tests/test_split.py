@@ -7,7 +7,7 @@ from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_split_file
 
 from gch.data.catalog import choose_split
 from gch.data.pairs import SplitSizes
-from gch.data.split import default_sizes, make_split, resolve_sizes
+from gch.data.split import Split, default_sizes, make_split, resolve_sizes, split_oddities
 from gch.errors import SettingError
 
 DEFAULTS = SplitSizes(2000, 18_015, 10_000, 500)
@@ -22,6 +22,27 @@ def test_random_split_is_what_it_was():
     smaller = make_split(12, SplitSizes(3, 8, 2, 2), 3)
     np.testing.assert_array_equal(smaller.training, sorted(drawn[5:7]))
     assert make_split(12, SplitSizes(3, 8, 4, 2), 4).digest != split.digest
+
+
+@pytest.mark.parametrize(
+    ("dataset", "total", "line"),
+    [
+        ("COCO", 4948, "the split trains on 404 items; its retrieval set has 4,746: it trains on few (9%)"),
+        ("files", 20_015, "97% of what is retrieved is trained on"),
+        ("FLICKR", 20_015, ""),
+        ("COCO", 122_218, ""),
+        ("NUS-WIDE-TC10", 186_577, ""),
+    ],
+)
+def test_a_split_that_trains_few_or_nearly_all_is_told(dataset, total, line):
+    found = split_oddities(make_split(total, default_sizes(dataset, total), 0))
+    assert len(found) == bool(line)
+    assert line in "".join(found)
+
+
+def test_training_items_beside_the_retrieval_set_do_not_count_as_retrieved():
+    rows = np.arange(40)
+    assert not split_oddities(Split(rows[:5], rows[5:20], rows[20:], rows[:0]))
 
 
 def test_sequential_split_takes_the_rows_in_order():

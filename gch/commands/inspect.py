@@ -9,8 +9,9 @@ from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import choose_split, open_pairs, open_source
 from gch.data.names import canonical_dataset
-from gch.data.pairs import Pairs, empty_items
+from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
+from gch.data.split import split_oddities
 from gch.data.tiles import sample_sheet
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import RunError
@@ -81,6 +82,8 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     """Bags of words of the vocabulary that training would have."""
     split = choose_split(settings, pairs)
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
+    for line in split_oddities(split):
+        print(f"  {line}")
     if pairs.captions is None:
         return pairs
     vocabulary = build_vocabulary(pairs.captions, split.training, settings)
@@ -100,7 +103,7 @@ def _statistics(pairs: Pairs) -> list[str]:
         missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
         if missing:
             lines.append(f"{len(missing)} pictures are not there, such as {missing[0]}")
-    return lines + empty_items(pairs)
+    return lines + oddities(pairs)
 
 
 def _by_label(pairs: Pairs) -> list[str]:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from gch.commands import Call
-from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME
+from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared import read_index
 from gch.errors import DataError, SettingError
@@ -35,7 +35,7 @@ def guess_dataset(path: Path) -> str:
     if index is not None and index.is_file():
         known = canonical_dataset(read_index(index.parent)["name"])
         return known if known and (file_stems(known) or known == "collection") else "files"
-    suffixes = {entry.suffix.lower() for entry in entries}
+    suffixes = {".csv" if entry.name.lower() == KAGGLE_NAME else entry.suffix.lower() for entry in entries}
     if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
     names = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]

@@ -5,23 +5,25 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 import numpy as np
 
+from gch.data.cells import is_missing, positions, read_list, split_list
 from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
-from gch.data.text_files import json_lines, printable, shown, text_lines
+from gch.data.text_files import json_lines, printable, shown, split_returns, text_lines
 from gch.errors import DataError
 from gch.storage import digest
 
 MAX_FILE_BYTES = 2**31
 _EXPECTED = "expected a file of annotations"
 _NAMES = {
-    "path": ("path", "image", "file", "filename", "file_name"),
+    "path": ("path", "image", "file", "filename", "file_name", "image_name", "filepath"),
     "text": ("text", "caption", "captions", "title", "description"),
     "tags": ("tags", "keywords"),
     "labels": ("labels", "label", "category", "categories"),
@@ -29,7 +31,9 @@ _NAMES = {
 _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
 _GROUPS = (("path",), ("labels",), ("text", "tags"))  # one field of each
 _NEEDED = "path, labels, and text or tags"
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
+_TOLD_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
+_Reader = Callable[[Path, str], Iterator[tuple[int, dict[str, object]]]]
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
 
@@ -37,15 +41,18 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     """Opens a collection; its texts await a vocabulary. Entries without a label are left out.
 
     Every entry has a path, a text or tags, and labels, by these names or others that are common, in upper
-    or lower case; further columns and fields are ignored. A path is relative to the folder and stays in
-    it; a backslash separates its parts just as '/' does. Tags in one string are separated by ';', or by ','
-    where there is no ';'; labels in one string by ';' or '|'. In JSON, texts, tags and labels may be lists,
-    whose members are not split; the members of a text become its lines; labels may be whole numbers; null
-    is no text, no tags or no label. Texts, tags and labels are brought to Unicode's form NFKC first, and
-    stripped. The delimiter of CSV, ',', ';' or a tab, is the one that fits the header.
+    or lower case; further columns and fields are ignored. A path is relative to the folder, or absolute, and
+    stays in it; a backslash separates its parts just as '/' does. Tags in one string are separated by ';',
+    labels by ';' or '|', both by ',' where there is none of these, and whole numbers by blanks; parts in
+    double quotes stay whole. Texts, tags and labels may be lists, also in a string (see `gch.data.cells`):
+    their members are not split, and those of a text become its lines. Labels may be whole numbers. As many
+    zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the like are
+    missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The delimiter of
+    CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as five
+    captions, are joined.
 
     Args:
-      file: .csv, .tsv, .jsonl or .ndjson, UTF-8, of `MAX_FILE_BYTES` at most.
+      file: .csv, .tsv, .txt (CSV), .jsonl or .ndjson, UTF-8 or UTF-16, of `MAX_FILE_BYTES` at most.
       folder: where the pictures are. They are not read here, and need not exist.
       size: height and width that pictures are brought to.
       fit: 'crop' or 'letterbox'.
@@ -54,32 +61,20 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
       Pairs in the order of the file; ids are the paths, label names ascend.
 
     Raises:
-      DataError: the file cannot be read, an entry is not as described above, a path is there twice, or there
-        is no entry with a label, or no text at all; names the line and the field.
+      DataError: the file cannot be read, an entry is not as described above, or there is no entry with a
+        label, or no text at all; names the line and the field.
     """
     name, suffix = printable(file), file.suffix.lower()
-    if suffix not in ANNOTATION_SUFFIXES:
+    if suffix not in (*ANNOTATION_SUFFIXES, ".txt"):
         raise DataError(
             f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
         )
-    root = os.path.realpath(folder)
-    line_of: dict[str, int] = {}
-    captions: list[str | tuple[str, ...]] = []
-    labels: list[frozenset[str]] = []
-    for line, entry in (_csv_entries if suffix in (".csv", ".tsv") else _json_entries)(file, name):
-        where = f"{name}: line {line}"
-        path = _path(entry["path"], root, f"{where}: field 'path'")
-        if path in line_of:
-            found = f"{shown(path)} is on line {line_of[path]} too"
-            raise DataError(f"{where}: field 'path': {found}, expected each picture once")
-        line_of[path] = line
-        if "text" in entry:
-            captions.append("\n".join(_strings(entry, "text", where)))
-        else:
-            captions.append(_strings(entry, "tags", where))
-        labels.append(frozenset(_strings(entry, "labels", where)))
-    if not labels:
+    items = _items(_json_entries if suffix in (".jsonl", ".ndjson") else _csv_entries, file, name, folder)
+    if not items.paths:
         raise DataError(f"{name}: found no entry, expected one for each picture")
+    paths, captions, labels, entries = items
+    if (inner := _inner_folder(folder, paths[0])) is not None:
+        paths = tuple(f"{inner}/{path}" for path in paths)
     kept = [row for row, names in enumerate(labels) if names]
     if not kept:
         raise DataError(f"{name}: field 'labels': empty in all {len(labels)} entries, expected labels")
@@ -94,11 +89,13 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     except (MemoryError, ValueError) as error:
         found = f"{len(label_names)} labels of {len(kept)} entries"
         raise DataError(f"{name}: field 'labels': {found}, expected as many as fit into memory") from error
-    paths = tuple(line_of)
     ids = tuple(paths[row] for row in kept)
     pictures = PictureFiles(folder, ids, size, fit)
     kind = "tags" if any(isinstance(caption, tuple) for caption in texts) else "free text"
     lines = [f"{file.name}: {len(ids)} pictures with {kind} and {len(label_names)} labels"]
+    if entries > len(paths):
+        joined = "texts and labels of a picture are joined"
+        lines.append(f"{entries} entries describe {len(paths)} pictures; {joined}")
     if unlabelled := [path for path, names in zip(paths, labels, strict=True) if not names]:
         first = ", ".join(unlabelled[:3])
         lines.append(f"left out, as they have no label: {len(unlabelled)} entries ({first} ...)")
@@ -116,6 +113,42 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     )
 
 
+class _Items(NamedTuple):
+    """Pictures in the order of their first entries."""
+
+    paths: tuple[str, ...]
+    captions: list[str | tuple[str, ...]]
+    labels: list[set[str]]
+    entries: int
+
+
+def _items(entries: _Reader, file: Path, name: str, folder: Path) -> _Items:
+    """The pictures of a file; the texts and labels of those that have several entries are joined."""
+    roots = os.path.realpath(folder), os.path.abspath(folder)
+    paths: list[str] = []
+    free: list[bool] = []  # free text, not tags
+    words: list[tuple[str, ...]] = []
+    labels: list[tuple[str, ...]] = []
+    for line, entry in entries(file, name):
+        where = f"{name}: line {line}"
+        paths.append(_path(entry["path"], roots, f"{where}: field 'path'"))
+        free.append("text" in entry)
+        words.append(_strings(entry, "text" if free[-1] else "tags", where))
+        labels.append(_strings(entry, "labels", where))
+    if not any(free):
+        words = positions(words)
+    joined: dict[str, tuple[bool, list[str], set[str]]] = {}
+    for path, text, own, names in zip(paths, free, words, positions(labels), strict=True):
+        if path not in joined:
+            joined[path] = text, list(own), set(names)
+            continue
+        _, known, all_names = joined[path]
+        known += [word for word in own if word not in known]
+        all_names.update(names)
+    captions = ["\n".join(own) if text else tuple(own) for text, own, _ in joined.values()]
+    return _Items(tuple(joined), captions, [names for _, _, names in joined.values()], len(paths))
+
+
 def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]]]:
     rows = _csv_rows(file, name)
     line, header = next(rows, (0, None))
@@ -123,7 +156,7 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
         raise DataError(f"{name}: empty file, expected a header line with {_NEEDED}")
     column_of = _fields(header, f"{name}: line {line}", "columns")
     for line, row in rows:
-        if len(row) != len(header):
+        if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{name}: line {line}: {len(row)} cells, expected {len(header)} as in the header; "
                 f"a cell that holds the delimiter needs quotes"
@@ -133,15 +166,24 @@ def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]
 
 def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with the numbers of their first lines."""
-    lines = (line for _, line in text_lines(file, _EXPECTED, MAX_FILE_BYTES))
-    start = []
+    lines = _csv_lines(file)
+    start, delimiter = [], ""
     for line in lines:
         start.append(line)
-        if line.strip():
+        if told := _TOLD_DELIMITER.fullmatch(line.strip("\r\n")):
+            start[-1], delimiter = "\n", told[1]  # as Excel reads it
+        elif line.strip():
             break
-    delimiter = _delimiter("".join(start[-1:]))
+    delimiter = delimiter or _delimiter("".join(start[-1:]))
+    sign = re.escape(delimiter)
+    # Only where needed: the names of pictures may begin with blanks.
+    before_quote = re.compile(rf'(?:^|{sign}) +"(?!"[^"{sign}\r\n])')
+    skip_blanks = any(before_quote.search(line) for line in _csv_lines(file))
+    csv.field_size_limit(2**31 - 1)
     # Not strict, csv would take all that follows an unclosed quote as one cell.
-    reader = csv.reader(itertools.chain(start, lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        itertools.chain(start, lines), delimiter=delimiter, skipinitialspace=skip_blanks, strict=True
+    )
     while True:
         first = reader.line_num + 1
         try:
@@ -150,14 +192,19 @@ def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise DataError(f"{name}: line {first}: {error}, expected a row of CSV") from error
-        if len(row) > 1 or "".join(row).strip():
+        if "".join(row).strip():
             yield first, row
+
+
+def _csv_lines(file: Path) -> Iterator[str]:
+    for _, line in text_lines(file, _EXPECTED, MAX_FILE_BYTES):
+        yield from split_returns(line)
 
 
 def _delimiter(header: str) -> str:
     def fitness(delimiter: str) -> tuple[int, int]:
         try:
-            cells = next(csv.reader([header], delimiter=delimiter), [])
+            cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
         except csv.Error:
             return 0, 0
         return sum(cell.strip().lower() in _FIELD_OF for cell in cells), len(cells)
@@ -192,36 +239,54 @@ def _fields(names: Sequence[str], where: str, kind: str) -> dict[str, int]:
     return position_of
 
 
-def _path(value: object, root: str, where: str) -> str:
+def _inner_folder(folder: Path, path: str) -> str | None:
+    """The only folder beside the file that holds a picture which the folder itself lacks, as Kaggle packs."""
+    if (folder / path).exists() or not folder.is_dir():
+        return None
+    found = [child for child in folder.iterdir() if not child.is_symlink() and (child / path).is_file()]
+    return found[0].name if len(found) == 1 else None
+
+
+def _path(value: object, roots: tuple[str, str], where: str) -> str:
+    """The path of a picture in the folder; `roots` are the folder without links, and as it is named."""
     path = PurePosixPath(value.replace("\\", "/") if isinstance(value, str) and value.strip() else "")
     if not isinstance(value, str) or not path.parts:
         raise DataError(f"{where}: found {shown(value)}, expected the path of a picture")
     _check_characters(value, where)
-    windows = PureWindowsPath(value)
-    outside = windows.drive or windows.root or ".." in path.parts
+    for base in (root.replace("\\", "/") for root in roots):
+        if path.is_relative_to(base):
+            path = path.relative_to(base)
+    windows, root = PureWindowsPath(path), roots[0]
+    outside = not path.parts or windows.drive or windows.root or ".." in path.parts
     # What is named may still be a link to elsewhere. Whether the picture is there is found out later.
     if outside or os.path.commonpath([root, os.path.realpath(os.path.join(root, path))]) != root:
-        raise DataError(f"{where}: found {shown(value)}, expected a relative path that stays in the folder")
+        raise DataError(f"{where}: found {shown(value)}, expected a path that stays in the folder")
     return path.as_posix()
 
 
 def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...]:
     """The members of a list, or the parts of a string, normalised and stripped; without empty ones."""
     value, where = entry[field], f"{where}: field {field!r}"
+    members: list = value if isinstance(value, list) else [] if is_missing(value) else [value]
+    if isinstance(value, str) and members:
+        _check_characters(value, where)
+        written = read_list(value)
+        if written and (field != "text" or written[1]):
+            members = written[0]
+        elif field != "text":
+            members = split_list(unicodedata.normalize("NFKC", value), ";|" if field == "labels" else ";")
     parts: list[str] = []
-    for member in value if isinstance(value, list) else [] if value is None else [value]:
-        if field == "labels" and type(member) is int:
-            member = str(member)
+    for member in members:
+        if member is None or member != member:
+            continue
+        if field == "labels" and (type(member) is int or (type(member) is float and member.is_integer())):
+            member = str(int(member))
         if not isinstance(member, str):
             expected = "strings or whole numbers" if field == "labels" else "a string"
             raise DataError(f"{where}: found {shown(member)}, expected {expected}, or a list of them")
         _check_characters(member, where)
-        text = unicodedata.normalize("NFKC", member)
-        if isinstance(value, list) or field == "text":
-            parts.append(text)
-        else:
-            parts += re.split("[;|]" if field == "labels" else ";" if ";" in text else ",", text)
-    return tuple(part.strip() for part in parts if part.strip())
+        parts.append(unicodedata.normalize("NFKC", member).strip())
+    return tuple(filter(None, parts))
 
 
 def _check_characters(text: str, where: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import scipy.sparse
 
 from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
 from gch.errors import DataError, damage
@@ -35,9 +36,15 @@ class StoredArray:
     format: str  # 'v5', 'hdf5', 'npz' or 'npy'
     rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
     kind: str = ""  # MATLAB's class, '' where the file does not tell it
+    sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
 
     def __str__(self) -> str:
         return f"{self.path.name}: {self.name} {self.dtype or 'text'} {self.shape}"
+
+    @property
+    def reversed(self) -> bool:
+        """Whether the axes are the reverse of the writer's: MATLAB's are in HDF5, Python's are not."""
+        return self.format == "hdf5" and self.kind != ""
 
     @property
     def where(self) -> str:
@@ -52,7 +59,7 @@ class StoredArray:
     def items_first(self, items: int) -> bool:
         """Whether the first axis of a matrix is that of the items; where both could be, as users write it."""
         if self.shape[0] == self.shape[1]:
-            return self.format != "hdf5"  # MATLAB's axes are reversed in HDF5
+            return not self.reversed
         return self.shape[0] == items
 
     def columns(self, items: int) -> int:
@@ -84,9 +91,11 @@ class StoredArray:
         row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
         rows = max(_SLAB_BYTES // row_bytes // self.rows_at_once, 1) * self.rows_at_once
         with open_hdf5(self.path) as file:
+            stored = self._load_sparse() if self.sparse else file[self.name]
             for start in range(0, self.shape[0], rows):
                 with damage(f"{self.where} unreadable"):
-                    slab = file[self.name][start : start + rows]
+                    slab = stored[start : start + rows]
+                    slab = slab.toarray() if self.sparse else slab
                 yield start, slab
 
     def strings(self) -> list[str]:
@@ -101,7 +110,19 @@ class StoredArray:
         with damage(f"{self.where} unreadable"):
             return ["\n".join(_texts(item)) for item in items]
 
+    def _load_sparse(self) -> scipy.sparse.csr_array:
+        """MATLAB's sparse columns are rows here, as its axes are reversed in HDF5."""
+        ends, rows, values = (array.read() for array in self.sparse)
+        with damage(f"{self.where} unreadable"):
+            matrix = scipy.sparse.csr_array(
+                (values, rows.astype(np.int64), ends.astype(np.int64)), shape=self.shape
+            )
+            matrix.check_format(full_check=True)  # else a damaged one could end the process
+            return matrix
+
     def _load(self) -> np.ndarray:
+        if self.sparse:
+            return self._load_sparse().toarray()
         with damage(f"{self.where} unreadable"):
             match self.format:
                 case "hdf5":
@@ -184,13 +205,27 @@ def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise DataError(f"{path}: {inner} is a link; expected an array of this file")
         member = group[name]
-        if isinstance(member, h5py.Group) and depth < 2:
+        if isinstance(member, h5py.Group) and "MATLAB_sparse" in member.attrs:
+            yield _sparse(path, inner, member, depth)
+        elif isinstance(member, h5py.Group) and depth < 2:
             yield from _hdf5(path, member, depth + 1)
         elif isinstance(member, h5py.Dataset):
             kind, empty = _matlab_class(member)
             dtype = None if kind == "char" else _numeric(member.dtype)
             rows = member.chunks[0] if member.chunks else 1
             yield StoredArray(path, inner, (0,) if empty else member.shape, dtype, "hdf5", rows, kind)
+
+
+def _sparse(path: Path, name: str, group: h5py.Group, depth: int) -> StoredArray:
+    """A sparse matrix of MATLAB: data of each column, ir (their rows) and jc (where each column ends)."""
+    parts = {array.name.split("/")[-1]: array for array in _hdf5(path, group, depth + 1)}
+    if "jc" not in parts:
+        raise DataError(f"{path}: {name} is sparse and has no jc; expected data, ir and jc")
+    jc, nothing = parts["jc"], StoredArray(path, name, (0,), np.dtype(np.uint8), "hdf5")
+    ir, data = (parts.get(part, nothing) for part in ("ir", "data"))  # MATLAB leaves out empty ones
+    shape = (max(math.prod(jc.shape) - 1, 0), int(group.attrs["MATLAB_sparse"]))
+    kind = _text(group.attrs.get("MATLAB_class", "double"))
+    return StoredArray(path, name, shape, data.dtype, "hdf5", kind=kind, sparse=(jc, ir, data))
 
 
 def _matlab_class(dataset: h5py.Dataset) -> tuple[str, bool]:
@@ -200,7 +235,11 @@ def _matlab_class(dataset: h5py.Dataset) -> tuple[str, bool]:
         raise DataError(f"{where} lies in another file; expected an array of this file")
     kind = dataset.attrs.get("MATLAB_class", "")
     empty = dataset.shape is None or bool(dataset.attrs.get("MATLAB_empty", 0))
-    return kind.decode("latin-1") if isinstance(kind, bytes) else str(kind), empty
+    return _text(kind), empty
+
+
+def _text(attribute: Any) -> str:
+    return attribute.decode("latin-1") if isinstance(attribute, bytes) else str(attribute)
 
 
 def _numeric(dtype: np.dtype) -> np.dtype | None:
@@ -214,8 +253,9 @@ def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
         return np.empty(0, str)
     stored = np.asarray(dataset[()])
     if kind == "char":
-        rows = np.atleast_2d(stored.T).astype("<u2")
-        return np.array([row.tobytes().decode("utf-16-le") for row in rows], str)
+        units = np.atleast_2d(stored.T).astype("<u2")  # the letters of a text along the last axis
+        texts = [units[place].tobytes().decode("utf-16-le") for place in np.ndindex(units.shape[:-1])]
+        return np.array(texts, str).reshape(units.shape[:-1])
     if h5py.check_ref_dtype(dataset.dtype) is h5py.Reference:
         cells = np.empty(stored.T.shape, object)  # MATLAB's axes are reversed
         for place, ref in np.ndenumerate(stored.T):

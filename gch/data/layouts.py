@@ -21,6 +21,7 @@ from gch.errors import DataError
 
 INDEX_NAME = "index.json"
 ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
+KAGGLE_NAME = "captions.txt"  # a CSV
 ANNOTATION_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 _NAMES = {  # of arrays in the files that go round, in a group or not
@@ -99,6 +100,7 @@ def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: 
     if annotations:
         return Layout("collection", folder, annotations=folder / annotations)
     files = [file for files in _by_stem(folder, ANNOTATION_SUFFIXES).values() for file in files]
+    files = files or [file for file in _entries(folder) if file.name.lower() == KAGGLE_NAME]
     return Layout("collection", folder, annotations=_one(files, "annotations")) if files else None
 
 
@@ -152,7 +154,7 @@ def _of_file(path: Path) -> Layout:
     stem = path.stem.lower()
     if path.name == INDEX_NAME:
         return Layout("prepared", path.parent)
-    if path.suffix.lower() in ANNOTATION_SUFFIXES:
+    if path.suffix.lower() in ANNOTATION_SUFFIXES or path.name.lower() == KAGGLE_NAME:
         return Layout("collection", path.parent, annotations=path)
     if stem in (*_SPLIT_FILES, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
         return found

@@ -1,10 +1,17 @@
 """What every reader of a data set hands to the rest of the project."""
 
 import dataclasses
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+from gch.data.text_files import shown
+
+# Fewer labels tell nothing of how they were made.
+_MANY_LABELS, _SOME_LABELS = 20, 6
 
 
 class SplitSizes(NamedTuple):
@@ -76,11 +83,31 @@ def multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarr
     return array
 
 
-def empty_items(pairs: Pairs) -> list[str]:
-    """One line for what items lack without being wrong: words, labels."""
+def oddities(pairs: Pairs) -> list[str]:
+    """What is likely a mistake without being wrong, a line each: no words, no labels, lists as labels."""
     lines, total = [], len(pairs.labels)
     if pairs.texts.shape[1] and (wordless := total - pairs.texts.any(axis=1).sum()):
         lines.append(f"{wordless} of {total} items have no word of the vocabulary")
     if unlabelled := total - pairs.labels.any(axis=1).sum():
         lines.append(f"{unlabelled} of {total} items have no label, so nothing is relevant to them")
+    if pairs.label_names and (lists := _lists_as_labels(pairs.labels, pairs.label_names)):
+        lines.append(f"{lists}: cells look like lists; separate labels by ';'")
     return lines
+
+
+def _lists_as_labels(labels: np.ndarray, names: Sequence[str]) -> str:
+    """What tells that labels are whole cells, each a combination of labels; '' where nothing does."""
+    counts, few = np.count_nonzero(labels, axis=0), np.count_nonzero(labels) < 2 * len(labels)
+    alone = np.flatnonzero(counts == 1)
+    if few and len(names) >= _MANY_LABELS and len(alone) * 2 > len(names):
+        return f"{len(alone)} of {len(names)} labels belong to one item, such as {shown(names[alone[0]])}"
+    parts = [frozenset(filter(None, re.split(r"[\W_]+", name))) for name in names]
+    holders = Counter(part for own in parts for part in own)
+    joined = [
+        name
+        for name, own in zip(names, parts, strict=True)
+        if len(own) > 1 and all(holders[part] > 1 for part in own)
+    ]
+    if few and len(names) >= _SOME_LABELS and len(joined) * 2 >= len(names):
+        return f"{len(joined)} of {len(names)} labels consist of words of others, such as {shown(joined[0])}"
+    return ""

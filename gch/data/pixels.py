@@ -1,8 +1,8 @@
 """Pixels from arrays in files: which axis is which, and reading them block by block.
 
-As h5py shows them, MATLAB's arrays are (N, 3, W, H), and those that Python wrote are (N, H, W, 3); v5 files
-hold (H, W, 3, N). Shapes tell the axis of the channels and that of the items. Where W and H are equal nothing
-tells which comes first, so that is an option.
+As h5py shows them, MATLAB's arrays are (N, 3, W, H); those of Python (N, H, W, 3) or (N, 3, H, W);
+v5 files hold (H, W, 3, N). Shapes tell the axis of the channels and that of the items. Only HDF5 files with
+MATLAB's attributes reverse the axes, so that W comes before H; an option says otherwise.
 """
 
 import dataclasses
@@ -33,16 +33,18 @@ def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
     """Tells the axes of an array by its shape; raises DataError where it is no RGB pictures of uint8.
 
     `order`, 'WH' or 'HW', says which of the two comes first; 'auto' is W first where the channels come before
-    them (MATLAB), else H first.
+    them in an array of MATLAB's in HDF5, else H first.
     """
     shape = array.shape
     for channel, axes in ((1, "NC??"), (3, "N??C"), (2, "??CN")):
         if len(shape) == 4 and shape[channel] == 3 and 0 not in shape:
-            axes = axes.replace("??", order if order != "auto" else "WH" if channel == 1 else "HW")
+            axes = axes.replace(
+                "??", order if order != "auto" else "WH" if channel == 1 and array.reversed else "HW"
+            )
             break
     else:
         raise DataError(
-            f"{array.path}: {array.name} has shape {shape}, expected pictures (N, 3, W, H) or (N, H, W, 3)"
+            f"{array.path}: {array.name} has shape {shape}, expected pictures (N, 3, H, W) or (N, H, W, 3)"
         )
     if array.dtype != np.uint8:
         raise DataError(f"{array.path}: {array.name} is {array.dtype}, expected uint8")

@@ -66,7 +66,7 @@ class DataSettings:
     image_axes: str = setting(
         "auto",
         "which comes first in files of pixels, width or height; auto: W where the channels come before "
-        "them, as MATLAB writes, else H",
+        "them in MATLAB's HDF5, else H",
         choices=["auto", "WH", "HW"],
     )
     vocabulary_size: int = setting(2000, "raw texts: most words of the vocabulary", minimum=1)

@@ -19,6 +19,7 @@ _PAPERS = {
 }
 _WITHOUT_PAPER = (20_015, 2_000, 18_015)
 _VALIDATION = 500
+_MANY_TRAINING = 5000  # the fewest that a paper trains on, of any number of items
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,21 @@ class Split:
     def digest(self) -> str:
         """SHA-256 of the four parts, 64 hexadecimal digits."""
         return digest("split", self.query, self.retrieval, self.training, self.validation)
+
+
+def split_oddities(split: Split) -> list[str]:
+    """One line where a split trains on few of the items that it could, or on nearly all it retrieves."""
+    training, retrieval = len(split.training), len(split.retrieval)
+    trained = len(np.intersect1d(split.training, split.retrieval))
+    found = f"the split trains on {training:,} items; its retrieval set has {retrieval:,}"
+    if training < _MANY_TRAINING and 4 * training < retrieval:
+        return [
+            f"{found}: it trains on few ({training / retrieval:.0%}); TRAINING_SIZE or split can change that"
+        ]
+    if trained >= 0.95 * retrieval:
+        share = f"{trained / retrieval:.0%} of what is retrieved is trained on"
+        return [f"{found}: {share}; mAP of new items tells how unseen ones are found"]
+    return []
 
 
 def default_sizes(dataset: str, total: int) -> SplitSizes:

@@ -1,6 +1,8 @@
 """Text and JSON files that users write or may damage; every fault names its line or field."""
 
+import codecs
 import contextlib
+import io
 import json
 import math
 import reprlib
@@ -39,7 +41,10 @@ def opened(path: Path, expected: str, max_bytes: float = math.inf) -> Iterator[B
 def text_lines(
     file: Path, expected: str, max_bytes: float = math.inf, max_line: float = math.inf
 ) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file with their ends, numbered from 1; a byte order mark is left out.
+    """The lines of a file with their ends, numbered from 1; a byte order mark is left out.
+
+    Text is UTF-8, or UTF-16 with a byte order mark. A file without a single line feed may end its lines by
+    carriage returns.
 
     Args:
       file: a regular file.
@@ -52,17 +57,38 @@ def text_lines(
     """
     name = printable(file)
     with opened(file, expected, max_bytes) as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                byte = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
-                raise DataError(f"{name}: line {number}: {byte}, not UTF-8; {expected}") from error
-            if "\0" in text:
+        for number, line in enumerate(_decoded(stream, name, expected), 1):
+            if "\0" in line:
                 raise DataError(f"{name}: line {number}: found a NUL byte; {expected}")
-            if len(text) > max_line:
-                raise DataError(f"{name}: line {number}: {len(text)} characters, expected {max_line} at most")
-            yield number, text
+            if len(line) > max_line:
+                raise DataError(f"{name}: line {number}: {len(line)} characters, expected {max_line} at most")
+            yield number, line
+
+
+def _decoded(stream: BinaryIO, name: str, expected: str) -> Iterator[str]:
+    mark = stream.read(2)
+    stream.seek(0)
+    number = 0
+    try:
+        if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            for line in io.TextIOWrapper(stream, "utf-16", newline="\n"):
+                number += 1
+                yield from split_returns(line) if number == 1 and line[-1:] != "\n" else [line]
+            return
+        for binary in stream:
+            number += 1
+            line = binary.decode("utf-8-sig" if number == 1 else "utf-8")
+            yield from split_returns(line) if number == 1 and line[-1:] != "\n" else [line]
+    except UnicodeDecodeError as error:
+        if error.encoding.startswith("utf-16"):
+            raise DataError(f"{name}: line {number + 1}: not UTF-16; {expected}") from error
+        byte = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+        raise DataError(f"{name}: line {number}: {byte}, not UTF-8; {expected}") from error
+
+
+def split_returns(line: str) -> Iterator[str]:
+    """The parts of a line that carriage returns end, with their ends."""
+    return iter(io.StringIO(line, newline=""))
 
 
 def json_lines(
