@@ -82,6 +82,7 @@ class Session:
     def test(self) -> None:
         """Encodes and ranks with the best weights; the only use of the query set."""
         settings, best = self._settings, self._trainer.restore_best()
+        history = self._run.read_history(best)
         queries = self._encode(self._split.query)
         left_out = None if settings.own_neighbour else self._split.training
         database = self._encode(self._split.retrieval, left_out)
@@ -96,7 +97,6 @@ class Session:
         )
         codes = self._run.path / f"{self._pairs.name}_{settings.bit}.mat"
         save_codes(codes, queries, database)
-        history = self._run.read_history()
         training = {
             "best_epoch": best,
             "best_epoch_chosen_on": self._chosen_on,

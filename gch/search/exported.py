@@ -18,6 +18,7 @@ from PIL import Image
 from gch.data.pictures import decode_picture, read_picture
 from gch.errors import DataError
 from gch.search.note_file import read_note_file
+from gch.storage import literal_path
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
@@ -106,8 +107,8 @@ class ExportedModel:
 
             self._on_device = functools.partial(tf.device, device) if device else contextlib.nullcontext
             try:
-                with self._on_device():
-                    self._model = tf.saved_model.load(str(path))
+                with self._on_device(), literal_path(self._path) as place:
+                    self._model = tf.saved_model.load(str(place))
             except (OSError, ValueError, tf.errors.OpError) as error:
                 raise DataError(f"{path}: cannot be loaded, {' '.join(str(error).split())}") from error
 
