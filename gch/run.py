@@ -80,6 +80,7 @@ class RunFolder:
 
     Attributes:
       writes: whether this process may; of several workers, one does. The others only check and read.
+      begun: whether `start` found the run there.
     """
 
     def __init__(self, path: Path, writes: bool = True):
@@ -88,6 +89,7 @@ class RunFolder:
         self.split_for_matlab = path / "split.mat"
         self.vocabulary = path / "vocabulary.json"
         self.results = path / "results.json"
+        self.begun = False
         self._settings = path / "settings.json"
         self._history = path / "history.json"
         self._lock: BaseFileLock | None = None
@@ -98,7 +100,8 @@ class RunFolder:
         Raises:
           RunError: the run was started with other settings or other data, or another process is at it.
         """
-        if self._settings.exists():
+        self.begun = self._settings.exists()
+        if self.begun:
             self.check(settings, data_digest)
             self._take_lock()
             self._check_progress()

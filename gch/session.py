@@ -72,6 +72,8 @@ class Session:
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
         if not self._trainer.resume():
+            if self._run.begun:  # and killed before its first checkpoint
+                self._summaries.purge(lambda tag, step: False)
             if self._settings.load_model_path:
                 self._trainer.start_from(Path(self._settings.load_model_path))
             shown = [f"{direction}{kind}" for direction in DIRECTIONS for kind in ("", OVER_NEW)]
@@ -111,6 +113,8 @@ class Session:
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
         save_results(self._run.results, figures, settings, digests, training)
+        again = tuple(f"{group}/" for group in (QUERY_MAP, "query set", "plots of the query set"))
+        self._summaries.purge(lambda tag, step: step != best or not tag.startswith(again))
         self._show_map(QUERY_MAP, figures["mAP"], figures["mAP_not_trained_on"], best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)

@@ -177,6 +177,41 @@ def test_a_histogram_sees_a_bounded_number_of_values_of_all_parts(tmp_path):
     np.testing.assert_allclose(large[:, 2], large[:, 2].mean(), atol=1)
 
 
+def logged(folder) -> list[tuple[str, int]]:
+    found = [event for path in sorted(folder.iterdir()) for event in EventFileLoader(str(path)).Load()]
+    return [(value.tag, event.step) for event in found for value in event.summary.value]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "stage", "step", "losses"),
+    [(1, 0, 0, ((3, 6), (2, 4))), (1, 1, 1, ((3, 6, 9), (2, 4, 5))), (2, 0, 0, ((3, 6, 9), (2, 4, 5, 6, 8)))],
+)
+def test_a_run_that_resumes_has_every_step_in_its_log_once(tmp_path, epoch, stage, step, losses):
+    trainer, summaries = trained(tmp_path / "run", epochs=3), Summaries(tmp_path / "log[1]")
+    trainer.train()
+    for at in (1, 2, 3):
+        summaries.scalars("seconds", {"a": 1.0}, at)
+    for name, steps in (("a", (3, 6, 9)), ("a/b", (2, 4, 5, 6, 8))):
+        for at in steps:
+            summaries.losses(name, at, {"all": 1.0}, 0.5)
+    summaries.close()
+    files = list((tmp_path / "log[1]").iterdir())
+    files[0].write_bytes(files[0].read_bytes() + b"half a record")
+    stages = [
+        types.SimpleNamespace(stage=types.SimpleNamespace(name=n, steps=s)) for n, s in (("a", 6), ("a/b", 4))
+    ]
+    trainer._loops, trainer._summaries = stages, Summaries(tmp_path / "log[1]")
+    trainer._position.move(epoch, stage, step)
+    trainer._checkpoints.save("latest")
+    assert trainer.resume()
+    expected = [("seconds/a", at) for at in range(1, epoch + 1)]
+    for name, steps in zip(("a", "a/b"), losses, strict=True):
+        expected += [(tag, at) for at in steps for tag in (f"loss {name}/all", f"learning rate/{name}")]
+    assert sorted(logged(tmp_path / "log[1]")) == sorted(expected)
+    trainer._summaries.purge(lambda tag, step: False)
+    assert logged(tmp_path / "log[1]") == []
+
+
 @pytest.fixture
 def restored():
     """What a device's configuration changes is as before after the test."""

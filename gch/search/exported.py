@@ -109,7 +109,7 @@ class ExportedModel:
             try:
                 with self._on_device(), literal_path(self._path) as place:
                     self._model = tf.saved_model.load(str(place))
-            except (OSError, ValueError, tf.errors.OpError) as error:
+            except Exception as error:  # TensorFlow raises nearly anything on bytes that are not its own
                 raise DataError(f"{path}: cannot be loaded, {' '.join(str(error).split())}") from error
 
     @property

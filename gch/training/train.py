@@ -65,6 +65,7 @@ class Trainer:
             self._checkpoints.restore("latest")
         require_alike(self._device, "their checkpoints", self._where(), str(found))
         if found:
+            self._summaries.purge(self._is_done)
             print(f"Resuming {self._run.path}: {self._where()}")
         return found
 
@@ -165,6 +166,16 @@ class Trainer:
         if self._device.cluster.chief:
             self._checkpoints.save("latest")
             self._saved_at = time.monotonic()
+
+    def _is_done(self, tag: str, step: int) -> bool:
+        """Whether what the log has of a tag at a step is from before the position."""
+        position = self._position
+        for number, stage in enumerate(loop.stage for loop in self._loops):
+            if tag == f"learning rate/{stage.name}" or tag.rpartition("/")[0] == f"loss {stage.name}":
+                steps = stage.steps if number < position.stage else 0
+                steps = position.step if number == position.stage else steps
+                return step <= position.epoch * stage.steps + steps
+        return step <= position.epoch
 
     def _where(self) -> str:
         epoch, stage = self._position.epoch, self._position.stage
