@@ -10,16 +10,28 @@ plots/, panels/  pictures of the test phase
 export/          the model as others use it
 """
 
-import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock
 
-from gch.errors import RunError, SettingError
+from gch.data.text_files import is_count, is_number, object_of, read_json, read_object
+from gch.errors import DataError, RunError, SettingError
+from gch.methods import METHODS
 from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
 from gch.storage import lock, write_json
+
+REMEDY = "put it back from a copy, or train again under another run_name"
+_SETTINGS = {
+    name: ("a JSON object", lambda value: isinstance(value, dict)) for name in ("settings", "digests")
+}
+_EPOCH = {
+    "epoch": ("a whole number", is_count),
+    "seconds": ("a number", is_number),
+    "compiling": ("a number", is_number),
+}
 
 
 def run_name(settings: Settings, dataset: str) -> str:
@@ -59,7 +71,7 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
 
 def require_checkpoint(folder: Path) -> None:
     """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from."""
-    if not RunFolder(folder).has_checkpoint():
+    if not RunFolder(folder).checkpoint("best"):
         raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
 
 
@@ -68,6 +80,7 @@ class RunFolder:
 
     Attributes:
       writes: whether this process may; of several workers, one does. The others only check and read.
+      begun: whether `start` found the run there.
     """
 
     def __init__(self, path: Path, writes: bool = True):
@@ -76,6 +89,7 @@ class RunFolder:
         self.split_for_matlab = path / "split.mat"
         self.vocabulary = path / "vocabulary.json"
         self.results = path / "results.json"
+        self.begun = False
         self._settings = path / "settings.json"
         self._history = path / "history.json"
         self._lock: BaseFileLock | None = None
@@ -86,9 +100,11 @@ class RunFolder:
         Raises:
           RunError: the run was started with other settings or other data, or another process is at it.
         """
-        if self._settings.exists():
+        self.begun = self._settings.exists()
+        if self.begun:
             self.check(settings, data_digest)
             self._take_lock()
+            self._check_progress()
         elif self.writes:
             self._take_lock()
             write_json(self._settings, {"digests": {"data": data_digest}, "settings": settings.values()})
@@ -99,12 +115,14 @@ class RunFolder:
         Raises:
           RunError: there is no checkpoint, or the run has other settings or data, or is in use.
         """
-        if not self.has_checkpoint():
+        if not self.checkpoint("best"):
             raise RunError(
                 f"{self.path}: no checkpoint to {settings.phase}; train first, with the same settings"
             )
         self.check(settings, data_digest)
         self._take_lock()
+        if settings.phase != "export":  # which needs no history
+            self._check_progress()
 
     def close(self) -> None:
         """Lets other processes use the folder."""
@@ -148,6 +166,8 @@ class RunFolder:
         found = {canonical(name): value for name, value in self._read()["settings"].items()}
         method = str(found.get("method", "gch"))
         try:
+            if method not in METHODS:
+                raise SettingError(f"{self._settings}: method is {method!r}; expected {' or '.join(METHODS)}")
             known = defaults(method)
             return known | checked_values(
                 {name: value for name, value in found.items() if name in known}, str(self._settings), method
@@ -157,24 +177,70 @@ class RunFolder:
 
     def _read(self) -> dict:
         try:
-            found = json.loads(self._settings.read_text(encoding="utf-8"))
-            if not (isinstance(found["settings"], dict) and isinstance(found["digests"], dict)):
-                raise ValueError("expected the tables settings and digests")
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RunError(f"{self._settings}: not the settings of a run: {error}") from error
+            return read_object(self._settings, _SETTINGS)
+        except DataError as error:
+            raise RunError(f"{error}; {REMEDY}") from error
+
+    def checkpoint(self, kind: str) -> str | None:
+        """The name of the 'latest' or the 'best' checkpoint in the folder of that name; None where none was
+        ever saved.
+
+        Raises:
+          RunError: what names it is damaged, or a file of it is missing.
+        """
+        pointer = self.path / kind / "checkpoint"
+        files = sorted(file.name for file in pointer.parent.iterdir()) if pointer.parent.is_dir() else []
+        indices = [name for name in files if re.fullmatch(r"ckpt-\d+\.index", name)]
+        if not pointer.exists() and indices in ([], ["ckpt-1.index"]):
+            return "ckpt-1" if indices else None  # a kill may have ended the very first save
+        text = pointer.read_bytes().decode("utf-8", "replace") if pointer.is_file() else ""
+        named = re.search(r'^model_checkpoint_path: "(?:.*/)?(ckpt-\d+)"$', text, re.MULTILINE)
+        if named is None:
+            there = indices[-1].removesuffix(".index") if indices else "ckpt-NUMBER"
+            raise RunError(
+                f"{pointer}: {'damaged' if pointer.exists() else 'missing'}, expected a line "
+                f'model_checkpoint_path: "{there}"; {REMEDY}'
+            )
+        for suffix in (".index", ".data-00000-of-00001"):
+            if f"{named[1]}{suffix}" not in files:
+                raise RunError(f"{pointer.parent / named[1]}{suffix}: missing; {REMEDY}")
+        return named[1]
+
+    def read_history(self, least: int = 0) -> list[dict]:
+        """Figures of the finished outer epochs, oldest first.
+
+        Raises:
+          RunError: it is damaged, or holds fewer epochs than `least`, those of a checkpoint.
+        """
+        try:
+            found = read_json(self._history) if self._history.exists() else []
+            if not isinstance(found, list) or len(found) < least:
+                size = f"{len(found)} outer epochs" if isinstance(found, list) else "no list"
+                raise DataError(f"{self._history}: {size}, expected the {least} of the checkpoint")
+            for number, epoch in enumerate(found, 1):
+                where, early = f"{self._history}: outer epoch {number}", {"compiling": 0.0}
+                known = object_of(early | epoch if isinstance(epoch, dict) else epoch, where, _EPOCH)
+                if known["epoch"] != number:
+                    raise DataError(f"{where}: epoch is {known['epoch']}, expected {number}")
+        except DataError as error:
+            raise RunError(f"{error}; {REMEDY}") from error
         return found
-
-    def has_checkpoint(self) -> bool:
-        """Whether there is a best checkpoint."""
-        return (self.path / "best" / "checkpoint").is_file()
-
-    def read_history(self) -> list[dict]:
-        """Figures of the finished outer epochs, oldest first."""
-        return json.loads(self._history.read_text(encoding="utf-8")) if self._history.exists() else []
 
     def write_history(self, history: list[dict]) -> None:
         """Replaces the figures of the finished outer epochs."""
         write_json(self._history, history)
+
+    def _check_progress(self) -> None:
+        """Raises RunError where it can be seen, without reading the checkpoints, that they or the history
+        are damaged.
+        """
+        best, epochs = self.checkpoint("best"), len(self.read_history())
+        # A kill may come after the first epoch is noted and before its checkpoint is saved.
+        if not self.checkpoint("latest") and epochs > 1:
+            raise RunError(
+                f"{self.path / 'latest'}: no checkpoint in it, {self._history} has {epochs} outer epochs; "
+                f"{REMEDY}{'; test and export still work' if best else ''}"
+            )
 
     def _take_lock(self) -> None:
         if self.writes:

@@ -34,6 +34,7 @@ from gch.training.summaries import Summaries
 from gch.training.train import Trainer
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
+QUERY_PLOTS = "plots of the query set"
 OVER_NEW = ", new items"
 MAP = Mapping[str, float | None]
 
@@ -72,6 +73,8 @@ class Session:
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
         if not self._trainer.resume():
+            if self._run.begun:  # and killed before its first checkpoint
+                self._summaries.purge(lambda tag, step: False)
             if self._settings.load_model_path:
                 self._trainer.start_from(Path(self._settings.load_model_path))
             shown = [f"{direction}{kind}" for direction in DIRECTIONS for kind in ("", OVER_NEW)]
@@ -82,6 +85,7 @@ class Session:
     def test(self) -> None:
         """Encodes and ranks with the best weights; the only use of the query set."""
         settings, best = self._settings, self._trainer.restore_best()
+        history = self._run.read_history(best)
         queries = self._encode(self._split.query)
         left_out = None if settings.own_neighbour else self._split.training
         database = self._encode(self._split.retrieval, left_out)
@@ -96,7 +100,6 @@ class Session:
         )
         codes = self._run.path / f"{self._pairs.name}_{settings.bit}.mat"
         save_codes(codes, queries, database)
-        history = self._run.read_history()
         training = {
             "best_epoch": best,
             "best_epoch_chosen_on": self._chosen_on,
@@ -111,6 +114,9 @@ class Session:
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
         save_results(self._run.results, figures, settings, digests, training)
+        written = {QUERY_MAP: True, "query set": settings.panel_queries, QUERY_PLOTS: self._plots}
+        again = tuple(f"{group}/" for group, applies in written.items() if applies)
+        self._summaries.purge(lambda tag, step: step != best or not tag.startswith(again))
         self._show_map(QUERY_MAP, figures["mAP"], figures["mAP_not_trained_on"], best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
@@ -214,6 +220,10 @@ class Session:
             return "query"
         return "validation" if len(self._split.validation) else "last"
 
+    @property
+    def _plots(self) -> bool:
+        return self._settings.plots and plots.available()
+
     def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> EncodedPairs:
         return encode(self._method, self._pairs, self._features, rows, left_out)
 
@@ -231,13 +241,13 @@ class Session:
             self._summaries.histograms(self._method, relaxed, epoch)
 
     def _draw_plots(self, figures: dict, epoch: int) -> None:
-        if not self._settings.plots or not plots.available():
+        if not self._plots:
             return
         new = figures["evaluation_not_trained_on"] or {}
         record = Record(self._run.path.name, figures["evaluation"], new, results=figures)
         for name, drawn in plots.draw_all([record]):
             plots.save(drawn, self._run.path / "plots" / name)
-            self._summaries.picture(f"plots of the query set/{name}", plots.pixels(drawn), epoch)
+            self._summaries.picture(f"{QUERY_PLOTS}/{name}", plots.pixels(drawn), epoch)
 
     def _draw_panels(
         self, queries: EncodedPairs, database: EncodedPairs, epoch: int, name: str, save: bool = False

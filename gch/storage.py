@@ -38,6 +38,20 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def literal_path(folder: Path) -> Iterator[Path]:
+    """Within the `with` block, a path of an existing folder that is no pattern: where its own path has a
+    character of patterns, a link to it. TensorFlow matches what it reads, and what it deletes, as patterns.
+    """
+    if os.name == "nt" or not set(str(folder)) & set("[*?\\"):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        link = Path(place) / "folder"
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield link
+
+
 def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
     """Takes the lock of a folder, which is made where it is missing.
 
@@ -124,18 +138,6 @@ def write_json(path: str | os.PathLike, value: object) -> None:
     """Writes `value` to `path` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: str | os.PathLike) -> object:
-    """The value of a JSON file.
-
-    Raises:
-      RunError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read as JSON, {error}") from error
 
 
 def digest(*parts: np.ndarray | bytes | str | int | float | None) -> str:

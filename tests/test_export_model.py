@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from gch.errors import DataError, RunError
 from gch.export import save
 from gch.export.model import SearchModel
 from gch.export.save import save_model
-from gch.search.exported import ExportedModel, read_model_note
+from gch.search.exported import ExportedModel, load, read_model_note
 
 WRONG = tf.errors.InvalidArgumentError
 
@@ -141,6 +142,18 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
         model.encode_texts(["cat"])
     with pytest.raises(DataError, match="no encode_image,"):
         model.encode_images(pictures(1, SIZE, SIZE))
+
+
+def test_a_model_in_a_folder_whose_name_is_a_pattern_is_loaded(saved, tmp_path):
+    moved = tmp_path / "exp[1]"
+    shutil.copytree(saved[0], moved)
+    assert load(moved).encode_texts(["cat"]).tolist() == load(saved[0]).encode_texts(["cat"]).tolist()
+    for name in ("saved_model.pb", "variables/variables.index"):
+        content = (moved / name).read_bytes()
+        (moved / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(DataError, match=r"exp\[1\]: cannot be loaded"):
+            load(moved)
+        (moved / name).write_bytes(content)
 
 
 def test_free_texts_and_tags_may_be_mixed(saved):

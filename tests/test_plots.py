@@ -67,6 +67,17 @@ def test_figures_are_saved_and_become_pixels(drawn, tmp_path):
     assert pixels.max() == 255
 
 
+def test_names_are_no_formulas():
+    found = record("run $x_$ \\frac$")
+    found.results["label_names"] = names = ["50% off $ & 20% off $", "$\\frac$", r"\$ and $\$", "$"]
+    drawn = drawn_of(found, dataclasses.replace(found, name="$$ other $"))
+    for figure in drawn.values():
+        plots.pixels(figure)
+    assert [tick.get_text() for tick in drawn["map_by_label"].axes[0].get_yticklabels()] == [
+        name.replace("$", r"\$") for name in names
+    ]
+
+
 def test_without_matplotlib_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(plots, "available", lambda: False)
     with pytest.raises(GCHError, match="pip install"):

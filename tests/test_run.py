@@ -114,5 +114,6 @@ def test_two_processes_do_not_share_a_run(run):
 
 def test_history_is_replaced_whole(run):
     assert run.read_history() == []
-    run.write_history([{"epoch": 1}])
-    assert run.read_history() == [{"epoch": 1}]
+    for seconds in (1.0, 2.0):
+        run.write_history([{"epoch": 1, "seconds": seconds}])
+        assert run.read_history() == [{"epoch": 1, "seconds": seconds}]

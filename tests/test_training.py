@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import types
@@ -74,6 +75,84 @@ def test_checkpoints_bring_everything_back_and_best_and_latest_are_apart(tmp_pat
         again.restore("latest")
 
 
+def trained(folder, epochs=2):
+    """A trainer of a run in which `epochs` outer epochs are done."""
+    settings, run = load_settings(None, {"Epoch": epochs}), RunFolder(folder)
+    folder.mkdir(exist_ok=True)
+
+    def validate(epoch):
+        return {"score": epoch / 10}
+
+    return Trainer(settings, Small(), None, run, Summaries(None), validate, Device(""))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:20])
+
+
+def without_an_epoch(path):
+    path.write_text(json.dumps(json.loads(path.read_text())[:1]))
+
+
+@pytest.mark.parametrize("damage", [cut, os.remove, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["checkpoint", "ckpt-2.index", "ckpt-2.data-00000-of-00001"])
+@pytest.mark.parametrize("kind", ["best", "latest"])
+def test_a_damaged_checkpoint_is_named_and_nothing_goes_on_with_it(tmp_path, kind, name, damage):
+    trained(tmp_path).train()
+    damage(tmp_path / kind / name)
+    words = rf"{kind}/(checkpoint|ckpt-2).*put it back from a copy, or train again under another run_name"
+    with pytest.raises(RunError, match=words):
+        trained(tmp_path).resume()
+    if kind == "best":
+        with pytest.raises(RunError, match=words):
+            trained(tmp_path).restore_best()
+    else:
+        assert trained(tmp_path).restore_best() == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("best", "resume"), ("best", "restore_best"), ("latest", "start")]
+)
+def test_a_run_without_one_of_its_checkpoints_is_refused(tmp_path, kind, word):
+    run, settings = RunFolder(tmp_path), load_settings(None, {})
+    run.start(settings, "data")
+    trained(tmp_path).train()
+    run.close()
+    shutil.rmtree(tmp_path / kind)
+    with pytest.raises(RunError, match=f"{kind}: no checkpoint in it"):
+        run.start(settings, "data") if word == "start" else getattr(trained(tmp_path), word)()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (cut, "JSON"),
+        (os.remove, "0 outer epochs, expected the 2"),
+        (without_an_epoch, "1 outer epochs, expected the 2"),
+        (lambda path: path.write_text("{}"), "no list"),
+        (lambda path: path.write_text("[1, 2]"), "outer epoch 1: found 1, expected a JSON object"),
+        (lambda path: path.write_text('[{"epoch": 1, "seconds": "2"}, {}]'), "seconds is '2'"),
+        (lambda path: path.write_text('[{"epoch": 2, "seconds": 2}, {}]'), "epoch is 2, expected 1"),
+        (lambda path: path.write_text("[" * 100_000), "JSON"),
+    ],
+)
+def test_a_run_with_a_damaged_history_is_not_trained_further(tmp_path, damage, words):
+    trained(tmp_path).train()
+    damage(tmp_path / "history.json")
+    with pytest.raises(RunError, match=rf"history\.json.*{words}.*put it back"):
+        trained(tmp_path).resume()
+
+
+def test_a_run_in_a_folder_whose_name_is_a_pattern_reads_its_own_files_and_keeps_those_of_others(tmp_path):
+    for name in ("lr1", "lr[1,2]", "lr*", "l?1", "a\\b"):
+        trained(tmp_path / name).train()
+        assert trained(tmp_path / name).resume()
+        assert trained(tmp_path / name).restore_best() == 2
+        for kind in ("best", "latest"):
+            assert len(list((tmp_path / name / kind).iterdir())) == 3
+    assert trained(tmp_path / "lr1").restore_best() == 2
+
+
 def test_the_first_epoch_is_the_best_so_far_even_with_a_score_of_zero(tmp_path):
     def validate(epoch):
         return {"score": 0.0}
@@ -96,6 +175,41 @@ def test_a_histogram_sees_a_bounded_number_of_values_of_all_parts(tmp_path):
     assert HISTOGRAM_VALUES // 2 <= large[:, 2].sum() <= HISTOGRAM_VALUES
     assert (large[0, 0], large[-1, 1]) == (0, 3 * HISTOGRAM_VALUES)
     np.testing.assert_allclose(large[:, 2], large[:, 2].mean(), atol=1)
+
+
+def logged(folder) -> list[tuple[str, int]]:
+    found = [event for path in sorted(folder.iterdir()) for event in EventFileLoader(str(path)).Load()]
+    return [(value.tag, event.step) for event in found for value in event.summary.value]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "stage", "step", "losses"),
+    [(1, 0, 0, ((3, 6), (2, 4))), (1, 1, 1, ((3, 6, 9), (2, 4, 5))), (2, 0, 0, ((3, 6, 9), (2, 4, 5, 6, 8)))],
+)
+def test_a_run_that_resumes_has_every_step_in_its_log_once(tmp_path, epoch, stage, step, losses):
+    trainer, summaries = trained(tmp_path / "run", epochs=3), Summaries(tmp_path / "log[1]")
+    trainer.train()
+    for at in (1, 2, 3):
+        summaries.scalars("seconds", {"a": 1.0}, at)
+    for name, steps in (("a", (3, 6, 9)), ("a/b", (2, 4, 5, 6, 8))):
+        for at in steps:
+            summaries.losses(name, at, {"all": 1.0}, 0.5)
+    summaries.close()
+    files = list((tmp_path / "log[1]").iterdir())
+    files[0].write_bytes(files[0].read_bytes() + b"half a record")
+    stages = [
+        types.SimpleNamespace(stage=types.SimpleNamespace(name=n, steps=s)) for n, s in (("a", 6), ("a/b", 4))
+    ]
+    trainer._loops, trainer._summaries = stages, Summaries(tmp_path / "log[1]")
+    trainer._position.move(epoch, stage, step)
+    trainer._checkpoints.save("latest")
+    assert trainer.resume()
+    expected = [("seconds/a", at) for at in range(1, epoch + 1)]
+    for name, steps in zip(("a", "a/b"), losses, strict=True):
+        expected += [(tag, at) for at in steps for tag in (f"loss {name}/all", f"learning rate/{name}")]
+    assert sorted(logged(tmp_path / "log[1]")) == sorted(expected)
+    trainer._summaries.purge(lambda tag, step: False)
+    assert logged(tmp_path / "log[1]") == []
 
 
 @pytest.fixture

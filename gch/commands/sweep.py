@@ -2,12 +2,11 @@
 
 import itertools
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from gch.child import run_child
 from gch.commands import Call
 from gch.data.names import file_name
 from gch.errors import RunError, SettingError
@@ -100,22 +99,15 @@ class _Run:
 
     def train(self, threads: int) -> None:
         """Trains and tests in a process of its own; `threads` 0 leaves their number alone."""
-        command = [sys.executable, "-m", "gch", "train"]
-        command += [f"--{name}={value}" for name, value in self._flags.items() if name != "phase"]
+        arguments = ["train"]
+        arguments += [f"--{name}={value}" for name, value in self._flags.items() if name != "phase"]
         # Read by TensorFlow when it starts.
         limits = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}
         print(f"{self.folder}: started", flush=True)
-        finished = subprocess.run(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | limits,
-            check=False,
-        )
-        if finished.returncode:
-            last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
-            raise RunError(f"{self.folder}: ended with status {finished.returncode}: {last}")
+        status, said = run_child(arguments, os.environ | limits)
+        if status:
+            last = (said.strip().splitlines() or ["no message"])[-1]
+            raise RunError(f"{self.folder}: ended with status {status}: {last}")
         print(f"{self.folder}: finished", flush=True)
 
 

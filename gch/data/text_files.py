@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gch.errors import DataError
+from gch.errors import DataError, reason
 
+Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _MOST = 2**40  # of anything that is counted
 
 
@@ -114,7 +115,7 @@ def json_lines(
         yield number, value
 
 
-def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool]]]) -> dict[str, Any]:
+def read_object(path: Path, fields: Fields) -> dict[str, Any]:
     """The object of a JSON file.
 
     Args:
@@ -124,23 +125,38 @@ def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool
     Raises:
       DataError: it cannot be read, or is no such object; names the first field that does not fit.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
+    return object_of(read_json(path), str(path), fields)
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; raises DataError where it cannot be read, or is not JSON."""
+    with opened(path, "expected a JSON file") as file:
+        try:
+            return json.loads(file.read().decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{printable(path)}: cannot be read as JSON, {reason(error)}") from error
+
+
+def object_of(value: Any, where: str, fields: Fields) -> dict[str, Any]:
+    """A value of JSON that is an object, checked as by `read_object`; `where` it is, for messages."""
     if not isinstance(value, dict):
-        raise DataError(f"{path}: found {shown(value)}, expected a JSON object")
+        raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
     for field, (expected, fits) in fields.items():
         if field not in value:
-            raise DataError(f"{path}: {field} is missing, expected {expected}")
+            raise DataError(f"{where}: {field} is missing, expected {expected}")
         if not fits(value[field]):
-            raise DataError(f"{path}: {field} is {shown(value[field])}, expected {expected}")
+            raise DataError(f"{where}: {field} is {shown(value[field])}, expected {expected}")
     return value
 
 
 def is_count(value: object) -> bool:
     """Whether a value of JSON is a whole number from 0 on."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:

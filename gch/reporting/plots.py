@@ -73,6 +73,11 @@ def pixels(drawn: "Figure") -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
+def _plain(name: str) -> str:
+    """A name as it is: a pair of dollars would make a formula of it."""
+    return name.replace("$", r"\$")
+
+
 def _panels(height: float, rows: int = 1):
     from matplotlib.figure import Figure  # pyplot would keep every figure in memory
 
@@ -101,7 +106,7 @@ def _curve(records: Sequence[Record], name: str, axes: "Axes", direction: str) -
     kind, x, xlabel, ylabel = CURVES[name]
     for record in records:
         curve = record.directions[direction][kind]
-        axes.plot(curve[x], np.array(curve["precision"], float), marker=".", label=record.name)
+        axes.plot(curve[x], np.array(curve["precision"], float), marker=".", label=_plain(record.name))
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if kind == "rank" else "linear")
 
 
@@ -114,7 +119,7 @@ def _distances(records: Sequence[Record]) -> "Figure":
                 count = np.array(record.directions[direction]["pairs_at_distance"][kind])
                 share = count / max(1, count.sum())
                 axes.bar(np.arange(len(share)), share, width=1.0, alpha=0.5, color=colour, label=kind)
-            title = f"{record.name}: {ARROWS[direction]}" if len(records) > 1 else ARROWS[direction]
+            title = f"{_plain(record.name)}: {ARROWS[direction]}" if len(records) > 1 else ARROWS[direction]
             axes.set(xlabel="Hamming distance", ylabel="share of the pairs")
             axes.set_title(title, fontsize=9)
             axes.locator_params(axis="x", integer=True)
@@ -128,13 +133,13 @@ def _by_label(records: Sequence[Record], axes: "Axes", direction: str) -> None:
     for number, record in enumerate(records):
         values = record.directions[direction]["mAP_by_label"]
         places = np.arange(len(values)) + (number - (len(records) - 1) / 2) * width
-        axes.barh(places, [value or 0 for value in values], width, label=record.name)
+        axes.barh(places, [value or 0 for value in values], width, label=_plain(record.name))
         new = record.new.get(direction, {}).get("mAP_by_label")
         if new:
             axes.plot(np.array(new, float), places, "k|", label=None if number else "new items")
     axes.set(xlabel="mAP of the queries with the label", xlim=(0, 1))
     names = records[0].label_names or [str(label) for label in range(len(values))]
-    axes.set_yticks(np.arange(len(values)), names, fontsize=7)
+    axes.set_yticks(np.arange(len(values)), map(_plain, names), fontsize=7)
     axes.margins(y=0.01)
     axes.invert_yaxis()
 
@@ -153,7 +158,7 @@ def _by_bits(records: Sequence[Record], axes: "Axes", direction: str) -> None:
             means = [values.mean() for values in found]
             if np.isnan(means).any():
                 continue
-            (line,) = axes.plot(bits, means, style, label=label, color=colour)
+            (line,) = axes.plot(bits, means, style, label=_plain(label), color=colour)
             colour = line.get_color()
             for bit, values in zip(bits, found, strict=True):
                 axes.plot([bit] * len(values), values, ".", color=colour)

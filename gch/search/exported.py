@@ -18,6 +18,7 @@ from PIL import Image
 from gch.data.pictures import decode_picture, read_picture
 from gch.errors import DataError
 from gch.search.note_file import read_note_file
+from gch.storage import literal_path
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
@@ -106,9 +107,9 @@ class ExportedModel:
 
             self._on_device = functools.partial(tf.device, device) if device else contextlib.nullcontext
             try:
-                with self._on_device():
-                    self._model = tf.saved_model.load(str(path))
-            except (OSError, ValueError, tf.errors.OpError) as error:
+                with self._on_device(), literal_path(self._path) as place:
+                    self._model = tf.saved_model.load(str(place))
+            except Exception as error:  # TensorFlow raises nearly anything on bytes that are not its own
                 raise DataError(f"{path}: cannot be loaded, {' '.join(str(error).split())}") from error
 
     @property

@@ -7,9 +7,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from gch.errors import RunError
+from gch.errors import RunError, reason
 from gch.methods.method import Method
-from gch.run import require_checkpoint
+from gch.run import REMEDY, RunFolder, require_checkpoint
+from gch.storage import literal_path
 
 
 @dataclasses.dataclass
@@ -38,7 +39,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):
-        self._position = position
+        self._folder, self._position = folder, position
         self._counts = {
             name: tf.Variable(value, dtype=tf.float64 if isinstance(value, float) else tf.int64)
             for name, value in dataclasses.asdict(position).items()
@@ -47,22 +48,23 @@ class Checkpoints:
         own |= {f"memory/{name}": variable for name, variable in method.memories.items()}
         self._networks = _numbered("network", method.networks)
         optimizers = _numbered("optimizer", method.optimizers)
-        self._managers = {
-            "latest": _manager(folder / "latest", own | self._networks | optimizers),
-            "best": _manager(folder / "best", own | self._networks),
+        self._checkpoints = {
+            "latest": tf.train.Checkpoint(variables=own | self._networks | optimizers),
+            "best": tf.train.Checkpoint(variables=own | self._networks),
         }
 
     def save(self, kind: str) -> None:
         """Saves in place of the one before."""
         for name, variable in self._counts.items():
             variable.assign(getattr(self._position, name))
-        self._managers[kind].save()
+        with literal_path(self._folder) as folder:
+            tf.train.CheckpointManager(self._checkpoints[kind], str(folder / kind), max_to_keep=1).save()
 
     def restore(self, kind: str) -> bool:
         """Restores the checkpoint, if there is one; says whether there was. Raises RunError where it is
         damaged, or of another method or other sizes.
         """
-        found = _read(self._managers[kind])
+        found = _read(self._folder, kind, self._checkpoints[kind])
         if found:
             for name, variable in self._counts.items():
                 setattr(self._position, name, variable.numpy().item())
@@ -73,22 +75,21 @@ class Checkpoints:
         where there is none, or of other networks.
         """
         require_checkpoint(folder)
-        _read(_manager(folder / "best", self._networks))
+        _read(folder, "best", tf.train.Checkpoint(variables=self._networks))
 
 
-def _manager(folder: Path, variables: dict[str, tf.Variable]) -> tf.train.CheckpointManager:
-    return tf.train.CheckpointManager(tf.train.Checkpoint(variables=variables), str(folder), max_to_keep=1)
-
-
-def _read(manager: tf.train.CheckpointManager) -> bool:
-    path = manager.latest_checkpoint
-    if path is None:
+def _read(run: Path, kind: str, checkpoint: tf.train.Checkpoint) -> bool:
+    name = RunFolder(run).checkpoint(kind)
+    if name is None:
         return False
     try:
-        manager.checkpoint.restore(path).assert_existing_objects_matched()
-    except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RunError(f"{path}: not a whole checkpoint of this method and its sizes: {reason}") from error
+        with literal_path(run) as folder:
+            checkpoint.restore(str(folder / kind / name)).assert_existing_objects_matched()
+    except Exception as error:  # TensorFlow raises nearly anything on bytes that are not its own
+        raise RunError(
+            f"{run / kind / name}: not a whole checkpoint of this method and its sizes: {reason(error)}; "
+            f"{REMEDY}"
+        ) from error
     return True
 
 

@@ -1,11 +1,13 @@
 """What TensorBoard shows of a run."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
 
 from gch.methods.method import Method
@@ -20,8 +22,32 @@ class Summaries:
     """
 
     def __init__(self, folder: Path | None):
+        self._before = sorted(folder.glob("*tfevents*")) if folder else []
         create = tf.summary.create_file_writer
         self._writer = create(str(folder)) if folder else tf.summary.create_noop_writer()
+
+    def purge(self, counts: Callable[[str, int], bool]) -> None:
+        """Removes what earlier processes wrote to the log and what is written again, so that nothing is in it
+        twice; `counts` says of a tag and its step whether it stays.
+        """
+        for path in self._before:
+            temporary, found = path.with_name(".purged"), False
+            with tf.io.TFRecordWriter(str(temporary)) as kept:
+                for record in RawEventFileLoader(str(path)).Load():
+                    event = event_pb2.Event.FromString(record)
+                    values = [value for value in event.summary.value if counts(value.tag, event.step)]
+                    graph = event.HasField("graph_def") and not counts("", event.step)
+                    if graph or len(values) < len(event.summary.value):
+                        found = True
+                        if not values:
+                            continue
+                        del event.summary.value[:]
+                        event.summary.value.extend(values)
+                    kept.write(event.SerializeToString())
+            if found:
+                temporary.replace(path)
+            else:
+                temporary.unlink()
 
     def settings(self, settings: Settings, metrics: Iterable[str]) -> None:
         """The settings as a table, and as hyper-parameters to compare runs by the scalars `metrics`."""

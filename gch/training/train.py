@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.errors import TrainingError
+from gch.errors import RunError, TrainingError
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
-from gch.run import RunFolder
+from gch.run import REMEDY, RunFolder
 from gch.settings import Settings
 from gch.terminal import Progress
 from gch.training.checkpoint import Checkpoints, Position
@@ -58,8 +58,14 @@ class Trainer:
     def resume(self) -> bool:
         """Goes to the latest checkpoint, if there is one; says whether there was."""
         found = self._checkpoints.restore("latest")
+        if found:
+            self._run.read_history(self._position.epoch)
+        if self._position.best_epoch:  # a run that could not be tested is not trained further
+            self.restore_best()
+            self._checkpoints.restore("latest")
         require_alike(self._device, "their checkpoints", self._where(), str(found))
         if found:
+            self._summaries.purge(self._is_done)
             print(f"Resuming {self._run.path}: {self._where()}")
         return found
 
@@ -77,8 +83,13 @@ class Trainer:
                 self._train_epoch(self._position.epoch)
 
     def restore_best(self) -> int:
-        """Puts the best weights into the networks; returns their outer epoch, counted from 1."""
-        self._checkpoints.restore("best")
+        """Puts the best weights into the networks; returns their outer epoch, counted from 1.
+
+        Raises:
+          RunError: there are none, or they are damaged.
+        """
+        if not self._checkpoints.restore("best"):
+            raise RunError(f"{self._run.path / 'best'}: no checkpoint in it; {REMEDY}")
         return self._position.best_epoch
 
     def _train_epoch(self, epoch: int) -> None:
@@ -155,6 +166,16 @@ class Trainer:
         if self._device.cluster.chief:
             self._checkpoints.save("latest")
             self._saved_at = time.monotonic()
+
+    def _is_done(self, tag: str, step: int) -> bool:
+        """Whether what the log has of a tag at a step is from before the position."""
+        position = self._position
+        for number, stage in enumerate(loop.stage for loop in self._loops):
+            if tag == f"learning rate/{stage.name}" or tag.rpartition("/")[0] == f"loss {stage.name}":
+                steps = stage.steps if number < position.stage else 0
+                steps = position.step if number == position.stage else steps
+                return step <= position.epoch * stage.steps + steps
+        return step <= position.epoch
 
     def _where(self) -> str:
         epoch, stage = self._position.epoch, self._position.stage

@@ -1,0 +1,49 @@
+"""`python -m gch.child`: the command line in a process that ends with the one that started it.
+
+Its standard input is the end of a pipe that the parent holds open. However the parent ends, killed too, the
+pipe closes, and the child ends at once, as by a kill: a run loses nothing by that.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+
+
+def run_child(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Runs the command line with these arguments; returns its exit status and its standard error."""
+    reads, writes = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gch.child", *arguments],
+            stdin=reads,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+        )
+    except BaseException:
+        os.close(writes)
+        raise
+    finally:
+        os.close(reads)
+    try:
+        _, said = process.communicate()
+    finally:
+        os.close(writes)
+    return process.returncode, said
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from gch.cli import console
+
+    sys.exit(console())
