@@ -126,7 +126,7 @@ def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexP
         file = folder / f"{modality}.faiss"
         require_bytes(file, note.faiss_bytes, "build the index again")
         equal = read_equal(folder / f"{modality}.equal", note.items, note.distinct)
-        search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal)
+        search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal, search)
     return IndexPart(modality, note.kind, note.sources, search, codes.__getitem__, items.at)
 
 
