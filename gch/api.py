@@ -1,6 +1,5 @@
 """Training, testing and exporting from Python."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from gch.errors import RunError
 from gch.job import run_job
 from gch.run import RunFolder, run_settings
 from gch.settings import load_settings
+from gch.storage import read_json
 
 
 class Run:
@@ -42,12 +42,10 @@ class Run:
           RunError: the run was not tested, or the file is damaged.
         """
         path = self.folder / "results.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise RunError(f"{path}: not found; expected a run that was tested") from error
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{path}: cannot be read as JSON, {error}") from error
+        if not path.exists():
+            raise RunError(f"{path}: not found; expected a run that was tested")
+        results: Any = read_json(path)
+        return results
 
     def test(self, **settings: object) -> "Run":
         """Tests the best checkpoint again, with other values of settings of the evaluation, such as `ties`.

@@ -1,39 +1,16 @@
 """Text and JSON files that users write or may damage; every fault names its line or field."""
 
-import contextlib
 import json
 import math
 import reprlib
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gch.errors import DataError
+from gch.storage import file_bytes, opened, printable
 
 _MOST = 2**40  # of anything that is counted
-
-
-@contextlib.contextmanager
-def opened(path: Path, expected: str, max_bytes: float = math.inf) -> Iterator[BinaryIO]:
-    """Opens a regular file; a DataError names it where it cannot be read or is too large.
-
-    `expected` says what it should be, for messages: 'expected a picture file'.
-    """
-    name = printable(path)
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise DataError(f"{name}: {kind}, {expected}")
-        if found.st_size > max_bytes:
-            raise DataError(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
-        with open(path, "rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: not found, {expected}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DataError(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
 
 
 def text_lines(
@@ -99,8 +76,8 @@ def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool
       DataError: it cannot be read, or is no such object; names the first field that does not fit.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = json.loads(file_bytes(path, "expected a JSON file"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON, {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: found {shown(value)}, expected a JSON object")
@@ -128,8 +105,3 @@ def shown(value: object) -> str:
     short.maxstring = short.maxlong = short.maxother = 60
     text = short.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def printable(name: str | Path) -> str:
-    """A name for a message: on one line, whatever it holds."""
-    return str(name) if str(name).isprintable() else ascii(str(name))

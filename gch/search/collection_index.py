@@ -26,7 +26,7 @@ class Source:
 class IndexPart:
     """Items of one modality; several threads may search at once.
 
-    Of hash and hnsw `search` misses some near items, never finds fewer than there are, and which of several of
+    Of hash and hnsw `search` misses some near items but never finds fewer, and which of several of
     the largest distance it finds is not defined. Methods raise DataError where there is no such row.
     """
 

@@ -6,7 +6,7 @@
 | hash | most of them         | a table of the first b bits; buckets up to nflip bits away are read  |
 | hnsw | most of them         | M links a code; efConstruction, efSearch candidates kept on the way  |
 
-Where hash or hnsw finds fewer items than asked for, all codes are compared, so that none finds fewer than flat.
+Where hash or hnsw finds fewer items than asked for, all codes are compared: none finds fewer than flat.
 
 Hash and hnsw are FAISS's, over the distinct codes. Half of the learned codes and more are often equal: a
 graph of nearest neighbours over all of them falls apart, since a code may be linked to its equals alone.
