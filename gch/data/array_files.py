@@ -69,7 +69,7 @@ class StoredArray:
         self.require(size <= MAX_BYTES, f"{found}, expected at most {limit:.0f}")
 
     def require_stored(self) -> None:
-        """Raises DataError where the file is too small to hold the array: never written, or made to expand."""
+        """Raises DataError where the file is too small to hold the array: never written, or a bomb."""
         least = self.path.stat().st_size * _MOST_PACKED
         found = (
             f"{self.shape} would be {self.size / 2**30:.1f} GiB of a file of {self.path.stat().st_size} bytes"

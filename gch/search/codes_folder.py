@@ -308,6 +308,8 @@ class CodesWriter:
 
     def _appending(self, name: str, length: int) -> BinaryIO:
         path = self._folder / name
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise RunError(f"{path}: a link or no file; expected one that `encode` wrote, or a new folder")
         found = path.stat().st_size if path.exists() else 0
         if found < length:
             raise DataError(f"{path}: {found} bytes, expected {length} or more; start anew in another folder")

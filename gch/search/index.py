@@ -157,6 +157,8 @@ def build_index(
     _earlier(out)  # before anything is written there
     with lock(out, "another process is building this index"):
         earlier, folder = _earlier(out), out / ".unfinished"
+        if folder.is_symlink():
+            raise RunError(f"{folder}: is a link; expected nothing, or a folder that `index` left")
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
             folder.mkdir()
