@@ -1,5 +1,6 @@
 """Indexes over codes: exactness, several sources, damage, and what may not be lost."""
 
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from coded import nearest, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gch.cli import main
 from gch.errors import DataError, RunError, SettingError
 from gch.search import index
 from gch.search.hamming import Found
@@ -305,6 +307,16 @@ def test_the_command_prints_what_it_built_and_why(command, tmp_path):
         "index", tmp_path / "a", f"--out={tmp_path / 'h'}", "--kind=hnsw", "--parameters=M=8,efSearch=9"
     )
     assert "40 images: hnsw index, M=8, efConstruction=80, efSearch=9\n" in output
+
+
+def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path, monkeypatch):
+    saved(tmp_path / "a", clustered(4))
+    out = tmp_path / "größer \udcff"
+    shown = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", shown)
+    assert main(["gch", "index", str(tmp_path / "a"), f"--out={out}"]) == 0
+    shown.flush()
+    assert b"gr\\xf6\\xdfer \\udcff, 0.0 MB" in shown.buffer.getvalue()
 
 
 @pytest.mark.parametrize(

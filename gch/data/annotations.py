@@ -14,7 +14,7 @@ from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
-from gch.data.text_files import json_lines, shown, text_lines
+from gch.data.text_files import json_lines, shown, text_lines, whole
 from gch.errors import DataError
 from gch.storage import digest, printable
 
@@ -215,8 +215,8 @@ def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...
         if not isinstance(member, str):
             expected = "strings or whole numbers" if field == "labels" else "a string"
             raise DataError(f"{where}: found {shown(member)}, expected {expected}, or a list of them")
-        _check_characters(member, where)
-        text = unicodedata.normalize("NFKC", member)
+        _check_characters(whole(member), where)
+        text = unicodedata.normalize("NFKC", whole(member))
         if isinstance(value, list) or field == "text":
             parts.append(text)
         else:

@@ -89,6 +89,14 @@ def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool
     return value
 
 
+def whole(text: str) -> str:
+    """A text whose halves of surrogate pairs, which UTF-8 cannot hold, are replaced by U+FFFD.
+
+    Pairs become the characters that they stand for.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def is_count(value: object) -> bool:
     """Whether a value of JSON is a whole number from 0 on."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
