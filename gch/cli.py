@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import io
 import os
 import sys
 import textwrap
@@ -42,6 +43,9 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     Returns:
       The exit status: 0, 1 for a fault in data or training, 2 for one in the settings, 130 when stopped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks
     program = Path(argv[0]).name
     command = next((word for word in argv[1:] if not word.startswith("-")), "")
     command = command if command in COMMANDS else ""

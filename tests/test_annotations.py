@@ -321,7 +321,6 @@ BAD_JSON = {
     "label in list": (one(labels=["a", True]), "field 'labels': found True, expected strings or whole"),
     "list in a list": (one(labels=[["x" * 999]]), r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp"),
     "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),
-    "half a character": (one(labels="\ud83d"), r"line 1: field 'labels': found character '\\ud83d'"),
     "half a character in a path": (one(path="\ud83d"), r"line 1: field 'path': found character '\\ud83d'"),
     "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a path"),
 }
@@ -469,3 +468,11 @@ def test_random_content_is_read_or_refused(tmp_path, name, content, changes):
         assert got.labels.any(0).all()
         assert got.labels.any(1).all()
     assert len(lines) == 1
+
+
+def test_half_a_character_of_a_text_is_read_as_the_replacement_character(tmp_path):
+    (tmp_path / "list.jsonl").write_text(
+        one(text="a \ud83d cat\u2028dog", labels=["\ud83d\ude00", "x\udcff"])
+    )
+    pairs = open_collection(tmp_path / "list.jsonl", tmp_path, 8, "crop")
+    assert (pairs.captions, pairs.label_names) == (("a \ufffd cat\u2028dog",), ("x\ufffd", "\U0001f600"))

@@ -4,13 +4,31 @@ import json
 import os
 import re
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 from written import FEATURES, HOT, TEXTS, cells, write_hdf5, write_separate, write_v5
+
+from gch.data.array_files import list_arrays
+from gch.data.pictures import read_picture
+from gch.data.split_file import load_split
+from gch.data.text_files import read_object, text_lines
+from gch.errors import DataError, GCHError
+from gch.evaluation.codes_file import read_codes
+from gch.networks.backbone import _from_keras_file
+from gch.networks.efficientnet_lite0 import read_weights
+from gch.networks.matconvnet import mean_from_h5, read_matconvnet
+from gch.search.codes_folder import CodesNote, Items
+from gch.search.entries import picture_entries, text_entries
+from gch.search.note_file import read_note_file
+from gch.serve.pictures import thumbnail
+from gch.settings import read_assignments
+from gch.storage import read_json
 
 FILE, SIDE = "FLICKR-25K.mat", 32
 
@@ -153,4 +171,105 @@ def test_a_file_without_permission(tmp_path, command, forbid):
     forbid(tmp_path / FILE)
     status, _, error = command("--dataset_dir=FLICKR", f"--DATA_DIR={tmp_path / FILE}")
     assert (status, error.count("\n")) == (1, 1)
-    assert f"{tmp_path / FILE}: cannot be opened, Permission denied" in error
+    assert f"{tmp_path / FILE}: cannot be read, Permission denied" in error
+
+
+def fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "fifo")
+    return folder / "fifo"
+
+
+def link(folder: Path, target: Path) -> Path:
+    (folder / "link").symlink_to(target)
+    return folder / "link"
+
+
+NO_FILES = {
+    "fifo": fifo,
+    "link to a fifo": lambda folder: link(folder, fifo(folder)),
+    "device": lambda folder: Path("/dev/zero"),
+    "link to a device": lambda folder: link(folder, Path("/dev/zero")),
+}
+READERS = {
+    "split": lambda path: load_split(path, 10),
+    "codes": read_codes,
+    "arrays": list_arrays,
+    "settings": read_assignments,
+    "lines": lambda path: list(text_lines(path, "expected text")),
+    "JSON": read_json,
+    "object of JSON": lambda path: read_object(path, {}),
+    "note": lambda path: read_note_file(path, CodesNote, "expected a note"),
+    "items": lambda path: Items([(path, 1)]),
+    "picture": lambda path: read_picture(path, 8, "crop"),
+    "thumbnail": lambda path: thumbnail(path, 8),
+    "pictures": picture_entries,
+    "texts": text_entries,
+    "mean image": mean_from_h5,
+    "weights": read_matconvnet,
+    "weights of EfficientNet": read_weights,
+    "Keras": lambda path: _from_keras_file(str(path), 8),
+}
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_no_file_is_refused_before_it_is_read(reader, kind, tmp_path):
+    path = NO_FILES[kind](tmp_path)
+    with pytest.raises(GCHError) as caught:
+        READERS[reader](path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--dataset_dir=generated", "--split=PATH", "--DATA_DIR=DATA"],
+        ["eval", "PATH"],
+        ["report", "DATA", "--out=PATH"],
+        ["help", "--settings=PATH"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_command_refuses_a_fifo(words, tmp_path, command):
+    path = fifo(tmp_path)
+    places = {"PATH": str(path), "DATA": str(tmp_path / "data")}
+    status, _, error = command(
+        *(re.sub("PATH|DATA$", lambda found: places[found[0]], word) for word in words)
+    )
+    assert status in (1, 2)
+    assert error.count("\n") == 1
+    assert str(path) in error
+
+
+def declared(path: Path) -> None:
+    """1 TiB in a file of some kilobytes."""
+    with h5py.File(path, "w") as file:
+        for name, array in codes().items():
+            shape = (2**34, 64) if name in ("Di", "Dt") else array.shape
+            file.create_dataset(name, shape, "i1", chunks=True)
+
+
+def expanding(path: Path) -> None:
+    """512 MiB in a file of 0.5 MB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in codes().items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                shape = (2**23, 64) if name == "Di" else array.shape
+                header = {"descr": "|i1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                for _ in range(max(1, shape[0] // 2**18)):
+                    member.write(bytes(64 * min(shape[0], 2**18)))
+
+
+def codes() -> dict[str, np.ndarray]:
+    return dict.fromkeys(("Qi", "Qt", "Di", "Dt", "query_L", "retrieval_L"), np.ones((4, 64), np.int8))
+
+
+@pytest.mark.parametrize(("write", "name"), [(declared, "codes.h5"), (expanding, "codes.npz")])
+def test_arrays_that_expand_are_not_read(write, name, tmp_path):
+    write(tmp_path / name)
+    array = list_arrays(tmp_path / name)["Di"]
+    assert array.size >= 2**29
+    for read in (array.read, lambda: next(array.slabs()), array.strings, lambda: read_codes(tmp_path / name)):
+        with pytest.raises(DataError, match="GiB"):
+            read()

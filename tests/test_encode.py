@@ -277,3 +277,25 @@ def test_several_devices_give_the_codes_of_one(model, pictures, tmp_path):
     assert found[0] == found[1]
     assert len(open_codes(tmp_path / "2").codes) == PICTURES - 1
     assert two[1].text_outputs(["cat"]).words.tolist() == [1]
+
+
+def test_links_out_of_the_folder_are_skipped_and_no_link_is_written_through(command, model, tmp_path):
+    folder, outside = tmp_path / "pictures", tmp_path / "outside"
+    for place in (folder, outside):
+        place.mkdir()
+        Image.new("RGB", (20, 20), "red").save(place / "a.png")
+    (folder / "inside.png").symlink_to(folder / "a.png")
+    (folder / "out.png").symlink_to(outside / "a.png")
+    (folder / "list.txt").write_text("a.png\nout.png\n")
+    for images, ids in ((folder, ["a.png", "inside.png"]), (folder / "list.txt", ["a.png"])):
+        out = tmp_path / f"codes-{images.name}"
+        status, output, _ = command("encode", model, f"--images={images}", f"--out={out}")
+        assert (status, "skipped 'out.png': a link to a file outside the folder" in output) == (0, True)
+        codes = open_codes(out)
+        assert [codes.items[row]["id"] for row in range(len(ids))] == ids
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "00000.codes").symlink_to(outside / "a.png")
+    before = (outside / "a.png").read_bytes()
+    status, _, error = command("encode", model, f"--images={folder}", f"--out={tmp_path / 'new'}")
+    assert (status, "00000.codes: a link or no file" in error) == (1, True)
+    assert (outside / "a.png").read_bytes() == before

@@ -1,5 +1,6 @@
 """Indexes over codes: exactness, several sources, damage, and what may not be lost."""
 
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from coded import nearest, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gch.cli import main
 from gch.errors import DataError, RunError, SettingError
 from gch.search import index
 from gch.search.hamming import Found
@@ -66,7 +68,7 @@ def test_rows_of_equal_codes_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("kind", "few"), [("hash", {"nflip": 0}), ("hnsw", {"M": 2, "efConstruction": 2, "efSearch": 1})]
+    ("kind", "few"), [("hash", {"b": 6, "nflip": 0}), ("hnsw", {"M": 2, "efConstruction": 2, "efSearch": 1})]
 )
 def test_other_kinds_find_nearly_all_and_remember_their_parameters(tmp_path, kind, few):
     codes, queries = clustered(5000), clustered(50, seed=1)
@@ -78,15 +80,30 @@ def test_other_kinds_find_nearly_all_and_remember_their_parameters(tmp_path, kin
         part = open_index(tmp_path / name).parts["image"]
         assert (part.kind, len(part)) == (kind, 5000)
         found = part.search(queries, 10)
-        share[name] = ((found.rows >= 0) & (found.distances <= distances[:, -1:])).mean()
-        assert (np.diff(np.where(found.distances < 0, 99, found.distances), axis=1) >= 0).all()
+        share[name] = (found.distances <= distances[:, -1:]).mean()
+        assert (np.diff(found.distances, axis=1) >= 0).all()
         for query, rows, away in zip(queries, *found, strict=True):
-            there = rows >= 0
-            assert len(set(rows[there])) == there.sum()
-            assert (away[~there] == -1).all()
-            np.testing.assert_array_equal(np.bitwise_count(codes[rows[there]] ^ query).sum(1), away[there])
+            assert len(set(rows)) == 10
+            np.testing.assert_array_equal(np.bitwise_count(codes[rows] ^ query).sum(1), away)
     assert share["few"] < share["usual"]
     assert share["usual"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [("flat", {}), ("hash", {}), ("hash", {"b": 64, "nflip": 0}), ("hnsw", {"M": 2, "efSearch": 1})],
+)
+def test_no_kind_finds_fewer_than_asked_for_where_nothing_is_near(tmp_path, kind, parameters):
+    codes = clustered(300)
+    queries = np.concatenate([~codes[:2], codes[:2]])  # opposite to a code, and near to some
+    build_index([saved(tmp_path / "c", codes)], tmp_path / "i", kind, parameters)
+    search = open_index(tmp_path / "i").parts["image"].search
+    for count in (10, 300, 1000):
+        found, expected = search(queries, count), nearest(codes, queries, count)[1]
+        assert [len(set(row)) for row in found.rows.tolist()] == [min(count, 300)] * 4
+        if kind == "flat" or "nflip" in parameters:  # none is in the bucket of a query
+            np.testing.assert_array_equal(found.distances[:2], expected[:2])
+    assert search(queries[:0], 5).rows.shape == (0, 5)
 
 
 def test_a_graph_finds_all_of_many_equal_codes(tmp_path):
@@ -184,6 +201,17 @@ def test_a_build_that_fails_leaves_what_was_there_and_may_be_repeated(tmp_path, 
     assert set(os.listdir(tmp_path / "new")) == {".lock", "image.codes", "image.items", "index.json"}
 
 
+def test_a_link_in_place_of_the_unfinished_index_is_refused_and_its_target_kept(tmp_path):
+    source = saved(tmp_path / "a", clustered(4))
+    for name in ("mine", "i"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine" / "letter").write_text("dear")
+    (tmp_path / "i" / ".unfinished").symlink_to(tmp_path / "mine")
+    with pytest.raises(RunError, match="unfinished: is a link; expected"):
+        build_index([source], tmp_path / "i")
+    assert os.listdir(tmp_path / "mine") == ["letter"]
+
+
 def test_no_codes_are_no_index(tmp_path):
     empty = saved(tmp_path / "a", np.empty((0, 8), np.uint8))
     with pytest.raises(DataError, match="no codes to index"):
@@ -279,6 +307,16 @@ def test_the_command_prints_what_it_built_and_why(command, tmp_path):
         "index", tmp_path / "a", f"--out={tmp_path / 'h'}", "--kind=hnsw", "--parameters=M=8,efSearch=9"
     )
     assert "40 images: hnsw index, M=8, efConstruction=80, efSearch=9\n" in output
+
+
+def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path, monkeypatch):
+    saved(tmp_path / "a", clustered(4))
+    out = tmp_path / "größer \udcff"
+    shown = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", shown)
+    assert main(["gch", "index", str(tmp_path / "a"), f"--out={out}"]) == 0
+    shown.flush()
+    assert b"gr\\xf6\\xdfer \\udcff, 0.0 MB" in shown.buffer.getvalue()
 
 
 @pytest.mark.parametrize(

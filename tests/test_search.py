@@ -5,6 +5,7 @@ import doctest
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,3 +252,33 @@ def test_a_reader_that_leaves_early_gets_no_traceback(command, place, monkeypatc
         patch.setattr(sys, "stdout", stdout)
         status, _, error = command("search", place / "model", place / "both", "cat")
     assert (status, error) == (0, "")
+
+
+def test_lines_end_at_line_feeds_only_and_half_characters_are_read(command, place, searcher, stdin):
+    stdin("cat\u2028sea\x85\r\nred\n".encode())
+    _, output, _ = command("search", place / "model", place / "both", "--text=-", "--json")
+    assert [json.loads(line)["query"] for line in output.splitlines()] == ["cat\u2028sea", "red"]
+    whole, halved = searcher.model.encode_texts(["cat", "cat \ud83d"])
+    np.testing.assert_array_equal(whole, halved)
+    np.testing.assert_array_equal(searcher.model.encode_texts([["cat", "\udcff"]])[0], whole)
+
+
+@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", "assets/tags.tsv"])
+@pytest.mark.parametrize("way", ["cut", "empty", "other", "gone", "pipe"])
+def test_a_damaged_model_is_one_line(place, tmp_path, file, way):
+    folder = tmp_path / "model"
+    shutil.copytree(place / "model", folder)
+    path = folder / file
+    data = path.read_bytes()
+    path.unlink()
+    if way == "pipe":
+        os.mkfifo(path)
+    elif way != "gone":
+        path.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "other": b"\xff" * len(data)}[way])
+    if way in ("cut", "empty") and file.endswith("tsv"):
+        return  # words that are left out cannot be missed
+    with pytest.raises(DataError) as caught:
+        model = ExportedModel(folder)
+        assert model.words
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from served import BITS, NAMES, NOTE, ColourModel, colours, connected, refused, square
+from served import BITS, COLOURS, NAMES, NOTE, ColourModel, colours, connected, refused, square
 
 from gch.errors import DataError
 from gch.serve.limits import Limits
@@ -200,6 +200,54 @@ def test_no_answer_shows_where_the_server_keeps_its_files(folder, tmp_path, monk
 
             monkeypatch.setattr(searcher, "by_texts", damaged)
             refused(search(client, text="red"), status, reason)
+
+
+def test_names_and_texts_that_are_not_utf8_are_answered(tmp_path):
+    odd = [{"id": f"caf\udce9 {name}.png"} for name in COLOURS]
+    texts = [{"id": f"\ud83d{name}", "text": f"\udfff {name}"} for name in COLOURS]
+    with connected(colours(tmp_path, image=odd, text=texts)) as client:
+        for find, results in (("images", odd), ("texts", texts)):
+            expected = {field: value for field, value in results[0].items()}
+            sample = client.get("/api/sample", params={"find": find}).json()["results"][0]
+            found = search(client, text="red", find=find).json()["results"][0]
+            for one in (sample, found):
+                assert {field: one[field] for field in expected} == {
+                    field: "".join("\ufffd" if "\ud800" <= sign <= "\udfff" else sign for sign in value)
+                    for field, value in expected.items()
+                }
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/info", "/pictures/0", "/pictures/0?size=160", "/openapi.json", "/no"]
+)
+def test_head_is_answered_as_get_without_a_body(client, path):
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-length"] == got.headers["content-length"]
+    assert client.head("/api/search/text").status_code == 405
+
+
+def test_openapi_states_the_bounds_of_a_query(folder):
+    limits = Limits(count=30, tags=3, text_characters=12)
+    with connected(colours(folder), limits) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        schema = paths["/api/search/text"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        fields = schema["properties"]
+        texts, tags = (fields[name]["anyOf"][0] for name in ("text", "tags"))
+        assert [one["required"] for one in schema["oneOf"]] == [["text"], ["tags"]]
+        for query, bounds in (
+            ({"text": "red", "count": int(fields["count"]["maximum"])}, {"count": 31}),
+            ({"text": "red".ljust(texts["maxLength"])}, {"text": "red".ljust(13)}),
+            ({"tags": ["red"] + ["a"] * (tags["maxItems"] - 1)}, {"tags": ["red", "a", "a", "a"]}),
+            ({"text": "red"}, {"text": " " * texts["minLength"]}),
+            ({"tags": ["red", " "]}, {"tags": [" ", " "]}),
+            ({"tags": ["red"] * tags["minItems"]}, {"tags": []}),
+            ({"text": "red", "tags": None}, {"text": None}),
+        ):
+            assert search(client, **query).status_code == 200, query
+            assert search(client, **query | bounds).status_code == 400, bounds
+        body = paths["/api/search/picture"]["post"]["requestBody"]["content"]["application/octet-stream"]
+        assert body["schema"]["maxLength"] == limits.body_bytes
 
 
 def test_openapi_documents_every_route_and_its_refusals(client):

@@ -121,7 +121,7 @@ class Index(Command):
     )
     kind: str = setting(
         "auto",
-        "of the index; flat and hash are exact, hnsw is not; auto: by the number of items",
+        "of the index; flat is exact, hash and hnsw may miss near items; auto: by the number of items",
         choices=["auto", "flat", "hash", "hnsw"],
     )
     parameters: str = setting("", "of the kind, such as M=32,efConstruction=80,efSearch=128")

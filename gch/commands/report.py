@@ -7,7 +7,7 @@ from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page
 from gch.reporting.record import read_run
-from gch.storage import atomic_path
+from gch.storage import atomic_path, file_bytes
 
 MARK = "<!-- written by main_itpair.py report -->"
 
@@ -17,7 +17,7 @@ def run(call: Call) -> None:
     if not call.words:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
     out = Path(call.options.out)
-    if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")):
+    if out.is_dir() or (out.exists() and MARK.encode() not in file_bytes(out, "expected a new file")):
         raise RunError(f"{out}: exists and is no report; give another file by --out")
     records = [read_run(Path(path)) for path in call.words]
     drawn = list(plots.draw_all(records))

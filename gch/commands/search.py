@@ -1,6 +1,7 @@
 """search: what a text or a picture finds in an index."""
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
 from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
+from gch.storage import file_bytes
 
 STDIN = "-"
 
@@ -50,11 +52,12 @@ def run(call: Call) -> None:
 
 
 def _lines(path: str) -> list[str]:
+    expected = "expected a text file, UTF-8"
+    data = sys.stdin.buffer.read() if path == STDIN else file_bytes(path, expected)
     try:
-        data = sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
-        lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read, {error}; expected a text file, UTF-8") from error
+        lines = [line.strip() for line in io.StringIO(data.decode("utf-8-sig"), None)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read, {error}; {expected}") from error
     queries = [line for line in lines if line]
     if not queries:
         raise DataError(f"{path}: empty; expected a query on each line")

@@ -16,9 +16,9 @@ from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
-from gch.data.text_files import json_lines, printable, shown, split_returns, text_lines
+from gch.data.text_files import json_lines, shown, split_returns, text_lines, whole
 from gch.errors import DataError
-from gch.storage import digest
+from gch.storage import digest, printable
 
 MAX_FILE_BYTES = 2**31
 _EXPECTED = "expected a file of annotations"
@@ -284,8 +284,8 @@ def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...
         if not isinstance(member, str):
             expected = "strings or whole numbers" if field == "labels" else "a string"
             raise DataError(f"{where}: found {shown(member)}, expected {expected}, or a list of them")
-        _check_characters(member, where)
-        parts.append(unicodedata.normalize("NFKC", member).strip())
+        _check_characters(whole(member), where)
+        parts.append(unicodedata.normalize("NFKC", whole(member)).strip())
     return tuple(filter(None, parts))
 
 

@@ -18,9 +18,12 @@ import scipy.sparse
 
 from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
 from gch.errors import DataError, damage
+from gch.storage import opened
 
 _MAX_ARRAYS = 1000  # listed of one file
 _SLAB_BYTES = 2**26
+_SMALL_BYTES = 2**28  # of an array that any file may hold
+_MOST_PACKED = 250  # times that the arrays of a file are larger than the file
 _V5_TYPES = {"double": "f8", "single": "f4", "logical": "?", "sparse": "f8"}
 _V5_TYPES |= {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
@@ -36,6 +39,7 @@ class StoredArray:
     format: str  # 'v5', 'hdf5', 'npz' or 'npy'
     rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
     kind: str = ""  # MATLAB's class, '' where the file does not tell it
+    size: int = 0  # bytes that it takes in memory, as far as the file tells
     sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
 
     def __str__(self) -> str:
@@ -71,6 +75,16 @@ class StoredArray:
         found, limit = f"{self.shape} would be {size / 2**30:.1f} GiB in memory", MAX_BYTES / 2**30
         self.require(size <= MAX_BYTES, f"{found}, expected at most {limit:.0f}")
 
+    def require_stored(self) -> None:
+        """Raises DataError where the file is too small to hold the array: never written, or a bomb."""
+        least = self.path.stat().st_size * _MOST_PACKED
+        found = (
+            f"{self.shape} would be {self.size / 2**30:.1f} GiB of a file of {self.path.stat().st_size} bytes"
+        )
+        self.require(
+            self.size <= max(_SMALL_BYTES, least), f"{found}, expected an array that was written whole"
+        )
+
     def read(self) -> np.ndarray:
         """The whole array; an .npy file is memory-mapped. DataError where it is too large or damaged."""
         if self.dtype is None:
@@ -88,6 +102,7 @@ class StoredArray:
         if self.format != "hdf5" or self.dtype is None:
             yield 0, self.read()
             return
+        self.require_stored()
         row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
         rows = max(_SLAB_BYTES // row_bytes // self.rows_at_once, 1) * self.rows_at_once
         with open_hdf5(self.path) as file:
@@ -123,6 +138,7 @@ class StoredArray:
     def _load(self) -> np.ndarray:
         if self.sparse:
             return self._load_sparse().toarray()
+        self.require_stored()
         with damage(f"{self.where} unreadable"):
             match self.format:
                 case "hdf5":
@@ -145,12 +161,8 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
     Raises:
       DataError: the file is missing, truncated, damaged or of another kind.
     """
-    try:
-        with open(path, "rb") as file:
-            header = file.read(128)
-    except OSError as error:
-        found = "not found" if isinstance(error, FileNotFoundError) else f"cannot be opened, {error.strerror}"
-        raise DataError(f"{path}: {found}") from error
+    with opened(path, "expected a file of arrays") as file:
+        header = file.read(128)
     if not header:
         raise DataError(f"{path}: empty; expected a file of arrays")
     with damage(f"{path}: damaged file of arrays"):
@@ -164,9 +176,10 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
                 listed = list(_hdf5(path, file))
         elif is_mat5(header):
             listed = [
-                StoredArray(path, name, shape, np.dtype(kind) if kind else None, "v5", kind=matlab)
+                StoredArray(path, name, shape, np.dtype(kind) if kind else None, "v5", kind=matlab, size=size)
                 for name, (shape, matlab) in mat5_variables(path).items()
                 for kind in (_V5_TYPES.get(matlab),)
+                for size in (math.prod(shape) * np.dtype(kind or "u2").itemsize * (matlab != "sparse"),)
             ]
         else:
             raise DataError(
@@ -192,7 +205,7 @@ def _npz(path: Path) -> list[StoredArray]:
                 else:
                     shape, _, dtype = np.lib.format.read_array_header_2_0(member)
             name = info.filename.removesuffix(".npy")
-            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz"))
+            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", size=info.file_size))
     return found
 
 
@@ -213,7 +226,8 @@ def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
             kind, empty = _matlab_class(member)
             dtype = None if kind == "char" else _numeric(member.dtype)
             rows = member.chunks[0] if member.chunks else 1
-            yield StoredArray(path, inner, (0,) if empty else member.shape, dtype, "hdf5", rows, kind)
+            shape = (0,) if empty else member.shape
+            yield StoredArray(path, inner, shape, dtype, "hdf5", rows, kind, 0 if empty else member.nbytes)
 
 
 def _sparse(path: Path, name: str, group: h5py.Group, depth: int) -> StoredArray:

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from gch.data.text_files import opened, printable
 from gch.errors import DataError
-from gch.storage import digest
+from gch.storage import digest, opened, printable
 
 FITS = ("crop", "letterbox")
 MAX_PIXELS = 2**27

@@ -54,6 +54,7 @@ def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
 def open_pixels(array: StoredArray, layout: PixelLayout) -> Pictures:
     """Opens an array of pictures; HDF5 with the items first is read in parts, others whole, or DataError."""
     if array.format == "hdf5" and layout.axes[0] == "N":
+        array.require_stored()
         return Hdf5Pictures(array, layout)
     return ArrayPictures(array.read().transpose([layout.axes.index(axis) for axis in "NHWC"]))
 

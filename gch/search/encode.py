@@ -6,6 +6,7 @@ after the other, are those of a single run to the last bit.
 
 import collections
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,6 +115,8 @@ def _coded_pictures(
 
     def read(entry: Entry) -> np.ndarray | str:
         path = root / entry.id
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            return "a link to a file outside the folder, expected a picture inside it"
         try:
             return read_picture(path, note.image_size, note.fit)
         except DataError as error:

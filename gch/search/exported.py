@@ -16,16 +16,16 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import decode_picture, read_picture
-from gch.errors import DataError
+from gch.data.text_files import whole
+from gch.errors import DataError, damage
 from gch.search.note_file import read_note_file
-from gch.storage import literal_path
+from gch.storage import file_bytes, literal_path, opened
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
 PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
 _TAGS = Path("assets") / "tags.tsv"
-_nfkc: Callable[..., str] = functools.partial(unicodedata.normalize, "NFKC")
 _NEEDED = {"encode_image": "pictures", "encode_text_string": "words"}
 
 Text = str | Sequence[str]  # a free text, or tags
@@ -106,11 +106,16 @@ class ExportedModel:
             import tensorflow as tf
 
             self._on_device = functools.partial(tf.device, device) if device else contextlib.nullcontext
-            try:
-                with self._on_device(), literal_path(self._path) as place:
-                    self._model = tf.saved_model.load(str(place))
-            except Exception as error:  # TensorFlow raises nearly anything on bytes that are not its own
-                raise DataError(f"{path}: cannot be loaded, {' '.join(str(error).split())}") from error
+            for file in (file for file in self._path.rglob("*") if not file.is_dir()):
+                with opened(file, EXPECTED):
+                    pass  # TensorFlow would wait for a pipe
+            with (
+                damage(f"{path}: cannot be loaded"),
+                self._on_device(),
+                literal_path(self._path) as place,
+            ):
+                self._model = tf.saved_model.load(str(place))
+                self._signatures = {name: self._model.signatures[name] for name in self.note.signatures}
 
     @property
     def bits(self) -> int:
@@ -122,9 +127,10 @@ class ExportedModel:
         """The vocabulary, in lower case and the order of columns; None where the model knows no words."""
         if "encode_text_string" not in self.note.signatures:
             return None
-        lines = (self._path / _TAGS).read_text("utf-8").splitlines()
-        columns = [line.rpartition("\t") for line in lines]
-        return tuple(word for word, _, column in sorted(columns, key=lambda one: int(one[2])))
+        with damage(f"{self._path / _TAGS}: damaged"):
+            lines = file_bytes(self._path / _TAGS, EXPECTED).decode("utf-8").rstrip("\n").split("\n")
+            columns = [line.rpartition("\t") for line in lines]
+            return tuple(word for word, _, column in sorted(columns, key=lambda one: int(one[2])))
 
     def encode_texts(self, texts: Sequence[Text]) -> np.ndarray:
         """Codes of texts, uint8 (N, K / 8), packed as by numpy.packbits.
@@ -171,11 +177,17 @@ class ExportedModel:
 
     def text_outputs(self, texts: Sequence[Text]) -> ModelOutputs:
         """All outputs for a batch of free texts and sets of tags; unknown words count as absent."""
+        strings = [_nfkc(text) for text in texts if isinstance(text, str)]
         free = [row for row, text in enumerate(texts) if isinstance(text, str)]
         tagged = [row for row, text in enumerate(texts) if not isinstance(text, str)]
         parts = []
         if free or not tagged:
-            parts.append(self._run("encode_text_string", np.array([_nfkc(texts[i]) for i in free], object)))
+            parts.append(
+                self._run(
+                    "encode_text_string",
+                    np.array(strings, object),
+                )
+            )
         if tagged:
             width = max(1, *(len(texts[row]) for row in tagged))
             tags = [[*map(_nfkc, texts[row]), *[""] * (width - len(texts[row]))] for row in tagged]
@@ -214,8 +226,12 @@ class ExportedModel:
         import tensorflow as tf
 
         self.note.require(name)
-        signature = self._model.signatures[name]
+        signature = self._signatures[name]
         (argument,) = signature.structured_input_signature[1]
         with self._on_device():
             outputs = signature(**{argument: tf.constant(batch)})
         return ModelOutputs(**{field: value.numpy() for field, value in outputs.items()})
+
+
+def _nfkc(text: str) -> str:
+    return unicodedata.normalize("NFKC", whole(text))

@@ -126,7 +126,7 @@ def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexP
         file = folder / f"{modality}.faiss"
         require_bytes(file, note.faiss_bytes, "build the index again")
         equal = read_equal(folder / f"{modality}.equal", note.items, note.distinct)
-        search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal)
+        search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal, search)
     return IndexPart(modality, note.kind, note.sources, search, codes.__getitem__, items.at)
 
 
@@ -157,6 +157,8 @@ def build_index(
     _earlier(out)  # before anything is written there
     with lock(out, "another process is building this index"):
         earlier, folder = _earlier(out), out / ".unfinished"
+        if folder.is_symlink():
+            raise RunError(f"{folder}: is a link; expected nothing, or a folder that `index` left")
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
             folder.mkdir()

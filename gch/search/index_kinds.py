@@ -6,6 +6,8 @@
 | hash | most of them         | a table of the first b bits; buckets up to nflip bits away are read  |
 | hnsw | most of them         | M links a code; efConstruction, efSearch candidates kept on the way  |
 
+Where hash or hnsw finds fewer items than asked for, all codes are compared: none finds fewer than flat.
+
 Hash and hnsw are FAISS's, over the distinct codes. Half of the learned codes and more are often equal: a
 graph of nearest neighbours over all of them falls apart, since a code may be linked to its equals alone.
 """
@@ -158,8 +160,8 @@ def all_of(equal: EqualCodes, found: Found, count: int) -> Found:
     return Found(rows, distances)
 
 
-def faiss_search(index: Any, equal: EqualCodes) -> Search:
-    """Searches an index of FAISS over the distinct codes."""
+def faiss_search(index: Any, equal: EqualCodes, exact: Search) -> Search:
+    """Searches an index of FAISS over the distinct codes; `exact` answers queries that find too few there."""
 
     def in_order(found: Found) -> Found:  # by distance, then row; -1 comes last
         distances = np.where(found.rows < 0, np.iinfo(np.int32).max, found.distances)
@@ -168,6 +170,10 @@ def faiss_search(index: Any, equal: EqualCodes) -> Search:
 
     def search(queries: np.ndarray, count: int) -> Found:
         distances, codes = index.search(queries, min(count, index.ntotal))
-        return in_order(all_of(equal, in_order(Found(codes, distances)), count))
+        found = in_order(all_of(equal, in_order(Found(codes, distances)), count))
+        short = np.flatnonzero(found.rows[:, -1] < 0)
+        for values, complete_values in zip(found, exact(queries[short], count), strict=True):
+            values[short] = complete_values
+        return found
 
     return bounded(search, len(equal.rows))

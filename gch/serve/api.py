@@ -68,7 +68,7 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     @router.post(
         "/search/text",
         responses=documented(body=True),
-        openapi_extra=_body("application/json", TextQuery.model_json_schema()),
+        openapi_extra=_body("application/json", _query_schema(limits)),
         response_model_exclude_none=True,
     )
     async def search_text(request: Request) -> Answer:
@@ -85,7 +85,10 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     @router.post(
         "/search/picture",
         responses=documented(body=True),
-        openapi_extra=_body("application/octet-stream", {"type": "string", "format": "binary"}),
+        openapi_extra=_body(
+            "application/octet-stream",
+            {"type": "string", "format": "binary", "minLength": 1, "maxLength": limits.body_bytes},
+        ),
         response_model_exclude_none=True,
     )
     async def search_picture(
@@ -138,6 +141,25 @@ def _text_query(body: bytes, limits: Limits) -> tuple[TextQuery, str | tuple[str
     if len(text) > limits.text_characters:
         raise DataError(f"text: {len(text)} characters, expected at most {limits.text_characters}")
     return query, text if query.tags is None else tuple(query.tags)
+
+
+def _query_schema(limits: Limits) -> dict:
+    """What `_text_query` accepts: either a text or tags, which hold a character that is no blank."""
+    schema = TextQuery.model_json_schema()
+    words = {"minLength": 1, "maxLength": limits.text_characters}
+    fields = schema["properties"]
+    fields["count"]["maximum"] = limits.count
+    fields["text"]["anyOf"][0] |= words | {"pattern": r"\S"}
+    tags = {"minItems": 1, "maxItems": limits.tags, "contains": {"type": "string", "pattern": r"\S"}}
+    fields["tags"]["anyOf"][0] |= tags | {"items": {"type": "string", **words}}
+    fields["tags"]["description"] += (
+        f"; together at most {limits.text_characters} characters, with blanks between"
+    )
+    schema["oneOf"] = [
+        {"required": [name], "properties": {name: {"type": kind}}}
+        for name, kind in (("text", "string"), ("tags", "array"))
+    ]
+    return schema
 
 
 def _body(media: str, schema: dict) -> dict:

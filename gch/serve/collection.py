@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from starlette.exceptions import HTTPException
 
+from gch.data.text_files import whole
 from gch.search.collection_index import CollectionIndex
 from gch.search.query import FINDS, Hit, default_find
 from gch.serve.replies import Find, Item, Modality, Part, Result
@@ -35,7 +36,7 @@ class Collection:
         """An item."""
         self._require(modality, row)
         item = self._parts[modality].item(row)
-        return Item(**_fields(modality, row), id=item["id"], text=item.get("text"))
+        return Item(**_fields(modality, row, item["id"], item.get("text")))
 
     def spread(self, find: str, count: int) -> list[Item]:
         """At most `count` items, spread evenly over those of a modality."""
@@ -58,11 +59,11 @@ class Collection:
 
 def result(hit: Hit) -> Result:
     """A hit as the API shows it."""
-    return Result(
-        **_fields(hit.modality, hit.row), id=hit.id, text=hit.text, rank=hit.rank, distance=hit.distance
-    )
+    fields = _fields(hit.modality, hit.row, hit.id, hit.text)
+    return Result(**fields, rank=hit.rank, distance=hit.distance)
 
 
-def _fields(modality: str, row: int) -> dict[str, Any]:
+def _fields(modality: str, row: int, identity: str, text: str | None) -> dict[str, Any]:
     picture = f"/pictures/{row}" if modality == "image" else None
-    return {"modality": modality, "row": row, "picture": picture}
+    texts = {"id": whole(identity), "text": text and whole(text)}  # answers are UTF-8
+    return {"modality": modality, "row": row, "picture": picture, **texts}

@@ -19,7 +19,7 @@ from gch.errors import DataError
 from gch.serve.collection import Collection
 from gch.serve.limits import Limits, Workers
 from gch.serve.refusals import documented
-from gch.storage import digest
+from gch.storage import digest, file_bytes
 
 SIZES = (160, 240, 480, 960)
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -81,7 +81,8 @@ def thumbnail(path: Path, longest: int) -> bytes:
             raise DataError("too large")
         image.draft("RGB", (longest, longest))
         if image.mode.startswith(("I", "F")):  # more than 8 bits
-            small = Image.fromarray(decode_picture(path.read_bytes(), "picture", longest, "letterbox"))
+            data = file_bytes(path, "expected a picture")
+            small = Image.fromarray(decode_picture(data, "picture", longest, "letterbox"))
         else:
             small = _on_white(image, longest)
     content = io.BytesIO()
