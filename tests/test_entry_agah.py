@@ -112,7 +112,7 @@ def test_reference_mode_says_what_the_best_epoch_was_chosen_on(command):
         Epoch=3,
         **sizes,
     )
-    assert "chosen on this very set" in output
+    assert "chosen on this same set" in output
     results = command.results
     assert results["training"]["best_epoch_chosen_on"] == "query"
     assert ["score" in epoch for epoch in results["training"]["epochs"]] == [False, True, True]

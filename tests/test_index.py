@@ -287,7 +287,7 @@ def test_the_command_prints_what_it_built_and_why(command, tmp_path):
         (["--out=OUT"], 2, "no codes given"),
         (["CODES"], 2, "out is missing"),
         (["CODES", "--out=OUT", "--kind=hnsw", "--parameters=M"], 2, "expected NAME=NUMBER"),
-        (["CODES", "--out=chdb://x", "--kind=hnsw"], 2, "kind and parameters are of FAISS"),
+        (["CODES", "--out=chdb://x", "--kind=hnsw"], 2, "kind and parameters configure FAISS"),
         (["NONE", "--out=OUT"], 1, "no codes.json in it"),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, run
     page.write_text("my own page")
     status, _, error = command("report", runs[0], f"--out={page}")
     assert status == 1
-    assert "exists and is no report" in error
+    assert "exists and is not a report" in error
     assert page.read_text() == "my own page"
 
 

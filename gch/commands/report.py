@@ -13,12 +13,12 @@ MARK = "<!-- written by main_itpair.py report -->"
 
 
 def run(call: Call) -> None:
-    """Writes the page; a file that is no report is not replaced."""
+    """Writes the page; never replaces a file that is not a report."""
     if not call.words:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
     out = Path(call.options.out)
     if out.is_dir() or (out.exists() and MARK not in out.read_text(encoding="utf-8", errors="replace")):
-        raise RunError(f"{out}: exists and is no report; give another file by --out")
+        raise RunError(f"{out}: exists and is not a report; give another file with --out")
     records = [read_run(Path(path)) for path in call.words]
     drawn = list(plots.draw_all(records))
     with atomic_path(out) as temporary:
