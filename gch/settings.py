@@ -35,7 +35,7 @@ class JobSettings:
 
     phase: str = setting(
         "train",
-        "train (and then test), or test or export the best checkpoint of the run",
+        "train, then test; or test or export the best checkpoint of the run",
         choices=["train", "test", "export"],
         free=True,
     )

@@ -1,4 +1,4 @@
-"""The user's own collection: a folder of pictures, and a CSV or JSON-lines file that describes them."""
+"""Users' own collections: a folder of pictures, and a CSV or JSON-lines file that describes them."""
 
 import csv
 import itertools
@@ -36,25 +36,25 @@ _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs
 def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     """Opens a collection; its texts await a vocabulary. Entries without a label are left out.
 
-    Every entry has a path, a text or tags, and labels, by these names or others that are common, in upper
+    Every entry has a path, a text or tags, and labels, by these or other common names, in upper
     or lower case; further columns and fields are ignored. A path is relative to the folder and stays in
     it; a backslash separates its parts just as '/' does. Tags in one string are separated by ';', or by ','
     where there is no ';'; labels in one string by ';' or '|'. In JSON, texts, tags and labels may be lists,
     whose members are not split; the members of a text become its lines; labels may be whole numbers; null
-    is no text, no tags or no label. Texts, tags and labels are brought to Unicode's form NFKC first, and
+    means no text, no tags or no label. Texts, tags and labels are first normalised to Unicode's NFKC, and
     stripped. The delimiter of CSV, ',', ';' or a tab, is the one that fits the header.
 
     Args:
       file: .csv, .tsv, .jsonl or .ndjson, UTF-8, of `MAX_FILE_BYTES` at most.
       folder: where the pictures are. They are not read here, and need not exist.
-      size: height and width that pictures are brought to.
+      size: height and width that pictures are scaled to.
       fit: 'crop' or 'letterbox'.
 
     Returns:
       Pairs in the order of the file; ids are the paths, label names ascend.
 
     Raises:
-      DataError: the file cannot be read, an entry is not as described above, a path is there twice, or there
+      DataError: the file cannot be read, an entry is not as described above, a path occurs twice, or there
         is no entry with a label, or no text at all; names the line and the field.
     """
     name, suffix = printable(file), file.suffix.lower()
@@ -101,7 +101,7 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     lines = [f"{file.name}: {len(ids)} pictures with {kind} and {len(label_names)} labels"]
     if unlabelled := [path for path, names in zip(paths, labels, strict=True) if not names]:
         first = ", ".join(unlabelled[:3])
-        lines.append(f"left out, as they have no label: {len(unlabelled)} entries ({first} ...)")
+        lines.append(f"left out, because they have no label: {len(unlabelled)} entries ({first} ...)")
     return Pairs(
         name="collection",
         texts=np.zeros((len(ids), 0), np.uint8),
@@ -140,7 +140,7 @@ def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
         if line.strip():
             break
     delimiter = _delimiter("".join(start[-1:]))
-    # Not strict, csv would take all that follows an unclosed quote as one cell.
+    # Unless strict, csv reads all that follows an unclosed quote as one cell.
     reader = csv.reader(itertools.chain(start, lines), delimiter=delimiter, strict=True)
     while True:
         first = reader.line_num + 1
@@ -199,7 +199,7 @@ def _path(value: object, root: str, where: str) -> str:
     _check_characters(value, where)
     windows = PureWindowsPath(value)
     outside = windows.drive or windows.root or ".." in path.parts
-    # What is named may still be a link to elsewhere. Whether the picture is there is found out later.
+    # The path may still be a link to elsewhere. Reading finds out later whether the picture exists.
     if outside or os.path.commonpath([root, os.path.realpath(os.path.join(root, path))]) != root:
         raise DataError(f"{where}: found {shown(value)}, expected a relative path that stays in the folder")
     return path.as_posix()

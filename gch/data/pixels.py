@@ -1,8 +1,8 @@
 """Pixels from arrays in files: which axis is which, and reading them block by block.
 
 As h5py shows them, MATLAB's arrays are (N, 3, W, H), and those that Python wrote are (N, H, W, 3); v5 files
-hold (H, W, 3, N). Shapes tell the axis of the channels and that of the items. Where W and H are equal nothing
-tells which comes first, so that is an option.
+hold (H, W, 3, N). The shape tells the axes of channels and items. Where W and H are equal, nothing
+tells which comes first, so there is a setting for it.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class PixelLayout:
 
 
 def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
-    """Tells the axes of an array by its shape; raises DataError where it is no RGB pictures of uint8.
+    """Tells the axes of an array by its shape; raises DataError unless it holds RGB pictures of uint8.
 
     `order`, 'WH' or 'HW', says which of the two comes first; 'auto' is W first where the channels come before
     them (MATLAB), else H first.

@@ -37,7 +37,7 @@ _RUNS_PER_THREAD = 4
 
 
 def open_prepared(folder: Path, name: str = "") -> Pairs:
-    """Opens a prepared data set; texts are memory-mapped, pictures read when asked for.
+    """Opens a prepared data set; texts are memory-mapped, pictures are read on demand.
 
     Args:
       folder: what `gch.data.prepare.prepare` wrote.
@@ -54,7 +54,9 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         found = "not found" if size is None else f"{size} bytes"
         raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare mends it")
     places = _array(folder, PLACES, np.int64, (items + left_out, 3))
-    places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
+    places = np.array(
+        places[places[:, 1] != 0]
+    )  # in memory: reading a mapped file that was cut ends the process
     if len(places) != items:
         raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare mends it")
     texts = _array(folder, "texts.npy", np.uint8, (items, len(index["tag_names"]) or None))
@@ -96,7 +98,7 @@ class PreparedPictures:
         self._path = folder / PICTURES
         self._format = None if index["encoding"] == "raw" else index["encoding"].upper()
         self._bytes, self._places = index["bytes"], places
-        # What Pillow warns of, nobody could mend.
+        # Users can do nothing about Pillow's warnings.
         warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -137,7 +139,7 @@ class PreparedPictures:
                 found = picture.size  # checked before a pixel is decoded
                 if found == (width, height):
                     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-        except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
+        except Exception as error:  # Pillow raises nearly any exception on damaged bytes
             raise DataError(f"{where}: cannot be decoded, expected {self._format}") from error
         raise DataError(f"{where}: {found[0]} x {found[1]}, expected {width} x {height}")
 
@@ -146,7 +148,7 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
     path = folder / name
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # NumPy raises nearly anything on a header that is not its own
+    except Exception as error:  # NumPy raises nearly any exception on a damaged header
         raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
     fits = array.ndim == len(shape) and all(
         wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)

@@ -70,10 +70,10 @@ class DataSettings:
         choices=["auto", "WH", "HW"],
     )
     vocabulary_size: int = setting(2000, "raw texts: largest size of the vocabulary", minimum=1)
-    vocabulary_minimum: int = setting(2, "raw texts: fewest training items that hold a word of it", minimum=1)
+    vocabulary_minimum: int = setting(2, "raw texts: training items that a word must occur in", minimum=1)
     ngrams: int = setting(1, "free texts: longest n-gram that counts as a word", minimum=1, maximum=5)
     stop_words: str = setting(
-        "english", "free texts: stop words: english, a file with one a line, or '' for none"
+        "english", "stop words of free texts: english, a file with one a line, or '' for none"
     )
 
     def check_data(self) -> None:

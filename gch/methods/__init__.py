@@ -16,7 +16,7 @@ METHODS = {"gch": gch, "agah": agah, "dcmh": dcmh}
 
 
 def build_method(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method that the settings name, with newly started networks.
+    """The method that the settings name, with freshly initialised networks.
 
     `backbone` may be None where the items have features.
     """

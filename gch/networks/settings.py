@@ -14,7 +14,7 @@ EfficientNetV2M EfficientNetV2L InceptionResNetV2 InceptionV3 MobileNet MobileNe
 MobileNetV3Large NASNetMobile NASNetLarge ResNet50 ResNet101 ResNet152 ResNet50V2 ResNet101V2 ResNet152V2
 VGG16 VGG19 Xception
 """
-KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed, as they are known without TensorFlow
+KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed here, so that they are known without TensorFlow
 BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 

@@ -14,7 +14,7 @@ from gch.run import require_checkpoint
 
 @dataclasses.dataclass
 class Position:
-    """Where a run stands: `epoch` outer epochs are done, then `stage` stages of the next, then `step` steps.
+    """The position of a run: `epoch` outer epochs done, then `stage` stages of the next, then `step` steps.
 
     Batches are a function of seed and position, so this is the random state too, together with the states of
     the dropout layers, which are among the networks' variables.
@@ -33,8 +33,8 @@ class Position:
 
 class Checkpoints:
     """Saves and restores a method and its position: 'latest', and 'best' without the optimizers, whose
-    moments take twice the room of the weights. A kill at any moment leaves a whole checkpoint behind, as
-    TensorFlow writes beside the old one and renames.
+    moments take twice the room of the weights. A kill at any moment leaves a whole checkpoint, because
+    TensorFlow writes a new one beside it and renames.
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):
@@ -53,13 +53,13 @@ class Checkpoints:
         }
 
     def save(self, kind: str) -> None:
-        """Saves in place of the one before."""
+        """Replaces the checkpoint of this kind."""
         for name, variable in self._counts.items():
             variable.assign(getattr(self._position, name))
         self._managers[kind].save()
 
     def restore(self, kind: str) -> bool:
-        """Restores the checkpoint, if there is one; says whether there was. Raises RunError where it is
+        """Restores the checkpoint, if there is one; returns whether there was. Raises RunError where it is
         damaged, or of another method or other sizes.
         """
         found = _read(self._managers[kind])
@@ -88,14 +88,14 @@ def _read(manager: tf.train.CheckpointManager) -> bool:
         manager.checkpoint.restore(path).assert_existing_objects_matched()
     except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise RunError(f"{path}: not a whole checkpoint of this method and its sizes: {reason}") from error
+        raise RunError(f"{path}: expected a whole checkpoint of this method: {reason}") from error
     return True
 
 
 def _numbered(
     kind: str, holders: Mapping[str, keras.Layer | keras.optimizers.Optimizer]
 ) -> dict[str, tf.Variable]:
-    # By number: Keras makes up names that depend on what the process built before.
+    # By number: Keras' generated names depend on what the process built before.
     return {
         f"{kind}/{name}/{number}": variable.value
         for name, holder in holders.items()

@@ -17,7 +17,7 @@ class TrainingSettings:
     decay: float = setting(0.5, "factor of the learning rates at each decay", above=0, maximum=1)
     decay_steps: int = setting(1, "outer epochs between two decays", minimum=1)
     decay_early: bool = setting(False, "first decay after one outer epoch, as AGAH's original")
-    valid: bool = setting(True, "choose the best outer epoch on validation queries, else take the last one")
+    valid: bool = setting(True, "choose the best outer epoch on validation queries; False: the last one")
     valid_freq: int = setting(
         1, "outer epochs from one validation to the next; the last is always validated", minimum=1
     )
@@ -53,7 +53,7 @@ class DeviceSettings:
     select_gpu: str = setting("0", "GPUs to use, such as 0 or 0,1; '': none", aliases=["device"], free=True)
     precision: str = setting(
         "float32",
-        "precision of the networks; tf32: float32, but a GPU rounds factors to 10 bits",
+        "precision of the networks; tf32: float32 with factors of 10 bits on a GPU",
         choices=["float32", "tf32", "mixed_bfloat16", "mixed_float16"],
     )
     jit_compile: str = setting(
