@@ -58,7 +58,7 @@ def content(folder: Path) -> tuple[bytes, ...]:
 def test_a_folder_of_pictures_is_coded_in_the_order_of_its_paths(command, model, pictures, tmp_path):
     status, output, error = command("encode", model, f"--images={pictures}", f"--out={tmp_path / 'c'}")
     assert (status, error) == (0, "")
-    assert "  skipped 'a/06.png': no picture that is known here" in output
+    assert "  skipped 'a/06.png': not a picture of a known format" in output
     assert f"22 codes of 16 bits in {tmp_path / 'c'}, 2 skipped (see skipped.jsonl)\n" in output
     codes = open_codes(tmp_path / "c")
     paths = [codes.items[row]["id"] for row in range(22)]
@@ -119,7 +119,7 @@ def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp
     status, _, error = command(*flags, f"--out={stopped}")
     assert status == 130
     assert "run the same command again to resume" in error
-    with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all, run encode again"):
+    with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all; run encode again"):
         open_codes(stopped)
     # What a kill leaves: bytes that the note does not know of.
     for name in ("00001.codes", "00001.items", "skipped.jsonl"):
@@ -226,7 +226,7 @@ def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, stat
     [
         (None, ["--images=PICTURES"], 1, "no saved_model.pb"),
         ({"vocabulary": None, "features": 6}, ["--texts=TEXTS"], 1, "no encode_text_string"),
-        ({"vocabulary": None, "features": 6}, ["--images=PICTURES"], 1, "no encode_image, as small has no"),
+        ({"vocabulary": None, "features": 6}, ["--images=PICTURES"], 1, "no encode_image, because small has"),
         ({"encoding_batch": 8}, ["--images=PICTURES", "--batch=4"], 2, "batch is 4; the model needs 8"),
     ],
 )

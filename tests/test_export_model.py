@@ -137,7 +137,7 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
     np.testing.assert_allclose(served(features=tf.constant(features))["relaxed"], expected, atol=1e-6)
     with pytest.raises(WRONG, match=r"features: shape.*\[3 5\].*\(B, 6\)"):
         served(features=tf.zeros((3, 5)))
-    with pytest.raises(DataError, match="no encode_text_string, as small has no words"):
+    with pytest.raises(DataError, match="no encode_text_string, because small has no words"):
         model.encode_texts(["cat"])
     with pytest.raises(DataError, match="no encode_image,"):
         model.encode_images(pictures(1, SIZE, SIZE))
@@ -169,7 +169,7 @@ def test_only_a_model_of_this_digest_makes_way_and_not_before_the_new_one_is_who
         save_small_model(place, digest="2" * 64)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(RunError, match="holds something else than a model"):
+    with pytest.raises(RunError, match="holds something other than a model"):
         save_small_model(tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 

@@ -154,7 +154,7 @@ def test_an_index_of_other_codes_is_not_overwritten(tmp_path):
         build_index([first], tmp_path / "i")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
-    with pytest.raises(RunError, match="holds something else than an index"):
+    with pytest.raises(RunError, match="holds something other than an index"):
         build_index([first], tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["letter"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "i", "mine"]

@@ -227,9 +227,9 @@ def png(width, height, pixels=b""):
 NOISE = Image.fromarray(np.random.Generator(np.random.PCG64(1)).integers(0, 256, (24, 20, 3), np.uint8))
 BAD = {
     "empty": (b"", "empty file, expected a picture"),
-    "text": (b"hello", "no picture that is known here, expected JPEG, PNG"),
-    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that is known here"),
-    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "no picture that is known here"),
+    "text": (b"hello", "not a picture of a known format, expected JPEG, PNG"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture of a known format"),
+    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a picture of a known format"),
     "cut png": (encoded(NOISE, "PNG")[:-700], "cannot be decoded, .*; expected a whole picture"),
     "cut jpeg": (encoded(NOISE, "JPEG")[:-300], "cannot be decoded, OSError image file is truncated"),
     "cut webp": (encoded(NOISE, "WEBP")[:-100], "cannot be decoded|no picture"),

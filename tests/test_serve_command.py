@@ -108,4 +108,4 @@ def test_ctrl_c_answers_what_is_in_work_refuses_what_waits_and_ends(tmp_path, ca
         server.serve(searcher, Limits(batch=1), listener, "127.0.0.1", ())
         user.join()
     assert sorted(statuses) == [200, 503, 503, 503]
-    assert capsys.readouterr() == (f"{address} (Ctrl-C ends it)\n", "")
+    assert capsys.readouterr() == (f"{address} (Ctrl-C to stop)\n", "")

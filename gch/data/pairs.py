@@ -60,7 +60,7 @@ class Pairs:
     tag_names: tuple[str, ...] = ()  # D words, or none if the data set does not name them
     label_names: tuple[str, ...] = ()  # C names, or none
     pictures: Pictures | None = None  # None where the data set has `features` instead
-    features: np.ndarray | None = None  # float32 (N, F), of the images, by the data set's makers
+    features: np.ndarray | None = None  # float32 (N, F), of the images, from the data set's files
     captions: Sequence[str | tuple[str, ...]] | None = None  # N raw texts: str (free text) or tuple (tags)
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None

@@ -114,9 +114,7 @@ def report_broken(folder: Path, broken: str) -> None:
     if left_out and broken == "stop":
         raise DataError(f"{left_out[0]}; broken is 'stop' (all {len(left_out)} in {folder / INDEX_NAME})")
     if left_out:
-        print(
-            f"Left out, because they cannot be read: {len(left_out)} pictures (all in {folder / INDEX_NAME})"
-        )
+        print(f"Left out, because unreadable: {len(left_out)} pictures (all in {folder / INDEX_NAME})")
         for message in left_out[:5]:
             print(f"  {' '.join(message.split())}")
 

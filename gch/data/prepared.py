@@ -52,13 +52,11 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     size = path.stat().st_size if path.is_file() else None
     if size != index["bytes"]:
         found = "not found" if size is None else f"{size} bytes"
-        raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare mends it")
+        raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare repairs it")
     places = _array(folder, PLACES, np.int64, (items + left_out, 3))
-    places = np.array(
-        places[places[:, 1] != 0]
-    )  # in memory: reading a mapped file that was cut ends the process
+    places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
     if len(places) != items:
-        raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare mends it")
+        raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare repairs it")
     texts = _array(folder, "texts.npy", np.uint8, (items, len(index["tag_names"]) or None))
     labels = np.array(_array(folder, "labels.npy", np.uint8, (items, len(index["label_names"]) or None)))
     if not labels.size or labels.max() > 1:
@@ -131,7 +129,7 @@ class PreparedPictures:
         file.seek(offset)
         data = file.read(length)
         if len(data) != length or zlib.crc32(data) != checksum:
-            raise DataError(f"{where}: damaged, its checksum differs; prepare mends it")
+            raise DataError(f"{where}: damaged, its checksum differs; prepare repairs it")
         if not self._format:
             return np.frombuffer(data, np.uint8).reshape(height, width, 3)
         try:
@@ -149,7 +147,7 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy raises nearly any exception on a damaged header
-        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
+        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare repairs it") from error
     fits = array.ndim == len(shape) and all(
         wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
     )

@@ -32,7 +32,7 @@ def opened(path: Path, expected: str, max_bytes: float = math.inf) -> Iterator[B
             yield file
     except FileNotFoundError as error:
         raise DataError(f"{name}: not found, {expected}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         raise DataError(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
 
 

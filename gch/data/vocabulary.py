@@ -118,7 +118,7 @@ def tokens(caption: Caption, ngrams: int, stop_words: frozenset[str]) -> list[st
 
 
 def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings: Settings) -> Vocabulary:
-    """Chooses the `vocabulary_size` words that occur in most captions of training items, sorted by code points.
+    """Chooses the `vocabulary_size` words in most captions of training items, sorted by code points.
 
     Words in equally many captions are chosen in this order.
 

@@ -9,9 +9,9 @@ the codes that both approach, S_ij = 1 where two items share a label. The networ
 each against all codes of the other, which a memory bank holds. As published: J divided by B N, gamma, 8192
 units in the text network, N(0, 1) in the memory bank at first. Ours: a step updates both networks (there:
 passes of one and of the other); Adam (there: gradient descent), with which eta = 1 does not converge; if
-image features are frozen, a hidden layer in place of the layers that the paper tunes. F and G have no bounds, as
-there: the `code` of an encoder is their tanh, which has the same signs. A linear layer predicts labels from
-the relaxed codes, because export needs them; it has no effect on the codes.
+image features are frozen, a hidden layer in place of the layers that the paper tunes. F and G have no bounds,
+as there: the `code` of an encoder is their tanh, which has the same signs. A linear layer predicts labels
+from the relaxed codes, because export needs them; it has no effect on the codes.
 """
 
 import functools
