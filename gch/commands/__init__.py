@@ -80,9 +80,9 @@ class Eval(Command):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(Command):
     """Writes the best checkpoint of a run as a SavedModel, which encodes pictures and texts in any TensorFlow
-    program. Without RUN, the settings name the run. With a label graph the model holds the
-    vectors and labels of the N training items, in both modalities: N x F x 4 bytes of vectors (image
-    features, words) and N x C x 4 of labels. Anyone who has the model can read them.
+    program. Without RUN, the settings name the run. With a label graph the model holds vectors and labels of
+    the N training items, in both modalities: N x F x 4 bytes of vectors (image features, words) and N x C x 4
+    of labels. Anyone who has the model can read them.
     """
 
     usage = "export [RUN] [--out=FOLDER] [--lite] [--SETTING=VALUE ...]"
@@ -119,7 +119,7 @@ class Index(Command):
     )
     kind: str = setting(
         "auto",
-        "kind of index; flat and hash are exact, hnsw is not; auto: by the number of items",
+        "kind of index; flat is exact, hash and hnsw miss a few; auto: by the number of items",
         choices=["auto", "flat", "hash", "hnsw"],
     )
     parameters: str = setting("", "parameters of the kind, such as M=32,efConstruction=80,efSearch=128")

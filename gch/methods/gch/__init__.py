@@ -59,7 +59,7 @@ class MethodSettings:
         aliases=["graph_tie"],
     )
     teacher: bool = setting(
-        True, "label network, whose codes both students learn; False: they learn labels alone"
+        True, "label network, which teaches the image and text networks; False: these learn labels alone"
     )
     pair_loss: str = setting(
         "likelihood", "loss of a pair; squared: as in the original", choices=["likelihood", "squared"]
