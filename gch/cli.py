@@ -71,7 +71,7 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
         return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)
     except KeyboardInterrupt as stop:
         hint = "" if command else "; run the same command again to resume from the last checkpoint"
-        if command and COMMANDS[command].goes_on:
+        if command and COMMANDS[command].resumes:
             hint = "; run the same command again to resume"
         print(f"\n{program}: {stop or 'stopped'}{hint}", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -71,7 +71,7 @@ def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, run
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "not found; expected the folder of a run"),
+        (None, "not found; expected the folder of a tested run"),
         ("{", "cannot be read as JSON"),
         ('{"mAP": {"I->T": 0.5}}', "no evaluation in it"),
         ("[]", "no evaluation in it"),
