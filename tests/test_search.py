@@ -213,7 +213,7 @@ def test_a_folder_of_codes_is_searched_as_it_is(command, place):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["MODEL"], 2, "expected MODEL INDEX and what to search by"),
+        (["MODEL"], 2, "expected MODEL, INDEX and a query"),
         (["MODEL", "BOTH"], 2, "expected one of words after MODEL and INDEX"),
         (["MODEL", "BOTH", "cat", "--find=sounds"], 2, "find is 'sounds'; expected one of"),
         (["MODEL", "BOTH", "cat", "--count=0"], 2, "count is 0; expected at least 1"),

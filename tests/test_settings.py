@@ -94,10 +94,10 @@ ORIGINAL_OPTIONS = {  # of AGAH, as its help prints them, by the names of settin
 
 
 def test_the_presets_of_agah_have_the_originals_options_and_only_the_reference_its_faults():
-    corrected, reference = values(preset="agah_paper"), values(preset="agah_reference")
-    assert mended["method"] == "agah"
-    assert mended.items() >= ORIGINAL_OPTIONS.items()
-    differ = {name: (corrected[name], reference[name]) for name in corrected if corrected[name] != reference[name]}
+    ours, reference = values(preset="agah_paper"), values(preset="agah_reference")
+    assert ours["method"] == "agah"
+    assert ours.items() >= ORIGINAL_OPTIONS.items()
+    differ = {name: (ours[name], reference[name]) for name in ours if ours[name] != reference[name]}
     assert differ == {
         "preset": ("agah_paper", "agah_reference"),
         "netStr": ("vggf", "vggf-agah"),
