@@ -15,7 +15,7 @@ into data/ and change three lines:
 # ---------------------------------------------------------------- the job
 phase = "train"  # "train" trains, then tests; "test" and "export" take its best checkpoint
 method = "gch"  # or "agah", "dcmh"
-preset = ""  # "reference", "agah_reference": as the originals; "agah_paper": AGAH's own options
+preset = ""  # "reference", "agah_reference": like the originals; "agah_paper": AGAH's own options
 bit = 64  # length of a code: a multiple of 8
 seed = 0  # of the split, the weights, the batches and dropout
 
@@ -38,7 +38,7 @@ meanpath = ""  # Mean.h5 for VGG-F; "": the mean image in the weights file
 # ---------------------------------------------------------------- training: see docs/training.md
 Epoch = 4  # outer epochs; each runs the stages of the method in turn
 batch_size = 128
-graph = "label"  # GCH: of items and labels; "batch": the paper's; "none": without, for comparison
+graph = "label"  # GCH's graph; "batch": in-batch, as in the paper; "none": no graph, for comparison
 
 # ---------------------------------------------------------------- where a run is kept
 checkpoint_dir = "runs"  # a folder for each run: checkpoints, split, codes, results

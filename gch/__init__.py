@@ -1,4 +1,4 @@
-"""Cross-modal hashing: train, export, encode and search. TensorFlow is loaded when it is first needed."""
+"""Cross-modal hashing: train, export, encode and search. TensorFlow loads on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

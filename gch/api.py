@@ -16,7 +16,7 @@ class Run:
     Made by `gch.train` and `gch.open_run`.
 
     Attributes:
-      folder: where it is kept.
+      folder: path of the folder.
     """
 
     def __init__(self, folder: Path):
@@ -24,7 +24,7 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it was started with, by the names of setting.py.
+        """The settings that it was started with, by name as in setting.py.
 
         Raises:
           RunError: the folder's settings.json is missing or damaged.
@@ -33,13 +33,13 @@ class Run:
 
     @property
     def results(self) -> dict[str, Any]:
-        """What its test found: the content of results.json.
+        """The figures of its test: the content of results.json.
 
         `results["mAP"]` and `results["mAP_not_trained_on"]` hold mAP in [0, 1] by direction: 'I->T' for texts
         found by images, and 'T->I', 'I->I', 'T->T'; docs/evaluation.md describes the rest.
 
         Raises:
-          RunError: the run was not tested, or the file is damaged.
+          RunError: the run has not been tested, or the file is damaged.
         """
         path = self.folder / "results.json"
         if not path.is_file():
@@ -50,7 +50,7 @@ class Run:
             raise RunError(f"{error}; test the run again") from error
 
     def test(self, **settings: object) -> "Run":
-        """Tests the best checkpoint again, with other values of settings of the evaluation, such as `ties`.
+        """Tests the best checkpoint again; `settings` override those of the evaluation, such as `ties`.
 
         Raises:
           SettingError: a value is wrong, or the run cannot change it.
@@ -63,9 +63,9 @@ class Run:
         """Writes the best checkpoint as a SavedModel, which `gch.load` opens.
 
         Args:
-          out: its folder; None: `export` in the folder of the run, where an earlier one is replaced.
-          lite: whether the encoders are written for TensorFlow Lite, too.
-          settings: those that a run may change, such as DATA_DIR where the data have moved.
+          out: the folder to write; None: `export` in the run's folder, which replaces an earlier export.
+          lite: whether to write the encoders for TensorFlow Lite too.
+          settings: settings that a run may change, such as DATA_DIR if the data have moved.
 
         Returns:
           The folder of the model.
@@ -82,18 +82,18 @@ class Run:
 def train(**settings: object) -> Run:
     """Trains a method on image-text pairs, and tests it.
 
-    A run that was stopped goes on where it was; one that is finished is only tested.
+    A stopped run resumes from its last checkpoint. A finished run is only tested.
 
     Args:
-      settings: by the names of setting.py; the rest have their defaults. `gch --help` lists them.
+      settings: settings by name, as in setting.py; the others keep their defaults. `gch --help` lists all.
 
     Returns:
-      The run, in a folder of its own in `checkpoint_dir`.
+      The run. Its folder is in `checkpoint_dir`.
 
     Raises:
       SettingError: a setting is unknown, of the wrong type, or out of range.
       DataError: the data are missing or broken.
-      GCHError: something else that the user can mend.
+      GCHError: any other error that the user can fix.
 
     Example:
       >>> import gch

@@ -1,4 +1,4 @@
-"""The command line, of `gch` and of main_itpair.py: words and flags to settings, settings to a run."""
+"""The command line of `gch` and main_itpair.py: turns words and flags into settings, and starts the run."""
 
 import dataclasses
 import inspect
@@ -29,7 +29,7 @@ Trains a method on image-text pairs and tests it; `test` tests the best checkpoi
 
 
 def console() -> int:
-    """The command `gch`: the settings are the package's defaults, or those of --settings=FILE."""
+    """The command `gch`. It starts from the package's defaults, or from the file of --settings=FILE."""
     return main(["gch", *(sys.argv[1:] or ["help"])])
 
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
       settings_file: a file like setting.py; None: the defaults.
 
     Returns:
-      The exit status: 0, 1 for a fault in data or training, 2 for one in the settings, 130 when stopped.
+      The exit status: 0; 1 after an error in data or training, 2 in the settings; 130 when interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -61,7 +61,7 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
             settings = load_settings(settings_file, given | _phase(words))
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
-    # TensorFlow reports a lost worker in many lines; gch.training.workers does in one.
+    # TensorFlow reports a lost worker in many lines; gch.training.cluster reports it in one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
     try:
         if settings:
@@ -74,9 +74,9 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
         misused = command and isinstance(error, SettingError)
         return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)
     except KeyboardInterrupt as stop:
-        hint = "" if command else "; the same command goes on from the last checkpoint"
-        if command and COMMANDS[command].goes_on:
-            hint = "; the same command goes on from there"
+        hint = "" if command else "; run the same command again to resume from the last checkpoint"
+        if command and COMMANDS[command].resumes:
+            hint = "; run the same command again to resume"
         print(f"\n{program}: {stop or 'stopped'}{hint}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
@@ -93,7 +93,7 @@ def _phase(words: list[str]) -> dict[str, str]:
 
 
 def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]]:
-    """The flags that were given, by the names of settings and options, and the words."""
+    """The given flags, by the names of settings and options, and the words."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     define: dict[Any, Any] = {
@@ -114,7 +114,7 @@ def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]
     for name in values:
         if values[name].present:
             if canonical(name) in given:
-                raise flags.Error(f"--{name} and --{canonical(name)} are the same; expected one of them")
+                raise flags.Error(f"--{name} and --{canonical(name)} are one setting; expected one of them")
             given[canonical(name)] = values[name].value
     if given.pop("h", None):
         given["help"] = True
@@ -128,7 +128,7 @@ def _help(program: str, settings_file: Path | None, command: str) -> str:
         kind = COMMANDS[command]
         lines = [f"Usage: {called} {kind.usage}", "", inspect.getdoc(kind) or "", ""]
         lines += [_flag_help(field) for field in dataclasses.fields(kind)]
-        return "\n".join([*lines, f"Settings are flags too: {called} --help"])
+        return "\n".join([*lines, f"Settings are flags too; {called} --help lists them."])
     usages = "\n".join(f"       {called} {known.usage}" for known in COMMANDS.values())
     lines, current = [USAGE.format(program=called, commands=usages)], ""
     assigned = read_assignments(settings_file) if settings_file else {}

@@ -1,6 +1,6 @@
-"""The faults that a user can mend.
+"""The errors that a user can fix.
 
-Each is raised with one line that says where the fault is, what was found there and what was expected.
+Each has a message of one line: where the error is, what was found there, and what was expected.
 The command line prints that line, without a traceback, and exits with a status other than 0.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class GCHError(Exception):
-    """A fault the user can mend."""
+    """An error that the user can fix."""
 
 
 class SettingError(GCHError):
@@ -17,7 +17,7 @@ class SettingError(GCHError):
 
 
 class DataError(GCHError):
-    """A data file is missing, broken, or not what its layout promises."""
+    """A data file is missing, broken, or does not match its layout."""
 
 
 class WeightsError(GCHError):
@@ -39,7 +39,7 @@ def damage(where: str) -> Iterator[None]:
         yield
     except GCHError:
         raise
-    except Exception as error:  # NumPy, h5py and SciPy raise nearly anything on bytes that are not theirs.
+    except Exception as error:  # NumPy, h5py and SciPy raise nearly any exception on damaged bytes.
         raise DataError(f"{where}, {reason(error)}") from error
 
 

@@ -1,6 +1,6 @@
 """A whole run: data, training, test, export.
 
-TensorFlow is loaded only when settings, data and run folder are known to be sound.
+TensorFlow loads only after the settings, the data and the run folder have been checked.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from gch.training.cluster import read_cluster
 
 
 def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> Path:
-    """Does what `settings.phase` says, and returns the folder of the run.
+    """Runs the phase `settings.phase`, and returns the folder of the run.
 
     Args:
-      settings: of the run.
+      settings: the settings of the run.
       export_to: where the phase 'export' writes; `export` in the folder of the run by default.
-      lite: whether it also writes the encoders for TensorFlow Lite.
+      lite: whether 'export' also writes the encoders for TensorFlow Lite.
 
     Raises:
-      GCHError: something that the user can mend.
+      GCHError: an error that the user can fix.
     """
     cluster = read_cluster(os.environ)
     with contextlib.ExitStack() as stack:
@@ -78,18 +78,18 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
 
 
 def _prepare_tensorflow(cache: Path) -> None:
-    """Sets what Keras and TensorFlow read when they are loaded; XLA keeps its programs for the next run."""
+    """Sets the environment that Keras and TensorFlow read on import. XLA caches its programs on disk."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     flag = f"--tf_xla_persistent_cache_directory={(cache / 'xla').resolve()}"
     os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flag}".strip()
 
 
 def _require_backbone(settings: Settings, pairs: Pairs) -> None:
-    """Checks that the backbone's files are there, or that features need none."""
+    """Checks that the backbone's files exist, if the data need a backbone."""
     if pairs.features is not None:
         if settings.backbone == "trained":
             raise SettingError(
-                f"backbone is 'trained', {pairs.name} has features in place of pixels; expected 'frozen'"
+                f"backbone is 'trained', but {pairs.name} has features in place of pixels; expected 'frozen'"
             )
         return
     name = canonical_backbone(settings.netStr) or ""
@@ -119,7 +119,7 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
 
 
 def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:
-    """The run's own split, noted once."""
+    """The split stored in the run; the first call stores `chosen`."""
     if not run.split.exists():
         if not run.writes:
             return chosen

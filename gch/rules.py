@@ -1,4 +1,4 @@
-"""What a setting is: its default, its meaning, and the values that it may take."""
+"""A setting: its default, its meaning, and the values that it may take."""
 
 import dataclasses
 import math
@@ -22,14 +22,14 @@ def setting(
     """A field of a dataclass of settings.
 
     Args:
-      default: its value where no file, preset or flag gives one; its type is the setting's.
-      meaning: what --help says of it.
-      choices: the values that it may take, if they can be listed.
-      minimum: the smallest number that it may be.
+      default: its value if no file, preset or flag sets it.
+      meaning: its description in --help.
+      choices: the only values that it may take; none: any.
+      minimum: its smallest value.
       above: a number that it must exceed.
-      maximum: the largest number that it may be.
-      aliases: other names that are accepted: those of AGAH's original, and those of earlier versions.
-      free: whether a run may go on with another value, as it does not change what is learned.
+      maximum: its largest value.
+      aliases: other accepted names: those of AGAH's original and of earlier versions.
+      free: whether a run may resume with another value, because it does not change what is learned.
     """
     rules = {"choices": tuple(choices), "minimum": minimum, "above": above, "maximum": maximum}
     return dataclasses.field(
@@ -38,12 +38,12 @@ def setting(
 
 
 def checked(field: dataclasses.Field, value: object, where: str) -> object:
-    """Returns `value` as the type of a setting.
+    """Returns `value`, converted to the type of a setting.
 
     Args:
       field: made by `setting`.
-      value: what was given.
-      where: who gave it, for messages.
+      value: the value to check.
+      where: the source of the value, for messages.
 
     Raises:
       SettingError: the value has the wrong type or is out of range.

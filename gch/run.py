@@ -35,7 +35,7 @@ _EPOCH = {
 
 
 def run_name(settings: Settings, dataset: str) -> str:
-    """The name of a run: as set, or made of what tells runs apart."""
+    """The name of a run: `run_name`, or one made of data set, method, backbone, bit and seed."""
     if settings.run_name:
         return settings.run_name
     backbone = Path(settings.netStr).stem.lower()
@@ -52,9 +52,9 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
 
     Args:
       folder: of the run.
-      given: other values of settings that a run may change, by name.
-      phase: what is done with the run.
-      where: who gave `given`, for messages.
+      given: new values of settings that a run may change, by name.
+      phase: the phase to run.
+      where: the source of `given`, for messages.
 
     Raises:
       RunError: the folder holds no run.
@@ -64,7 +64,7 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
     given = checked_values(given, where)
     fixed = sorted(given.keys() - free_settings())
     if fixed:
-        raise SettingError(f"{where}: {fixed[0]} is given; a run keeps what it was started with")
+        raise SettingError(f"{where}: {fixed[0]} cannot change; a run keeps what it was started with")
     place = {"phase": phase, "checkpoint_dir": str(folder.parent), "run_name": folder.name}
     return make_settings(RunFolder(folder).read_settings() | given | place)
 
@@ -76,7 +76,7 @@ def require_checkpoint(folder: Path) -> None:
 
 
 class RunFolder:
-    """One run's folder; from `start` or `open` to `close` no other process may use it.
+    """The folder of a run. From `start` or `open` to `close`, no other process can use it.
 
     Attributes:
       writes: whether this process may; of several workers, one does. The others only check and read.
@@ -95,10 +95,10 @@ class RunFolder:
         self._lock: BaseFileLock | None = None
 
     def start(self, settings: Settings, data_digest: str) -> None:
-        """Makes the folder, or checks that the run in it is the one that the settings describe.
+        """Creates the folder, or checks that the run in it has these settings and this data.
 
         Raises:
-          RunError: the run was started with other settings or other data, or another process is at it.
+          RunError: the run was started with other settings or other data, or another process uses it.
         """
         self.begun = self._settings.exists()
         if self.begun:
@@ -141,10 +141,10 @@ class RunFolder:
         self.bind("data", data_digest)
 
     def bind(self, name: str, digest: str) -> None:
-        """Notes the digest of what the run depends on, or checks that it is the one noted before.
+        """Stores the digest of something that the run depends on, or checks it against the stored one.
 
         Raises:
-          RunError: the run was started with another one.
+          RunError: the digests differ.
         """
         if not (self.writes or self._settings.exists()):
             return
@@ -158,7 +158,7 @@ class RunFolder:
             raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings that the run was started with, by name; those of its version only have defaults.
+        """The settings that the run was started with, by name; those its version lacked have defaults.
 
         Raises:
           RunError: there is no run, or its file of settings is damaged.

@@ -59,7 +59,7 @@ class Session:
         self._backbone: Backbone | None = None
         self._features = pairs.features
         if pairs.features is not None:
-            print(f"Image features of {pairs.features.shape[1]} dimensions come with {pairs.name}")
+            print(f"{pairs.name} comes with image features of {pairs.features.shape[1]} dimensions")
         else:
             self._backbone = self._open_backbone(cache)
         # Every machine reads its items itself; creating them together would send them over the network.
@@ -124,16 +124,16 @@ class Session:
         if left_out is not None and self._method.encoders_without_own:
             print("Training items were coded without their own entries in the neighbour table.")
         print(f"Codes in {codes}, figures in {self._run.results}")
-        warning = ", chosen on this very set" if self._chosen_on == "query" else ""
+        warning = ", chosen on this same set" if self._chosen_on == "query" else ""
         found = _in_words(figures["mAP"], figures["mAP_not_trained_on"])
         print(f"Query set, weights of outer epoch {best}{warning}: {found}")
 
     def export(self, out: Path | None, lite: bool) -> None:
-        """Writes the best weights as a SavedModel, with all that comes before and after the networks.
+        """Writes the best weights as a SavedModel that also prepares its inputs and packs its codes.
 
         Args:
-          out: its folder; None: `export` in the folder of the run, where an earlier one makes way.
-          lite: whether the encoders are also written for TensorFlow Lite.
+          out: the folder to write; None: `export` in the run's folder, which replaces an earlier export.
+          lite: whether to write the encoders for TensorFlow Lite too.
         """
         best, place, started = (
             self._trainer.restore_best(),
@@ -152,7 +152,7 @@ class Session:
             lite=lite,
         )
         print(f"SavedModel of outer epoch {best} in {place}, {time.monotonic() - started:.0f} s")
-        for line in [f"takes {', '.join(note.signatures)}", *remarks(note)]:
+        for line in [f"signatures: {', '.join(note.signatures)}", *remarks(note)]:
             print(f"  {line}")
         if lite:
             print(f"  the encoders for TensorFlow Lite in {place / 'lite'}")
@@ -168,8 +168,8 @@ class Session:
         trained = settings.backbone == "trained"
         if trained and settings.batch_size % device.replicas:
             raise SettingError(
-                f"batch_size: found {settings.batch_size}, expected a multiple of {device.replicas}: so many "
-                f"replicas share a batch for a trained backbone"
+                f"batch_size: found {settings.batch_size}, expected a multiple of {device.replicas}, the "
+                f"number of replicas that share a batch when the backbone is trained"
             )
         with device.strategy.scope() if trained else contextlib.nullcontext():
             backbone = load_backbone(settings)
@@ -182,7 +182,7 @@ class Session:
         return backbone
 
     def _validate(self, epoch: int) -> dict:
-        """Figures after an outer epoch, shown and logged; the score is the mean of I->T and T->I."""
+        """Measures, prints and logs an outer epoch; its score is the mean mAP of I->T and T->I."""
         relaxed = self._method.relaxed_codes()
         statistics = {name: code_statistics(codes) for name, codes in relaxed.items()}
         agreement = {}
@@ -213,7 +213,7 @@ class Session:
 
     @property
     def _chosen_on(self) -> str:
-        """Where the best outer epoch comes from: 'validation', 'query', or 'last', without choosing."""
+        """The set that the best outer epoch is chosen on: 'validation' or 'query'; 'last': none."""
         if not self._settings.valid:
             return "last"
         if self._settings.best_on == "query":
@@ -228,7 +228,7 @@ class Session:
         return encode(self._method, self._pairs, self._features, rows, left_out)
 
     def _show_map(self, group: str, whole: MAP, over_new: MAP | None, epoch: int) -> None:
-        """Logs mAP over all items and over the new ones, side by side."""
+        """Logs mAP over all items and over the new ones."""
         of_new = {f"{direction}{OVER_NEW}": value for direction, value in (over_new or {}).items()}
         shown = {name: value for name, value in {**whole, **of_new}.items() if value is not None}
         self._summaries.scalars(group, shown, epoch)

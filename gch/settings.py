@@ -1,6 +1,6 @@
 """The settings of a run, as one frozen object.
 
-Each room describes its own: `gch.data.settings` and so on, and each method its own in its folder. They are
+Each package describes its own: `gch.data.settings` and so on, and each method its own in its folder. They are
 read from layers, each over the one before: defaults, setting.py, a preset, flags or keyword arguments.
 """
 
@@ -20,7 +20,7 @@ from gch.networks.settings import NetworkSettings
 from gch.rules import checked, setting
 from gch.training.settings import DeviceSettings, RunSettings, TrainingSettings
 
-RETIRED = {"per_process_gpu_memory_fraction": "the memory taken on a GPU grows as needed"}
+RETIRED = {"per_process_gpu_memory_fraction": "GPU memory grows as needed"}
 
 
 def known_presets() -> tuple[str, ...]:
@@ -31,11 +31,11 @@ def known_presets() -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """What is done."""
+    """What a run does."""
 
     phase: str = setting(
         "train",
-        "train (and then test), or test or export the best checkpoint of the run",
+        "train, then test; or test or export the best checkpoint of the run",
         choices=["train", "test", "export"],
         free=True,
     )
@@ -46,7 +46,7 @@ class JobSettings:
     )
     preset: str = setting(
         "",
-        "named group of settings laid over setting.py, '' for none: " + ", ".join(known_presets()),
+        "named group of settings that overrides setting.py, '': none: " + ", ".join(known_presets()),
         free=True,
     )
 
@@ -71,7 +71,7 @@ class Settings(
         return shared | dataclasses.asdict(self.options)
 
     def replace(self, **values: Any) -> "Settings":
-        """The same with other values, unchecked; names as in setting.py."""
+        """A copy with other values, unchecked; names as in setting.py."""
         own = {field.name for field in dataclasses.fields(self.options)} & values.keys()
         options = dataclasses.replace(self.options, **{name: values.pop(name) for name in own})
         return dataclasses.replace(self, options=options, **values)
@@ -98,7 +98,7 @@ def fields(method: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
     """All settings, each with the section of --help that it belongs to.
 
     Args:
-      method: of the methods' own settings only those of this one; '': of all.
+      method: of the methods' own settings, yield only those of this method; '': of all.
     """
     yield from _shared_fields()
     for name in METHODS:
@@ -108,7 +108,7 @@ def fields(method: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
 
 
 def free_settings() -> frozenset[str]:
-    """Names of the settings that a run may go on with other values of."""
+    """Names of the settings that may change when a run resumes."""
     return frozenset(field.name for _, field in fields() if field.metadata["free"])
 
 
@@ -118,7 +118,7 @@ def defaults(method: str) -> dict[str, Any]:
 
 
 def canonical(name: str) -> str:
-    """The name of a setting, for any name that is accepted for it."""
+    """The name of the setting that `name`, possibly an alias, stands for."""
     return _aliases().get(name, name)
 
 
@@ -127,12 +127,12 @@ def _aliases() -> dict[str, str]:
 
 
 def checked_values(values: Mapping[str, object], where: str, method: str = "") -> dict[str, object]:
-    """Values by the names of settings, each checked by itself; retired ones are left out, with a notice.
+    """Values by the names of settings, each checked on its own; retired settings are dropped with a notice.
 
     Args:
       values: by name or alias.
       where: who gave them, for messages.
-      method: whose settings a name means where several methods have one of that name.
+      method: the method whose setting is meant where several methods share a name.
 
     Raises:
       SettingError: a name is unknown or given twice, or a value has the wrong type or is out of range.
@@ -149,7 +149,7 @@ def checked_values(values: Mapping[str, object], where: str, method: str = "") -
             hint = f"did you mean {close[0]}?" if close else "--help lists all settings"
             raise SettingError(f"{where}: unknown setting {name}; {hint}")
         if name in found:
-            raise SettingError(f"{where}: {name} is given twice, as {given} too; expected it once")
+            raise SettingError(f"{where}: {name} is given twice, also as {given}; expected it once")
         found[name] = checked(known[name], value, where)
     return found
 
@@ -172,11 +172,11 @@ def read_assignments(path: Path) -> dict[str, object]:
 
 
 def load_settings(path: Path | None, given: Mapping[str, object], where: str = "flag") -> Settings:
-    """Lays a preset and what was given over the settings file, and that over the defaults.
+    """Merges the defaults, a settings file, a preset and given values, each over the one before.
 
     Args:
       path: the settings file; None: none.
-      given: values by name, of flags or keyword arguments.
+      given: values by name, from flags or keyword arguments.
       where: what gave them, for messages.
 
     Raises:
@@ -195,14 +195,14 @@ def load_settings(path: Path | None, given: Mapping[str, object], where: str = "
         method = layers[-1].get("method", of_preset["method"])
         if of_preset["method"] != method:
             raise SettingError(
-                f"preset is {preset!r}, of the method {of_preset['method']}; method is {method!r}"
+                f"preset is {preset!r}, for the method {of_preset['method']!r}; found method {method!r}"
             )
         values |= of_preset | layers[-1]
     return make_settings(values)
 
 
 def make_settings(values: Mapping[str, object]) -> Settings:
-    """Settings of checked values; what they lack has its default, and settings of other methods do not count.
+    """Settings of checked values. Missing ones have their defaults; those of other methods are ignored.
 
     Raises:
       SettingError: settings contradict each other.

@@ -58,7 +58,7 @@ def printable(name: str | os.PathLike) -> str:
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; what is written there takes the place of `path` on success.
+    """Yields a temporary path beside `path`; the written file replaces `path` on success.
 
     The temporary file keeps the suffix of `path` (NumPy and SciPy append one otherwise). When the body
     raises, or the process is killed, `path` is what it was before.
@@ -95,7 +95,7 @@ def literal_path(folder: Path) -> Iterator[Path]:
 
 
 def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
-    """Takes the lock of a folder, which is made where it is missing.
+    """Takes the lock of a folder, and creates the folder if it is missing.
 
     The lock is held until it is released, the `with` block that holds it ends, or the process ends.
 
@@ -123,7 +123,7 @@ def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLoc
 
 
 def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    """A memory-mapped .npy file of zeros that the disk has room for: without, writing would end the process.
+    """A memory-mapped .npy file of zeros. Its disk space is reserved; a full disk would end the process.
 
     Raises:
       DataError: there is no room, or the file cannot be written.
@@ -144,7 +144,7 @@ def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
 def cached_array(
     path: Path, dtype: type, shape: tuple[int, ...], fill: Callable[[np.memmap], None]
 ) -> np.memmap:
-    """A memory-mapped .npy file that is filled once; one that is damaged or of another shape is filled anew.
+    """A memory-mapped .npy file that is filled once; a damaged file, or one of another shape, is replaced.
 
     Args:
       path: the file.

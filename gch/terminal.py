@@ -1,4 +1,4 @@
-"""The terminal: progress on one line, and libraries kept from chattering."""
+"""The terminal: progress on one line, and the output of libraries hidden."""
 
 import contextlib
 import os
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 
 
 class Progress:
-    """Prints how far a piece of work is: at most twice a second on a terminal, and at the end.
+    """Prints progress: at most twice a second on a terminal, and once at the end.
 
     Args:
       things: what is counted.
-      title: a line to print before.
+      title: a line to print first.
     """
 
     def __init__(self, things: str = "pictures", title: str = ""):
@@ -42,9 +42,9 @@ class Progress:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hides what libraries write to standard error, and shows it after all when the body raises.
+    """Hides what libraries write to standard error, and shows it if the body raises.
 
-    TensorFlow announces its build and the absence of a GPU there before any of its own switches works.
+    TensorFlow announces its build and the absence of a GPU there before its own switches take effect.
     With TF_CPP_MIN_LOG_LEVEL=0 in the environment nothing is hidden.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":

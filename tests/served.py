@@ -66,7 +66,7 @@ def colour_of(text: str) -> tuple[int, ...]:
             return COLOURS[word]
         if word.startswith("#"):
             return tuple(bytes.fromhex(word[1:]))
-    raise DataError(f"text {text!r}: no word that the model knows")
+    raise DataError(f"text {text!r}: none of its words is known to the model")
 
 
 def square(colour: tuple[int, ...], kind: str = "PNG", side: int = SIDE) -> bytes:

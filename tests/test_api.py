@@ -61,7 +61,7 @@ def test_a_trained_run_answers_queries(run):
 def test_wrong_use_is_one_line(run, tmp_path):
     with pytest.raises(gch.GCHError, match=r"gch\.train: unknown setting bits; did you mean bit"):
         gch.train(bits=32)
-    with pytest.raises(gch.GCHError, match="test: bit is given; a run keeps what it was started with"):
+    with pytest.raises(gch.GCHError, match="test: bit cannot change; a run keeps"):
         run.test(bit=8)
-    with pytest.raises(gch.GCHError, match="not found; expected a run that was tested"):
+    with pytest.raises(gch.GCHError, match="not found; expected a tested run"):
         api.Run(tmp_path).results  # noqa: B018

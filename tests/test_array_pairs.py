@@ -239,7 +239,7 @@ def test_sets_side_by_side_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("training", "further", "found"),
     [
-        (AGAIN, [], "8 of 8 training items are found again"),
+        (AGAIN, [], "8 of 8 training items repeat items of the database"),
         (np.concatenate([AGAIN[:4], FURTHER, AGAIN[4:]]), FURTHER, "8 of 11"),
         (FURTHER, FURTHER, "0 of 3"),
     ],

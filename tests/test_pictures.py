@@ -227,17 +227,17 @@ def png(width, height, pixels=b""):
 NOISE = Image.fromarray(np.random.Generator(np.random.PCG64(1)).integers(0, 256, (24, 20, 3), np.uint8))
 BAD = {
     "empty": (b"", "empty file, expected a picture"),
-    "text": (b"hello", "no picture that is known here, expected JPEG, PNG"),
-    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no picture that is known here"),
-    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "no picture that is known here"),
+    "text": (b"hello", "not a picture of a known format, expected JPEG, PNG"),
+    "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture of a known format"),
+    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a picture of a known format"),
     "cut png": (encoded(NOISE, "PNG")[:-700], "cannot be decoded, .*; expected a whole picture"),
     "cut jpeg": (encoded(NOISE, "JPEG")[:-300], "cannot be decoded, OSError image file is truncated"),
-    "cut webp": (encoded(NOISE, "WEBP")[:-100], "cannot be decoded|no picture"),
-    "cut tiff": (encoded(NOISE, "TIFF")[:-1300], "cannot be decoded|no picture"),
+    "cut webp": (encoded(NOISE, "WEBP")[:-100], "cannot be decoded|not a picture"),
+    "cut tiff": (encoded(NOISE, "TIFF")[:-1300], "cannot be decoded|not a picture"),
     "bomb": (png(20_000, 20_000), "20000 x 20000 pixels|decompression bomb.*, expected 134217728 pixels"),
     "little too large": (png(12_000, 12_000), "12000 x 12000 pixels, expected 134217728 pixels at most"),
     "too long": (png(2**21, 1), "2097152 x 1 pixels, expected .* at most, 1048576 a side"),
-    "no height": (png(8, 0), "cannot be decoded|no picture"),
+    "no height": (png(8, 0), "cannot be decoded|not a picture"),
 }
 
 

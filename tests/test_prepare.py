@@ -285,7 +285,10 @@ FULL = {
 def test_a_full_disk_is_reported_and_gone_on_from(tmp_path, name):
     most, source, options = FULL[name]
     folder = tmp_path / "set"
-    with pytest.raises(DataError, match="make room, and the same command goes on") as error, limited(most):
+    with (
+        pytest.raises(DataError, match="make room, and run the same command to resume") as error,
+        limited(most),
+    ):
         write(folder, source, jobs=1, **options)
     assert "\n" not in str(error.value)
     assert not (folder / "index.json").exists()

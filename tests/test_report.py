@@ -64,14 +64,14 @@ def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, run
     page.write_text("my own page")
     status, _, error = command("report", runs[0], f"--out={page}")
     assert status == 1
-    assert "exists and is no report" in error
+    assert "exists and is not a report" in error
     assert page.read_text() == "my own page"
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "not found; expected the folder of a run"),
+        (None, "not found; expected the folder of a tested run"),
         ("{", "cannot be read as JSON"),
         ('{"mAP": {"I->T": 0.5}}', "no evaluation in it"),
         ("[]", "no evaluation in it"),

@@ -80,7 +80,7 @@ def test_a_runs_settings_are_those_it_was_started_with(run):
         "run_name": "run",
     }
     assert found.values() == settings().values() | expected
-    with pytest.raises(SettingError, match="export: bit is given; a run keeps"):
+    with pytest.raises(SettingError, match="export: bit cannot change; a run keeps"):
         run_settings(run.path, {"bit": 8}, "export", "export")
 
 

@@ -133,7 +133,7 @@ OTHER_PATHS = ("/x", "/page/", "/page/x.js", "/api", "/docs", "/redoc")
 @pytest.mark.parametrize(
     ("wrong", "status", "reason"),
     [
-        (text(), 400, "expected text or tags, one of both"),
+        (text(), 400, "expected either text or tags"),
         (text(text=" \n"), 400, "text: empty, expected words"),
         (text(text="r" * 41), 400, "text: 41 characters, expected at most 40"),
         (text(text=5), 400, "text: Input should be a valid string"),
@@ -143,12 +143,12 @@ OTHER_PATHS = ("/x", "/page/", "/page/x.js", "/api", "/docs", "/redoc")
         (text(text="red", count=51), 400, "count: 51, expected at most 50"),
         (text(text="red", find="image"), 400, "find: Input should be 'images' or 'texts'"),
         (text(text="red", limit=5), 400, "limit: Extra inputs are not permitted"),
-        (text(text="кит 鯨 🐳"), 400, "text 'кит 鯨 🐳': no word that the model knows"),
+        (text(text="кит 鯨 🐳"), 400, "text 'кит 鯨 🐳': none of its words is known to the model"),
         (text(b""), 400, "Invalid JSON: EOF"),
         (text(b"[]"), 400, "Input should be an object"),
         (text(b'{"text": "\\ud800"}'), 400, "Invalid JSON: "),
         (text(kind="text/plain"), 415, "content-type: text/plain, expected application/json"),
-        (picture(b"not a picture"), 400, "picture: no picture that is known here"),
+        (picture(b"not a picture"), 400, "picture: not a picture of a known format"),
         (picture(square((1, 2, 3))[:50]), 400, "picture: cannot be decoded"),
         (picture(b"", "multipart/form-data"), 415, "content-type: multipart/form-data, expected the bytes"),
         (picture(b"x" * (2**19 + 1)), 413, TOO_LARGE),

@@ -144,9 +144,9 @@ def test_errors_are_shown(page):
     page.locator("#file").set_input_files(
         {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
     )
-    sync_api.expect(alert).to_contain_text("Picture: no picture that is known here, expected JPEG")
+    sync_api.expect(alert).to_contain_text("Picture: not a picture of a known format, expected JPEG")
     search(page, "whale")
-    sync_api.expect(alert).to_have_text("Text 'whale': no word that the model knows.")
+    sync_api.expect(alert).to_have_text("Text 'whale': none of its words is known to the model.")
     heading(page, "Pictures for “whale”")
     cards(page, 0)
     page.goto("/?image=99")

@@ -75,7 +75,7 @@ def test_warns_when_others_can_reach_it(monkeypatch, capsys, tmp_path):
         run(MODEL, INDEX, host=host, max_megabytes=100, timeout_s=7, queue=5, batch=3)
     output, error = capsys.readouterr()
     assert f"{INDEX}: 6 images and 6 texts, codes of 24 bits by GCH trained on colours\n" in output
-    assert error.count("there is no password") == 1
+    assert error.count("it has no password") == 1
     found, limits, _, host, hidden = calls[1]
     assert (found.index, host, hidden) == (searcher.index, "0.0.0.0", (Path(MODEL), Path(INDEX)))
     sizes = {"body_bytes": 100 * 2**20, "total_body_bytes": 400 * 2**20}
@@ -108,4 +108,4 @@ def test_ctrl_c_answers_what_is_in_work_refuses_what_waits_and_ends(tmp_path, ca
         server.serve(searcher, Limits(batch=1), listener, "127.0.0.1", ())
         user.join()
     assert sorted(statuses) == [200, 503, 503, 503]
-    assert capsys.readouterr() == (f"{address} (Ctrl-C ends it)\n", "")
+    assert capsys.readouterr() == (f"{address} (Ctrl-C to stop)\n", "")

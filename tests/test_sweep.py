@@ -61,7 +61,7 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(command, finished):
     finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, lr_img=0.5)
     status, _, error = command("--bits=8", "--seeds=0")
     assert status == 1
-    assert "has lr_img = 0.5, the sweep wants 0.003" in error
+    assert "has lr_img = 0.5, the sweep needs 0.003" in error
 
 
 def test_a_run_that_was_tested_the_other_way_is_tested_again(command, finished, monkeypatch):
@@ -94,7 +94,7 @@ def test_a_run_that_fails_ends_the_sweep_with_its_words(command, tmp_path):
         (["--bits=12"], "multiple of 8"),
         (["--seeds=-1"], "seed is -1"),
         (["--methods=gch,magic"], "'magic'; expected some of gch"),
-        (["--bit=8"], "--bit is what it varies"),
+        (["--bit=8"], "--bit varies in a sweep"),
         (["--jobs=0"], "jobs is 0"),
         (["more"], "found 'more'; expected flags"),
     ],

@@ -1,6 +1,6 @@
-"""The commands beside training and testing, known without loading what they need.
+"""The commands besides training and testing. This module loads none of their dependencies.
 
-A command is a dataclass whose fields are its flags beside the settings; `run` in the module of its name does
+A command is a dataclass whose fields are its flags besides the settings; `run` in the module of its name does
 the work, and takes a `Call`.
 """
 
@@ -17,18 +17,18 @@ from gch.settings import Settings, load_settings
 class Command:
     """Attributes:
     usage: the words and flags that follow the program's name.
-    goes_on: whether the same command goes on where it was stopped.
+    resumes: whether the same command resumes where it was stopped.
     """
 
     usage: ClassVar[str]
-    goes_on: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
 
 
 class Call(NamedTuple):
     """How a command was called.
 
     Attributes:
-      words: what follows the command's name and is no flag.
+      words: the arguments after the command's name that are not flags.
       options: the command, with the values of its flags.
       given: the settings that were given as flags, by name.
       settings_file: a file like setting.py, or None.
@@ -40,13 +40,13 @@ class Call(NamedTuple):
     settings_file: Path | None
 
     def load(self, flags: dict[str, Any] | None = None) -> Settings:
-        """Settings of the file and of flags: those that were given, or others."""
+        """Settings of the file and of `flags`; None: the given ones."""
         return load_settings(self.settings_file, self.given if flags is None else flags)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inspect(Command):
-    """Prints what a data set holds, draws a sheet of samples, and says what to set to train on it."""
+    """Prints what a data set holds, draws a sheet of samples, and prints the settings to train on it."""
 
     usage = "inspect [FOLDER | FILE] [--out=FILE] [--SETTING=VALUE ...]"
     out: str = setting("inspect.png", "the sheet of sample pictures with their words")
@@ -57,14 +57,14 @@ class Prepare(Command):
     """Writes a data set of any size in a form that training reads with little memory."""
 
     usage = "prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]"
-    goes_on = True
+    resumes = True
     out: str = setting("", "folder of the prepared data set")
     encoding: str = setting(
         "jpeg",
-        "of the pictures; png loses nothing, nor does raw, which takes three bytes a pixel",
+        "format of the pictures; png and raw are lossless, raw takes three bytes a pixel",
         choices=["jpeg", "png", "raw"],
     )
-    quality: int = setting(95, "of JPEG", minimum=1, maximum=100)
+    quality: int = setting(95, "quality of JPEG", minimum=1, maximum=100)
     jobs: int = setting(0, "threads that read and encode; 0: one for each core", minimum=0, maximum=1024)
 
 
@@ -74,45 +74,43 @@ class Eval(Command):
 
     usage = "eval CODES [CODES ...] [--out=FOLDER] [--SETTING=VALUE ...]"
     out: str = setting("evaluation", "folder of results.json, results.csv, table.md, table.tex and plots")
-    per_query: bool = setting(False, "also saves the values of every query, in per_query.npz")
+    per_query: bool = setting(False, "also save the values of every query, in per_query.npz")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(Command):
     """Writes the best checkpoint of a run as a SavedModel, which encodes pictures and texts in any TensorFlow
-    program. Without a run it is the one that the settings describe. With a label graph the model holds
-    vectors and labels of the N training items, in both modalities: N x F x 4 bytes of vectors (image
-    features, words) and N x C x 4 of labels. Whoever has the model can read them.
+    program. Without RUN, the settings name the run. With a label graph the model holds vectors and labels of
+    the N training items, in both modalities: N x F x 4 bytes of vectors (image features, words) and N x C x 4
+    of labels. Anyone who has the model can read them.
     """
 
     usage = "export [RUN] [--out=FOLDER] [--lite] [--SETTING=VALUE ...]"
-    out: str = setting("", "folder of the model; by default export in that of the run")
-    lite: bool = setting(False, "also writes the encoders for TensorFlow Lite, with weights of 8 bits")
+    out: str = setting("", "folder of the model; '': export/ in the run's folder")
+    lite: bool = setting(False, "also write the encoders for TensorFlow Lite, with weights of 8 bits")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encode(Command):
-    """Writes the codes of a collection of any size, by an exported model. What it cannot read is reported and
+    """Encodes a collection of any size with an exported model. Items that cannot be read are reported and
     skipped.
     """
 
     usage = "encode MODEL [--images=FOLDER | LIST] [--texts=FILE] --out=FOLDER [--shard=i/n]"
-    goes_on = True
+    resumes = True
     images: str = setting("", "folder of pictures, or a file that names one on each line")
-    texts: str = setting("", "file of a text on each line, or .jsonl of id and text or tags")
+    texts: str = setting("", "file with a text on each line, or .jsonl with id and text or tags")
     out: str = setting("", "folder of the codes")
-    shard: str = setting("1/1", "i/n: the i-th of n parts, which machines encode side by side")
-    batch: int = setting(
-        0, "items that are encoded together; 0: 32 pictures or 1024 texts", minimum=0, maximum=65_536
-    )
+    shard: str = setting("1/1", "i/n: encode the i-th of n parts, so that n machines share the work")
+    batch: int = setting(0, "items encoded together; 0: 32 pictures or 1024 texts", minimum=0, maximum=65_536)
     part_items: int = setting(1_000_000, "most codes in a file", minimum=1, maximum=2**40)
     jobs: int = setting(0, "threads that read pictures; 0: one for each core", minimum=0, maximum=1024)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Index(Command):
-    """Makes codes of pictures, texts or both searchable; several folders of one model are joined. Needs the
-    extra search.
+    """Builds a search index of codes of pictures, texts or both. Joins several folders of one model. Needs
+    the extra search.
     """
 
     usage = "index CODES [CODES ...] --out=FOLDER | URI [--kind=auto]"
@@ -124,7 +122,7 @@ class Index(Command):
         "of the index; flat is exact, hash and hnsw may miss near items; auto: by the number of items",
         choices=["auto", "flat", "hash", "hnsw"],
     )
-    parameters: str = setting("", "of the kind, such as M=32,efConstruction=80,efSearch=128")
+    parameters: str = setting("", "parameters of the kind, such as M=32,efConstruction=80,efSearch=128")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,14 +133,14 @@ class Search(Command):
 
     usage = "search MODEL INDEX [WORD ... | --picture=FILE | --text=FILE] [--find=images] [--count=10]"
     picture: str = setting("", "picture file to search by; -: standard input")
-    text: str = setting("", "file of a query on each line; -: standard input")
+    text: str = setting("", "file with a query on each line; -: standard input")
     find: str = setting(
         "",
-        "what is found; '': images by words, texts by a picture",
+        "what to find; '': images by words, texts by a picture",
         choices=["", "images", "texts"],
     )
-    count: int = setting(10, "results of a query", minimum=1, maximum=1000)
-    json: bool = setting(False, "prints a JSON object a line for each query")
+    count: int = setting(10, "results for each query", minimum=1, maximum=1000)
+    json: bool = setting(False, "print a JSON object for each query, one a line")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,13 +151,13 @@ class Serve(Command):
 
     usage = "serve MODEL INDEX [--host=127.0.0.1] [--port=8000] [--batch=32] [--queue=256]"
     host: str = setting(
-        "127.0.0.1", "address to listen at; any but this machine's own is open to others, without a password"
+        "127.0.0.1", "address to listen on; others than 127.0.0.1 are open to the network, without a password"
     )
-    port: int = setting(8000, "0: any that is free", minimum=0, maximum=65_535)
-    batch: int = setting(32, "queries answered together at most", minimum=1)
-    queue: int = setting(256, "queries that may wait; more get status 503", minimum=1)
-    max_megabytes: int = setting(16, "size of a picture that is sent, at most", minimum=1)
-    timeout_s: int = setting(30, "seconds that a request may take", minimum=1)
+    port: int = setting(8000, "port to listen on; 0: any free one", minimum=0, maximum=65_535)
+    batch: int = setting(32, "most queries answered together", minimum=1)
+    queue: int = setting(256, "most queries that wait; more get status 503", minimum=1)
+    max_megabytes: int = setting(16, "largest size of an uploaded picture, in MiB", minimum=1)
+    timeout_s: int = setting(30, "most seconds for a request", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,15 +171,15 @@ class Report(Command):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep(Command):
     """Trains and tests every combination, and prints mean and deviation over the seeds. Finished runs are not
-    repeated, and those that were stopped go on.
+    repeated; stopped runs resume.
     """
 
     usage = "sweep [--bits=16,32,64] [--methods=gch] [--seeds=0,1,2] [--jobs=1] [--SETTING=VALUE ...]"
-    goes_on = True
+    resumes = True
     bits: str = setting("16,32,64", "lengths of the codes")
     methods: str = setting("gch", "methods, or presets such as reference")
     seeds: str = setting("0,1,2", "seeds")
-    jobs: int = setting(1, "runs side by side, each on its share of the cores", minimum=1)
+    jobs: int = setting(1, "parallel runs, each on its share of the cores", minimum=1)
     out: str = setting("sweep", "folder of the tables: sweep.md, sweep.tex and sweep.csv")
 
 
@@ -194,13 +192,13 @@ def run_command(name: str, words: list[str], given: dict[str, Any], settings_fil
 
     Args:
       name: one of COMMANDS.
-      words: what follows it and is no flag.
+      words: the arguments after it that are not flags.
       given: values of its flags and of settings, by name.
       settings_file: a file like setting.py, or None.
 
     Raises:
       SettingError: a value is wrong, or a word is missing.
-      GCHError: something else that the user can mend.
+      GCHError: any other error that the user can fix.
     """
     flags = {field.name: field for field in dataclasses.fields(COMMANDS[name])}
     own: dict[str, Any] = {key: checked(flags[key], given[key], name) for key in given.keys() & flags.keys()}

@@ -1,4 +1,4 @@
-"""encode: the codes of a collection of pictures or texts, by an exported model."""
+"""encode: codes of a collection of pictures or texts, by an exported model."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from gch.terminal import Progress
 
 
 def run(call: Call) -> None:
-    """Encodes a collection by the exported model in a folder."""
+    """Encodes a collection with the exported model in a folder."""
     options = call.options
     if len(call.words) != 1:
         raise SettingError(f"encode: found {' '.join(call.words) or 'no model'}; expected one folder")
@@ -38,7 +38,7 @@ def run(call: Call) -> None:
     batch = note.encoding_batch or options.batch or most
     total, source = survey(entries, f"batches of {batch}")
     if not total:
-        raise DataError(f"{options.images or options.texts}: nothing to encode in it")
+        raise DataError(f"{options.images or options.texts}: nothing to encode there")
     if shard[1] > 1 and (out / NOTE).exists():
         raise RunError(f"{out}: holds codes of a run without shards; expected another folder")
 
@@ -57,10 +57,10 @@ def run(call: Call) -> None:
     folder = shard_folder(out, shard)
     with CodesWriter(folder, codes, options.part_items) as writer:
         if writer.note.finished:
-            print(f"{folder}: was finished before")
+            print(f"{folder}: already finished")
         else:
             if writer.note.done:
-                print(f"{folder}: goes on after {writer.note.done:,} of {writer.note.entries:,} {things}")
+                print(f"{folder}: resumes after {writer.note.done:,} of {writer.note.entries:,} {things}")
             models = load_on_devices(model)
             if len(models) > 1:
                 print(f"{len(models)} GPUs")

@@ -18,7 +18,7 @@ from gch.storage import atomic_path, file_digest, write_json
 
 
 def run(call: Call) -> None:
-    """Evaluates files of codes, prints a table, and saves it with everything else that was measured.
+    """Evaluates files of codes, prints a table, and saves it with all other measures.
 
     All files are read before any is evaluated; results of other files are never replaced.
     """
@@ -87,7 +87,7 @@ def _require_own(out: Path, digests: dict[str, str | None]) -> None:
     path = out / "results.json"
     found = read_json(path) if path.exists() else {"files": digests}
     if not isinstance(found, dict) or list(found.get("files", ())) != list(digests):
-        raise RunError(f"{path}: holds the results of other files; give another folder by --out")
+        raise RunError(f"{path}: holds the results of other files; give another folder with --out")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

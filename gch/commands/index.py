@@ -1,4 +1,4 @@
-"""index: codes of a collection to something that is searched fast."""
+"""index: a search index of the codes of a collection."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def run(call: Call) -> None:
     sources = [open_codes(Path(word)) for word in call.words]
     if is_engine(out):
         if kind != AUTO or parameters:
-            raise SettingError(f"index: kind and parameters are of FAISS; {out} has none")
+            raise SettingError(f"index: kind and parameters configure FAISS; {out} takes neither")
         from gch.search.engine.loading import load_into_engine  # its client is an extra
 
         progress, total, loaded = Progress("codes"), sum(len(codes.codes) for codes in sources), 0

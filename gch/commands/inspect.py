@@ -1,4 +1,4 @@
-"""inspect: what a data set is, before anything is trained on it."""
+"""inspect: what a data set holds, before training on it."""
 
 import dataclasses
 from pathlib import Path
@@ -51,7 +51,7 @@ def _require_png(out: Path) -> None:
     if out.suffix.lower() != ".png":
         raise RunError(f"{out}: expected a name that ends in .png")
     if out.exists() and (not out.is_file() or not out.read_bytes().startswith(b"\x89PNG")):
-        raise RunError(f"{out}: exists and is no PNG; give another file by --out")
+        raise RunError(f"{out}: exists and is not a PNG file; give another file with --out")
 
 
 def _content(pairs: Pairs) -> str:
@@ -66,7 +66,7 @@ def _content(pairs: Pairs) -> str:
 
 
 def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, object]]:
-    """The settings as the data need them, and which those are."""
+    """The settings adapted to the data, and those that changed."""
     changes: dict[str, object] = {}
     if pairs.pictures is not None and pairs.pictures.size != (settings.image_size,) * 2:
         changes["image_size"] = pairs.pictures.size[0]
@@ -79,7 +79,7 @@ def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, obje
 
 
 def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
-    """Bags of words of the vocabulary that training would have."""
+    """The pairs with bags of words, of the vocabulary that training would use."""
     split = choose_split(settings, pairs)
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
     for line in split_oddities(split):
@@ -90,7 +90,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     bags = vocabulary.bags(pairs.captions)
     common = np.argsort(-bags.sum(axis=0, dtype=np.int64), kind="stable")[:8]
     shown = ", ".join(vocabulary.words[number] for number in common)
-    print(f"  vocabulary of the training items: {len(vocabulary.words)} words, most often {shown}")
+    print(f"  vocabulary of the training items: {len(vocabulary.words)} words, most frequent: {shown}")
     return dataclasses.replace(pairs, texts=bags, tag_names=vocabulary.words, captions=None)
 
 
@@ -98,7 +98,7 @@ def _statistics(pairs: Pairs) -> list[str]:
     lines = []
     for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
         counts = np.count_nonzero(matrix, axis=1)
-        lines.append(f"{name} an item: {counts.mean():.1f} ({counts.min()} to {counts.max()})")
+        lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
     if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:
         missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
         if missing:

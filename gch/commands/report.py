@@ -13,7 +13,7 @@ MARK = "<!-- written by main_itpair.py report -->"
 
 
 def run(call: Call) -> None:
-    """Writes the page; a file that is no report is not replaced."""
+    """Writes the page; never replaces a file that is not a report."""
     if not call.words:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
     out = Path(call.options.out)

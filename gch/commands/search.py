@@ -1,4 +1,4 @@
-"""search: what a text or a picture finds in an index."""
+"""search: searches an index by texts or a picture."""
 
 import contextlib
 import io
@@ -23,14 +23,14 @@ STDIN = "-"
 
 
 def run(call: Call) -> None:
-    """Searches by a model and an index, and prints what was found, nearest first.
+    """Searches an index with a model, and prints the results, nearest first.
 
-    With `json` each query is answered by a line, an object of `query` (the text, or the name of the file),
+    With `json` each query gets one line, an object of `query` (the text, or the name of the file),
     `find`, `bits` and `results`: a list of `rank`, `distance`, `id`, and `text` of a text or `path` of an
     image, which is left out where it lies outside its folder.
     """
     if len(call.words) < 2:
-        raise SettingError("search: a folder is missing; expected MODEL INDEX and what to search by")
+        raise SettingError("search: a folder is missing; expected MODEL, INDEX and a query")
     options, (model, folder, *words) = call.options, call.words
     if (bool(words), bool(options.text), bool(options.picture)).count(True) != 1:
         raise SettingError(
@@ -105,7 +105,7 @@ def _tables(answers: Sequence[tuple[str, list[Hit]]]) -> Iterator[str]:
 
 
 def _shown(text: str) -> str:
-    """A text that does nothing to a terminal."""
+    """A text with control characters escaped, so that it cannot act on a terminal."""
     return text if text.isprintable() else ascii(text)
 
 

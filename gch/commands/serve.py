@@ -10,7 +10,7 @@ from gch.search.engine.client import is_engine
 
 
 def run(call: Call) -> None:
-    """Serves the index of a folder or URI by the model of a folder, until Ctrl-C."""
+    """Serves an index, a folder or a URI, with the model of a folder, until Ctrl-C."""
     if len(call.words) != 2:
         raise SettingError(f"serve: {len(call.words)} folders given; expected two, MODEL and INDEX")
     model, index = Path(call.words[0]), call.words[1]
@@ -42,7 +42,7 @@ def run(call: Call) -> None:
             f"{index}: {parts}, codes of {note.bits} bits by {note.method.upper()} trained on {note.dataset}"
         )
         if not is_local(options.host):
-            warning = "whoever reaches this address can search and see the collection: there is no password"
+            warning = "anyone who reaches this address can search and see the collection; it has no password"
             print(f"serve: {warning}", file=sys.stderr, flush=True)
         hidden = (model,) if is_engine(index) else (model, Path(index))
         serve(searcher, limits, listener, options.host, hidden)

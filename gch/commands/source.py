@@ -1,4 +1,4 @@
-"""The data set that the words and flags of a command mean."""
+"""The data set that the words and flags of a command name."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def source_settings(command: str, call: Call) -> Settings:
 
 
 def guess_dataset(path: Path) -> str:
-    """The data set that a folder or file seems to be, by names; 'files' or 'collection' where none fits."""
+    """The data set that a folder or file seems to hold, by its name; else 'files' or 'collection'."""
     try:
         entries = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError as error:
@@ -46,7 +46,7 @@ def guess_dataset(path: Path) -> str:
             for stem in file_stems(dataset)
             if re.match(rf"{re.escape(stem)}(?![a-z0-9])", name.lower())
         ]
-        if fitting:  # the longest: nus-wide-tc10 is no nus-wide
+        if fitting:  # the longest: nus-wide-tc10 is not nus-wide
             return max(fitting)[1]
     return "files"
 

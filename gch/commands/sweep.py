@@ -27,7 +27,7 @@ def run(call: Call) -> None:
         raise SettingError(f"sweep: found {call.words[0]!r}; expected flags only")
     varied = [name for name in VARIED if name in call.given]
     if varied:
-        raise SettingError(f"sweep: --{varied[0]} is what it varies; use --bits, --methods and --seeds")
+        raise SettingError(f"sweep: --{varied[0]} varies in a sweep; expected --bits, --methods or --seeds")
     if call.options.jobs < 1:
         raise SettingError(f"sweep: jobs is {call.options['jobs']}; expected at least 1")
     bits = _numbers("bits", call.options.bits, "bit")
@@ -80,7 +80,7 @@ class _Run:
         """Whether it was trained and tested.
 
         Raises:
-          RunError: it was, under other settings.
+          RunError: it was, with other settings.
         """
         try:
             tested = read_run(self.folder).settings
@@ -91,8 +91,8 @@ class _Run:
         for name, value in self._settings.values().items():
             if name in compared and before[name] != value:
                 raise RunError(
-                    f"{self.folder}: this run has {name} = {before[name]!r}, the sweep wants {value!r}; "
-                    "give another --checkpoint_dir"
+                    f"{self.folder}: this run has {name} = {before[name]!r}, the sweep needs {value!r}; "
+                    "set another --checkpoint_dir"
                 )
         # Tests of both kinds leave their figures in the same place; testing again is quick.
         return before["own_neighbour"] == self._settings.own_neighbour

@@ -1,4 +1,4 @@
-"""The user's own collection: a folder of pictures, and a CSV or JSON-lines file that describes them."""
+"""Users' own collections: a folder of pictures, and a CSV or JSON-lines file that describes them."""
 
 import csv
 import itertools
@@ -54,7 +54,7 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     Args:
       file: .csv, .tsv, .txt (CSV), .jsonl or .ndjson, UTF-8 or UTF-16, of `MAX_FILE_BYTES` at most.
       folder: where the pictures are. They are not read here, and need not exist.
-      size: height and width that pictures are brought to.
+      size: height and width that pictures are scaled to.
       fit: 'crop' or 'letterbox'.
 
     Returns:
@@ -98,7 +98,7 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
         lines.append(f"{entries} entries describe {len(paths)} pictures; {joined}")
     if unlabelled := [path for path, names in zip(paths, labels, strict=True) if not names]:
         first = ", ".join(unlabelled[:3])
-        lines.append(f"left out, as they have no label: {len(unlabelled)} entries ({first} ...)")
+        lines.append(f"left out, because they have no label: {len(unlabelled)} entries ({first} ...)")
     return Pairs(
         name="collection",
         texts=np.zeros((len(ids), 0), np.uint8),

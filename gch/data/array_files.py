@@ -1,4 +1,4 @@
-"""Arrays in files of any origin: MATLAB v5 and v7.3, HDF5, .npz and .npy, known by their content.
+"""Arrays in files of any origin: MATLAB v5 and v7.3, HDF5, .npz and .npy, recognised by their content.
 
 Nothing is unpickled, no link to another file is followed, and an array of more than MAX_BYTES is refused
 before it is read. Axes are as stored: those of MATLAB's HDF5 files are the reverse of MATLAB's.
@@ -56,18 +56,18 @@ class StoredArray:
         return f"{self.path}: {self.name}"
 
     def require(self, right: bool, fault: str) -> None:
-        """Raises DataError, '<file>: <array> <fault>', unless something is right."""
+        """Raises DataError, '<file>: <array> <fault>', unless `right` is true."""
         if not right:
             raise DataError(f"{self.where} {fault}")
 
     def items_first(self, items: int) -> bool:
-        """Whether the first axis of a matrix is that of the items; where both could be, as users write it."""
+        """Whether the first axis of a matrix is that of the items; if both could be, the usual order."""
         if self.shape[0] == self.shape[1]:
             return not self.reversed
         return self.shape[0] == items
 
     def columns(self, items: int) -> int:
-        """The length of the axis of a matrix that is not the items'."""
+        """The length of a matrix's other axis, which is not that of the items."""
         return self.shape[1 if self.items_first(items) else 0]
 
     def require_room(self, size: int) -> None:
@@ -189,7 +189,7 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Opens an HDF5 file for reading; DataError where that fails."""
+    """Opens an HDF5 file for reading; raises DataError if that fails."""
     with damage(f"{path}: cannot be opened as HDF5"):
         return h5py.File(path, "r", locking="best-effort")
 

@@ -1,7 +1,7 @@
-"""Pairs whose images, texts and labels lie in files of arrays.
+"""Pairs whose images, texts and labels are in files of arrays.
 
 Split files hold a database, a query and a training part. Usually the training part repeats items of the
-database: they are found again by their content, so that every item exists once. Training items that the
+database: they are matched by their content, so that every item exists once. Training items that the
 database lacks are kept outside of it.
 """
 
@@ -25,7 +25,7 @@ from gch.errors import DataError
 from gch.storage import digest
 
 _DIGESTED_IMAGES = 64
-_VALIDATION_SHARE = 20  # one in so many training items of split files validates: they make no such part
+_VALIDATION_SHARE = 20  # one in 20 training items validates, because split files have no validation part
 _MAX_CAPTION_BYTES = 2**31
 
 
@@ -59,7 +59,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         retrieval, query, training = (part.items for part in parts)
         kept, own_split = _without_repeats(texts, labels, images, [retrieval, query, training])
         again = len(labels) - len(kept)
-        found.append(f"{again} of {training} training items are found again in the database")
+        found.append(f"{again} of {training} training items repeat items of the database")
         if again:
             texts, labels = texts[kept], labels[kept]
             images.keep(kept)
@@ -161,7 +161,7 @@ class _Images:
         return np.asarray(self.features[rows])
 
     def keys(self, rows: np.ndarray) -> dict[int, bytes]:
-        """What tells the images of `rows` apart: their path, or a digest of pixels or features."""
+        """Keys that identify the images of `rows`: the path, or a digest of pixels or features."""
         if self.paths is not None:
             return {int(row): self.paths[row].encode() for row in rows}
         found: dict[int, bytes] = {}
@@ -171,7 +171,7 @@ class _Images:
         return found
 
     def keep(self, rows: np.ndarray) -> None:
-        """Leaves out all but these rows."""
+        """Keeps only these rows."""
         if self.paths is not None:
             self.paths = [self.paths[row] for row in rows]
         elif self.features is not None:
@@ -253,7 +253,7 @@ def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
 def _without_repeats(
     texts: np.ndarray, labels: np.ndarray, images: _Images, lengths: Sequence[int]
 ) -> tuple[np.ndarray, OwnSplit]:
-    """The rows that are no repeats of others, and the split in numbers of those.
+    """The rows that do not repeat others, and the split in numbers of those rows.
 
     A training item repeats the item of the database that has the same words, labels and picture; of several,
     each is repeated once.

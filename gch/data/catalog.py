@@ -1,4 +1,4 @@
-"""Opening a data set, and choosing its split, as the settings say."""
+"""Opens the data set and chooses the split that the settings name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +66,7 @@ def open_source(settings: Settings) -> Pairs:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """Where caches of a data set lie: beside its files."""
+    """The folder for caches of a data set, beside its files."""
     path = Path(settings.DATA_DIR)
     return (path.parent if path.is_file() else path) / "cache"
 
@@ -116,7 +116,7 @@ def _prepared_once(pairs: Pairs, settings: Settings, progress: Callable[[int, in
         prepared = open_prepared(folder)
     except DataError:
         print(f"Preparing the pictures of {pairs.name} in {folder} (once)")
-        # Without loss: the model that is exported gives the very codes of the test for the same files.
+        # Lossless: an exported model must give the codes of the test for the same files.
         prepare(pairs, folder, encoding="png", broken=settings.broken, progress=progress)
         return open_prepared(folder)
     report_broken(folder, settings.broken)

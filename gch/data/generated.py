@@ -1,4 +1,4 @@
-"""A small generated set of pairs for tests and first trials: pictures and words tell the same labels.
+"""A small generated set of pairs for tests and first trials: pictures and words show the same labels.
 
 Each label is a striped square of its own hue and direction, and a few words of its own. An item shows the
 squares of its one to three labels in quarters of a noisy picture, and has most of their words, few of others.
@@ -49,7 +49,7 @@ def generate(
     hot = (ranks < counts[:, None]).astype(np.uint8)
     owned = hot[:, np.arange(words) % labels]
     texts = random.random(owned.shape) < np.where(owned, _OWN_WORD_ODDS, _OTHER_WORD_ODDS)
-    # No item is wordless: its first word stands in.
+    # Every item has a word: the first of its labels if none was drawn.
     texts[np.arange(items), owned.argmax(axis=1)] |= ~texts.any(axis=1)
     texts = texts.astype(np.uint8)
     pictures = np.stack([_picture(random, np.flatnonzero(row), labels, image_size) for row in hot])

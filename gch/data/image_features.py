@@ -1,4 +1,4 @@
-"""Features of images that a data set brings in place of pixels, such as XAll or 4096 numbers of VGG-F."""
+"""Image features that a data set holds in place of pixels, such as XAll, 4096 activations of VGG-F."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -24,7 +24,7 @@ ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
 KAGGLE_NAME = "captions.txt"  # a CSV
 ANNOTATION_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
-_NAMES = {  # of arrays in the files that go round, in a group or not
+_NAMES = {  # of arrays in common files, in a group or not
     "images": ("images", "IAll", "XAll", "features"),
     "texts": ("YAll", "tags", "texts"),
     "labels": ("LAll", "labels"),
@@ -182,7 +182,7 @@ def _separate(images: Path) -> Layout:
 
 
 def _only(files: list[Path], names: Sequence[str]) -> StoredArray:
-    """The array of one file that should hold one: the one of a known name, or the only one."""
+    """The array of a file that should hold one: the array with a known name, or the only one."""
     file = _one(files)
     listed = list_arrays(file)
     return next(iter(listed.values())) if len(listed) == 1 else _pick(file, listed, names)
@@ -222,7 +222,7 @@ def _one(files: list[Path], what: str = "arrays") -> Path:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; hidden entries do not count."""
+    """The entries of a folder by name, without hidden ones."""
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""MATLAB v5 files. SciPy reads them in a child process (0.3 s), which a damaged file can end."""
+"""MATLAB v5 files. SciPy reads them in a child process (0.3 s), because a damaged file can crash it."""
 
 import codecs
 import contextlib
@@ -71,7 +71,7 @@ def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _child(path: str, limit: int, names: list[str]) -> None:
-    """Writes the variables of a file to standard output, or what is wrong with it."""
+    """Writes the variables of a file to standard output, or a message about what is wrong with it."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # not on Windows
 
@@ -90,7 +90,7 @@ def _child(path: str, limit: int, names: list[str]) -> None:
         found = {name: _plain(content[name]) for name in names if name in content}
     except MemoryError:
         found = "it needs more memory than an array may take"
-    except Exception as error:  # SciPy raises nearly anything on bytes that are not MATLAB's.
+    except Exception as error:  # SciPy raises nearly any exception on damaged bytes.
         found = reason(error)
     pickle.dump(found, sys.stdout.buffer, protocol=5)
 

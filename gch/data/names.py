@@ -1,7 +1,7 @@
 """The names of data sets, known without loading a reader."""
 
 _BENCHMARKS = {
-    # data set: what its files and runs are called, and other names for it
+    # data set: the name of its files and runs, and its aliases
     "FLICKR": ("flickr25k", "flickr-25k", "mirflickr25k", "mirflickr-25k", "mirflickr"),
     "NUS-WIDE-TC21": ("nus-wide-tc21", "nuswide-tc21", "nuswide21", "nus-wide", "nuswide"),
     "NUS-WIDE-TC10": ("nus-wide-tc10", "nuswide-tc10", "nuswide10"),
@@ -15,14 +15,14 @@ def known_datasets() -> tuple[str, ...]:
 
 
 def canonical_dataset(name: str) -> str | None:
-    """The spelling of a name in `known_datasets`, given in any case or as an alias; None if it is none."""
+    """The spelling of a name in `known_datasets`, given in any case or as an alias; None if unknown."""
     spellings = {known.lower(): known for known in known_datasets()}
     spellings |= {alias: known for known, aliases in _BENCHMARKS.items() for alias in aliases}
     return spellings.get(name.lower())
 
 
 def file_name(name: str) -> str:
-    """What a data set is called in the names of files and runs."""
+    """The name of a data set in the names of files and runs."""
     known = canonical_dataset(name) or name
     return _BENCHMARKS.get(known, (known.lower(),))[0]
 

@@ -55,7 +55,7 @@ def open_openmoji(
     Args:
       cache: folder that keeps the drawn pictures, 150 KB each at 224; created when missing.
       image_size: width and height of the pictures, in pixels, 8 to 1024.
-      report: called with one line when the pictures are drawn, or drawn anew because the cache is damaged.
+      report: called with one line when the pictures are drawn, or redrawn because the cache is damaged.
 
     Returns:
       About 1,600 pairs. Images are uint8 RGB on white, texts uint8 (N, D), labels uint8 (N, C). Every pair
@@ -89,7 +89,7 @@ def open_openmoji(
         except OSError as error:
             raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
         if (pairs := _load(folder)) is None:
-            raise DataError(f"{folder}: damaged right after it was written; expected a disk that keeps it")
+            raise DataError(f"{folder}: damaged right after it was written; expected a sound disk")
         return pairs
 
 
@@ -171,13 +171,13 @@ def _build(folder: Path, image_size: int) -> None:
 
 @contextlib.contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Raises a DataError for whatever the packages raise where they are damaged or have changed."""
+    """Raises a DataError for whatever the packages raise if they are damaged or have changed."""
     try:
         yield
     except Exception as error:
         found = " ".join(f"{type(error).__name__} {error}".split())
         packages = " ".join(_PACKAGES)
-        raise DataError(f"OpenMoji: {what} cannot be read, {found}; expected whole {packages}") from error
+        raise DataError(f"OpenMoji: {what} cannot be read, {found}; expected intact {packages}") from error
 
 
 def _draw(svg_gz: bytes, image_size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What every reader of a data set hands to the rest of the project."""
+"""Pairs: what every reader of a data set returns."""
 
 import dataclasses
 import re
@@ -35,7 +35,7 @@ class OwnSplit(NamedTuple):
 
 
 class Pictures(Protocol):
-    """Where the pixels of N pictures are read from; any thread may read."""
+    """A source of the pixels of N pictures; any thread may read."""
 
     size: tuple[int, int]  # height and width, in pixels
     block: int  # consecutive rows that are cheapest to read together (a chunk of the file), or 1
@@ -57,19 +57,19 @@ class Pictures(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Pairs:
-    """N image-text pairs with labels. Matrices may be memory-mapped; pixels are read when asked for."""
+    """N image-text pairs with labels. Matrices may be memory-mapped; pixels are read on demand."""
 
     name: str  # of the data set, in file names
     texts: np.ndarray  # uint8 (N, D), bag of words: 0 and 1, or counts; D is 0 for raw `captions`
     labels: np.ndarray  # uint8 (N, C), multi-hot
     default_sizes: SplitSizes  # the split that the literature uses, or that the size suggests
     digest: str  # changes with any text, label or picture, whatever the files are called
-    tag_names: tuple[str, ...] = ()  # D words, or none where the data set does not tell them
+    tag_names: tuple[str, ...] = ()  # D words, or none if the data set does not name them
     label_names: tuple[str, ...] = ()  # C names, or none
     pictures: Pictures | None = None  # None where the data set has `features` instead
-    features: np.ndarray | None = None  # float32 (N, F), of the images, by the data set's makers
+    features: np.ndarray | None = None  # float32 (N, F), of the images, from the data set's files
     captions: Sequence[str | tuple[str, ...]] | None = None  # N raw texts: str (free text) or tuple (tags)
-    ids: Sequence[str] | None = None  # what each item is called (its file)
+    ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file
 

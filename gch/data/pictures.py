@@ -100,7 +100,7 @@ def read_picture(path: Path, size: int, fit: str) -> np.ndarray:
 
 
 def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.ndarray:
-    """The picture in the bytes of a file, turned as its EXIF data say and scaled by `squares.squared`.
+    """The picture in the bytes of a file, turned by its EXIF data and scaled by `squares.squared`.
 
     Transparent pictures are laid on white. Integers of more than 8 bits are scaled from 0..65535, and
     clipped to that. Floats are scaled from 0..1 where none is above 1, from 0..255 otherwise, and clipped;
@@ -109,7 +109,7 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
 
     Args:
       data: the content of a file, JPEG, PNG, GIF, BMP, WebP, TIFF or PPM, of `MAX_PIXELS` at most.
-      name: where the bytes come from, for messages.
+      name: the source of the bytes, for messages.
       size: side of the result in pixels, 1 or more.
       fit: one of `FITS`.
 
@@ -117,15 +117,15 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
       uint8 (size, size, 3), RGB.
 
     Raises:
-      DataError: the bytes are no whole picture of these formats, or one that is too large.
+      DataError: the bytes are not a whole picture of these formats, or it is too large.
     """
     if fit not in FITS or size < 1:
         raise ValueError(f"fit = {fit!r}, size = {size}, expected one of {FITS} and 1 or more")
     where = printable(name)
     if not data:
         raise DataError(f"{where}: empty file, expected a picture, {_EXPECTED}")
-    # Left in place: threads that decode at once would put back each other's filters. Appended, it yields to
-    # what the user asks for with -W, and adding it again changes nothing.
+    # The filter stays: threads that decode at once would restore each other's filters. Appended, it yields to
+    # the user's -W, and adding it again changes nothing.
     warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -133,12 +133,12 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
             pixels = _decoded(image, size, fit)
     except UnidentifiedImageError as error:
-        raise DataError(f"{where}: no picture that is known here, expected {_EXPECTED}") from error
+        raise DataError(f"{where}: not a picture of a known format, expected {_EXPECTED}") from error
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{where}: {error}, expected {MAX_PIXELS} pixels at most, {MAX_SIDE} a side"
         ) from error
-    except Exception as error:  # Pillow raises a dozen types on broken bytes, and lists them nowhere.
+    except Exception as error:  # Pillow raises a dozen types on broken bytes, and documents none.
         reason = " ".join(f"{type(error).__name__} {error}".split())
         raise DataError(f"{where}: cannot be decoded, {reason}; expected a whole picture") from error
     if pixels.shape == (size, size, 3):

@@ -30,7 +30,7 @@ class PixelLayout:
 
 
 def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
-    """Tells the axes of an array by its shape; raises DataError where it is no RGB pictures of uint8.
+    """Tells the axes of an array by its shape; raises DataError unless it holds RGB pictures of uint8.
 
     `order`, 'WH' or 'HW', says which of the two comes first; 'auto' is W first where the channels come before
     them in an array of MATLAB's in HDF5, else H first.

@@ -1,4 +1,4 @@
-"""Writing a prepared data set (`gch.data.prepared`): side by side, resumable, and never half.
+"""Writing a prepared data set (`gch.data.prepared`): in parallel, resumable, and never half.
 
 Workers read and encode pictures, the calling thread appends them to one file and then notes their places.
 """
@@ -30,7 +30,7 @@ _BLOCK = 16  # pictures that a worker reads at once, or some more
 _PLAN_NAME = "plan.json"
 _TEMPORARY = re.compile(r"\.(index|labels|plan|texts)-.*")  # as `gch.storage` names them
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xae\x42\x60\x82"}
-# NumPy and Pillow give no number where a write was cut short.
+# NumPy and Pillow give no error number for a short write.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
 
 
@@ -66,7 +66,7 @@ def prepare(
     broken: str = "skip",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Writes a prepared data set, or goes on where it was stopped; mends a finished one that is damaged.
+    """Writes a prepared data set, or resumes where it was stopped; repairs a finished one that is damaged.
 
     Args:
       pairs: the data set, with pictures.
@@ -79,7 +79,7 @@ def prepare(
 
     Raises:
       DataError: the folder holds something else, a picture is broken under 'stop', all are, or the disk is
-        full; what was written before stays, and the same call goes on.
+        full; what was written before stays, and the same call resumes.
       RunError: the folder cannot be made.
     """
     if pairs.pictures is None:
@@ -103,7 +103,7 @@ def prepare(
             places, left_out = _write_pictures(work, jobs, progress)
             _write_tables(work, plan, places, left_out)
     except OSError as error:
-        advice = "; make room, and the same command goes on" if error.errno in _DISK_FULL else ""
+        advice = "; make room, and run the same command to resume" if error.errno in _DISK_FULL else ""
         raise DataError(f"{folder}: cannot be written, {error.strerror or error}{advice}") from error
     report_broken(folder, broken)
 
@@ -114,7 +114,7 @@ def report_broken(folder: Path, broken: str) -> None:
     if left_out and broken == "stop":
         raise DataError(f"{left_out[0]}; broken is 'stop' (all {len(left_out)} in {folder / INDEX_NAME})")
     if left_out:
-        print(f"Left out, as they cannot be read: {len(left_out)} pictures (all in {folder / INDEX_NAME})")
+        print(f"Left out, because unreadable: {len(left_out)} pictures (all in {folder / INDEX_NAME})")
         for message in left_out[:5]:
             print(f"  {' '.join(message.split())}")
 
@@ -143,7 +143,7 @@ def _plan_in(path: Path) -> str | None:
 def _write_pictures(
     work: _Work, jobs: int, progress: Callable[[int, int], None]
 ) -> tuple[np.ndarray, list[str]]:
-    """Appends the pictures that are not there as they were written; those left out before are tried again.
+    """Appends the pictures that are missing or damaged; retries those left out before.
 
     Returns places, int64 (R, 3), and why pictures are left out.
     """
@@ -204,8 +204,8 @@ def _sound(file: BinaryIO, places: np.ndarray) -> np.ndarray:
 
 
 def _ahead(pool: concurrent.futures.Executor, jobs: int, work: _Work, rows: np.ndarray) -> Iterator[_Block]:
-    """Encoded blocks in order, a few begun before they are needed."""
-    # Cut where the blocks of the source are, so that each is read once.
+    """Encoded blocks in order; a few are begun before they are needed."""
+    # Cut at the blocks of the source, so that each is read once.
     size = work.source.block * -(-_BLOCK // work.source.block)
     begun: collections.deque[concurrent.futures.Future[_Block]] = collections.deque()
     for block in np.split(rows, np.flatnonzero(np.diff(rows // size)) + 1) if len(rows) else ():

@@ -37,7 +37,7 @@ _RUNS_PER_THREAD = 4
 
 
 def open_prepared(folder: Path, name: str = "") -> Pairs:
-    """Opens a prepared data set; texts are memory-mapped, pictures read when asked for.
+    """Opens a prepared data set; texts are memory-mapped, pictures are read on demand.
 
     Args:
       folder: what `gch.data.prepare.prepare` wrote.
@@ -52,11 +52,11 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     size = path.stat().st_size if path.is_file() else None
     if size != index["bytes"]:
         found = "not found" if size is None else f"{size} bytes"
-        raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare mends it")
+        raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare repairs it")
     places = _array(folder, PLACES, np.int64, (items + left_out, 3))
     places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
     if len(places) != items:
-        raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare mends it")
+        raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare repairs it")
     texts = _array(folder, "texts.npy", np.uint8, (items, len(index["tag_names"]) or None))
     labels = np.array(_array(folder, "labels.npy", np.uint8, (items, len(index["label_names"]) or None)))
     if not labels.size or labels.max() > 1:
@@ -96,7 +96,7 @@ class PreparedPictures:
         self._path = folder / PICTURES
         self._format = None if index["encoding"] == "raw" else index["encoding"].upper()
         self._bytes, self._places = index["bytes"], places
-        # What Pillow warns of, nobody could mend.
+        # Users can do nothing about Pillow's warnings.
         warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -129,7 +129,7 @@ class PreparedPictures:
         file.seek(offset)
         data = file.read(length)
         if len(data) != length or zlib.crc32(data) != checksum:
-            raise DataError(f"{where}: damaged, its checksum differs; prepare mends it")
+            raise DataError(f"{where}: damaged, its checksum differs; prepare repairs it")
         if not self._format:
             return np.frombuffer(data, np.uint8).reshape(height, width, 3)
         try:
@@ -137,7 +137,7 @@ class PreparedPictures:
                 found = picture.size  # checked before a pixel is decoded
                 if found == (width, height):
                     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-        except Exception as error:  # Pillow raises nearly anything on bytes that are not its own
+        except Exception as error:  # Pillow raises nearly any exception on damaged bytes
             raise DataError(f"{where}: cannot be decoded, expected {self._format}") from error
         raise DataError(f"{where}: {found[0]} x {found[1]}, expected {width} x {height}")
 

@@ -22,7 +22,7 @@ class DataSettings:
     split: str = setting(
         "",
         "random by seed, sequential (AGAH's: queries first), or an index file (.npz, .mat); '': the split "
-        "that the files bring, else random",
+        "in the data files, else random",
     )
     QUERY_SIZE: int = setting(
         -1, "number of query items; -1: the data set's own", minimum=-1, aliases=["query_size"]
@@ -59,8 +59,8 @@ class DataSettings:
     )
     fit: str = setting(
         "crop",
-        "pictures in files of their own: short side scaled to image_size and centre cropped, or long side "
-        "scaled and the rest filled",
+        "picture files: scale the short side to image_size and crop the centre, or scale the long side "
+        "and fill the rest",
         choices=["crop", "letterbox"],
     )
     image_axes: str = setting(
@@ -69,11 +69,11 @@ class DataSettings:
         "them in MATLAB's HDF5, else H",
         choices=["auto", "WH", "HW"],
     )
-    vocabulary_size: int = setting(2000, "raw texts: most words of the vocabulary", minimum=1)
-    vocabulary_minimum: int = setting(2, "raw texts: training items that must have a word", minimum=1)
-    ngrams: int = setting(1, "free texts: longest run of words that counts as a word", minimum=1, maximum=5)
+    vocabulary_size: int = setting(2000, "raw texts: largest size of the vocabulary", minimum=1)
+    vocabulary_minimum: int = setting(2, "raw texts: training items that a word must occur in", minimum=1)
+    ngrams: int = setting(1, "free texts: longest n-gram that counts as a word", minimum=1, maximum=5)
     stop_words: str = setting(
-        "english", "free texts: words left out: english, a file of one a line, '' for none"
+        "english", "stop words of free texts: english, a file with one a line, or '' for none"
     )
 
     def check_data(self) -> None:

@@ -1,4 +1,4 @@
-"""Which items are queries, which are retrieved, which train and which validate."""
+"""Splits: which items are queries, which are retrieved, which train and which validate."""
 
 from dataclasses import dataclass
 
@@ -62,7 +62,7 @@ def split_oddities(split: Split) -> list[str]:
 
 
 def default_sizes(dataset: str, total: int) -> SplitSizes:
-    """The papers' split of a data set, and the like for other numbers of items.
+    """The papers' split of a data set, and a similar one for other numbers of items.
 
     From three quarters of the papers' number of items on, the papers' number of queries (else their share of
     the items), and all others are retrieved. Of those the papers' share is trained on, in whole 500s where

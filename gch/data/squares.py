@@ -14,7 +14,7 @@ LETTERBOX_FILL = (124, 116, 104)  # The mean colour of ImageNet, rounded.
 
 
 def squared(pictures: tf.Tensor, size: int | tf.Tensor, fit: str) -> tf.Tensor:
-    """Brings pictures to a square, bicubic and antialiased; part of any graph.
+    """Scales pictures to squares, bicubic and antialiased; works in any graph.
 
     Args:
       pictures: uint8 (B, H, W, 3).

@@ -1,4 +1,4 @@
-"""Batches of images through tf.data: shuffled with bounded memory, read ahead, exact to resume.
+"""Batches of images through tf.data: shuffled with bounded memory, read ahead, resumable exactly.
 
 Files of images are fast to read in runs of rows and slow row by row. So the order of an epoch is drawn in
 two steps: first the file's blocks in random order, then, within each window of so many items, the items. A
@@ -113,7 +113,7 @@ def reading_errors() -> Iterator[None]:
     """Raises a DataError of the reading thread as it was, around whatever consumes the batches."""
     try:
         yield
-    except tf.errors.OpError as error:  # It holds the type and the text of the Python exception.
+    except tf.errors.OpError as error:  # Its message holds the type and text of the Python exception.
         found = re.search(rf"\b{DataError.__name__}: (.+)", error.message)
         if found is None:
             raise

@@ -1,4 +1,4 @@
-"""Text and JSON files that users write or may damage; every fault names its line or field."""
+"""Text and JSON files that users write or may damage. Every error names its line or field."""
 
 import codecs
 import io
@@ -85,7 +85,7 @@ def json_lines(
             raise DataError(
                 f"{where}: column {error.colno}: {error.msg}, found {rest}, expected a JSON object"
             ) from error
-        except (ValueError, RecursionError) as error:  # a number of too many digits; lists in lists in lists
+        except (ValueError, RecursionError) as error:  # a number of too many digits; deep nesting
             raise DataError(f"{where}: {error}, expected a simple JSON object") from error
         if not isinstance(value, dict):
             raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
@@ -100,7 +100,7 @@ def read_object(path: Path, fields: Fields) -> dict[str, Any]:
       fields: for each field that the object must have, what is expected of it, and whether a value fits.
 
     Raises:
-      DataError: it cannot be read, or is no such object; names the first field that does not fit.
+      DataError: it cannot be read, or is not such an object; names the first field that does not fit.
     """
     return object_of(read_json(path), str(path), fields)
 

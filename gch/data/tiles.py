@@ -1,4 +1,4 @@
-"""How items look: a picture, its words, and a sheet of samples."""
+"""Items drawn: a picture, its words, and a sheet of samples."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""From captions (a free text, `str`, or tags, `tuple[str, ...]`) to bags of words."""
+"""Vocabularies: from captions (free texts, `str`, or tags, `tuple[str, ...]`) to bags of words."""
 
 import dataclasses
 import unicodedata
@@ -66,7 +66,7 @@ class Vocabulary:
 def with_vocabulary(
     pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path, save: bool = True
 ) -> Pairs:
-    """The data set with bags of words; one that has them already is returned as it is.
+    """The data set with bags of words; a data set that has them already is returned unchanged.
 
     Args:
       pairs: the data set.
@@ -104,7 +104,7 @@ def tokens(caption: Caption, ngrams: int, stop_words: frozenset[str]) -> list[st
     """The words of a caption, in its order and as often as it holds them; none is empty.
 
     A free text gives its words without stop words, then every 2 to `ngrams` of these that follow each other,
-    joined by a space. Tags stay whole, whatever they are made of.
+    joined by a space. Tags stay whole.
     """
     if not isinstance(caption, str):
         # Half of a surrogate pair, which damaged JSON can hold, can be written to no file.
@@ -118,9 +118,9 @@ def tokens(caption: Caption, ngrams: int, stop_words: frozenset[str]) -> list[st
 
 
 def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings: Settings) -> Vocabulary:
-    """Chooses the `vocabulary_size` words that most captions of training items hold, sorted by code points.
+    """Chooses the `vocabulary_size` words in most captions of training items, sorted by code points.
 
-    Of words that as many captions hold, those that come first in this order are chosen.
+    Words in equally many captions are chosen in this order.
 
     Args:
       captions: of all items.
@@ -128,7 +128,7 @@ def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings
       settings: vocabulary_size, vocabulary_minimum, ngrams and stop_words.
 
     Raises:
-      DataError: no word is held by `vocabulary_minimum` captions, or the file of stop words cannot be read.
+      DataError: no word occurs in `vocabulary_minimum` captions, or the file of stop words cannot be read.
     """
     stop_words, minimum = read_stop_words(settings.stop_words), settings.vocabulary_minimum
     holders: Counter[str] = Counter()
@@ -139,13 +139,13 @@ def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings
     if not words:
         raise DataError(
             f"captions: {len(training)} captions with {len(holders)} different words, "
-            f"expected a word that {minimum} captions or more hold"
+            f"expected a word in {minimum} captions or more"
         )
     return Vocabulary(tuple(sorted(words)), settings.ngrams, stop_words)
 
 
 def load_vocabulary(path: Path) -> Vocabulary:
-    """Reads what `Vocabulary.save` wrote; raises DataError where the file is missing or no vocabulary."""
+    """Reads what `Vocabulary.save` wrote; raises DataError if the file is missing or not a vocabulary."""
     value = read_object(path, _FIELDS)
     return Vocabulary(tuple(value["words"]), value["ngrams"], frozenset(value["stop_words"]))
 

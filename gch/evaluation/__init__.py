@@ -1,1 +1,1 @@
-"""Ranking by Hamming distance and what is reported of it."""
+"""Ranking by Hamming distance, and its measures."""

@@ -1,4 +1,4 @@
-"""Codes and labels from arrays that anybody made, checked: the one rule for what counts as a code.
+"""Codes and labels from arrays of any tool, checked: the one rule for what counts as a code.
 
 Codes are signs, -1 and +1 or 0 and 1 in any integer or float type, (N, K), or packed by numpy.packbits,
 uint8 (N, K / 8). Codes of type uint8 that belong together are signs if all of them hold at most two values,
@@ -20,11 +20,11 @@ Signs = tuple[tuple[int, int], ...]
 def coded_sets(
     arrays: Mapping[str, np.ndarray], labels_of: Mapping[str, str], where: str = ""
 ) -> dict[str, CodedItems]:
-    """Coded items, by the names of `labels_of`, of arrays that belong together.
+    """Coded items, by the names of `labels_of`, from arrays that belong together.
 
     Args:
-      arrays: by name, codes and multi-hot labels (N, C), of one length K and as many labels.
-      labels_of: the names of the arrays of codes to those of their labels.
+      arrays: by name, codes and multi-hot labels (N, C), all with the same K and C.
+      labels_of: from the name of each array of codes to that of its labels.
       where: what messages start with.
 
     Raises:
@@ -37,7 +37,7 @@ def coded_sets(
     for name, label in labels_of.items():
         codes, labels = arrays[name], arrays[label]
         if len(codes) != len(labels):
-            raise DataError(f"{where}{name} has {len(codes)} items, {label} {len(labels)}; expected as many")
+            raise DataError(f"{where}{name} has {len(codes)} items, {label} {len(labels)}; expected one each")
         _require(labels, (0, 1), where + label, "label", "0 or 1")
         packed, bits = packed_codes(where + name, codes, signs)
         items[name] = CodedItems(packed, bits, np.ascontiguousarray(labels, np.uint8))

@@ -31,7 +31,7 @@ class SavedCodes:
     path: Path  # what was read
     queries: dict[str, CodedItems]  # 'image' and 'text' to the coded items
     database: dict[str, CodedItems]
-    new: np.ndarray | None  # bool (N,), items of the database never trained on; None where not known
+    new: np.ndarray | None  # bool (N,), items of the database never trained on; None if not known
 
 
 def save_codes(path: Path, queries: EncodedPairs, database: EncodedPairs) -> None:

@@ -120,8 +120,8 @@ def evaluate_items(
 ) -> Evaluation:
     """All that `evaluate` measures, for every query, and what curves need.
 
-    Queries and database, neither empty, have as many bits and labels. Options are those of `evaluate`, and
-    the policies for ties under which AP is measured besides.
+    Queries and database are not empty, and have equal numbers of bits and labels. Options are those of
+    `evaluate`, and the other policies for ties under which to measure AP.
     """
     wanted: dict[str, dict[str, Callable[[Groups], np.ndarray]]] = {
         policy: {"mAP": measures.average_precision} for policy in dict.fromkeys((ties, *policies))
@@ -186,7 +186,7 @@ def map_by_direction(queries: Coded, database: Coded, itself: np.ndarray | None 
 
 
 def _blocks(queries: CodedItems, database: CodedItems, most: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """The counts of some queries after the other, so that memory is bounded."""
+    """The counts, block by block of queries, so that memory is bounded."""
     block = max(1, BLOCK_COUNTS // ((queries.bits + 1) * (most + 1)))
     for start in range(0, len(queries), block):
         part = slice(start, min(start + block, len(queries)))

@@ -27,12 +27,12 @@ class EvaluationSettings:
     )
     own_neighbour: bool = setting(
         True,
-        "label graph: a test codes training items of the retrieval set with their own entries in the "
-        "neighbour table, that is with their true labels; False leaves these out, to show their worth",
+        "label graph: code training items of the retrieval set with their own entries in the "
+        "neighbour table, that is, with their true labels; False: without, to measure what they add",
         free=True,
     )
     plots: bool = setting(
-        True, "plots of what was measured, where matplotlib is installed (the extra plots)", free=True
+        True, "draw plots of the measures, if matplotlib is installed (the extra plots)", free=True
     )
 
     @property

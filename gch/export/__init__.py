@@ -1,1 +1,1 @@
-"""A trained run as a SavedModel that needs nothing of this package."""
+"""Exports a trained run as a SavedModel that does not need this package."""

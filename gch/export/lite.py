@@ -1,7 +1,7 @@
-"""The encoders for small machines, by TensorFlow Lite: one item at a time, weights of 8 bits.
+"""The encoders for small devices, in TensorFlow Lite: one item at a time, weights of 8 bits.
 
 Weights are whole numbers of 8 bits with a scale for each channel; what is computed from them stays float32.
-So nothing has to be calibrated, but some bits of a code come out otherwise than from the SavedModel.
+So nothing has to be calibrated, but some bits of a code differ from those of the SavedModel.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def lite_models(networks: Mapping[str, keras.Model], image_size: int) -> dict[st
 
     They take `images`, uint8 (1, S, S, 3), or, where the image size S is 0, `features`, float32 (1, F);
     `texts`, float32 (1, D), bags of words. They give what `SearchModel` does: codes, relaxed and labels.
-    Raises RunError where TensorFlow Lite has no operation for a part of a network.
+    Raises RunError if TensorFlow Lite lacks an operation of a network.
     """
     vector, bag = networks["image"].input_shape[-1], networks["text"].input_shape[-1]
     images = tf.TensorSpec((1, vector), tf.float32, "features")

@@ -1,4 +1,4 @@
-"""The model that a run is exported as: from pictures and texts to codes, with all preprocessing inside."""
+"""The exported model of a run: from pictures and texts to codes, with all preprocessing inside."""
 
 from collections.abc import Callable
 
@@ -14,21 +14,21 @@ _VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
 
 
 class SearchModel(tf.Module):
-    """Encodes pictures and texts; `signatures` says what it can do.
+    """Encodes pictures and texts; `signatures` lists its functions.
 
     Each function returns a dictionary of
       codes: uint8 (B, K / 8), packed as by numpy.packbits and as FAISS reads them: the first bit is the
         highest of the first byte, and 1 where the relaxed code is 0 or more.
       relaxed: float32 (B, K), in (-1, 1).
-      labels: float32 (B, C), probabilities of the labels, each by itself.
+      labels: float32 (B, C), independent probabilities of the labels.
       words: int32 (B,), of `encode_text_string` only, how many words of the vocabulary the text holds.
 
-    A saved signature does not check shapes, so inputs of any shape come in. What is wrong raises
+    A saved signature does not check shapes, so inputs of any shape arrive. A wrong input raises
     InvalidArgumentError with a message that says what was found and what is expected.
 
-    An item has the same code alone and in company: with few rows, or an odd number, TensorFlow multiplies
-    matrices in another order, which moves relaxed codes by 1e-5 and turns a bit now and then. So batches are
-    filled up.
+    An item has the same code alone and in a batch. With few rows, or an odd number, TensorFlow multiplies
+    matrices in another order, which moves relaxed codes by 1e-5 and sometimes flips a bit. So batches are
+    padded.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SearchModel(tf.Module):
 
     @tf.function
     def encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encodes features float (B, F) of a data set that has them in place of pictures."""
+        """Encodes features, float (B, F), of a data set that has them in place of pictures."""
         features = _vectors(features, self._feature_size, "features")
         return encoded(self._outputs(self._image, features))
 
@@ -114,7 +114,7 @@ class SearchModel(tf.Module):
         return encoded(self._outputs(self._image, self._outputs(self._backbone, images, _PICTURES)))
 
     def _outputs(self, network: "Network", rows: tf.Tensor, multiple: int = _VECTORS):
-        """Outputs for rows, with noughts up to a multiple while they are in the network."""
+        """Outputs for rows, which are padded with zeros to a multiple on their way through the network."""
         count = tf.shape(rows)[0]
         if self._fill:
             rows = tf.pad(rows, [[0, -count % multiple], *[[0, 0]] * (rows.shape.rank - 1)])
@@ -122,7 +122,7 @@ class SearchModel(tf.Module):
 
 
 def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """What `SearchModel` returns, from the outputs code and label of an encoder."""
+    """The outputs of `SearchModel`, from the outputs code and label of an encoder."""
     relaxed = tf.cast(outputs["code"], tf.float32)
     ones = tf.cast(relaxed >= 0, tf.int32)
     bytes_of_bits = tf.reshape(ones, [tf.shape(ones)[0], ones.shape[1] // 8, 8])
@@ -135,7 +135,7 @@ def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 class Network(tf.Module):
-    """A network as functions and variables, without what only Keras knows of it."""
+    """A network as functions and variables, without Keras' own metadata."""
 
     def __init__(self, network: keras.Model):
         super().__init__()
@@ -143,7 +143,7 @@ class Network(tf.Module):
         self._call = lambda inputs: network(inputs, training=False)
 
     def __call__(self, inputs: tf.Tensor):
-        """Outputs, as when the network is used and not trained."""
+        """The outputs in inference mode."""
         return self._call(inputs)
 
 
@@ -174,7 +174,7 @@ def _pictures(images: tf.Tensor) -> tf.Tensor:
         extremes = tf.stack([tf.reduce_min(images), tf.reduce_max(images)])
         inside = tf.reduce_all((images >= 0) & (images <= 255))
         scaled = (extremes[1] <= 1) & tf.reduce_any(images != tf.round(images))
-        mistake = "expected 0..255, not pictures that are scaled to 0..1"
+        mistake = "expected 0..255, not pictures scaled to 0..1"
         checks.append(_check(inside, "images: values", extremes, "expected 0..255"))
         checks.append(_check(~scaled, "images: values", extremes, mistake))
     expected = "expected one or more pictures (B, H, W, 3), RGB, 0..255"
@@ -185,5 +185,5 @@ def _pictures(images: tf.Tensor) -> tf.Tensor:
 
 
 def _four_axes(tensor: tf.Tensor) -> tf.Tensor:
-    """The shape with zeros behind, which can be indexed for axes that are not there."""
+    """The shape, padded with zeros, so that it can be indexed beyond the last axis."""
     return tf.concat([tf.shape(tensor), tf.zeros(4, tf.int32)], axis=0)[:4]

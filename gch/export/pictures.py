@@ -1,6 +1,6 @@
 """Files of pictures in a TensorFlow graph, decoded as `gch.data.pictures` does it or refused.
 
-JPEG, PNG, opaque GIF and BMP of 24 bits come out as Pillow reads them, to the last bit. What TensorFlow
+JPEG, PNG, opaque GIF and BMP of 24 bits decode as in Pillow, to the last bit. What TensorFlow
 misreads is refused: PNG with a transparent colour and not 8 bits, GIF that is transparent or smaller than its
 canvas, other BMP. WebP, TIFF and PPM are refused too.
 """
@@ -38,7 +38,7 @@ def decoded(content: tf.Tensor, name: tf.Tensor, size: int, fit: str) -> tf.Tens
         return tf.stack([tf.reduce_sum(header[place : place + count] * powers) for place in places])
 
     def kind(shape: Callable[[], tf.Tensor], read: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
-        """What is done with one format: its size is checked before a pixel is decoded."""
+        """The branch of one format, which checks the size before a pixel is decoded."""
 
         def checked() -> tf.Tensor:
             found = tf.cast(shape(), tf.int64)
@@ -50,7 +50,7 @@ def decoded(content: tf.Tensor, name: tf.Tensor, size: int, fit: str) -> tf.Tens
         return checked
 
     def refused() -> tf.Tensor:
-        message = ["picture", name, "is none that is known here;", EXPECTED]
+        message = ["picture", name, "is not of a known format;", EXPECTED]
         with tf.control_dependencies([tf.debugging.Assert(tf.constant(False), message)]):
             return tf.zeros([1, 1, 3], tf.uint8)
 

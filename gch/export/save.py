@@ -1,4 +1,4 @@
-"""Writing the folder of an exported model, and saying what the model is.
+"""Writes the folder of an exported model, with its description.
 
 saved_model.pb, variables/   the SavedModel
 assets/words.tsv, tags.tsv   what `encode_text_string` looks up in free texts and in tags
@@ -42,12 +42,12 @@ def save_model(
     """Writes a model beside its final place, and moves it there when it is whole.
 
     Args:
-      out: the folder; an earlier model in it makes way, one of another digest where `replace` is true.
+      out: the folder; replaces an earlier model in it, one of another digest only if `replace` is true.
       networks: 'image' and 'text' encoders, and 'backbone' where the first takes its features.
-      vocabulary: of the texts, or None where nothing tells their words.
+      vocabulary: of the texts, or None if their words are not known.
       note: of the model; returned with its `signatures`.
       replace: see `out`.
-      lite: whether the encoders are also written for TensorFlow Lite.
+      lite: whether to write the encoders for TensorFlow Lite too.
 
     Raises:
       RunError: the folder holds something else, or cannot be written; TensorFlow Lite cannot hold a network,
@@ -57,7 +57,7 @@ def save_model(
         try:
             found = read_model_note(out)
         except DataError as error:
-            raise RunError(f"{out}: holds something else than a model; expected a new folder") from error
+            raise RunError(f"{out}: holds something other than a model; expected a new folder") from error
         if not replace and found.digest != note.digest:
             raise RunError(
                 f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
@@ -130,7 +130,7 @@ def describe(
 
 
 def known_words(pairs: Pairs, saved: Path) -> Vocabulary | None:
-    """What the columns of a data set's texts mean, None where it does not tell; for raw texts, by the run's
+    """The words of a data set's text columns, None if it does not name them; for raw texts, from the run's
     vocabulary, which is in the file `saved`.
     """
     if pairs.captions is not None:
@@ -139,12 +139,12 @@ def known_words(pairs: Pairs, saved: Path) -> Vocabulary | None:
 
 
 def remarks(note: ModelNote) -> list[str]:
-    """What a user of the model should know."""
+    """Remarks for a user of the model."""
     data, batch = note.dataset, note.encoding_batch
     found = {
-        f"{data} does not tell the words of its texts: encode_text takes vectors, there is no "
+        f"{data} does not name the words of its texts: encode_text takes vectors, there is no "
         "encode_text_string": "encode_text_string" not in note.signatures,
-        f"{data} has features in place of pictures: encode_image_features takes such, there is no "
+        f"{data} has features in place of pictures: encode_image_features takes these, there is no "
         "encode_image": not note.image_size,
         "with feature_norm = 'batch' a code depends on its batch: those of the test phase come in batches of "
         f"{batch} only": batch is not None,

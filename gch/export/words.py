@@ -4,7 +4,7 @@ Free texts and tags are written in lower case and looked up in the vocabulary, w
 model. A free text is split at all but letters, marks and numbers, its stop words are passed over, and as many
 words as the longest of the vocabulary has are tried together: 'a cat face' finds the tag 'cat face'.
 
-The one step that a graph cannot take is NFKC: whoever holds strings that are not composed has to do it.
+The one step that a graph cannot do is NFKC: callers must normalise strings that are not composed.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ TAGS_FILE, WORDS_FILE = "tags.tsv", "words.tsv"
 
 
 def tag_columns(vocabulary: Vocabulary) -> dict[str, int]:
-    """Which column a tag is, written as tags are compared; several alike mean the first."""
+    """The column of each tag, spelled as tags are compared; of equal spellings, the first."""
     found: dict[str, int] = {}
     for column, word in enumerate(vocabulary.words):
         for tag in tokens((word,), 1, frozenset()):

@@ -1,8 +1,8 @@
-"""What several methods need of a batch: similarities, losses of pairs and labels, signs, and random draws.
+"""Functions of a batch that methods share: similarities, losses of pairs and labels, signs, random draws.
 
-Draws depend on the batch alone, so a run that resumes repeats them: each takes `batch`, the positions int
+Draws depend on the batch alone, so a resumed run repeats them. Each takes `batch`, the positions int
 (B,), B > 1, of its items, and a `stream` of 1 or more; draws of different streams are independent. They are
-made of integers, and name their algorithm, so that XLA draws the same numbers as the rest of TensorFlow.
+drawn as integers, by a named algorithm, so that XLA draws the same numbers as the rest of TensorFlow.
 """
 
 import numpy as np
@@ -62,7 +62,7 @@ def replace_rows(table: tf.Variable, positions: tf.Tensor, rows: tf.Tensor) -> N
     if not compiled_by_xla():
         table.scatter_update(tf.IndexedSlices(rows, positions))
         return
-    # XLA's scatter repeats to the bit only item by item, which takes longer than all else in a step.
+    # XLA's scatter is deterministic only item by item, which takes longer than the rest of a step.
     matches = tf.range(table.shape[0])[:, None] == positions
     place = tf.reduce_max(tf.where(matches, tf.range(positions.shape[0]), -1), axis=1)
     replaced = tf.gather(rows, tf.maximum(place, 0))
@@ -101,5 +101,5 @@ def draw_order(seed: tf.Tensor, number: tf.Tensor, total: int) -> tf.Tensor:
 
 
 def _draw_integers(shape: tuple[int, ...], seed: tf.Tensor, below: int) -> tf.Tensor:
-    """Integers in 0..below-1 of the seed's dtype. For floats XLA would take other bits."""
+    """Integers in 0..below-1 of the seed's dtype. For floats, XLA would use other bits."""
     return tf.random.stateless_uniform(shape, seed=seed, maxval=below, dtype=seed.dtype, alg=_ALGORITHM)

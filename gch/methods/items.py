@@ -1,4 +1,4 @@
-"""What a method trains on: the training items, on the device where they fit."""
+"""The training items, on the device if they fit."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PIXEL_BYTES = 4 * 2**30  # of pixels that a GPU holds: 28,000 items at 224 x 224
 
 
 def state(value, dtype=None, name: str | None = None) -> tf.Variable:
-    """A variable that no optimizer trains. Every replica has a copy, and assigns to it what all assign."""
+    """A variable that no optimizer trains. Every replica has a copy, and all assign the same values."""
     return tf.Variable(value, trainable=False, dtype=dtype, name=name)
 
 
@@ -42,7 +42,7 @@ class TrainingItems:
         return len(self.rows)
 
     def inputs(self, modality: str) -> Iterator[tf.Tensor]:
-        """What the 'image' or the 'text' network reads, of all items in order, in batches."""
+        """The inputs of the 'image' or 'text' network for all items, in order, in batches."""
         if modality == "text":
             return slices(self.texts, VECTOR_BATCH, tf.float32)
         if self.images is not None:

@@ -1,4 +1,4 @@
-"""A method is its networks and its stages."""
+"""What a method is: networks and stages."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Losses = dict[str, tf.Tensor]
 
 
 class Batch(NamedTuple):
-    """What a step works on.
+    """The input of a step.
 
     Attributes:
       positions: int (B,), of training items; no position occurs twice.
@@ -37,7 +37,7 @@ class Update:
     Attributes:
       loss: takes the batch and the outputs of the stage's `forward`; returns the parts of the loss, float
         scalars by name. Their sum is minimised. A function of variables alone.
-      trains: what it is minimised over.
+      trains: the variables that it is minimised over.
       optimizer: built for these variables.
       rate: learning rate of the first outer epoch.
       decays: whether the schedule lowers the rate.
@@ -57,11 +57,11 @@ class Stage:
     Attributes:
       name: such as 'text/label'.
       steps: number of steps in an outer epoch.
-      forward: a batch to the outputs that all updates share; recorded for their gradients.
+      forward: maps a batch to the outputs that all updates share; recorded for their gradients.
       updates: of a step, in order.
-      after: what follows the updates, from the batch and the outputs, such as an update of a memory bank.
+      after: runs after the updates, with the batch and the outputs; updates a memory bank, for example.
       begin: sets what is constant during the stage, such as targets. Called again when the stage resumes, so
-        it may depend only on what the stage leaves alone.
+        it may depend only on what the stage does not change.
       reads_images: whether a batch has images.
       shown: the parts of the losses that the terminal shows; none: all.
     """
@@ -77,19 +77,19 @@ class Stage:
 
 
 class Method:
-    """What training, evaluation and export ask of a method, and what all methods need. A subclass sets
+    """The interface of a method to training, evaluation and export. A subclass sets
     `encoders`, `networks` and `stages`.
 
     Attributes:
       networks: all networks by name, and single layers that have weights of their own.
-      encoders: what makes codes, of the networks' layers. 'image' maps images (features (B, F) of a frozen
-        backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with `code`
-        (B, K) in (-1, 1) and `label` logits (B, C).
+      encoders: models that compute codes, of the networks' layers. 'image' maps images (features (B, F) of a
+        frozen backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with
+        `code` (B, K) in (-1, 1) and `label` logits (B, C).
       encoders_without_own: where encoders look training items up, the same encoders with a second input,
         int32 (B,): the position of a training item, whose own entry is then left out, or -1. Else empty.
       encoding_batch: number of items that are encoded together where a code depends on its batch, else None.
       optimizers: all optimizers by name.
-      memories: variables beside networks and optimizers that a checkpoint must hold, by name.
+      memories: other variables that a checkpoint must hold, such as memory banks, by name.
       stages: what an outer epoch runs, in order.
       settings: of the run; `own` are the method's.
       items: what it trains on.
@@ -125,7 +125,7 @@ class Method:
         return image_network(self.backbone, head) if self.backbone else head
 
     def features(self, images: tf.Tensor) -> tf.Tensor:
-        """What the head reads in training, (B, F), of a batch's images."""
+        """The inputs (B, F) of the head in training, from a batch's images."""
         return split_over_replicas(self.backbone, images) if self.backbone else images
 
     def texts(self, batch: Batch) -> tf.Tensor:

@@ -1,7 +1,7 @@
 """Adam and Adamax with a lower learning rate for some of the variables, and the schedule of the rates.
 
 TensorFlow's own operations make one pass over the weights and need no memory; Keras writes the same formulas
-as a dozen operations, each of which does. Epsilon is 1e-8, TensorFlow 1's.
+as a dozen operations, each with its own pass. Epsilon is 1e-8, as in TensorFlow 1.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class _Rated(keras.optimizers.Optimizer):
     """Scales the step on some variables: a pretrained backbone learns slower than its head.
 
     Args:
-      name: of the optimizer.
+      name: the optimizer's name.
       slowed: the variables whose learning rate is multiplied by `factor`.
       factor: at most 1.
       betas: decay of both moments.
@@ -37,7 +37,7 @@ class _Rated(keras.optimizers.Optimizer):
         self._factors = tuple(self._factor if id(one) in self._slowed else 1.0 for one in variables)
 
     def _arguments(self, index: int, learning_rate: tf.Tensor) -> dict:
-        """What both operations take beside the variable, its moments and its gradient."""
+        """The arguments of both operations besides the variable, its moments and its gradient."""
         return {
             "beta1_power": self.beta_1 ** tf.cast(self.iterations + 1, tf.float32),
             "lr": learning_rate * self._factors[index],
@@ -64,12 +64,12 @@ class RatedAdam(_Rated, keras.optimizers.Adam):
 
 
 class RatedAdamax(_Rated, keras.optimizers.Adamax):
-    """Adamax (the same, algorithm 2) with decay of the weights as PyTorch's has it.
+    """Adamax (the same paper, algorithm 2) with PyTorch's weight decay.
 
     Args:
-      name: as of the other optimizer, as are `slowed`, `factor` and `betas`.
+      name: as in `_Rated`, like `slowed`, `factor` and `betas`.
       penalty: times the weight is added to its gradient, so that it takes part in the moments; Keras' own
-        `weight_decay` shrinks the weights beside the step.
+        `weight_decay` shrinks the weights outside of the step.
     """
 
     def __init__(self, name: str, penalty: float = 0.0, **options):
@@ -96,6 +96,6 @@ def loss_scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.
 def learning_rate(base: float, decay: float, decay_steps: int, epoch: int, early: bool = False) -> float:
     """The rate in outer epoch `epoch` (0 is the first): base * decay^(epoch // decay_steps).
 
-    With `early` the first cut comes after the first outer epoch, as in the original of AGAH.
+    With `early` the first decay comes after the first outer epoch, as in AGAH's original.
     """
     return base * decay ** ((epoch + (decay_steps - 1 if early else 0)) // decay_steps)

@@ -1,4 +1,4 @@
-"""The image network that turns pictures into features, from whichever source it comes."""
+"""The backbone: the image network that turns pictures into features, from any of its sources."""
 
 import functools
 import sys
@@ -21,7 +21,7 @@ VGGF_IMAGE_SIZE = 224
 
 @dataclass(frozen=True)
 class Backbone:
-    """An image network with its preprocessing; features by two backbones of equal digest agree."""
+    """An image network with its preprocessing; two backbones of equal digest give equal features."""
 
     name: str  # one of BACKBONES, or the path of a .keras file
     # Images (B, H, W, 3), RGB, uint8 or float, 0..255, to float32 features (B, F), under any precision.
@@ -85,7 +85,7 @@ def _vggf(settings: Settings, as_agah: bool) -> keras.Model:
             f"{settings.meanpath or path}: mean image: found {found}, expected {(size, size, 3)}; meanpath"
             " may name another file, Mean.h5"
         )
-    # The kernels say how wide the network is: a slimmer one in the same format serves as well.
+    # The kernels set the widths: a slimmer network in the same format works as well.
     widths = [kernel.shape[-1] for kernel, _ in file.layers.values()] if file else WIDTHS
     model = vggf(size, mean, settings.seed, as_agah, widths)
     if file:
@@ -123,9 +123,9 @@ def _from_keras_file(path: str, image_size: int) -> keras.Model:
         raise WeightsError(f"{path}: not found; expected a Keras model")
     images = keras.Input((image_size, image_size, 3), name="images")
     try:
-        # Without safe_mode a file could bring code of its own.
+        # Without safe_mode a file could run code of its own.
         output = keras.saving.load_model(path, compile=False, safe_mode=True)(images)
-    # The reader raises whatever a broken or foreign file makes it stumble over.
+    # The reader raises nearly any exception on a broken or foreign file.
     except Exception as error:
         raise WeightsError(
             f"{path}: found {_line(error)}; expected a Keras model of images {images.shape}"

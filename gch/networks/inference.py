@@ -37,14 +37,14 @@ def infer_under_dropout(
     """One output of a network, float32 (draws, all items, ...), under dropout that is drawn several times.
 
     Batch norm uses its moving statistics, so that an item's output depends on that item and its dropout
-    alone. The network is left as it was, the states of its dropout too. `batches` gives the inputs (B, ...)
+    alone. The network stays as it was, as do the states of its dropout. `batches` yields the inputs (B, ...)
     once for every draw.
     """
     before = [variable.numpy() for variable in network.non_trainable_variables]
     run = _compiled(network, training=True)
     trained = [norm for norm in batch_norms(network) if norm.trainable]
     try:
-        for norm in trained:  # Keras gives frozen ones their moving statistics
+        for norm in trained:  # frozen batch norms use their moving statistics
             norm.trainable = False
         drawn = [np.concatenate([run(batch)[output].numpy() for batch in batches()]) for _ in range(draws)]
     finally:
@@ -57,7 +57,7 @@ def infer_under_dropout(
 
 def _compiled(network: keras.Model, training: bool) -> Callable:
     # Without XLA, under which EfficientNet-Lite0 was ten times slower on a CPU.
-    kept, name = vars(network), f"compiled_{training}"  # past Keras, which would take it for a part
+    kept, name = vars(network), f"compiled_{training}"  # not by setattr: Keras would track it as a part
     if name not in kept:
         kept[name] = tf.function(functools.partial(network, training=training), reduce_retracing=True)
     return kept[name]
@@ -83,7 +83,7 @@ def backbone_features(
     backbone: Backbone, pairs: Pairs, cache: Path, progress: Callable[[int, int], object]
 ) -> np.ndarray:
     """The features of all items of a data set with pictures by a frozen backbone, float32 (N, F), computed
-    once and kept on disk; `progress` is called with the number of items done and of all.
+    once and cached on disk; `progress` is called with the number of items done and of all.
 
     Raises:
       DataError: the images cannot be read, or the cache cannot be written.

@@ -27,7 +27,7 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class MatConvNetFile(NamedTuple):
-    """What a file of MatConvNet says about VGG-F."""
+    """VGG-F as read from a file of MatConvNet."""
 
     # For each of VGGF_LAYERS, in order, the kernel, float32 (height, width, in, out), and the bias, (out,).
     layers: Weights

@@ -1,4 +1,4 @@
-"""Parts that the networks of the methods are built of, on one device and on several."""
+"""Parts of the methods' networks, on one device and on several."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 
 def initializer(start: str, inputs: int) -> keras.initializers.Initializer:
-    """Initial weights of a unit with so many inputs: 'glorot'; 'normal', N(0, 1), GCH's original; 'uniform',
+    """Initial weights of a unit with `inputs` inputs: 'glorot'; 'normal', N(0, 1), GCH's original; 'uniform',
     U(-1/sqrt(inputs), 1/sqrt(inputs)), PyTorch's.
     """
     if start == "normal":
@@ -19,7 +19,7 @@ def initializer(start: str, inputs: int) -> keras.initializers.Initializer:
 
 
 def dense(inputs, units: int, start: str, name: str, activation: str | None = None, dtype: str | None = None):
-    """A dense layer on `inputs` (B, F), started as by `initializer`; biases start as the weights do, those
+    """A dense layer on `inputs` (B, F), initialised by `initializer`; biases start like the weights, those
     of 'glorot' at 0. `dtype` None is the global policy's.
     """
     size = inputs.shape[-1]
@@ -34,7 +34,7 @@ def dense(inputs, units: int, start: str, name: str, activation: str | None = No
 
 
 def drop(inputs, rate: float, name: str):
-    """Dropout at `rate`; no layer where that is 0."""
+    """Dropout at `rate`; no layer if the rate is 0."""
     return keras.layers.Dropout(rate, name=name)(inputs) if rate else inputs
 
 
@@ -68,7 +68,7 @@ def split_over_replicas(backbone: keras.Model, images: tf.Tensor) -> tf.Tensor:
     """Features of a batch in training, each replica computing its share.
 
     A backbone takes nearly all the time of a step, so only it is split. The rest of a step (heads, losses,
-    code memory, optimizers) every replica does for the whole batch, on the same numbers, as one device would.
+    memory bank, optimizers) every replica does for the whole batch, on the same numbers, as one device would.
     The gradient of the gathered features adds up over the replicas; `gch.training.loop` divides the loss by
     their number.
 

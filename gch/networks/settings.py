@@ -5,7 +5,7 @@ import dataclasses
 from gch.errors import SettingError
 from gch.rules import setting
 
-VGGF = ("vggf", "vggf-agah")  # the published network, and as the original of AGAH changes it
+VGGF = ("vggf", "vggf-agah")  # as published, and as changed by AGAH's original
 _APPLICATIONS = """
 ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge DenseNet121 DenseNet169 DenseNet201
 EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
@@ -14,7 +14,7 @@ EfficientNetV2M EfficientNetV2L InceptionResNetV2 InceptionV3 MobileNet MobileNe
 MobileNetV3Large NASNetMobile NASNetLarge ResNet50 ResNet101 ResNet152 ResNet50V2 ResNet101V2 ResNet152V2
 VGG16 VGG19 Xception
 """
-KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed, as they are known without TensorFlow
+KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed here, so that they are known without TensorFlow
 BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 
@@ -35,7 +35,7 @@ class NetworkSettings:
         "model of keras.applications by name, or a .keras file",
     )
     backbone: str = setting(
-        "frozen", "train it, or keep it frozen and cache its features", choices=["frozen", "trained"]
+        "frozen", "train the backbone, or freeze it and cache its features", choices=["frozen", "trained"]
     )
     backbone_start: str = setting(
         "pretrained", "weights that the backbone starts from", choices=["pretrained", "random"]
@@ -49,7 +49,7 @@ class NetworkSettings:
     load_model_path: str = setting(
         "", "folder of a run whose best weights the networks start from; '': from those of `start`"
     )
-    SEMANTIC_EMBED: int = setting(512, "features that codes are made of", minimum=1, aliases=["emb_dim"])
+    SEMANTIC_EMBED: int = setting(512, "size of the layer before the code", minimum=1, aliases=["emb_dim"])
     start: str = setting(
         "glorot",
         "initial weights: Glorot's, N(0, 1) as GCH's original, or PyTorch's as AGAH's",

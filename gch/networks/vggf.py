@@ -28,7 +28,7 @@ def vggf(
     Args:
       image_size: height and width of the images in pixels, 64 or more. The published weights fit 224 only,
         because fc6 sees the whole map.
-      mean_image: what is subtracted from the images, RGB 0..255: float (image_size, image_size, 3) or (3,).
+      mean_image: the mean to subtract from the images, RGB 0..255: float (image_size, image_size, 3) or (3,).
       seed: of the initial weights.
       as_agah: normalise and pool as the original of AGAH does in place of VGG-F: over two channels with half
         the alpha, pool1 padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.

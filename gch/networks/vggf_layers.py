@@ -44,7 +44,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     Source: Krizhevsky et al. 2012, section 3.3; the defaults are those of VGG-F (Chatfield et al. 2014).
     `tf.nn.local_response_normalization` computes the same. Here value and gradient are one pass over memory
-    each, compiled with XLA whatever surrounds them (`benchmarks/vggf_step.py` shows what that is worth), and
+    each, always compiled with XLA (`benchmarks/vggf_step.py` measures the gain), and
     computed in float32, since squares overflow float16 above 255. `window` is neighbours before and after.
     """
 
@@ -94,7 +94,7 @@ def _neighbours(x: tf.Tensor, earlier: int, later: int) -> tf.Tensor:
 class MaxPooling(keras.layers.MaxPooling2D):
     """Maximum over 3 x 3 with stride 2 of maps (B, H, W, C), all but B known.
 
-    `tf.nn.max_pool2d`, but that XLA compiles another gradient for it: XLA's own adds in no fixed order on a
+    `tf.nn.max_pool2d` with another gradient under XLA: XLA's own adds in no fixed order on a
     GPU, so that TensorFlow refuses it under determinism, and is slow on a CPU. Outside XLA the built-in
     gradient is the fastest, and repeats. Where values of a window are equal, the gradient goes to the first
     in rows of columns, as the built-in one does on a CPU.

@@ -1,1 +1,1 @@
-"""Groups of settings with a name: files of assignments that are laid over setting.py by `preset`."""
+"""Named groups of settings: files of assignments that `preset` lays over setting.py."""

@@ -2,8 +2,8 @@
 
     gch train --preset=agah_paper      # FLICKR-25K.mat and imagenet-vgg-f.mat in data/
 
-300 passes of 78 steps with VGG-F trained take 20 hours on two cores. `--netStr=efficientnet-lite0
---backbone=frozen` takes cached features instead; other data need num_label, tag_dim and the sizes as well.
+With a trained VGG-F, 300 passes of 78 steps take 20 hours on two cores. `--netStr=efficientnet-lite0
+--backbone=frozen` uses cached features instead; other data also need num_label, tag_dim and the sizes.
 """
 
 method = "agah"

@@ -3,7 +3,7 @@
     gch train --preset=agah_reference
 
 A code depends on the batch that it is encoded in, so codes are made in batches of `batch_size`. The best
-outer epoch is chosen on the query set, which makes the figures too good; results.json says so.
+outer epoch is chosen on the query set, which inflates the figures; results.json says so.
 """
 
 from gch.presets.agah_paper import *  # noqa: F403

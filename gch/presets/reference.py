@@ -2,7 +2,7 @@
 
     gch train --preset=reference --dataset_dir=FLICKR --netStr=vggf --backbone=trained
 
-FLICKR-25K.mat and imagenet-vgg-f.mat are in data/. The rates are halved in each outer epoch: --Epoch=20 ends
+FLICKR-25K.mat and imagenet-vgg-f.mat are in data/. The rates halve in each outer epoch: --Epoch=20 ends
 in practice where 500 do. On frozen features of EfficientNet-Lite0, without netStr and backbone, four outer
 epochs of 32 bits give mAP .691 I->T and .673 T->I on FLICKR (docs/results.md).
 """

@@ -1,1 +1,1 @@
-"""What came out, for people: tables, plots, a page."""
+"""Results for people: tables, plots, an HTML page."""

@@ -1,4 +1,4 @@
-"""A page of HTML that compares runs, and needs no other file."""
+"""A self-contained HTML page that compares runs."""
 
 import base64
 import html
@@ -31,7 +31,7 @@ CODE_FIGURES = {
     "distinct_codes": "distinct codes",
 }
 INTERVAL = (
-    "The interval holds 95 % of the means when the queries are drawn anew (bootstrap); it does not tell what "
+    "The interval holds 95 % of the means over resampled queries (bootstrap); it does not tell what "
     "another seed of the training would change."
 )
 GALLERY = (

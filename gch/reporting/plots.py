@@ -1,4 +1,4 @@
-"""Plots of evaluated codes, by matplotlib (the extra 'plots')."""
+"""Plots of evaluated codes, drawn with matplotlib (the extra 'plots')."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +39,7 @@ def available() -> bool:
 
 
 def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
-    """Draws all that the records allow, and yields names for files and figures; bars show the first of many.
+    """Draws every plot that the records allow, and yields file names and figures; bars show the first few.
 
     Raises:
       GCHError: matplotlib is not installed.
@@ -90,7 +90,7 @@ def _panels(height: float, rows: int = 1):
 
 
 def _both(draw: Callable[["Axes", str], None], height: float = 3.8) -> "Figure":
-    """A figure of what `draw` draws of each direction, with a legend below where there are several labels."""
+    """A figure with a panel of `draw` for each direction, and a legend below if there are several labels."""
     drawn, (panels,) = _panels(height)
     for axes, direction in zip(panels, CROSS, strict=True):
         draw(axes, direction)

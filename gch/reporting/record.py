@@ -9,9 +9,9 @@ from gch.errors import DataError, RunError
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What was measured of a run, or of the codes of another tool."""
+    """The measures of a run, or of the codes of another tool."""
 
-    name: str  # what it is called in tables
+    name: str  # its name in tables
     directions: dict[str, dict]  # 'I->T' and so on to `Evaluation.figures`, over the whole retrieval set
     new: dict[str, dict] = dataclasses.field(default_factory=dict)  # over new items; empty if not known
     settings: dict[str, object] = dataclasses.field(default_factory=dict)  # of a run, by name
@@ -47,10 +47,10 @@ class Record:
 
 
 def read_run(folder: Path) -> Record:
-    """The record of a run that was tested.
+    """The record of a tested run.
 
     Raises:
-      RunError: there is no results.json, it cannot be read, or it is of a version that did not evaluate.
+      RunError: there is no results.json, it cannot be read, or it holds no evaluation.
     """
     path = Path(folder) / "results.json"
     if not path.is_file():

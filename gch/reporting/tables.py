@@ -58,7 +58,7 @@ def over_seeds(records: Sequence[Record]) -> Table:
 
 
 def notes(records: Sequence[Record]) -> list[str]:
-    """What a reader of the table must know of the records; said once where it holds for several."""
+    """Notes on the records for a reader of the table; records with the same note share it."""
     names: dict[str, list[str]] = {}
     for record in records:
         one = record.directions["I->T"]
@@ -75,7 +75,7 @@ def notes(records: Sequence[Record]) -> list[str]:
 
 
 def figure(value: float | None) -> str:
-    """Four decimals, as this field reports differences of a thousandth; a dash for none."""
+    """Four decimals, because papers report differences of a thousandth; a dash for None."""
     return "-" if value is None else f"{value:.4f}"
 
 

@@ -1,1 +1,1 @@
-"""From an exported model to answers: codes of any collection, indexes over them, searching."""
+"""Search with an exported model: codes of any collection, indexes over them, queries."""

@@ -5,7 +5,7 @@ codes.json     what the codes are (`CodesNote`), and how far the encoding is
 00000.items    the items of the same rows, a JSON object a line: id, and text where there is one
 skipped.jsonl  what could not be encoded: id and reason
 
-A folder may hold folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one when all are there.
+A folder may hold folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one once all are there.
 """
 
 import bisect
@@ -41,7 +41,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CodesNote:
-    """What codes.json says."""
+    """The content of codes.json."""
 
     bits: int  # length of a code K, a multiple of 8
     modality: str
@@ -76,7 +76,7 @@ class Items:
     """Items by row, dictionaries of id and perhaps text, in files that may be larger than memory.
 
     Raises:
-      DataError: a file is missing, or has another number of lines than is given with its path.
+      DataError: a file is missing, or its number of lines differs from the one given with its path.
     """
 
     def __init__(self, files: Sequence[tuple[Path, int]]):
@@ -105,7 +105,7 @@ class Items:
         try:
             item = json.loads(content[start : ends[line]].tobytes())
             if not isinstance(item["id"], str) or not isinstance(item.get("text", ""), str):
-                raise TypeError("id or text is no string")
+                raise TypeError("id or text is not a string")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: line {line + 1}: not an item, {error}; expected id") from error
         return item
@@ -146,7 +146,7 @@ def open_codes(path: Path) -> Codes:
     """Opens the codes in a folder, or in the folder of all its shards.
 
     Raises:
-      DataError: they are missing, unfinished or damaged, or a shard is missing or of another command.
+      DataError: they are missing, unfinished or damaged, or a shard is missing or from another command.
     """
     path = Path(path)
     folders = _folders(path)
@@ -155,7 +155,7 @@ def open_codes(path: Path) -> Codes:
     for folder, note in zip(folders, notes, strict=True):
         if not note.finished:
             done = f"{note.done} of {note.entries} entries are encoded"
-            raise DataError(f"{folder}: {done}; expected all, run encode again")
+            raise DataError(f"{folder}: {done}; expected all; run encode again")
         for name in ("bits", "modality", "model", "root", "source"):
             found, expected = getattr(note, name), getattr(first, name)
             if found != expected:
@@ -171,12 +171,12 @@ def open_codes(path: Path) -> Codes:
 
 
 def read_note(folder: Path) -> CodesNote:
-    """What codes.json in a folder says."""
+    """The content of codes.json in a folder."""
     return read_note_file(folder / NOTE, CodesNote, "expected a folder that `encode` wrote")
 
 
 def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
-    """Where a shard is written: `out` itself where it is the only one."""
+    """The folder of a shard: `out` itself if it is the only one."""
     number, count = shard
     return out if count == 1 else out / f"shard-{number}-of-{count}"
 
@@ -189,7 +189,7 @@ def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
 
 
 def by_modality(sources: Sequence[Codes]) -> dict[str, list[Codes]]:
-    """The codes of each modality that there is."""
+    """The codes by modality."""
     groups = {name: [one for one in sources if one.modality == name] for name in MODALITIES}
     return {name: group for name, group in groups.items() if group}
 
@@ -227,7 +227,7 @@ def _folders(path: Path) -> list[Path]:
 class CodesWriter:
     """Appends codes to a folder, in parts of `part_items`; a context that locks it.
 
-    `note` says how far it is. What was written after the last `save` is cut off when it is opened again.
+    `note` holds the progress. Opening it again cuts off what was written after the last `save`.
 
     Raises:
       RunError: the folder holds other codes, another process writes to it, or it cannot be written.
@@ -275,7 +275,7 @@ class CodesWriter:
         self._skips += 1
 
     def save(self, done: int) -> None:
-        """Makes what was written safe: `done` entries are encoded or skipped."""
+        """Makes the written codes durable: `done` entries are encoded or skipped."""
         for file in (*self._files, self._skipped):
             _sync(file)
         skipped, length = self._skips, self._skipped.tell()
@@ -312,7 +312,7 @@ class CodesWriter:
             raise RunError(f"{path}: a link or no file; expected one that `encode` wrote, or a new folder")
         found = path.stat().st_size if path.exists() else 0
         if found < length:
-            raise DataError(f"{path}: {found} bytes, expected {length} or more; start anew in another folder")
+            raise DataError(f"{path}: {found} bytes, expected {length} or more; encode into another folder")
         file = open(path, "ab")  # noqa: SIM115 closed with the writer
         file.truncate(length)
         file.seek(length)

@@ -1,4 +1,4 @@
-"""What is searched: the items of a collection by modality, in files or in an engine."""
+"""The items of a collection to search, by modality, in files or in an engine."""
 
 import bisect
 import dataclasses
@@ -32,7 +32,7 @@ class IndexPart:
 
     modality: str  # 'image' or 'text'
     kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
-    sources: Sequence[Source]  # where the items are from, in the order of rows
+    sources: Sequence[Source]  # the folders that the items are from, in the order of rows
     search: Search  # finds the nearest items, in the order of distance, then row
     read_code: Callable[[int], np.ndarray]  # at a row
     read_items: Callable[[Sequence[int]], list[dict[str, str]]]  # at rows
@@ -71,7 +71,7 @@ class IndexPart:
             if path.is_relative_to(root.resolve()):
                 return path
         except (OSError, ValueError) as error:  # a loop of links, a zero byte
-            raise DataError(f"{identity}: no path, {error}; expected a picture inside {root}") from error
+            raise DataError(f"{identity}: not a path, {error}; expected a picture inside {root}") from error
         raise DataError(f"{identity}: lies outside {root}; expected a picture inside it")
 
     def _require(self, rows: Sequence[int]) -> None:

@@ -30,7 +30,7 @@ _Coded = tuple[Sequence[Entry], Sequence[str | None], np.ndarray]
 
 
 def load_on_devices(path: Path) -> list[ExportedModel]:
-    """An exported model on every GPU of this machine, or once where there are not several."""
+    """An exported model on every GPU of this machine, or a single one without several GPUs."""
     with quiet_stderr():
         import tensorflow as tf
 
@@ -59,12 +59,12 @@ def encode_entries(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[Entry, str]]:
-    """Encodes what is left of a shard; returns the first entries that were skipped, with reasons.
+    """Encodes the rest of a shard; returns the first skipped entries, with reasons.
 
     Args:
       entries: of all shards.
       models: the model on each device; pictures go to them in turn, texts to the first.
-      writer: knows how many entries of the shard are done, and takes the rest.
+      writer: holds the number of finished entries of the shard, and receives the rest.
       start: first entry of the shard.
       batch: entries that are encoded together.
       jobs: threads that read pictures.

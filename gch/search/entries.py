@@ -1,4 +1,4 @@
-"""What is encoded: a list of picture files, or the texts of a file, in an order that is always the same."""
+"""The entries to encode: a list of picture files, or the texts of a file, always in the same order."""
 
 import dataclasses
 import hashlib
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Entries:
-    """What is encoded; iterated as often as needed, with a line or a folder in memory at a time.
+    """The entries to encode; iterated as often as needed, with one line or folder in memory at a time.
 
     Iterating raises DataError where something cannot be read.
     """
@@ -47,7 +47,7 @@ class Entries:
 
 
 def picture_entries(path: Path) -> Entries:
-    """The pictures of a folder and the folders in it, known by their suffixes, or those that a file names.
+    """The pictures of a folder and its subfolders, known by their suffixes, or those that a file lists.
 
     Hidden files and folders, and empty lines, do not count. A line is a path relative to the folder of the
     file, or an absolute one inside it. Raises DataError where there is no such folder or file.
@@ -64,14 +64,14 @@ def picture_entries(path: Path) -> Entries:
 
 
 def text_entries(path: Path) -> Entries:
-    """The texts of a file: one on each line, called by its number from 1 on, or JSON objects."""
+    """The texts of a file: one on each line, whose id is its number from 1 on, or JSON objects."""
     if not path.is_file():
         raise DataError(f"{path}: not found; {TEXTS_EXPECTED}")
     return Entries("text", "", lambda: _texts(path))
 
 
 def survey(entries: Entries, rule: str) -> tuple[int, str]:
-    """Number of entries, and a digest of them and of a rule of how they are encoded."""
+    """Number of entries, and a digest of the entries and of the rule by which they are encoded."""
     content, count = hashlib.sha256(f"{rule}\n{entries.modality}\n".encode()), 0
     for entry in entries:
         content.update(json.dumps([entry.id, entry.text]).encode("ascii"))

@@ -1,4 +1,4 @@
-"""A model that `export` wrote: from pictures and texts to codes. Nothing of the networks' code is needed."""
+"""A model that `export` wrote: from pictures and texts to codes, without the code of the networks."""
 
 import contextlib
 import dataclasses
@@ -33,30 +33,30 @@ Text = str | Sequence[str]  # a free text, or tags
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelNote:
-    """What is known of an exported model without loading it."""
+    """The description of an exported model, readable without loading it."""
 
     bits: int  # length of a code K, a multiple of 8
-    image_size: int  # side that pictures are brought to before `encode_image`; 0 where it takes features
+    image_size: int  # side that pictures are scaled to before `encode_image`; 0 if it takes features
     fit: str  # how, 'crop' or 'letterbox'
     digest: str  # of the networks' weights; codes of models of different digests do not compare
     dataset: str  # what it was trained on
-    method: str  # 'gch' or 'agah'
+    method: str  # such as 'gch'
     run: str  # name of the run that it was exported from
     label_names: tuple[str, ...]  # C, or none where the data set does not name them
-    signatures: tuple[str, ...]  # what it can do
+    signatures: tuple[str, ...]  # names of its functions
     encoding_batch: int | None  # items encoded together where a code depends on its batch
 
     def require(self, signature: str) -> None:
         """Raises DataError unless the model has `signature`, 'encode_image' or 'encode_text_string'."""
         if signature not in self.signatures:
             raise DataError(
-                f"the model has no {signature}, as {self.dataset} has no {_NEEDED[signature]}; "
-                f"it takes {', '.join(self.signatures)}"
+                f"the model has no {signature}, because {self.dataset} has no {_NEEDED[signature]}; "
+                f"found {', '.join(self.signatures)}"
             )
 
 
 class ModelOutputs(NamedTuple):
-    """What a model makes of B items."""
+    """A model's outputs for B items."""
 
     codes: np.ndarray  # uint8 (B, K / 8), packed as by numpy.packbits
     relaxed: np.ndarray  # float32 (B, K), in (-1, 1)
@@ -65,7 +65,7 @@ class ModelOutputs(NamedTuple):
 
 
 def read_model_note(path: Path) -> ModelNote:
-    """What is known of the model in a folder; raises DataError where there is none of this project."""
+    """The description of the model in a folder; raises DataError if there is none of this project."""
     if not (path / "saved_model.pb").is_file() or not (path / NOTE).is_file():
         raise DataError(f"{path}: no saved_model.pb with {NOTE} in it; {EXPECTED}")
     return read_note_file(path / NOTE, ModelNote, EXPECTED)
@@ -81,14 +81,14 @@ def load(folder: str | Path) -> "ExportedModel":
 
 
 class ExportedModel:
-    """Encodes pictures and texts by an exported model; several threads may call it.
+    """Encodes pictures and texts with an exported model; several threads may call it.
 
     Args:
       path: the folder that `export` wrote.
-      device: TensorFlow's name of the device that it runs on; None lets TensorFlow choose.
+      device: TensorFlow's name of the device to run on; None lets TensorFlow choose.
 
     Raises:
-      DataError: it is no exported model of this project, or damaged.
+      DataError: it is not an exported model of this project, or it is damaged.
 
     Example:
       >>> model = gch.load("runs/openmoji_gch_64/export")
@@ -155,10 +155,10 @@ class ExportedModel:
 
         Args:
           images: N paths of picture files and pictures, uint8 (H, W, 3), RGB, in any mixture; or an array,
-            uint8 (N, H, W, 3). They are brought to the model's size as when it was trained.
+            uint8 (N, H, W, 3). They are scaled to the model's size as in training.
 
         Raises:
-          DataError: a file is no picture, an entry is of another type or shape, or the model takes no
+          DataError: a file is not a picture, an entry has another type or shape, or the model takes no
             pictures, but features of them.
         """
         if isinstance(images, (str, Path)):
@@ -205,7 +205,7 @@ class ExportedModel:
         for text, words in zip(texts, np.asarray(outputs.words), strict=True):
             if words == 0:
                 shown = text if isinstance(text, str) else ", ".join(text)
-                raise DataError(f"text {shown!r:.100}: no word that the model knows")
+                raise DataError(f"text {shown!r:.100}: none of its words is known to the model")
         return outputs.codes
 
     def _squared(self, numbered: tuple[int, str | Path | np.ndarray]) -> np.ndarray:

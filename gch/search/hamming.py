@@ -1,4 +1,4 @@
-"""Exact search by Hamming distance, by FAISS where it is installed and else by NumPy."""
+"""Exact search by Hamming distance, with FAISS if it is installed, otherwise with NumPy."""
 
 import functools
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Search = Callable[[np.ndarray, int], Found]
 
 
 def bounded(search: Search, items: int) -> Search:
-    """Gives a search of `items` codes no empty batch, and no count above `items`."""
+    """Wraps a search of `items` codes, so that it sees no empty batch and no count above `items`."""
 
     def found(queries: np.ndarray, count: int) -> Found:
         shape = len(queries), min(count, items)

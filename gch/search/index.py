@@ -66,7 +66,7 @@ class PartNote:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IndexNote:
-    """What an index says of itself."""
+    """The content of index.json."""
 
     bits: int  # length of a code K
     model: str  # digest of the model that made the codes
@@ -80,7 +80,7 @@ class IndexNote:
 
 
 def read_note(folder: Path) -> IndexNote:
-    """What index.json in a folder says."""
+    """The content of index.json in a folder."""
     return read_note_file(folder / NOTE, IndexNote, "expected a folder that `index` wrote")
 
 
@@ -93,7 +93,7 @@ def open_index(path: str | Path) -> CollectionIndex:
     Raises:
       DataError: there is none, or it is damaged or of an unknown kind.
       RunError: FAISS or the engine's client is not installed, or the engine cannot be reached.
-      SettingError: the URI is none.
+      SettingError: the URI is not valid.
     """
     if is_engine(path):
         from gch.search.engine.index import open_engine  # its client is an extra
@@ -133,13 +133,13 @@ def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexP
 def build_index(
     sources: Sequence[Codes], out: Path, kind: str = AUTO, parameters: Mapping[str, int] | None = None
 ) -> IndexNote:
-    """Writes an index of all codes; the folders that they are from may be removed then.
+    """Writes an index of all codes; their folders may be removed afterwards.
 
     Args:
       sources: of one model, of images, texts or both; those of a modality are joined in their order.
-      out: the folder of the index; an earlier index of the same codes makes way.
+      out: the folder of the index; an earlier index of the same codes is replaced.
       kind: one of `gch.search.index_kinds.KINDS`, or 'auto', which chooses for each modality by its size.
-      parameters: of that kind, where they are not to be the defaults.
+      parameters: of that kind; those left out have their defaults.
 
     Raises:
       DataError: the codes are of different models, or there are none.
@@ -180,7 +180,7 @@ def build_index(
 
 
 def _earlier(out: Path) -> IndexNote | None:
-    """The index that is in the folder; none where a process was killed before index.json was there."""
+    """The index in the folder; None if there is none, or a process was killed before it wrote index.json."""
     if not out.exists():
         return None
     if out.is_dir() and all(name in _FILES or name.startswith(".") for name in os.listdir(out)):
@@ -188,7 +188,7 @@ def _earlier(out: Path) -> IndexNote | None:
     try:
         return read_note(out)
     except DataError as error:
-        raise RunError(f"{out}: holds something else than an index; expected a new folder") from error
+        raise RunError(f"{out}: holds something other than an index; expected a new folder") from error
 
 
 def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:

@@ -9,7 +9,7 @@
 Where hash or hnsw finds fewer items than asked for, all codes are compared: none finds fewer than flat.
 
 Hash and hnsw are FAISS's, over the distinct codes. Half of the learned codes and more are often equal: a
-graph of nearest neighbours over all of them falls apart, since a code may be linked to its equals alone.
+graph of nearest neighbours over all of them falls apart, since a code may be linked only to its equals.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def choose(kind: str, items: int) -> str:
 
 
 def complete(kind: str, given: Mapping[str, int], bits: int) -> dict[str, int]:
-    """All parameters of a kind for codes of K bits: those that are given, and the defaults of the others."""
+    """All parameters of a kind for codes of K bits: the given ones, and the defaults of the others."""
     found = KINDS[kind] | dict(given)
     if "b" in found and "b" not in given:
         found["b"] = min(found["b"], bits)

@@ -13,25 +13,25 @@ from gch.search.hamming import exact_search
 class Neighbours(NamedTuple):
     """The codes nearest to each query, nearest first."""
 
-    ids: np.ndarray  # (Q, k), what they are called; their rows where the index has no ids
+    ids: np.ndarray  # (Q, k), their ids; their rows if the index has no ids
     distances: np.ndarray  # int32 (Q, k), numbers of bits that differ
 
 
 class Index:
     """Finds the codes nearest to a query by Hamming distance, exactly.
 
-    FAISS compares them where it is installed, and else NumPy. Several threads may search at once.
+    FAISS compares them if it is installed, otherwise NumPy. Several threads may search at once.
 
     Args:
       codes: packed as by numpy.packbits, uint8 (N, K / 8), or signs (N, K), -1 and +1 or 0 and 1 of any type;
-        `gch.evaluation.arrays` tells how the two are told apart in uint8.
+        `gch.evaluation.arrays` says how uint8 tells the two apart.
       ids: N names or numbers; by default the rows, 0..N-1.
 
     Attributes:
       bits: length of a code K.
 
     Raises:
-      DataError: the codes are of another shape or have other values, or there is not one id for each.
+      DataError: the codes have another shape or other values, or there is not one id for each.
 
     Example:
       >>> import numpy as np
@@ -50,24 +50,24 @@ class Index:
         self._codes, self.bits = packed_codes("codes", codes, self._signs)
         self._ids = np.arange(len(self._codes)) if ids is None else np.asarray(ids)
         if self._ids.shape != (len(self._codes),):
-            raise DataError(f"ids are of shape {self._ids.shape}; expected one for each of {len(self)} codes")
+            raise DataError(f"ids have shape {self._ids.shape}; expected one for each of {len(self)} codes")
         self._search = exact_search(self._codes)
 
     def __len__(self) -> int:
         return len(self._codes)
 
     def search(self, query_codes: np.ndarray, k: int = 10) -> Neighbours:
-        """The k codes nearest to each query; those of equal distance in the order of the database.
+        """The k codes nearest to each query; ties in the order of the database.
 
         Args:
-          query_codes: packed, uint8 (Q, K / 8), or signs (Q, K), of type uint8 as those of the index.
-          k: results of a query, 1 or more; with fewer codes than that, all of them are found.
+          query_codes: packed, uint8 (Q, K / 8), or signs (Q, K); in uint8, of the same kind as the index's.
+          k: results for each query, 1 or more; at most all codes are found.
 
         Returns:
           Neighbours of min(k, N) columns.
 
         Raises:
-          DataError: the queries are of another shape, length or other values.
+          DataError: the queries have another shape, length or other values.
           SettingError: k is less than 1.
         """
         queries = _matrix("query_codes", query_codes)
@@ -75,7 +75,7 @@ class Index:
         signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
         queries, bits = packed_codes("query_codes", queries, signs)
         if bits != self.bits:
-            raise DataError(f"query_codes are of {bits} bits; expected {self.bits}, as the index")
+            raise DataError(f"query_codes have {bits} bits; expected {self.bits}, as in the index")
         if k < 1:
             raise SettingError(f"k is {k}; expected 1 or more")
         rows, distances = self._search(queries, k)

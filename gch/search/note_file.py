@@ -1,4 +1,4 @@
-"""Notes: dataclasses as JSON files, which say what a folder holds."""
+"""Notes: dataclasses as JSON files, which describe what a folder holds."""
 
 import dataclasses
 import types
@@ -27,7 +27,7 @@ def note_value(note: Any) -> dict[str, Any]:
 
 
 def note_from(value: object, kind: type[Note]) -> Note:
-    """The note of a value of JSON; raises ValueError where it is none."""
+    """The note in a value of JSON; raises ValueError if it is not one."""
     if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
         raise ValueError(f"not a note of format {FORMAT}")
     return _typed("note", value, kind)

@@ -1,4 +1,4 @@
-"""Queries by text, picture or item, and what they find: what `search` and `serve` have in common."""
+"""Queries by text, picture or item, and their results, for `search` and `serve`."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -16,11 +16,11 @@ MAX_COUNT = 1000
 class Hit(NamedTuple):
     """An item that a query found."""
 
-    rank: int  # its place, from 1 on
+    rank: int  # from 1 on
     distance: int  # number of bits in which its code differs from that of the query, 0..K
     row: int  # among the items of its modality
     modality: str  # 'image' or 'text'
-    id: str  # what the collection calls it; of an image its path
+    id: str  # its id in the collection; for an image its path
     text: str | None
 
 
@@ -28,8 +28,8 @@ class Searcher:
     """Puts queries to a model, and their codes to an index; several threads may call it.
 
     All methods take `find`, 'images' or 'texts', and `count`, the most results of a query, 1..`MAX_COUNT`.
-    They raise SettingError where one is out of range, and DataError where the index has none of what is to be
-    found. Results come nearest first, those of equal distance in the order of rows.
+    They raise SettingError if one is out of range, and DataError if the index has no items of the kind to
+    find. Results come nearest first, ties in the order of rows.
 
     The constructor raises DataError where the codes of the index were made by another model.
     """
@@ -39,17 +39,17 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(self, texts: Sequence[Text], find: str, count: int) -> list[list[Hit]]:
-        """What each free text or set of tags finds; see `ExportedModel.encode_texts`."""
+        """The results of each free text or set of tags; see `ExportedModel.encode_texts`."""
         part = self._part(find, count)
         return _hits(part, self.model.encode_texts(texts), count)
 
     def by_decoded(self, pictures: Sequence[np.ndarray], find: str, count: int) -> list[list[Hit]]:
-        """What each picture finds; see `ExportedModel.encode_images`."""
+        """The results of each picture; see `ExportedModel.encode_images`."""
         part = self._part(find, count)
         return _hits(part, self.model.encode_images(pictures), count)
 
     def by_row(self, modality: str, row: int, find: str, count: int) -> list[Hit]:
-        """What an item of the collection finds by its stored code; itself too, where `find` is its kind."""
+        """The results of an item of the collection, by its stored code; also itself if `find` is its kind."""
         part = self._part(find, count)
         if modality not in self.index.parts:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
@@ -61,7 +61,7 @@ class Searcher:
         if not 1 <= count <= MAX_COUNT:
             raise SettingError(f"count is {count}; expected 1 to {MAX_COUNT}")
         if FINDS[find] not in self.index.parts:
-            raise DataError(f"the index holds no {find}; expected to find {_plural(self.index.parts)}")
+            raise DataError(f"the index holds no {find}; expected {_plural(self.index.parts)}")
         return self.index.parts[FINDS[find]]
 
 
@@ -75,7 +75,7 @@ def require_same_model(note: ModelNote, index: CollectionIndex) -> None:
     """Raises DataError unless this model made the codes of an index."""
     if (index.model, index.bits) != (note.digest, note.bits):
         raise DataError(
-            f"the index holds codes of {index.bits} bits by the model {index.model[:12]}, the model given is "
+            f"the index holds codes of {index.bits} bits by the model {index.model[:12]}, the given model is "
             f"{note.digest[:12]} of {note.bits} bits; expected the one that encoded the collection"
         )
 

@@ -27,8 +27,8 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     sees = "encode_image" in note.signatures and note.image_size  # 0: it takes features
     takes: list[Modality] = ["image"] if sees else []
     takes += ["text"] if "encode_text_string" in note.signatures else []
-    count_field = Query(ge=1, le=limits.count, description="maximum number of results")
-    find_field = Query(description="what to find; by default the other modality, if there is any")
+    count_field = Query(ge=1, le=limits.count, description="largest number of results")
+    find_field = Query(description="what to find; by default the other modality, if the index has it")
 
     def require(modality: Modality) -> None:
         if modality not in takes:
@@ -111,7 +111,7 @@ def api_routes(searcher: Searcher, collection: Collection, batcher: Batcher, lim
     @router.get("/search/row", responses=documented(), response_model_exclude_none=True)
     async def search_row(
         modality: Modality,
-        row: Annotated[int, Query(ge=0, description="number of an item, as results have it")],
+        row: Annotated[int, Query(ge=0, description="row of an item, as in results")],
         find: Annotated[Find | None, find_field] = None,
         count: Annotated[int, count_field] = DEFAULT_COUNT,
     ) -> Answer:
@@ -130,7 +130,7 @@ def _text_query(body: bytes, limits: Limits) -> tuple[TextQuery, str | tuple[str
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     if (query.text is None) == (query.tags is None):
-        raise DataError("expected text or tags, one of both")
+        raise DataError("expected either text or tags")
     if query.count > limits.count:
         raise DataError(f"count: {query.count}, expected at most {limits.count}")
     if query.tags is not None and not 0 < len(query.tags) <= limits.tags:

@@ -21,17 +21,17 @@ from gch.serve.refusals import add_handlers, document, refusal
 
 _ABOUT = """\
 Search pictures by words and words by pictures, by the Hamming distance of their codes.
-Failures are answered by {"error": reason}.
+Errors are answered with {"error": reason}.
 """
 _HEADERS = {
-    # The page has files of its own and pictures that the user gave it; it asks no other host.
+    # The page uses its own files and the user's pictures, and contacts no other host.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
-    # The same address may serve another collection tomorrow: browsers ask before they show what they keep.
+    # The same address may serve another collection later: browsers revalidate what they cache.
     "cache-control": "private, no-cache",
 }
 
@@ -44,7 +44,7 @@ def build_app(
     Args:
       searcher: over the collection.
       limits: what a request may cost.
-      hosts: names that the server may be called by, or None for any.
+      hosts: host names that the server answers to, or None for any.
       hidden: folders whose paths no answer may show.
     """
     collection = Collection(searcher.index)
@@ -57,7 +57,7 @@ def build_app(
         async with batcher.running():
             yield
 
-    # FastAPI's pages of documentation load scripts of another host; openapi.json is here.
+    # FastAPI's documentation pages load scripts from another host, so only openapi.json is served.
     app = FastAPI(
         title="Cross-modal search",
         description=_ABOUT,
@@ -83,7 +83,7 @@ def build_app(
 
 
 class _Guard:
-    """Adds `_HEADERS` to every answer, and refuses other names of this server.
+    """Adds `_HEADERS` to every answer, and refuses other host names.
 
     A page of another site can point its own name to this server (DNS rebinding), and could then read answers.
     """

@@ -1,4 +1,4 @@
-"""Requests that wait at the same time are answered in one batch.
+"""Batching: requests that wait at the same time are answered in one batch.
 
 While the worker is busy, requests collect; when it is free, they are the next batch. A lone request is
 answered at once.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Closed(Exception):
-    """The server stops."""
+    """The server is stopping."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -29,7 +29,7 @@ class Batcher:
       work: takes the key and the payloads of a batch, returns one answer for each, in order. If it raises,
         both halves of the batch are tried again, down to single requests: a request fails only itself.
       size: largest batch. Requests of a batch have equal keys.
-      queue: requests that may wait.
+      queue: largest number of waiting requests.
     """
 
     def __init__(self, work: Callable[[Any, list], Sequence], size: int, queue: int):
@@ -41,7 +41,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait now."""
+        """Number of waiting requests."""
         return len(self._waiting)
 
     async def submit(self, key: Hashable, payload: object) -> Any:
@@ -49,7 +49,7 @@ class Batcher:
 
         Raises:
           asyncio.QueueFull: too many requests wait.
-          Closed: the server stops.
+          Closed: the server is stopping.
           Exception: what `work` raised for this request.
         """
         if self._closed:
@@ -76,7 +76,7 @@ class Batcher:
             await answering
 
     def close(self) -> None:
-        """Refuses what waits and what comes; the current batch is still answered."""
+        """Refuses waiting and new requests; the current batch is still answered."""
         self._closed = True
         for request in self._waiting:
             if not request.answer.done():

@@ -12,7 +12,7 @@ from gch.serve.replies import Find, Item, Modality, Part, Result
 
 
 class Collection:
-    """The items of an index. What there is not is HTTPException 404."""
+    """The items of an index. A missing one raises HTTPException 404."""
 
     def __init__(self, index: CollectionIndex):
         self._parts = index.parts
@@ -24,7 +24,7 @@ class Collection:
         return None if part is None else Part(items=len(part), index=part.kind)
 
     def find(self, wanted: Find | None, given: Modality) -> Find:
-        """What to find: what is wanted, by default what fits a query of the modality `given`."""
+        """The kind to find: `wanted`, or by default what fits a query of the modality `given`."""
         if wanted is None:
             return cast(Find, default_find(given, self._parts))
         if FINDS[wanted] not in self._parts:

@@ -1,4 +1,4 @@
-"""What a client may cost in memory, time, threads and connections, and what enforces it."""
+"""Limits on what a client may cost in memory, time, threads and connections, and their enforcement."""
 
 import asyncio
 import contextlib
@@ -98,7 +98,7 @@ class Workers:
 
 
 def connection_protocol(limits: Limits) -> type[H11Protocol]:
-    """Uvicorn's protocol, which by itself waits for ever for a request, and for a client to read."""
+    """Uvicorn's protocol with time limits; by itself it waits forever for a request or a reader."""
 
     class Connection(H11Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -40,7 +40,7 @@ def picture_routes(collection: Collection, limits: Limits) -> APIRouter:
     @router.get("/pictures/{row}", response_class=Response, responses=documented())
     async def picture(
         request: Request,
-        row: Annotated[int, InPath(ge=0, description="of an image, as results have it")],
+        row: Annotated[int, InPath(ge=0, description="row of an image, as in results")],
         size: Annotated[
             int | None, Query(description=f"pixels of the long side, for a small WebP: one of {SIZES}")
         ] = None,
@@ -74,7 +74,7 @@ def media_type(path: Path) -> str:
 def thumbnail(path: Path, longest: int) -> bytes:
     """A picture file as WebP: upright, on white, its long side scaled down to `longest` pixels.
 
-    Raises DataError where it is gone, too large, or no whole picture.
+    Raises DataError if it is gone, too large, or not a whole picture.
     """
     with _opened(path) as image:
         if image.width * image.height > MAX_PIXELS:
@@ -94,7 +94,7 @@ def thumbnail(path: Path, longest: int) -> bytes:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An open picture; every failure inside is a DataError."""
     try:
-        if not path.is_file():  # Opening a pipe would wait for ever.
+        if not path.is_file():  # Opening a pipe would block forever.
             raise DataError("no such file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise DataError("too large")

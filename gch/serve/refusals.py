@@ -1,4 +1,4 @@
-"""Every failure is answered by {"error": reason}: one line, without paths of this machine."""
+"""Every error is answered with {"error": reason}: one line, without paths of this machine."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -17,14 +17,14 @@ from gch.serve.replies import Refusal
 
 _REASONS = {
     400: "a field is wrong, the picture is broken, or no word is known",
-    404: "there is no such item, or the collection has none of what to find",
-    503: "too many queries wait; try again after Retry-After seconds",
-    504: "it took too long",
+    404: "there is no such item, or the collection has no items of the kind to find",
+    503: "too many requests wait, or the server is stopping; try again after Retry-After seconds",
+    504: "the request took too long",
 }
 _BODY_REASONS = {
-    408: "the body came too slowly",
+    408: "the body arrived too slowly",
     413: "the body is too large",
-    415: "the body is of another type",
+    415: "the body has another type",
 }
 
 
@@ -57,7 +57,7 @@ def add_handlers(app: FastAPI, folders: Iterable[Path]) -> None:
         asyncio.QueueFull, lambda _: refusal(503, "too many requests wait; try again", {"retry-after": "1"})
     )
     handle(Closed, lambda _: refusal(503, "the server stops", {"retry-after": "5", "connection": "close"}))
-    handle(ClientDisconnect, lambda _: refusal(400, "the client has gone"))  # Nobody reads this.
+    handle(ClientDisconnect, lambda _: refusal(400, "the client disconnected"))  # No one reads this.
     handle(Exception, lambda _: refusal(500, "the server failed; its log says why"))
 
 
@@ -70,14 +70,14 @@ def _first(errors: Iterable[dict]) -> str:
 
 
 def documented(*, body: bool = False) -> dict[int | str, dict]:
-    """The refusals of a route, for openapi.json."""
+    """The error answers of a route, for openapi.json."""
     reasons = _REASONS | (_BODY_REASONS if body else {})
     return {status: {"model": Refusal, "description": reason} for status, reason in sorted(reasons.items())}
 
 
 def document(app: FastAPI) -> None:
-    """Takes 422 out of openapi.json: FastAPI documents it, but a wrong field is answered by 400."""
-    document = app.openapi()  # FastAPI keeps this very object.
+    """Removes 422 from openapi.json: FastAPI documents it, but a wrong field is answered with 400."""
+    document = app.openapi()  # FastAPI caches this same object.
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)

@@ -1,4 +1,4 @@
-"""Requests and answers of the API, as openapi.json shows them."""
+"""Requests and answers of the API, as in openapi.json."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ Find = Literal["images", "texts"]
 
 
 class Refusal(BaseModel):
-    """Why there is no answer."""
+    """An error."""
 
     error: str = Field(description="one line")
 
@@ -20,23 +20,23 @@ class TextQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: str | None = Field(None, description="words")
-    tags: list[Annotated[str, Field(min_length=1)]] | None = Field(None, description="each may have spaces")
-    find: Find | None = Field(None, description="what to find; by default images, if there are any")
-    count: int = Field(24, ge=1, description="maximum number of results")
+    tags: list[Annotated[str, Field(min_length=1)]] | None = Field(None, description="with or without spaces")
+    find: Find | None = Field(None, description="what to find; by default images, if the index has any")
+    count: int = Field(24, ge=1, description="largest number of results")
 
 
 class Item(BaseModel):
     """An item of the collection."""
 
     modality: Modality
-    row: int = Field(description="its number among those of its modality, from 0")
+    row: int = Field(description="its number among the items of its modality, from 0")
     id: str
-    text: str | None = Field(None, description="of a text")
-    picture: str | None = Field(None, description="of an image: path on this server; ?size=240 scales it")
+    text: str | None = Field(None, description="the text, if the item is a text")
+    picture: str | None = Field(None, description="path of an image on this server; ?size=240 scales it")
 
 
 class Result(Item):
-    """An item that was found."""
+    """A result: an item with its distance."""
 
     rank: int = Field(description="from 1")
     distance: int = Field(description="Hamming distance to the query, 0 to bits")
@@ -46,8 +46,8 @@ class Answer(BaseModel):
     """The items nearest to a query, by distance and then by row."""
 
     find: Find
-    bits: int = Field(description="length of a code")
-    query: Item | None = Field(None, description="the item of the collection that was searched by")
+    bits: int = Field(description="length of a code in bits")
+    query: Item | None = Field(None, description="the query, if it is an item of the collection")
     results: list[Result]
 
 
@@ -62,7 +62,7 @@ class Part(BaseModel):
     """The items of one modality."""
 
     items: int
-    index: str = Field(description="kind of the index: flat is exact, others are approximate")
+    index: str = Field(description="kind of the index: flat and clickhouse are exact, others not")
 
 
 class Bounds(BaseModel):
@@ -86,7 +86,7 @@ class Work(BaseModel):
 class Info(BaseModel):
     """The model, the collection and the limits."""
 
-    dataset: str = Field(description="what the model was trained on")
+    dataset: str = Field(description="data set that the model was trained on")
     method: str
     bits: int
     queries: list[Modality] = Field(description="kinds of query that the model takes")

@@ -19,9 +19,9 @@ LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens at an address, at any free port where `port` is 0.
+    """A socket that listens at an address, on any free port if `port` is 0.
 
-    Raises RunError where the port is in use, or the address is not of this machine.
+    Raises RunError if the port is in use, or the address does not belong to this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -45,11 +45,11 @@ def is_local(host: str) -> bool:
 def serve(
     searcher: Searcher, limits: Limits, listener: socket.socket, host: str, hidden: Sequence[Path]
 ) -> None:
-    """Serves at `host` until Ctrl-C, see `build_app`; then queries that wait are refused."""
+    """Serves until Ctrl-C, see `build_app`; then waiting queries are refused."""
     hosts = LOCAL_HOSTS | {host.lower()} if is_local(host) else None
     server = Server(build_app(searcher, limits, hosts, hidden), limits)
     shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+    print(f"http://{shown}:{listener.getsockname()[1]} (Ctrl-C to stop)", flush=True)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again at the end.
         server.run(sockets=[listener])
 

@@ -15,7 +15,7 @@ from gch.storage import literal_path
 
 @dataclasses.dataclass
 class Position:
-    """Where a run stands: `epoch` outer epochs are done, then `stage` stages of the next, then `step` steps.
+    """The position of a run: `epoch` outer epochs done, then `stage` stages of the next, then `step` steps.
 
     Batches are a function of seed and position, so this is the random state too, together with the states of
     the dropout layers, which are among the networks' variables.
@@ -34,8 +34,8 @@ class Position:
 
 class Checkpoints:
     """Saves and restores a method and its position: 'latest', and 'best' without the optimizers, whose
-    moments take twice the room of the weights. A kill at any moment leaves a whole checkpoint behind, as
-    TensorFlow writes beside the old one and renames.
+    moments take twice the room of the weights. A kill at any moment leaves a whole checkpoint, because
+    TensorFlow writes a new one beside it and renames.
     """
 
     def __init__(self, folder: Path, method: Method, position: Position):
@@ -54,14 +54,14 @@ class Checkpoints:
         }
 
     def save(self, kind: str) -> None:
-        """Saves in place of the one before."""
+        """Replaces the checkpoint of this kind."""
         for name, variable in self._counts.items():
             variable.assign(getattr(self._position, name))
         with literal_path(self._folder) as folder:
             tf.train.CheckpointManager(self._checkpoints[kind], str(folder / kind), max_to_keep=1).save()
 
     def restore(self, kind: str) -> bool:
-        """Restores the checkpoint, if there is one; says whether there was. Raises RunError where it is
+        """Restores the checkpoint, if there is one; returns whether there was. Raises RunError where it is
         damaged, or of another method or other sizes.
         """
         found = _read(self._folder, kind, self._checkpoints[kind])
@@ -96,7 +96,7 @@ def _read(run: Path, kind: str, checkpoint: tf.train.Checkpoint) -> bool:
 def _numbered(
     kind: str, holders: Mapping[str, keras.Layer | keras.optimizers.Optimizer]
 ) -> dict[str, tf.Variable]:
-    # By number: Keras makes up names that depend on what the process built before.
+    # By number: Keras' generated names depend on what the process built before.
     return {
         f"{kind}/{name}/{number}": variable.value
         for name, holder in holders.items()

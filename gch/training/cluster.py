@@ -1,4 +1,4 @@
-"""The workers of a training on several machines, as TF_CONFIG names them; known without TensorFlow."""
+"""The workers of a training on several machines, read from TF_CONFIG without loading TensorFlow."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ class Cluster:
 
     @property
     def chief(self) -> bool:
-        """Whether this process writes and prints: one does."""
+        """Whether this process is the one that writes and prints."""
         return self.index == 0
 
 

@@ -1,4 +1,4 @@
-"""Where the networks run: GPUs, precision, results that repeat, and the workers that train together."""
+"""Where the networks run: GPUs, precision, deterministic results, and the workers that train together."""
 
 import contextlib
 import dataclasses
@@ -52,7 +52,7 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     Raises:
       SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others.
     """
-    tf.get_logger().setLevel("ERROR")  # it warns of retracing where shapes differ once
+    tf.get_logger().setLevel("ERROR")  # it warns of retracing when a shape differs once
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
     policy, tf32 = PRECISIONS[settings.precision]
@@ -76,7 +76,7 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
 
 
 def _use_gpus(gpus: list[tf.config.PhysicalDevice], select_gpu: str) -> int:
-    """Has TensorFlow use the selected GPUs alone; returns how many."""
+    """Makes TensorFlow use only the selected GPUs; returns their number."""
     numbers = list(dict.fromkeys(int(number) for number in select_gpu.split(",") if number)) if gpus else []
     if any(number >= len(gpus) for number in numbers):
         raise SettingError(f"select_gpu is {select_gpu!r}; there are {len(gpus)} GPUs, counted from 0")
@@ -90,18 +90,18 @@ def _use_gpus(gpus: list[tf.config.PhysicalDevice], select_gpu: str) -> int:
             f"select_gpu: found {select_gpu!r}, expected {found!r}, which TensorFlow already uses in this "
             f"process; start another process"
         ) from None
-    with contextlib.suppress(RuntimeError):  # TensorFlow has started: the memory is taken
+    with contextlib.suppress(RuntimeError):  # TensorFlow has started, and has its memory
         for gpu in chosen:
             tf.config.experimental.set_memory_growth(gpu, True)
     return len(chosen)
 
 
-@functools.cache  # one a process: TensorFlow would take the collectives of a second for those of the first
+@functools.cache  # one a process: TensorFlow confuses the collectives of a second with those of the first
 def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     if cluster.workers == 1:
         return tf.distribute.MirroredStrategy()
     print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
-    # Python would see Ctrl-C only when all are there.
+    # Otherwise Python would see Ctrl-C only once all are there.
     with on_signals(signal.SIG_DFL, signal.SIGINT), quiet_stderr():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
@@ -121,7 +121,7 @@ def on_signals(handler: Callable | signal.Handlers, *signals: signal.Signals) ->
 
 
 def any_worker(device: Device, said: bool) -> bool:
-    """Whether any worker says yes. All of them call this, and wait for each other."""
+    """Whether `said` is true on any worker. All workers call this, and wait for each other."""
     return any(_of_all(device, int(said)))
 
 
@@ -133,7 +133,7 @@ def require_alike(device: Device, what: str, *values: str) -> None:
 
 
 def _of_all(device: Device, number: int) -> list[int]:
-    """The numbers that all workers give."""
+    """The numbers of all workers."""
     if device.cluster.workers == 1:
         return [number]
     given = device.strategy.experimental_distribute_values_from_function(
@@ -144,7 +144,7 @@ def _of_all(device: Device, number: int) -> list[int]:
 
 @contextlib.contextmanager
 def lost_workers(cluster: Cluster) -> Iterator[None]:
-    """Raises TrainingError where another worker is lost, which TensorFlow calls a failed operation."""
+    """Raises TrainingError if another worker is lost, which TensorFlow reports as a failed operation."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -155,5 +155,5 @@ def lost_workers(cluster: Cluster) -> Iterator[None]:
         reason = aborted[1] if aborted else error.message.strip().splitlines()[0]
         raise TrainingError(
             f"another worker of TF_CONFIG ended or cannot be reached ({reason}); "
-            f"start all {cluster.workers} again to go on from the last checkpoint"
+            f"start all {cluster.workers} again to resume from the last checkpoint"
         ) from error

@@ -42,7 +42,7 @@ class StageLoop:
         jit_compile = jit_compile and not several
         self._parts: list[str] = []
         self._streams = stage.reads_images and items.images is None
-        # Replicas meet within a step, which must not be a function of its own then.
+        # Replicas synchronise within a step, so the step must not be a function of its own then.
         self._step = self._packed if several else tf.function(self._packed, jit_compile=jit_compile)
         self._run_drawn = tf.function(self._drawn, jit_compile=jit_compile)
         self._run_streamed = tf.function(self._streamed)
@@ -62,7 +62,7 @@ class StageLoop:
         returns the mean of each part of the losses over them.
         """
         self.stage.begin()
-        # Two numbers that any difference in `seed` changes.
+        # Two numbers that change with any part of `seed`.
         numbers = np.frombuffer(bytes.fromhex(digest(*seed))[:16], np.int64) & (2**62 - 1)
         batches = self._batches(int(numbers[0]), first) if self._streams else None
         drawn, done = tf.constant(numbers), first
@@ -108,7 +108,7 @@ class StageLoop:
 
     def _on_replicas(self, step: Callable, *batch: tf.Tensor) -> tf.Tensor:
         losses = self._strategy.run(step, args=batch)
-        return self._strategy.experimental_local_results(losses)[0]  # all replicas compute them alike
+        return self._strategy.experimental_local_results(losses)[0]  # they are the same on all replicas
 
     def _packed(self, positions: tf.Tensor, images: tf.Tensor | None = None) -> tf.Tensor:
         """The losses of a step in the order of `self._parts`, filled up with zeros."""

@@ -14,17 +14,17 @@ class TrainingSettings:
         4, "outer epochs; each runs the stages of the method", minimum=1, aliases=["max_epoch"], free=True
     )
     batch_size: int = setting(128, "items in a training batch", minimum=2)
-    decay: float = setting(0.5, "factor on learning rates each decay_steps epochs", above=0, maximum=1)
+    decay: float = setting(0.5, "factor of the learning rates at each decay", above=0, maximum=1)
     decay_steps: int = setting(1, "outer epochs between two decays", minimum=1)
-    decay_early: bool = setting(False, "decay after the first outer epoch already, as AGAH's original")
-    valid: bool = setting(True, "choose the best outer epoch on validation queries, else take the last one")
+    decay_early: bool = setting(False, "first decay after one outer epoch, as AGAH's original")
+    valid: bool = setting(True, "choose the best outer epoch on validation queries; False: the last one")
     valid_freq: int = setting(
         1, "outer epochs from one validation to the next; the last is always validated", minimum=1
     )
     best_on: str = setting(
         "validation",
         "queries on which the best outer epoch is chosen: those kept for validation, or the query set, as "
-        "AGAH's original does, which makes its figures too good",
+        "AGAH's original does, which inflates its figures",
         choices=["validation", "query"],
     )
 
@@ -36,8 +36,8 @@ class RunSettings:
     checkpoint_dir: str = setting("runs", "folder of the runs", free=True)
     log_dir: str = setting("logs", "folder of the TensorBoard logs", free=True)
     run_name: str = setting("", "name; '': made of data set, method, backbone, bit and seed", free=True)
-    checkpoint_minutes: float = setting(5.0, "minutes between checkpoints in an epoch", minimum=0, free=True)
-    panel_queries: int = setting(6, "queries on panels; 0: no panels", minimum=0, maximum=32, free=True)
+    checkpoint_minutes: float = setting(5.0, "minutes between two checkpoints", minimum=0, free=True)
+    panel_queries: int = setting(6, "queries drawn on a panel; 0: none", minimum=0, maximum=32, free=True)
     histograms: bool = setting(True, "histograms of weights and relaxed codes after every epoch", free=True)
 
     def check_run(self) -> None:
@@ -53,12 +53,12 @@ class DeviceSettings:
     select_gpu: str = setting("0", "GPUs to use, such as 0 or 0,1; '': none", aliases=["device"], free=True)
     precision: str = setting(
         "float32",
-        "precision of the networks; tf32: float32 whose products a GPU rounds to 10 bits",
+        "precision of the networks; tf32: float32 with factors of 10 bits on a GPU",
         choices=["float32", "tf32", "mixed_bfloat16", "mixed_float16"],
     )
     jit_compile: str = setting(
         "auto",
-        "compile every stage as one XLA program; auto: on a GPU, as it is slower on a CPU",
+        "compile every stage as one XLA program; auto: on a GPU only, as XLA is slower on a CPU",
         choices=["auto", "on", "off"],
     )
 

@@ -17,7 +17,7 @@ HISTOGRAM_VALUES = 100_000
 
 
 class Summaries:
-    """Writes a run's log to a folder, if any. Losses and rates have training steps on their axis, all else
+    """Writes a run's log to a folder, if any. Losses and rates are plotted over training steps, all else over
     outer epochs.
     """
 
@@ -83,7 +83,7 @@ class Summaries:
         self._scalars(losses | {f"learning rate/{stage}": rate}, step)
 
     def scalars(self, group: str, values: dict[str, float], epoch: int) -> None:
-        """Figures after outer epoch `epoch`, on one page of TensorBoard."""
+        """Figures after outer epoch `epoch`, in one group of TensorBoard."""
         self._scalars({f"{group}/{name}": value for name, value in values.items()}, epoch)
 
     def histograms(self, method: Method, codes: dict[str, np.ndarray], epoch: int) -> None:
@@ -101,7 +101,7 @@ class Summaries:
             tf.summary.image(name, picture[None])
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Flushes and closes the log."""
         self._writer.close()
 
     def _scalars(self, values: dict[str, float], step: int) -> None:

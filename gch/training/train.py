@@ -1,4 +1,4 @@
-"""The training of any method: outer epochs of stages, watched, saved, and resumed where they stopped."""
+"""The training of any method: outer epochs of stages, validated, saved, and resumed where they stopped."""
 
 import signal
 import time
@@ -30,8 +30,8 @@ class Stopped(KeyboardInterrupt):
 class Trainer:
     """Trains a method in a run folder; of several workers, the chief alone validates and saves.
 
-    `validate` is called with the number of the outer epoch that is over, counted from 1, as often as
-    `valid_freq` says; it returns validation figures, of which 'score' decides what the best epoch is.
+    `validate` is called with the number of the finished outer epoch, counted from 1, as often as
+    `valid_freq` says. It returns validation figures, whose 'score' decides which epoch is the best.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Trainer:
         self._compiled = self._stop = False
 
     def resume(self) -> bool:
-        """Goes to the latest checkpoint, if there is one; says whether there was."""
+        """Restores the latest checkpoint, if there is one; returns whether there was."""
         found = self._checkpoints.restore("latest")
         if found:
             self._run.read_history(self._position.epoch)
@@ -70,13 +70,13 @@ class Trainer:
         return found
 
     def start_from(self, folder: Path) -> None:
-        """Takes the weights of another run to start from."""
+        """Starts from the weights of another run."""
         self._checkpoints.start_from(folder)
-        print(f"Weights of {folder}")
+        print(f"Starting from the weights of {folder}")
 
     def train(self) -> None:
         """Trains until `Epoch` outer epochs are done; raises TrainingError where a loss is not finite, and
-        Stopped where the user wishes it.
+        Stopped when the user interrupts it.
         """
         with on_signals(self._ask_to_stop, signal.SIGINT, signal.SIGTERM):
             while self._position.epoch < self._settings.Epoch:
@@ -188,4 +188,4 @@ class Trainer:
         if self._stop:  # for the second time
             raise KeyboardInterrupt
         self._stop = True
-        print("\nStopping after these steps; once more stops at once.")
+        print("\nStopping after these steps; press Ctrl-C again to stop at once.")

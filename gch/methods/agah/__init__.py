@@ -18,16 +18,16 @@ class MethodSettings:
 
     k_agah: int = setting(
         10,
-        "passes over the training items in an outer epoch; both maps are made anew after each",
+        "passes over the training items in an outer epoch; both maps are updated after each",
         minimum=1,
     )
     lr: float = setting(
-        1e-4, "learning rate of a trained backbone; all else learns ten times as fast", above=0
+        1e-4, "learning rate of a trained backbone; the rest learns ten times as fast", above=0
     )
     txt_widths: str = setting("8192,4096", "widths of the hidden layers of the text network")
     lambd: float = setting(
         0.8,
-        "share of an item's own features; the rest is of the labels that it attends to",
+        "share of an item's own features; the rest comes from the labels that it attends to",
         minimum=0,
         maximum=1,
     )
@@ -41,8 +41,8 @@ class MethodSettings:
     delta: float = setting(0.5, "mix-up: shares are drawn from Beta(delta, delta)", above=0)
     feature_norm: str = setting(
         "item",
-        "features of unit length for each item, or divided by the norm of their whole batch, as AGAH's "
-        "original does, under which a code depends on its batch",
+        "normalise the features of each item to unit length, or divide a batch by its norm, as AGAH's "
+        "original does; then a code depends on its batch",
         choices=["item", "batch"],
     )
 
@@ -52,7 +52,7 @@ class MethodSettings:
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with newly started networks; `backbone` may be None where the items have features."""
+    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
     from gch.methods.agah.method import AGAH
 
     return AGAH(settings, items, backbone)

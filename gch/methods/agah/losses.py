@@ -1,6 +1,6 @@
 """The losses of AGAH as pure functions.
 
-Each returns a float scalar, the sum over the items of the batch; those of the discriminators are means, as in
+Each returns a float scalar, a sum over the items of the batch; those of the discriminators are means, as in
 the original. Codes are relaxed ones, float (B, K); labels float (B, C) in [0, 1]; features float (B, E).
 """
 
@@ -77,7 +77,7 @@ def _compared(reach: tf.Tensor, rivals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 
 
 def balance(codes: tf.Tensor) -> tf.Tensor:
-    """Sum of 1 / (1 + e^c), c = cos(|h|, 1): all bits of an item are to be as far from 0."""
+    """Sum of 1 / (1 + e^c), c = cos(|h|, 1): it pulls all bits of an item equally far from 0."""
     size = tf.abs(codes)
     norm = tf.maximum(tf.norm(size, axis=1), 1e-8) * codes.shape[1] ** 0.5
     return tf.reduce_sum(tf.sigmoid(-tf.reduce_sum(size, axis=1) / norm))
@@ -119,7 +119,7 @@ def gradient_penalty(
         tape.watch(between)
         score = discriminator(between)
     slope = tape.gradient(score, between)
-    # Where the discriminator is flat, the norm has no gradient; 0 is taken, as PyTorch does.
+    # Where the discriminator is flat, the norm has no gradient; 0 is used, as in PyTorch.
     norm = tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(slope), axis=1), 1e-24))
     return PENALTY * tf.reduce_mean(tf.square(norm - 1))
 

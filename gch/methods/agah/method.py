@@ -3,7 +3,7 @@
 A step trains everything at once: first the two discriminators, each of which tells the features of its own
 modality from the other's, then the image and the text network, which learn codes by triplets across the
 modalities, features that the discriminators take for each other's, and codes that fit the code map. After
-every pass over the training items both maps are made anew.
+every pass over the training items both maps are updated.
 """
 
 from typing import NamedTuple
@@ -20,15 +20,15 @@ from gch.networks.backbone import Backbone
 from gch.settings import Settings
 
 OTHER = {"text": "image", "image": "text"}
-HEAD_RATE = 10.0  # learning rate of all that is not pretrained, as a multiple of the backbone's
-PENALTY = 5e-4  # decay of the weights
-CRITIC_PENALTY = 1e-4  # of the discriminators'
+HEAD_RATE = 10.0  # learning rate of what is not pretrained, as a multiple of the backbone's
+PENALTY = 5e-4  # weight decay
+CRITIC_PENALTY = 1e-4  # weight decay of the discriminators
 CRITIC_BETAS = (0.5, 0.9)
 SHOWN = ("triplet I->T", "triplet T->I", "code map", "quantization")  # on the terminal; TensorBoard has all
 
 
 class Outputs(NamedTuple):
-    """What the networks make of a batch.
+    """The networks' outputs for a batch.
 
     Attributes:
       image, text: `code` (B, K), `label` logits (B, C) and `feature` (B, E).
@@ -87,7 +87,7 @@ class AGAH(Method):
         return self.update("networks", self._losses, weights, optimizer, HEAD_RATE * self.own.lr)
 
     def _critic_update(self, modality: str) -> Update:
-        """A discriminator learns which features are of its modality; in the original its rate stays."""
+        """A discriminator learns which features are of its modality; AGAH's original keeps its rate."""
         critic, stream = self._critics[modality], 1 if modality == "text" else 2
 
         def loss(batch: Batch, outputs: Outputs) -> Losses:
@@ -134,11 +134,11 @@ class AGAH(Method):
 def mixed(positions: tf.Tensor, concentration: float, *parts: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Mix-up (Zhang et al., ICLR 2018): every item blended with the one before it, a x_i + (1 - a) x_(i - 1).
 
-    The order of a batch is random, so that is a random partner. Picture, text and labels of an item take the
+    The order of a batch is random, so that is a random partner. Picture, text and labels of an item share the
     same a; labels become shares, and two mixed items are similar where any of theirs are.
 
     Args:
-      positions: int (B,), which the blends depend on alone.
+      positions: int (B,); the blends depend on nothing else.
       concentration: a is from Beta(concentration, concentration); small ones leave most items nearly as they
         are.
       parts: (B, ...) of any real dtype; their blends are float32.
@@ -199,15 +199,15 @@ def updated_feature_map(feature_map: tf.Tensor, label_features: tf.Tensor) -> tf
 
 
 class PassMaps:
-    """Both maps, and what the pass that is under way has gathered for them.
+    """Both maps, and the sums that the current pass has gathered for them.
 
     The code map Q (C, K) holds a code of every label, the feature map Z (C, E) a feature. The original keeps
-    the codes and features of all N items until a pass is over, and makes the maps of them. But they enter in
-    sums over the items only, which are as small as the maps: those are what a pass gathers.
+    the codes and features of all N items until a pass is over, and computes the maps from them.
+    But they enter as sums over the items only, which are as small as the maps: a pass gathers these sums.
 
     Args:
       bits: length of a code K.
-      items: how many make a pass.
+      items: number of items in a pass.
       feature_map: variable (C, E), a weight of the networks, to set.
       seed: of the random signs that the code map starts from.
 
@@ -230,7 +230,7 @@ class PassMaps:
         self.variables = {"code_map": self.code_map} | self._gathered
 
     def gather(self, outputs: Outputs) -> None:
-        """Adds a batch, and makes the maps when the pass is over."""
+        """Adds a batch, and updates the maps when the pass is over."""
         labels, of = outputs.labels, self._gathered
         codes = [sign(output["code"]) for output in (outputs.image, outputs.text)]
         features = outputs.image["feature"] + outputs.text["feature"]

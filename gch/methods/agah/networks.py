@@ -33,7 +33,7 @@ def attend(features: tf.Tensor, feature_map: tf.Tensor, share: float) -> tf.Tens
 
 @keras.saving.register_keras_serializable(package="gch")
 class LabelAttention(keras.layers.Layer):
-    """`attend` as a layer (B, E) to (B, E), which holds the feature map: zeros at first, under which it only
+    """`attend` as a layer (B, E) to (B, E) that holds the feature map: zeros at first, with which it only
     scales.
     """
 
@@ -84,7 +84,7 @@ def network(
 
     The original's hidden widths are 8192 and 4096 for texts, none for images. Both networks share the
     `attention`. `feature_norm` is 'item', which gives features unit length, or 'batch', those of a batch
-    together; `start` is as of `gch.networks.parts.initializer`.
+    together; `start` is that of `gch.networks.parts.initializer`.
     """
     vectors = keras.Input((inputs,), name="vectors")
     hidden = vectors

@@ -33,7 +33,7 @@ class MethodSettings:
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with newly started networks; `backbone` may be None where the items have features."""
+    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
     from gch.methods.dcmh.method import DCMH
 
     return DCMH(settings, items, backbone)

@@ -6,12 +6,12 @@ the codes that both approach, S_ij = 1 where two items share a label. The networ
     J = sum_ij log(1 + e^theta_ij) - S_ij theta_ij      theta = F G^T / 2
         + gamma (|B - F|^2 + |B - G|^2) + eta (|F^T 1|^2 + |G^T 1|^2)
 
-each against all codes of the other, which a memory holds. As published: J divided by B N, gamma, 8192 units
-in the text network, N(0, 1) in the memory at first. Ours: a step updates both networks (there: passes of one
-and of the other); Adam (there: gradient descent), under which eta = 1 does not converge; where image features
-are frozen, a hidden layer in place of the layers that the paper tunes. F and G have no bounds, as there: the
-`code` of an encoder is their tanh, which has the same signs. A linear layer reads labels off the relaxed
-codes, which export asks for; it has no effect on them.
+each against all codes of the other, which a memory bank holds. As published: J divided by B N, gamma, 8192
+units in the text network, N(0, 1) in the memory bank at first. Ours: a step updates both networks (there:
+passes of one and of the other); Adam (there: gradient descent), with which eta = 1 does not converge; if
+image features are frozen, a hidden layer in place of the layers that the paper tunes. F and G have no bounds,
+as there: the `code` of an encoder is their tanh, which has the same signs. A linear layer predicts labels
+from the relaxed codes, because export needs them; it has no effect on the codes.
 """
 
 import functools
@@ -77,7 +77,7 @@ class DCMH(Method):
         """J / (B N), as far as it depends on the codes of one modality, and the loss of the labels."""
         relaxed, labels = outputs[modality]["relaxed"], self.labels(batch)
         codes, others = (tf.convert_to_tensor(self.memories[name]) for name in (modality, OTHER[modality]))
-        # The memory has the batch's codes of the pass before, and signs are those after that pass.
+        # The memory bank has the batch's codes of the pass before; the signs are those after that pass.
         before = tf.gather(codes, batch.positions)
         signs = sign(before + tf.gather(others, batch.positions))
         summed = tf.reduce_sum(codes, axis=0) + tf.reduce_sum(relaxed - before, axis=0)

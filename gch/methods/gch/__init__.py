@@ -19,7 +19,7 @@ class MethodSettings:
 
     graph: str = setting(
         "label",
-        "graph of the graph half: of items and labels, the paper's of the items of a batch, or no graph half",
+        "graph of the graph stages: items and labels, in-batch as in the paper, or no graph stages",
         choices=["label", "batch", "none"],
     )
     MAX_ITER: int = setting(100, "steps in a round of the label and graph stages", minimum=1)
@@ -28,9 +28,9 @@ class MethodSettings:
     k_img: int = setting(10, "passes over the training items of the image network's label stage", minimum=0)
     k_gph: int = setting(3, "rounds of the graph stage", minimum=1)
     k_txt_g: int = setting(
-        9, "passes of the text network towards the codes of a batch graph; no graph: more of k_txt", minimum=0
+        9, "passes of the text network on the codes of a batch graph; no graph: added to k_txt", minimum=0
     )
-    k_img_g: int = setting(9, "passes of the image network, likewise", minimum=0)
+    k_img_g: int = setting(9, "passes of the image network on these codes, likewise", minimum=0)
     lr_lab: float = setting(3e-3, "learning rate of the label network", above=0)
     lr_txt: float = setting(3e-3, "learning rate of the text network", above=0)
     lr_img: float = setting(3e-3, "learning rate of the image network", above=0)
@@ -45,7 +45,7 @@ class MethodSettings:
         minimum=0,
     )
     graph_text_queries: float = setting(
-        2.0, "label graph: weight of the queries by text; those by image weigh 1", above=0
+        2.0, "label graph: weight of the text queries; image queries have weight 1", above=0
     )
     graph_balance: float = setting(
         0.1,
@@ -59,10 +59,10 @@ class MethodSettings:
         aliases=["graph_tie"],
     )
     teacher: bool = setting(
-        True, "label network, whose codes image and text network learn; without it they learn labels alone"
+        True, "label network, which teaches the image and text networks; False: these learn labels alone"
     )
     pair_loss: str = setting(
-        "likelihood", "of a pair's similarity; squared: as the original", choices=["likelihood", "squared"]
+        "likelihood", "loss of a pair; squared: as in the original", choices=["likelihood", "squared"]
     )
     pair_scale: float = setting(
         16.0,
@@ -71,14 +71,12 @@ class MethodSettings:
     )
     pair_items: int = setting(
         1024,
-        "items of the memory bank that the pair loss compares a batch with, drawn for each; 0: all",
+        "items of the memory bank that the pair loss draws for each batch; 0: all",
         minimum=0,
     )
-    student_pair: float = setting(
-        1.0, "weight of the image and text network's pair loss against the memory bank", minimum=0
-    )
+    student_pair: float = setting(1.0, "weight of the students' pair loss against the memory bank", minimum=0)
     label_loss: str = setting(
-        "cross_entropy", "of predicted labels; squared: as the original", choices=["cross_entropy", "squared"]
+        "cross_entropy", "loss of labels; squared: as in the original", choices=["cross_entropy", "squared"]
     )
     memory: str = setting(
         "sign",
@@ -88,22 +86,22 @@ class MethodSettings:
     )
     memory_refresh: str = setting(
         "stage",
-        "memory bank: of zeros at first, filled by each step's own pass, and made anew when a stage begins "
-        "that learns its signs; or, as the original, of N(0, 1) at first, and filled by a second pass after "
-        "each step alone",
+        "memory bank: zeros at first, filled by each step's own pass, and recomputed when a stage begins "
+        "that learns its signs; or, as in the original, N(0, 1) at first, and filled by a second pass after "
+        "each step only",
         choices=["stage", "step"],
     )
     graph_input: str = setting(
         "normalized",
-        "batch graph: unit features into a batch-normalised graph network; or, as the original, raw features "
-        "by the statistics of their batch into a plain network, whose label probabilities are taken for "
-        "logits, and which makes its codes anew, of a batch, where students learn them apart",
+        "batch graph: unit features into a batch-normalised graph network; or, as in the original, raw "
+        "features with the statistics of their batch into a plain network, which uses label probabilities as "
+        "logits, and recomputes its codes batch by batch where students learn them apart",
         choices=["normalized", "raw"],
     )
     unified: str = setting(
         "both",
-        "batch graph: codes that image and text network learn in the graph half: the teacher's, the graph "
-        "network's, the signs of both together, or both apart",
+        "batch graph: codes that both students learn after the graph stage: the teacher's, the graph "
+        "network's, the signs of their sum, or both apart",
         choices=["teacher", "graph", "both", "apart"],
     )
 
@@ -117,7 +115,7 @@ class MethodSettings:
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with newly started networks; `backbone` may be None where the items have features."""
+    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
     from gch.methods.gch.label_graph import LabelGraphGCH
     from gch.methods.gch.paper import PaperGCH
     from gch.methods.gch.students import WithoutGraph

@@ -1,7 +1,7 @@
 """GCH over a graph of items and labels: unified codes, learned by a ranking loss, on the students' labels.
 
-label, text, image as of `gch.methods.gch.students`
-graph       graph networks of both modalities learn codes from what joins an item to the labels
+label, text, image as in `gch.methods.gch.students`
+graph       graph networks of both modalities learn codes from an item's edges to the labels
 
 An item is joined to labels by two kinds of edge: by the probabilities that its student gives them, and by way
 of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`). Two such edges that meet
@@ -9,8 +9,8 @@ in a label are the paper's affinity A = L L^T; a single edge needs no other item
 item depends on that item alone, and a query can be encoded by itself.
 
 A training item is its own nearest neighbour, and its student has seen it; a new item is neither. So training
-items play new ones: their neighbours are the others, and their student is under dropout. Queries always do,
-the items of the database every other time, as a retrieval set holds items of both kinds.
+items stand in for new ones: their neighbours are the others, and their student is under dropout. Queries
+always do, items of the database every other time, since a retrieval set holds items of both kinds.
 """
 
 import functools
@@ -92,7 +92,7 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
     hidden = block(edges, WIDTH, start, "convolution", "float32")
     hidden = block(hidden, WIDTH, start, "hidden", "float32")
     code = dense(hidden, bits, start, "code_dense", dtype="float32")
-    # Scaled, so that relaxed codes are nearly signs from the start: the ranking is of signs in the end.
+    # Scaled, so that relaxed codes are nearly signs from the start: evaluation ranks by signs.
     code = keras.layers.Rescaling(SHARPNESS, name="sharpened", dtype="float32")(code)
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
     return keras.Model([probabilities, neighbours], {"code": code}, name=name)
@@ -101,7 +101,7 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
 def encoder(
     student: keras.Model, neighbours: keras.layers.Layer, graph: keras.Model, *, own: bool = True
 ) -> keras.Model:
-    """What the student reads to the graph network's `code` (B, K), and the student's `label` logits (B, C).
+    """From the student's inputs to the graph network's `code` (B, K) and the student's `label` logits (B, C).
 
     Without `own` the encoder takes a second input, the position (B,) of each item among the training items,
     or -1, and leaves that neighbour out.
@@ -156,7 +156,7 @@ class LabelGraphGCH(Students):
             nodes.begin(functools.partial(self.items.inputs, modality), fixed)
 
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Positions (M,) of the database that is drawn for the batch, the queries; and relaxed codes
+        """Positions (M,) of the database drawn for the batch, which are the queries; and relaxed codes
         (B + M, K) of both, 'image' and 'text'.
         """
         queries = batch.positions
@@ -191,7 +191,7 @@ class LabelGraphGCH(Students):
 
 
 class Nodes:
-    """The training items as nodes of one modality, with what is constant during the stage: the `student`, the
+    """The training items as nodes of one modality, with the constants of the stage: the `student`, the
     `graph` network on it, and the `layer` of the neighbours' labels, as new items see them.
     """
 
@@ -227,7 +227,7 @@ class Nodes:
         self._placed = True
 
     def codes(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-        """Relaxed codes (M, K) of items that are `known`, bool (M,), or play new ones with a dropout draw."""
+        """Relaxed codes (M, K) of items: `known`, bool (M,), or in place of new ones, with a dropout draw."""
         unsure = tf.gather(self._unsure, draw * self.layer.items + positions)
         probabilities = tf.where(known[:, None], tf.gather(self._probabilities, positions), unsure)
 

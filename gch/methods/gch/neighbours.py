@@ -1,4 +1,4 @@
-"""The neighbours of an item among the training items, and the labels that they propagate to it."""
+"""Neighbour label propagation: an item's nearest training items, and the labels that they pass on to it."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Nearest(NamedTuple):
 def blend(labels: tf.Tensor, cosines: tf.Tensor, sharpness: tf.Tensor) -> tf.Tensor:
     """A L: the labels of an item's neighbours, weighted by a = softmax(sharpness cos) over the neighbours.
 
-    A neighbour with nothing in common, cos <= 0, is none.
+    A neighbour with nothing in common, cos <= 0, does not count.
 
     Args:
       labels: float (B, k, C), multi-hot.
@@ -50,16 +50,16 @@ def nearest(
 ) -> Nearest:
     """The `count` items with the highest scores; of equal ones, those that come first.
 
-    More than `block` items are compared block by block, and the best so far are kept. Then memory grows with
-    B block, not with B N. Cosines of one block and of several may differ in the last bits, as matrix products
-    of other sizes add in another order.
+    More than `block` items are compared block by block, keeping the best so far. Then memory grows with
+    B block, not with B N. Cosines of one block and of several may differ in the last bits, because matrix
+    products of different sizes add in different orders.
 
     Args:
       vectors: float32 (B, F), of unit length.
       items: float32 (N, F), of unit length; N is static.
       count: at most N.
       own: int32 (B,), the position of each vector among the items, or -1; None: none of them is an item.
-      own_score: the score of that item, in place of its cosine.
+      own_score: the score of that item, instead of its cosine.
       block: number of items that are compared at once.
     """
     total = items.shape[0]
@@ -150,7 +150,7 @@ class NeighbourLabels(keras.layers.Layer):
 
     @property
     def sharpness(self) -> tf.Tensor:
-        """Of the weights, more than 0."""
+        """The sharpness of the weights, more than 0."""
         return tf.exp(self._sharpness.value)
 
     def set_items(self, vectors: np.ndarray, labels: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import keras
 from gch.networks.parts import dense, drop, float32
 
 LEAK = 0.2
-BATCH_NORM_MOMENTUM = 0.9  # a stage can be as short as a hundred steps
+BATCH_NORM_MOMENTUM = 0.9  # not .99: a stage can be as short as a hundred steps
 
 
 def label_network(labels: int, bits: int, embedding: int, start: str) -> keras.Model:
@@ -51,7 +51,7 @@ def image_head(
     features: int, labels: int, bits: int, embedding: int, start: str, dropout: float
 ) -> keras.Model:
     """F -> E with batch norm and leaky ReLU; E -> K batch norm tanh; E -> C. Dropout is on the features, and
-    on the embedding that code and labels are made of.
+    on the embedding that code and labels are computed from.
     """
     inputs = keras.Input((features,), name="image_features")
     feature = float32(block(drop(inputs, dropout, "dropout_1"), embedding, start, "feature"), "feature")

@@ -1,7 +1,8 @@
 """GCH as published (Xu et al., IJCAI 2019): an in-batch graph joins the items that share labels.
 
-label, text, image as of `gch.methods.gch.students`
-graph       the graph network fuses the students' features over the label affinity; its codes fill M
+label, text, image as in `gch.methods.gch.students`
+graph       the graph network fuses the students' features over the label affinity; its codes fill M, a
+            memory bank
 text, image the students learn the signs of H + M
 """
 
@@ -116,8 +117,8 @@ class PaperGCH(Students):
         self.networks["graph"] = self._graph
         self._memory = MemoryBank(settings, items.labels, "graph_codes")
         self.memories["graph_codes"] = self._memory.codes
-        # What of the resting students is constant. Raw features are by the statistics of their batch, so that
-        # only what the image network's head reads of an item is.
+        # Constants of the resting students. Raw features depend on the statistics of their batch, so that
+        # only the inputs of the image network's head are constant.
         sizes = dict.fromkeys(self.encoders, embedding) if self._normalized else {}
         if not self._normalized and self.backbone:
             sizes = {"image": self.feature_size}
@@ -154,8 +155,8 @@ class PaperGCH(Students):
         self._read_students()
 
     def _read_students(self, learning: str = "") -> None:
-        """Notes what is constant of the students but the one that is `learning`."""
-        if self._normalized and learning:  # the graph codes that it learns are in the memory
+        """Stores the constants of all students but the one that is `learning`."""
+        if self._normalized and learning:  # the graph codes that it learns are in the memory bank
             return
         output = "feature" if self._normalized else "vector"
         for modality, noted in self._constant.items():
@@ -180,8 +181,8 @@ class PaperGCH(Students):
         return self.head(tf.gather(vectors, batch.positions), training=True)["feature"]
 
     def _loss(self, batch: Batch, output: dict) -> Losses:
-        """Without the target, and compared with the memory alone, g is free to permute the teacher's bits;
-        and it then collapses.
+        """Without the target, compared with the memory bank alone, g is free to permute the teacher's bits,
+        and then collapses.
         """
         memory, similar = self.teacher.pairs(output["code"], batch.positions)
         return {
@@ -191,7 +192,7 @@ class PaperGCH(Students):
         }
 
     def _loss_apart(self, batch: Batch, output: dict) -> Losses:
-        """The original's: pairs within the batch, and nothing of the teacher.
+        """The original's loss: pairs within the batch, without the teacher.
 
         With raw features the cross-entropy takes probabilities for logits, as there.
         """
@@ -203,7 +204,7 @@ class PaperGCH(Students):
         }
 
     def _loss_of_both(self, modality: str) -> Callable[[Batch, dict], Losses]:
-        """The original's second half: a student learns the signs of H and the graph codes, both at once."""
+        """The original's loss after the graph stage: a student learns the signs of H and the graph codes."""
 
         def loss(batch: Batch, output: dict) -> Losses:
             graph_code = self.graph_targets(modality, output["feature"], batch)

@@ -1,4 +1,4 @@
-"""Teacher and students of GCH (Xu et al., IJCAI 2019, section 3): what its variants have in common.
+"""Teacher and students of GCH (Xu et al., IJCAI 2019, section 3), which its variants share.
 
 label       the label network (teacher) learns codes from labels; its codes fill the memory bank H
 text, image the text and the image network (students) learn the signs of H, and the labels
@@ -60,13 +60,13 @@ def squared_label_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 class MemoryBank:
-    """Relaxed codes of N training items: the last ones of a network that training alone has.
+    """Latest relaxed codes of the N training items, from a network that only training uses.
 
     They are zeros at first, or, with the setting `memory_refresh` 'step', N(0, 1) by the seed and the name.
 
     Attributes:
       codes: variable float32 (N, K).
-      refreshed_by_step: whether each step is followed by a pass that fills it, and nothing else does.
+      refreshed_by_step: whether only a second pass after each step fills it.
     """
 
     def __init__(self, settings: Settings, labels: tf.Variable, name: str):
@@ -78,7 +78,7 @@ class MemoryBank:
         self.codes = state(start, name=name)
 
     def filled_by(self, forward: Callable[[Batch], dict]) -> Callable[[Batch, dict], None]:
-        """What follows a step: the codes of its batch, from its own pass or from another one after it."""
+        """Returns what runs after a step: it stores the codes of the batch, from this pass or a second."""
 
         def after(batch: Batch, output: dict) -> None:
             codes = (forward(batch) if self.refreshed_by_step else output)["code"]
@@ -89,12 +89,12 @@ class MemoryBank:
     def pairs(
         self, code: tf.Tensor, positions: tf.Tensor, targets: tf.Variable | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the pair loss compares a batch with, as the settings `memory` and `pair_items` say.
+        """The codes that the pair loss compares a batch with, by the settings `memory` and `pair_items`.
 
         Args:
           code: float (B, K), codes of the batch itself.
           positions: int (B,).
-          targets: float (N, K), codes in place of this memory's.
+          targets: float (N, K), codes to use in place of this memory bank's.
 
         Returns:
           Codes (M, K), and which of the pairs are similar, float (M, B).
@@ -115,7 +115,7 @@ class MemoryBank:
 
 
 class Students(Method):
-    """Teacher and students: the half of GCH that all its variants share; those set `stages`.
+    """Teacher and students: what all variants of GCH share. The variants set `stages`.
 
     Attributes:
       networks: 'label', 'text' and 'image'.
@@ -142,7 +142,7 @@ class Students(Method):
         self.networks = {"label": label, **self.encoders}
         self.teacher = MemoryBank(settings, items.labels, "teacher_codes")
         self.memories["teacher_codes"] = self.teacher.codes
-        # Constant during a stage, and derived from the networks when it begins: not for the checkpoint.
+        # Constant during a stage, and computed from the networks when it begins: not in the checkpoint.
         self.targets = state(tf.zeros_like(self.teacher.codes))
         self.label_targets = state(tf.zeros_like(items.labels))
         self._label_loss = squared_label_loss if own.label_loss == "squared" else label_cross_entropy
@@ -253,7 +253,7 @@ class Students(Method):
 
 
 class WithoutGraph(Students):
-    """Teacher and students alone, who spend the passes of the graph half on the codes of H."""
+    """Teacher and students alone. The students spend the passes of the graph stages on the codes of H."""
 
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         super().__init__(settings, items, backbone)

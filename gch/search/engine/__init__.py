@@ -1,1 +1,1 @@
-"""Codes in ClickHouse: on a server or a cluster, or by chDB, the same engine inside this process."""
+"""Codes in ClickHouse: on a server or a cluster, or in chDB, the same engine inside this process."""

@@ -1,4 +1,4 @@
-"""Talking to ClickHouse, whose faults become lines that say where and what."""
+"""The client of ClickHouse; its errors become one line that says where and what."""
 
 import contextlib
 import dataclasses
@@ -24,12 +24,12 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """A database whose tables hold codes, on a server, a cluster, or in a folder of chDB."""
+    """A database whose tables hold codes: on a server, on a cluster, or in a folder of chDB."""
 
     uri: str
     database: str
     options: Mapping[str, Any]  # of clickhouse_connect.get_client, without the password
-    cluster: str = ""  # as the server's configuration names it; '' for one machine
+    cluster: str = ""  # its name in the server's configuration; '' for one machine
 
     def __str__(self) -> str:
         return self.uri
@@ -48,7 +48,7 @@ def read_address(uri: str) -> Address:
     """Reads a URI.
 
     Raises:
-      SettingError: it is none of `EXPECTED`, or has a password in it, which the list of processes would show.
+      SettingError: it is not one of `EXPECTED`, or holds a password, which the list of processes would show.
     """
     scheme, _, rest = uri.partition("://")
     if scheme == "chdb" and rest:
@@ -60,7 +60,7 @@ def read_address(uri: str) -> Address:
         raise SettingError(f"{uri}: {error}; {EXPECTED}") from error
     if parts.password is not None:
         shown = uri.replace(parts.netloc, parts.netloc.rpartition("@")[2])
-        raise SettingError(f"{shown}: has a password in it; expected it in the variable {PASSWORD}")
+        raise SettingError(f"{shown}: holds a password; expected it in the environment variable {PASSWORD}")
     cluster, database = options.pop("cluster", [""])[0], parts.path.strip("/")
     named = _NAME.fullmatch(database) and (not cluster or _NAME.fullmatch(cluster))
     if scheme not in _SCHEMES or not parts.hostname or options or not named:
@@ -93,7 +93,7 @@ class Client:
             self.close = self._client.close  # a process can have one folder of chDB open at a time
 
     def command(self, statement: str) -> None:
-        """Carries out a statement that has no result."""
+        """Runs a statement without a result."""
         with self._named("refuses a statement"):
             self._client.command(statement)
 

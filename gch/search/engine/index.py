@@ -1,4 +1,4 @@
-"""Searching codes in an engine, as `gch.search.index` does in files."""
+"""Searches codes in an engine, as `gch.search.index` does in files."""
 
 import json
 import os
@@ -20,8 +20,8 @@ def open_engine(uri: str) -> CollectionIndex:
     """Opens codes that `load_into_engine` loaded; the search is exact.
 
     Raises:
-      SettingError: the URI is none.
-      DataError: there are no codes there, or not all are loaded.
+      SettingError: the URI is not valid.
+      DataError: it holds no codes, or not all are loaded.
       RunError: the engine cannot be reached.
     """
     address = read_address(uri)
@@ -46,7 +46,7 @@ def _open_part(client: Client, address: Address, modality: str, note: TableNote)
     ((items,),) = client.columns(f"SELECT count() FROM {table}")
     if items != note.items:
         raise DataError(
-            f"{address}: {items} of {note.items} {modality}s are loaded; expected all, load again"
+            f"{address}: {items} of {note.items} {modality}s are loaded; expected all; load again"
         )
 
     def search(codes: np.ndarray, count: int) -> Found:

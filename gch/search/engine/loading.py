@@ -1,4 +1,4 @@
-"""Loading codes into ClickHouse, so that a process killed at any moment goes on where it was.
+"""Loads codes into ClickHouse, so that a process killed at any moment can resume.
 
 The tables:
 
@@ -83,7 +83,7 @@ def read_notes(client: Client, address: Address) -> dict[str, TableNote]:
         rows = zip(*columns, strict=True)
         return {modality: note_from(json.loads(text), TableNote) for modality, text in rows}
     except ValueError as error:
-        raise DataError(f"{address}: its notes are not of this program, {error}; {LOADED}") from error
+        raise DataError(f"{address}: its notes are not from this program, {error}; {LOADED}") from error
 
 
 class Loaded(NamedTuple):
@@ -97,16 +97,16 @@ class Loaded(NamedTuple):
 def load_into_engine(
     sources: Sequence[Codes], uri: str, progress: Callable[[int], object] = lambda items: None
 ) -> list[Loaded]:
-    """Loads codes, of images or texts or both; what is there already is not loaded again.
+    """Loads codes of images, texts or both; codes that are there already are not loaded again.
 
     Args:
       sources: codes of one model; those of a modality are one after the other.
       uri: of the engine and database, see `gch.search.engine.client`; its tables are made.
-      progress: called with a number of items more that are loaded.
+      progress: called with the number of items just loaded.
 
     Raises:
-      SettingError: the URI is none.
-      DataError: the codes are of several models.
+      SettingError: the URI is not valid.
+      DataError: the codes are from several models.
       RunError: the engine cannot be reached, or the database holds other codes.
     """
     address = read_address(uri)

@@ -1,4 +1,4 @@
-// A query as the address of the page has it: ?q=words, ?image=row, ?text=row, or ?picture=number of an upload.
+// Queries in the address of the page: ?q=words, ?image=row, ?text=row, or ?picture=number of an upload.
 
 export const STEP = 48;
 
@@ -20,13 +20,13 @@ export function readAddress(search) {
 /** The address of a query. */
 export function writeAddress(query) {
   if (!query) return "/";
-  const told = new URLSearchParams();
-  if (query.by === "words") told.set("q", query.words);
-  if (query.by === "row") told.set(query.modality, query.row);
-  if (query.by === "picture") told.set("picture", query.upload);
-  if (query.find) told.set("find", query.find);
-  if (query.count !== STEP) told.set("count", query.count);
-  return `/?${told}`;
+  const fields = new URLSearchParams();
+  if (query.by === "words") fields.set("q", query.words);
+  if (query.by === "row") fields.set(query.modality, query.row);
+  if (query.by === "picture") fields.set("picture", query.upload);
+  if (query.find) fields.set("find", query.find);
+  if (query.count !== STEP) fields.set("count", query.count);
+  return `/?${fields}`;
 }
 
 function natural(text) {

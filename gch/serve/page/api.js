@@ -6,15 +6,15 @@ export const sample = (find, count) => ask(`/api/sample?${new URLSearchParams({ 
 
 export function search(query, file, signal) {
   const { count } = query;
-  const asked = new URLSearchParams({ count, ...(query.find && { find: query.find }) });
+  const fields = new URLSearchParams({ count, ...(query.find && { find: query.find }) });
   if (query.by === "row") {
-    asked.set("modality", query.modality);
-    asked.set("row", query.row);
-    return ask(`/api/search/row?${asked}`, { signal });
+    fields.set("modality", query.modality);
+    fields.set("row", query.row);
+    return ask(`/api/search/row?${fields}`, { signal });
   }
   if (query.by === "picture") {
     const headers = { "content-type": "application/octet-stream" };
-    return ask(`/api/search/picture?${asked}`, { method: "POST", headers, body: file, signal });
+    return ask(`/api/search/picture?${fields}`, { method: "POST", headers, body: file, signal });
   }
   const headers = { "content-type": "application/json" };
   const body = JSON.stringify({ text: query.words, find: query.find, count });
@@ -29,7 +29,7 @@ async function ask(path, options) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server cannot be reached. Is it still running?");
   }
-  const told = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Error(told?.error ?? `The server answered ${answer.status}.`);
-  return told;
+  const content = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error(content?.error ?? `The server answered with status ${answer.status}.`);
+  return content;
 }

@@ -1,4 +1,4 @@
-// Items as cards. What an item says is only ever set as text, never as markup.
+// Items as cards. The content of an item is only ever set as text, never as markup.
 
 import { writeAddress, STEP } from "./address.js";
 
@@ -23,12 +23,12 @@ export function name(item) {
   return item.modality === "image" ? item.id.split("/").pop().replace(/\.\w+$/, "") : item.id;
 }
 
-/** An item of a list: a link that asks for what goes with it. */
+/** A card of a list: a link to the search by this item. */
 export function card(item, bits) {
   const query = { by: "row", modality: item.modality, row: item.row, count: STEP };
   const link = element("a", { className: "card", href: writeAddress(query) });
   link.append(item.modality === "image" ? shown(item) : element("div", { className: "said" }, item.text ?? item.id));
-  link.append(told(item, bits));
+  link.append(caption(item, bits));
   if (item.distance !== undefined) link.append(near(item.distance, bits));
   return element("li", {}, link);
 }
@@ -39,8 +39,8 @@ function shown(item) {
   return box;
 }
 
-function told(item, bits) {
-  const line = element("div", { className: "told" });
+function caption(item, bits) {
+  const line = element("div", { className: "caption" });
   const label = item.modality === "image" ? (item.text ?? name(item)) : item.id;
   const hidden = item.modality === "image"; // The picture's alternative text says the same.
   line.append(element("span", { className: "name", title: item.id, ariaHidden: hidden ? "true" : null }, label));

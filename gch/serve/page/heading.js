@@ -1,10 +1,10 @@
-// What was asked, above the results.
+// The query, above the results.
 
 import { element, name, picture } from "./cards.js";
 
 const NAMES = { images: "Pictures", texts: "Texts" };
 
-/** Shows what the results are for: words, a picture that was given, or an item of the collection. */
+/** Shows the query of the results: words, an uploaded picture, or an item of the collection. */
 export function showQuery(place, query, answer, upload) {
   place.className = "query";
   const lines = element("div");
@@ -26,14 +26,14 @@ export function showQuery(place, query, answer, upload) {
   document.title = `${lines.firstChild.textContent} · Cross-modal search`;
 }
 
-/** Shows what one can do here. */
+/** Shows the ways to search. */
 export function showLanding(place, info) {
   place.className = "query landing";
   const both = info.images && info.texts;
   const ways = [info.queries.includes("text") && "type words", info.queries.includes("image") && "drop a picture"];
-  const asked = ways.filter(Boolean).join(" or ");
+  const offered = ways.filter(Boolean).join(" or ");
   const lines = element("div", {}, title(both ? "Pictures by words, words by pictures" : "Search the collection"));
-  const first = asked ? `${asked[0].toUpperCase()}${asked.slice(1)}` : "Choose an item";
+  const first = offered ? `${offered[0].toUpperCase()}${offered.slice(1)}` : "Choose an item";
   lines.append(note(`${first}. Click any result to turn the search around.`));
   place.replaceChildren(lines);
   document.title = "Cross-modal search";

@@ -1,4 +1,4 @@
-// The page: what is asked is in its address, and what the address asks is shown.
+// The page. Its address holds the query, and the page shows the results of its address.
 
 import * as api from "./api.js";
 import { readAddress, writeAddress, STEP } from "./address.js";
@@ -11,8 +11,8 @@ const page = Object.fromEntries(
   ["form", "words", "file", "pick", "find", "progress", "query", "error", "status", "results", "more", "facts", "drop"]
     .map((id) => [id, at(id)]),
 );
-const uploads = new Map(); // Files that were given, by the number in the address.
-const answers = new Map(); // By address, so that going back is at once.
+const uploads = new Map(); // The user's files, by the number in the address.
+const answers = new Map(); // By address, so that going back is instant.
 const KEPT_ANSWERS = 40;
 let info = null;
 let asking = new AbortController();
@@ -24,7 +24,7 @@ function open(query) {
   return show(true);
 }
 
-/** Shows what the address asks for. */
+/** Shows the results of the address. */
 async function show(moved = false, y = 0) {
   asking.abort();
   asking = new AbortController();
@@ -64,7 +64,7 @@ function file(query) {
   const upload = uploads.get(query.upload);
   if (!upload) throw new Error("The picture is no longer here. Drop it again.");
   if (upload.file.size > info.limits.body_bytes) {
-    throw new Error(`The picture has ${megabytes(upload.file.size)}; expected ${megabytes(info.limits.body_bytes)} at most.`);
+    throw new Error(`The picture has ${megabytes(upload.file.size)}; expected at most ${megabytes(info.limits.body_bytes)}.`);
   }
   return upload.file;
 }
@@ -103,7 +103,7 @@ function showError(query, error) {
   page.status.textContent = "";
 }
 
-/** What a query finds, as the server chooses where the query does not say. */
+/** The kind that a query finds; without one, the server's choice. */
 function wanted(query) {
   if (query.find || !info) return query.find ?? "images";
   const other = query.by === "picture" || (query.by === "row" && query.modality === "image") ? "texts" : "images";
@@ -125,7 +125,7 @@ function setFind(find, query) {
 
 function showFacts() {
   const count = (part, what) => part && `${part.items.toLocaleString("en")} ${what}`;
-  const facts = [count(info.images, "pictures"), count(info.texts, "texts"), `codes of ${info.bits} bits`];
+  const facts = [count(info.images, "pictures"), count(info.texts, "texts"), `${info.bits}-bit codes`];
   page.facts.textContent = [...facts, `${info.method.toUpperCase()} trained on ${info.dataset}`].filter(Boolean).join(" · ");
   page.words.disabled = !info.queries.includes("text");
   page.pick.hidden = !info.queries.includes("image");

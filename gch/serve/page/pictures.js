@@ -1,6 +1,6 @@
-// Pictures that the user gives: chosen, dropped or pasted.
+// The user's pictures: chosen, dropped or pasted.
 
-/** Calls `take` with the file of each picture that is given. */
+/** Calls `take` with the file of each picture. */
 export function takePictures({ button, input, curtain, take }) {
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
@@ -13,7 +13,7 @@ export function takePictures({ button, input, curtain, take }) {
     event.preventDefault();
     take(file);
   });
-  let depth = 0; // Entering a child is told before leaving its parent.
+  let depth = 0; // Entering a child fires before leaving its parent.
   const over = (event) => event.dataTransfer?.types.includes("Files");
   const show = (change) => {
     depth = change ? depth + change : 0;
