@@ -107,7 +107,7 @@ CASES = {
     "path out of the folder": (
         lambda f: collection(f, "path,text,labels", "0.png,a b,x", "../../secret.png,a,x"),
         "collection",
-        "list.csv: line 3: field 'path': found '../../secret.png', expected a relative path",
+        "list.csv: line 3: field 'path': found '../../secret.png', expected a path that stays",
     ),
     "link out of the folder": (linked, "collection", "line 2: field 'path': found 'inside.png', expected a"),
     "index out of the folder": (

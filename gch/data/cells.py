@@ -48,7 +48,7 @@ def read_list(text: str) -> tuple[list, bool] | None:
     """
     text = text.strip()
     if wrapped := _WRAPPED.fullmatch(text):
-        text = wrapped[1].strip()
+        text = wrapped[1].strip() or "[]"
     if len(text) < 2 or text[0] + text[-1] not in ("[]", "()", "{}"):
         return None
     with contextlib.suppress(ValueError, RecursionError):
@@ -71,7 +71,7 @@ def read_list(text: str) -> tuple[list, bool] | None:
         if number % 2:
             members.append(_unquoted(piece))
         else:
-            parts = piece.split() if numbers else piece.split(",")
+            parts = piece.split() if numbers else re.split("[,;|]", piece)
             members += [None if is_missing(part) else part.strip() for part in parts if part.strip()]
     return members, len(pieces) > 1
 
