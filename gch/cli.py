@@ -17,6 +17,7 @@ from gch.errors import GCHError, SettingError
 from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
 
 PHASES = ("train", "test")
+LONGEST = 2000  # characters of a message
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 USAGE = """\
@@ -151,5 +152,8 @@ def _flag_help(field: dataclasses.Field, in_file: dict[str, object] | None = Non
 
 
 def _complain(program: str, error: Exception, status: int) -> int:
-    print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    text = " ".join(str(error).split())
+    if len(text) > LONGEST:  # a value of thousands of digits
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    print(f"{program}: error: {text}", file=sys.stderr)
     return status

@@ -4,10 +4,14 @@ TensorFlow loads only after the settings, the data and the run folder have been 
 """
 
 import contextlib
+import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from gch.data.catalog import cache_folder, choose_split, open_pairs
+from gch.data.generated import GENERATED
+from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.split import Split, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
@@ -37,7 +41,11 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         if not cluster.chief:
             nowhere = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
+        # The pixels of a picture, float32; or of all that are generated, uint8.
+        sizes = 3 * GENERATED if canonical_dataset(settings.dataset_dir) == "generated" else 12
+        _require_memory({"image_size": sizes * settings.image_size**2})
         pairs = open_pairs(settings, Progress())
+        _require_memory(_least_memory(settings, pairs))
         _require_backbone(settings, pairs)
         split = choose_split(settings, pairs)
         run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
@@ -108,6 +116,36 @@ def _require_sizes(settings: Settings, pairs: Pairs) -> None:
         expected = getattr(settings, setting)
         if expected not in (-1, found):
             raise SettingError(f"{setting} is {expected}; {pairs.name} has {found} {what}")
+
+
+def _least_memory(settings: Settings, pairs: Pairs) -> dict[str, int]:
+    """Bytes that training surely takes for some settings: float32, and for weights also their gradients and
+    the optimizer's two moments.
+    """
+    words, embedding = pairs.texts.shape[1], settings.SEMANTIC_EMBED
+    needs = {
+        "bit": 4 * len(pairs.labels) * settings.bit,
+        "SEMANTIC_EMBED": 16 * embedding * (words + settings.bit),
+        "batch_size": 4 * min(settings.batch_size, len(pairs.labels)) * (words + embedding),
+    }
+    widths = getattr(settings.options, "txt_widths", None)
+    if widths:
+        sizes = [words, *map(int, widths.split(","))]
+        needs["txt_widths"] = 16 * sum(one * other for one, other in itertools.pairwise(sizes))
+    return needs
+
+
+def _require_memory(needs: Mapping[str, int]) -> None:
+    """Raises SettingError where a setting alone needs more bytes than the machine has."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):  # on Windows
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name, need in needs.items():
+        if need > memory:
+            raise SettingError(
+                f"{name}: needs {need / 2**30:,.0f} GiB of memory or more; expected a value for the "
+                f"{memory / 2**30:,.0f} GiB that this machine has"
+            )
 
 
 def _print_sizes(pairs: Pairs, split: Split) -> None:

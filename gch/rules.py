@@ -2,10 +2,14 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from gch.data.text_files import shown
 from gch.errors import SettingError
+
+MOST = 2**31 - 1  # of a whole number, unless a setting says otherwise
 
 
 def setting(
@@ -49,11 +53,14 @@ def checked(field: dataclasses.Field, value: object, where: str) -> object:
       SettingError: the value has the wrong type or is out of range.
     """
     name, rules = f"{where}: {field.name}", field.metadata
+    if type(value) is int and abs(value) > max(MOST, rules["maximum"] or 0):
+        expected = f"at most {rules['maximum'] or MOST}" if value > 0 else f"at least {-MOST}"
+        raise SettingError(f"{name} is {shown(value)}; expected {expected}")
     if field.type is float and type(value) is int:
         value = float(value)
     if type(value) is not field.type:
         raise SettingError(
-            f"{name} is {value!r}, a {type(value).__name__}; expected a {field.type.__name__}"  # type: ignore[union-attr]
+            f"{name} is {shown(value)}, a {type(value).__name__}; expected a {field.type.__name__}"  # type: ignore[union-attr]
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{name} is {value!r}; expected a finite number")
@@ -66,11 +73,13 @@ def checked(field: dataclasses.Field, value: object, where: str) -> object:
             (rules["maximum"], lambda bound: value <= bound, "at most"),
         ):
             if bound is not None and not within(bound):
-                raise SettingError(f"{name} is {value!r}; expected {words} {bound}")
+                raise SettingError(f"{name} is {shown(value)}; expected {words} {bound}")
     return value
 
 
 def require_numbers(name: str, text: str, example: str) -> None:
     """Raises SettingError unless `text` lists positive whole numbers."""
-    if not all(number.isdecimal() and int(number) > 0 for number in text.split(",")):
-        raise SettingError(f"{name} is {text!r}; expected positive whole numbers such as '{example}'")
+    if not all(re.fullmatch("0*[1-9][0-9]{0,8}", number) for number in text.split(",")):
+        raise SettingError(
+            f"{name} is {shown(text)}; expected positive whole numbers up to 9 digits, such as '{example}'"
+        )

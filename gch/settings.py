@@ -40,7 +40,7 @@ class JobSettings:
         free=True,
     )
     method: str = setting("gch", "hashing method", choices=list(METHODS))
-    bit: int = setting(64, "length K of a code in bits, a positive multiple of 8", minimum=8)
+    bit: int = setting(64, "length K of a code in bits, a positive multiple of 8", minimum=8, maximum=2**16)
     seed: int = setting(
         0, "seed of the split, the weights, the batches and dropout", minimum=0, maximum=2**31 - 1
     )

@@ -96,3 +96,19 @@ def test_what_cannot_work_ends_before_tensorflow_is_needed(command, tmp_path, ar
     assert error.count("\n") == 1
     assert all(word in error for word in words), error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("image_size", ["--image_size=16384"]),
+        ("SEMANTIC_EMBED", ["--image_size=8", "--SEMANTIC_EMBED=1048576", "--bit=65536"]),
+        ("txt_widths", ["--image_size=8", "--method=agah", "--txt_widths=999999999,999999999"]),
+    ],
+)
+def test_sizes_beyond_memory_are_refused_before_a_run_is_made(command, tmp_path, name, flags):
+    places = ["--dataset_dir=generated", f"--checkpoint_dir={tmp_path}"]
+    status, _, error = command(*flags, *places)
+    assert status == 1
+    assert f"error: {name}: needs " in error
+    assert list(tmp_path.iterdir()) == []

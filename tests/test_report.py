@@ -1,3 +1,4 @@
+import functools
 import html
 import json
 import re
@@ -7,7 +8,10 @@ import pytest
 from PIL import Image
 from records import write_run
 
-from gch.evaluation.evaluate import NEW_ITEMS
+from gch.errors import RunError
+from gch.evaluation.evaluate import DIRECTIONS, NEW_ITEMS
+from gch.reporting import tables
+from gch.reporting.record import read_run
 from gch.settings import load_settings
 
 
@@ -73,8 +77,8 @@ def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, run
     [
         (None, "not found; expected the folder of a tested run"),
         ("{", "cannot be read as JSON"),
-        ('{"mAP": {"I->T": 0.5}}', "no evaluation in it"),
-        ("[]", "no evaluation in it"),
+        ('{"mAP": {"I->T": 0.5}}', "evaluation is missing or damaged; test the run again"),
+        ("[]", "its content is missing or damaged"),
     ],
 )
 def test_folders_without_a_tested_run_are_refused(command, tmp_path, content, words):
@@ -85,3 +89,45 @@ def test_folders_without_a_tested_run_are_refused(command, tmp_path, content, wo
     assert not (tmp_path / "page.html").exists()
     status, _, error = command("report")
     assert (status, "expected folders" in error) == (2, True)
+
+
+def places(value, path=()):
+    """The paths of all parts of a value of JSON, of lists those of the first and the last."""
+    parts = value.items() if isinstance(value, dict) else []
+    if isinstance(value, list) and value:
+        parts = [(0, value[0]), (len(value) - 1, value[-1])]
+    for name, part in parts:
+        if name in ("T->I", "I->I", "T->T"):  # as I->T
+            continue
+        yield (*path, name)
+        yield from places(part, (*path, name))
+
+
+@pytest.mark.parametrize("other", [None, {}, "text", "gone"])
+def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other):
+    write_run(tmp_path / "run", load_settings(repository / "setting.py", {}), ("a", "b", "c", "d"))
+    path = tmp_path / "run" / "results.json"
+    whole, refusals = path.read_text(), 0
+    for place in places(json.loads(whole)):
+        results = json.loads(whole)
+        part = functools.reduce(lambda value, name: value[name], place[:-1], results)
+        if other == "gone":
+            del part[place[-1]]
+        else:
+            part[place[-1]] = other
+        path.write_text(json.dumps(results))
+        refusal = ""
+        try:
+            records = [read_run(tmp_path / "run")]
+        except RunError as error:
+            refusal = str(error)
+        if refusal:
+            assert str(path) in refusal
+            assert "test the run again" in refusal
+            refusals += 1
+            continue
+        tables.over_seeds(records)
+        tables.comma_separated(records)
+        tables.rows(records, DIRECTIONS)
+        tables.notes(records)
+    assert refusals > 10

@@ -148,6 +148,18 @@ def test_settings_are_frozen():
         ({"TRAINING_SIZE": 10, "batch_size": 11}, ["batch_size is 11", "TRAINING_SIZE 10"]),
         ({"run_name": "../other"}, ["run_name", "plain name"]),
         ({"select_gpu": "first"}, ["select_gpu is 'first'"]),
+        ({"select_gpu": "²"}, ["select_gpu is '²'"]),
+        ({"select_gpu": "9" * 5000}, ["select_gpu is"]),
+        ({"cutoffs": "٣"}, ["cutoffs is '٣'"]),
+        ({"cutoffs": "9" * 5000}, ["cutoffs is '99", "up to 9 digits"]),
+        ({"method": "agah", "txt_widths": "9" * 5000}, ["txt_widths is '99", "up to 9 digits"]),
+        ({"bit": 8 * 10**22}, ["bit is 8000", "at most 65536"]),
+        ({"bit": 10**5000}, ["bit is a number of thousands of digits", "at most 65536"]),
+        ({"Epoch": 10**20}, ["Epoch is 1000", "at most 2147483647"]),
+        ({"Epoch": 1e20}, ["Epoch is 1e+20", "expected a int"]),
+        ({"decay": -(10**5000)}, ["decay is a number of thousands", "at least -2147483647"]),
+        ({"lr_img": 10**400}, ["lr_img is 1000", "at most"]),
+        ({"image_size": 100_000}, ["image_size is 100000", "at most 16384"]),
     ],
 )
 def test_wrong_values_are_named_in_one_line(flags, words):

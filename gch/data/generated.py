@@ -13,6 +13,7 @@ from gch.data.pixels import ArrayPictures
 from gch.errors import SettingError
 from gch.storage import digest
 
+GENERATED = 600  # pairs
 _LABEL_COUNT_ODDS = (0.5, 0.35, 0.15)  # One, two or three labels.
 _OWN_WORD_ODDS = 0.6
 _OTHER_WORD_ODDS = 0.03
@@ -20,7 +21,7 @@ _PIXEL_NOISE = 20.0  # Standard deviation, in grey levels of 0..255.
 
 
 def generate(
-    items: int = 600, labels: int = 8, words: int = 40, image_size: int = 32, seed: int = 0
+    items: int = GENERATED, labels: int = 8, words: int = 40, image_size: int = 32, seed: int = 0
 ) -> Pairs:
     """Generates pairs; the same arguments give the same pairs.
 

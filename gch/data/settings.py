@@ -18,7 +18,7 @@ class DataSettings:
         aliases=["data_path"],
         free=True,
     )
-    image_size: int = setting(224, "height and width of the images in pixels", minimum=8)
+    image_size: int = setting(224, "height and width of the images in pixels", minimum=8, maximum=2**14)
     split: str = setting(
         "",
         "random by seed, sequential (AGAH's: queries first), or an index file (.npz, .mat); '': the split "

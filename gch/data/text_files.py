@@ -152,5 +152,8 @@ def shown(value: object) -> str:
     """A value for a message: at most 60 characters, on one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxlong = short.maxother = 60
-    text = short.repr(value)
+    try:
+        text = short.repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."

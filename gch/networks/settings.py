@@ -49,7 +49,9 @@ class NetworkSettings:
     load_model_path: str = setting(
         "", "folder of a run whose best weights the networks start from; '': from those of `start`"
     )
-    SEMANTIC_EMBED: int = setting(512, "size of the layer before the code", minimum=1, aliases=["emb_dim"])
+    SEMANTIC_EMBED: int = setting(
+        512, "size of the layer before the code", minimum=1, maximum=2**20, aliases=["emb_dim"]
+    )
     start: str = setting(
         "glorot",
         "initial weights: Glorot's, N(0, 1) as GCH's original, or PyTorch's as AGAH's",

@@ -2,9 +2,69 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
-from gch.data.text_files import read_json
+from gch.data.text_files import is_count, is_number, read_json
 from gch.errors import DataError, RunError
+from gch.evaluation.evaluate import DIRECTIONS
+
+
+def _number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+NEW = "evaluation_not_trained_on"  # None where there are no new items
+_DIRECTION = {
+    **dict.fromkeys(("bits", "queries", "queries_without_relevant", "retrieval"), is_count),
+    "ties": _text,
+    "without_relevant": _text,
+    "measures": {...: dict.fromkeys(("mean", "low", "high"), _number)},
+    "mAP_by_ties": {...: _number},
+    "mAP_by_label": [_number],
+    "radius": {"precision": [_number], "recall": [_number]},
+    "recall_level": {"recall": [_number], "precision": [_number]},
+    "rank": {"rank": [is_count], "precision": [_number]},
+    "pairs_at_distance": {"relevant": [is_number], "other": [is_number]},
+}
+_RESULTS = {"evaluation": dict.fromkeys(DIRECTIONS, _DIRECTION), "settings": {...: lambda value: True}}
+_OPTIONAL = {
+    NEW: dict.fromkeys(DIRECTIONS, _DIRECTION),
+    "label_names": [_text],
+    "training": {"best_epoch": is_count, "seconds": is_number},
+    "codes": {
+        "retrieval": {"image": {...: is_number}, "text": {...: is_number}},
+        "query": {"image_text_agreement": is_number},
+    },
+}
+
+
+def _misfit(value: Any, shape: Any, where: str) -> str:
+    """The path of the first part of a value of JSON that does not fit; '' where all does. A shape is a
+    function, a list of one shape, or a dictionary of shapes, by ... for any name.
+    """
+    if callable(shape):
+        return "" if shape(value) else where or "its content"
+    if not isinstance(value, type(shape)):
+        return where or "its content"
+    parts: list[tuple]
+    if isinstance(shape, list):
+        parts = [(number, part, shape[0]) for number, part in enumerate(value)]
+    elif ... in shape:
+        parts = [(name, part, shape[...]) for name, part in value.items()]
+    else:
+        parts = [(name, value.get(name, ...), part) for name, part in shape.items()]
+        if shape is _RESULTS:
+            given = {name: part for name, part in value.items() if (name, part) != (NEW, None)}
+            parts += [(name, given[name], part) for name, part in _OPTIONAL.items() if name in given]
+        lengths = {len(part) for part in value.values() if isinstance(part, list)}
+        if len(lengths) > 1 and all(isinstance(part, list) for part in shape.values()):
+            return where
+    wrong = (_misfit(part, inner, f"{where}.{name}".lstrip(".")) for name, part, inner in parts)
+    return next(filter(None, wrong), "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +116,14 @@ def read_run(folder: Path) -> Record:
     if not path.is_file():
         raise RunError(f"{path}: not found; expected the folder of a run that was tested")
     try:
-        results = read_json(path)
+        results: Any = read_json(path)
+        wrong = _misfit(results, _RESULTS, "")
+        if wrong:
+            raise DataError(f"{path}: {wrong} is missing or damaged")
     except DataError as error:
         raise RunError(f"{error}; test the run again") from error
     try:
-        name, new = path.parent.resolve().name, results.get("evaluation_not_trained_on") or {}
+        name, new = path.parent.resolve().name, results.get(NEW) or {}
         record = Record(name, results["evaluation"], new, results["settings"], results, path.parent)
         if None in (record.mean("I->T", "mAP"), record.mean("T->I", "mAP")):
             raise ValueError("no mAP")

@@ -1,6 +1,7 @@
 """Settings of the training of any method, of where a run is kept, and of the device."""
 
 import dataclasses
+import re
 
 from gch.errors import SettingError
 from gch.rules import setting
@@ -13,7 +14,7 @@ class TrainingSettings:
     Epoch: int = setting(
         4, "outer epochs; each runs the stages of the method", minimum=1, aliases=["max_epoch"], free=True
     )
-    batch_size: int = setting(128, "items in a training batch", minimum=2)
+    batch_size: int = setting(128, "items in a training batch", minimum=2, maximum=2**20)
     decay: float = setting(0.5, "factor of the learning rates at each decay", above=0, maximum=1)
     decay_steps: int = setting(1, "outer epochs between two decays", minimum=1)
     decay_early: bool = setting(False, "first decay after one outer epoch, as AGAH's original")
@@ -64,7 +65,7 @@ class DeviceSettings:
 
     def check_device(self) -> None:
         """Raises SettingError where values are impossible."""
-        if self.select_gpu and not all(part.isdigit() for part in self.select_gpu.split(",")):
+        if self.select_gpu and not re.fullmatch("[0-9]{1,4}(,[0-9]{1,4})*", self.select_gpu):
             raise SettingError(
                 f"select_gpu is {self.select_gpu!r}; expected numbers such as '0' or '0,1', or ''"
             )
