@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from gch.errors import RunError
+from gch.data.text_files import read_object
+from gch.errors import DataError, RunError
 from gch.job import run_job
 from gch.run import RunFolder, run_settings
 from gch.settings import load_settings
-from gch.storage import read_json
 
 
 class Run:
@@ -42,10 +42,12 @@ class Run:
           RunError: the run was not tested, or the file is damaged.
         """
         path = self.folder / "results.json"
-        if not path.exists():
+        if not path.is_file():
             raise RunError(f"{path}: not found; expected a run that was tested")
-        results: Any = read_json(path)
-        return results
+        try:
+            return read_object(path, {})
+        except DataError as error:
+            raise RunError(f"{error}; test the run again") from error
 
     def test(self, **settings: object) -> "Run":
         """Tests the best checkpoint again, with other values of settings of the evaluation, such as `ties`.

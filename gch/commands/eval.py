@@ -8,12 +8,13 @@ import numpy as np
 
 from gch import __version__
 from gch.commands import Call
+from gch.data.text_files import read_json
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
 from gch.evaluation.evaluate import CROSS, NEW_ITEMS, evaluate_directions
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
-from gch.storage import atomic_path, file_digest, read_json, write_json
+from gch.storage import atomic_path, file_digest, write_json
 
 
 def run(call: Call) -> None:

@@ -1,16 +1,53 @@
 """Text and JSON files that users write or may damage; every fault names its line or field."""
 
+import contextlib
 import json
 import math
+import os
 import reprlib
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from gch.errors import DataError
-from gch.storage import file_bytes, opened, printable
+from gch.errors import DataError, GCHError, reason
 
+Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _MOST = 2**40  # of anything that is counted
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | os.PathLike, expected: str, max_bytes: float = math.inf, fault: type[GCHError] = DataError
+) -> Iterator[BinaryIO]:
+    """Opens a regular file, or a link to one; anything else could be endless, or be waited for without end.
+
+    Args:
+      path: the file.
+      expected: what it should be, for messages: 'expected a picture file'.
+      max_bytes: of the file.
+      fault: raised where it cannot be read or is too large; names the file.
+    """
+    name = printable(path)
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            raise fault(f"{name}: {kind}, {expected}")
+        if found.st_size > max_bytes:
+            raise fault(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
+        with open(path, "rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise fault(f"{name}: not found, {expected}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
+
+
+def file_bytes(path: str | os.PathLike, expected: str, fault: type[GCHError] = DataError) -> bytes:
+    """What a regular file holds; see `opened`."""
+    with opened(path, expected, fault=fault) as file:
+        return file.read()
 
 
 def text_lines(
@@ -65,7 +102,7 @@ def json_lines(
         yield number, value
 
 
-def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool]]]) -> dict[str, Any]:
+def read_object(path: Path, fields: Fields) -> dict[str, Any]:
     """The object of a JSON file.
 
     Args:
@@ -75,17 +112,27 @@ def read_object(path: Path, fields: Mapping[str, tuple[str, Callable[[Any], bool
     Raises:
       DataError: it cannot be read, or is no such object; names the first field that does not fit.
     """
-    try:
-        value = json.loads(file_bytes(path, "expected a JSON file"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON, {error}") from error
+    return object_of(read_json(path), str(path), fields)
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; raises DataError where it cannot be read, or is not JSON."""
+    with opened(path, "expected a JSON file") as file:
+        try:
+            return json.loads(file.read().decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{printable(path)}: cannot be read as JSON, {reason(error)}") from error
+
+
+def object_of(value: Any, where: str, fields: Fields) -> dict[str, Any]:
+    """A value of JSON that is an object, checked as by `read_object`; `where` it is, for messages."""
     if not isinstance(value, dict):
-        raise DataError(f"{path}: found {shown(value)}, expected a JSON object")
+        raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
     for field, (expected, fits) in fields.items():
         if field not in value:
-            raise DataError(f"{path}: {field} is missing, expected {expected}")
+            raise DataError(f"{where}: {field} is missing, expected {expected}")
         if not fits(value[field]):
-            raise DataError(f"{path}: {field} is {shown(value[field])}, expected {expected}")
+            raise DataError(f"{where}: {field} is {shown(value[field])}, expected {expected}")
     return value
 
 
@@ -102,6 +149,11 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST
 
 
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Whether a value of JSON is a list whose members fit."""
     return lambda value: isinstance(value, list) and all(map(fits, value))
@@ -113,3 +165,8 @@ def shown(value: object) -> str:
     short.maxstring = short.maxlong = short.maxother = 60
     text = short.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def printable(name: str | os.PathLike) -> str:
+    """A name for a message: on one line, whatever it holds."""
+    return str(name) if str(name).isprintable() else ascii(str(name))

@@ -2,10 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
-from gch.errors import RunError
-from gch.storage import read_json
+from gch.data.text_files import read_json
+from gch.errors import DataError, RunError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +55,10 @@ def read_run(folder: Path) -> Record:
     path = Path(folder) / "results.json"
     if not path.is_file():
         raise RunError(f"{path}: not found; expected the folder of a run that was tested")
-    results: Any = read_json(path)
+    try:
+        results = read_json(path)
+    except DataError as error:
+        raise RunError(f"{error}; test the run again") from error
     try:
         name, new = path.parent.resolve().name, results.get("evaluation_not_trained_on") or {}
         record = Record(name, results["evaluation"], new, results["settings"], results, path.parent)

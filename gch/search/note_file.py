@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gch.errors import DataError, RunError
-from gch.storage import read_json, write_json
+from gch.data.text_files import read_json
+from gch.errors import DataError
+from gch.storage import write_json
 
 Note = TypeVar("Note")
 FORMAT = 1
@@ -42,7 +43,7 @@ def read_note_file(path: Path, kind: type[Note], expected: str) -> Note:
         raise DataError(f"{path.parent}: no {path.name} in it; {expected}")
     try:
         return note_from(read_json(path), kind)
-    except (RunError, ValueError) as error:
+    except (DataError, ValueError) as error:
         raise DataError(f"{path}: {error}; {expected}") from error
 
 
