@@ -1,59 +1,17 @@
-"""Opening what is a file, writing files so that a reader never sees half of one, and digests of content."""
+"""Writing files so that a reader never sees half of one, and naming content by its digest."""
 
 import contextlib
 import hashlib
 import json
-import math
 import os
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import filelock
 import numpy as np
 
-from gch.errors import DataError, GCHError, RunError
-
-
-@contextlib.contextmanager
-def opened(
-    path: str | os.PathLike, expected: str, max_bytes: float = math.inf, fault: type[GCHError] = DataError
-) -> Iterator[BinaryIO]:
-    """Opens a regular file, or a link to one; anything else could be endless, or be waited for without end.
-
-    Args:
-      path: the file.
-      expected: what it should be, for messages: 'expected a picture file'.
-      max_bytes: of the file.
-      fault: raised where it cannot be read or is too large; names the file.
-    """
-    name = printable(path)
-    try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise fault(f"{name}: {kind}, {expected}")
-        if found.st_size > max_bytes:
-            raise fault(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
-        with open(path, "rb") as file:
-            yield file
-    except FileNotFoundError as error:
-        raise fault(f"{name}: not found, {expected}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
-
-
-def file_bytes(path: str | os.PathLike, expected: str, fault: type[GCHError] = DataError) -> bytes:
-    """What a regular file holds; see `opened`."""
-    with opened(path, expected, fault=fault) as file:
-        return file.read()
-
-
-def printable(name: str | os.PathLike) -> str:
-    """A name for a message: on one line, whatever it holds."""
-    return str(name) if str(name).isprintable() else ascii(str(name))
+from gch.errors import DataError, RunError
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from written import FEATURES, HOT, TEXTS, cells, write_hdf5, write_separate, wri
 from gch.data.array_files import list_arrays
 from gch.data.pictures import read_picture
 from gch.data.split_file import load_split
-from gch.data.text_files import read_object, text_lines
+from gch.data.text_files import read_json, read_object, text_lines
 from gch.errors import DataError, GCHError
 from gch.evaluation.codes_file import read_codes
 from gch.networks.backbone import _from_keras_file
@@ -28,7 +28,6 @@ from gch.search.entries import picture_entries, text_entries
 from gch.search.note_file import read_note_file
 from gch.serve.pictures import thumbnail
 from gch.settings import read_assignments
-from gch.storage import read_json
 
 FILE, SIDE = "FLICKR-25K.mat", 32
 

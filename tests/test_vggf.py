@@ -309,7 +309,7 @@ def test_damaged_weights_are_named(write, tmp_path):
 
 def test_mean_from_h5(write_mean, tmp_path):
     path = tmp_path / "Mean.h5"
-    assert "Mean.h5: cannot be read" in message(mean_from_h5, path)
+    assert "Mean.h5: not found" in message(mean_from_h5, path)
     path.write_bytes(b"no HDF5 file")
     assert "expected an HDF5 file" in message(mean_from_h5, path)
     assert "object 'Mean' doesn't exist" in message(mean_from_h5, write_mean(MEAN, "mean"))

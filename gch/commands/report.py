@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from gch.commands import Call
+from gch.data.text_files import file_bytes
 from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page
 from gch.reporting.record import read_run
-from gch.storage import atomic_path, file_bytes
+from gch.storage import atomic_path
 
 MARK = "<!-- written by main_itpair.py report -->"
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
+from gch.data.text_files import file_bytes
 from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
 from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
-from gch.storage import file_bytes
 
 STDIN = "-"
 

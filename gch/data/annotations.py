@@ -16,9 +16,9 @@ from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
-from gch.data.text_files import json_lines, shown, split_returns, text_lines, whole
+from gch.data.text_files import json_lines, printable, shown, split_returns, text_lines, whole
 from gch.errors import DataError
-from gch.storage import digest, printable
+from gch.storage import digest
 
 MAX_FILE_BYTES = 2**31
 _EXPECTED = "expected a file of annotations"

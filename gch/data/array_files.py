@@ -17,8 +17,8 @@ import numpy as np
 import scipy.sparse
 
 from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
+from gch.data.text_files import opened
 from gch.errors import DataError, damage
-from gch.storage import opened
 
 _MAX_ARRAYS = 1000  # listed of one file
 _SLAB_BYTES = 2**26

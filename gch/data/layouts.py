@@ -16,8 +16,8 @@ from pathlib import Path
 
 from gch.data.array_files import StoredArray, list_arrays
 from gch.data.names import file_stems
+from gch.data.text_files import printable
 from gch.errors import DataError
-from gch.storage import printable
 
 INDEX_NAME = "index.json"
 ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")

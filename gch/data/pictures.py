@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from gch.data.text_files import opened, printable
 from gch.errors import DataError
-from gch.storage import digest, opened, printable
+from gch.storage import digest
 
 FITS = ("crop", "letterbox")
 MAX_PIXELS = 2**27

@@ -24,9 +24,9 @@ from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
-from gch.data.text_files import is_count, list_of, read_object
+from gch.data.text_files import is_count, list_of, opened, read_object
 from gch.errors import DataError
-from gch.storage import digest, opened
+from gch.storage import digest
 
 FORMAT, VERSION = "gch-prepared", 2
 ENCODINGS = ("jpeg", "png", "raw")

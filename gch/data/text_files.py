@@ -1,19 +1,55 @@
 """Text and JSON files that users write or may damage. Every error names its line or field."""
 
 import codecs
+import contextlib
 import io
 import json
 import math
+import os
 import reprlib
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gch.errors import DataError, reason
-from gch.storage import file_bytes, opened, printable
+from gch.errors import DataError, GCHError, reason
 
 Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _MOST = 2**40  # of anything that is counted
+
+
+@contextlib.contextmanager
+def opened(
+    path: str | os.PathLike, expected: str, max_bytes: float = math.inf, fault: type[GCHError] = DataError
+) -> Iterator[BinaryIO]:
+    """Opens a regular file, or a link to one; anything else could be endless, or be waited for without end.
+
+    Args:
+      path: the file.
+      expected: what it should be, for messages: 'expected a picture file'.
+      max_bytes: of the file.
+      fault: raised where it cannot be read or is too large; names the file.
+    """
+    name = printable(path)
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            raise fault(f"{name}: {kind}, {expected}")
+        if found.st_size > max_bytes:
+            raise fault(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
+        with open(path, "rb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise fault(f"{name}: not found, {expected}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
+
+
+def file_bytes(path: str | os.PathLike, expected: str, fault: type[GCHError] = DataError) -> bytes:
+    """What a regular file holds; see `opened`."""
+    with opened(path, expected, fault=fault) as file:
+        return file.read()
 
 
 def text_lines(
@@ -157,3 +193,8 @@ def shown(value: object) -> str:
     except ValueError:  # Python writes no number of more than 4,300 digits
         text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def printable(name: str | os.PathLike) -> str:
+    """A name for a message: on one line, whatever it holds."""
+    return str(name) if str(name).isprintable() else ascii(str(name))

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from gch.data.text_files import file_bytes
 from gch.errors import WeightsError
-from gch.storage import file_bytes
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Runs of inverted residual blocks: their number, kernel, stride of the first, expansion, filters.

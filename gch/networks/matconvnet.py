@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 
 from gch.data.mat_file import load_mat5
+from gch.data.text_files import opened
 from gch.errors import DataError, WeightsError
-from gch.storage import opened
 
 if TYPE_CHECKING:
     import keras

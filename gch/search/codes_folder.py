@@ -19,9 +19,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from gch.data.text_files import opened
 from gch.errors import DataError, RunError
 from gch.search.note_file import read_note_file, require_bytes, write_note_file
-from gch.storage import lock, opened
+from gch.storage import lock
 
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import decode_picture, read_picture
-from gch.data.text_files import whole
+from gch.data.text_files import file_bytes, opened, whole
 from gch.errors import DataError, damage
 from gch.search.note_file import read_note_file
-from gch.storage import file_bytes, literal_path, opened
+from gch.storage import literal_path
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"

@@ -15,11 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from gch.data.pictures import MAX_FILE_BYTES, MAX_PIXELS, decode_picture
+from gch.data.text_files import file_bytes
 from gch.errors import DataError
 from gch.serve.collection import Collection
 from gch.serve.limits import Limits, Workers
 from gch.serve.refusals import documented
-from gch.storage import digest, file_bytes
+from gch.storage import digest
 
 SIZES = (160, 240, 480, 960)
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
