@@ -267,6 +267,7 @@ def _path(value: object, roots: tuple[str, str], where: str) -> str:
 def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...]:
     """The members of a list, or the parts of a string, normalised and stripped; without empty ones."""
     value, where = entry[field], f"{where}: field {field!r}"
+    value = whole(value) if isinstance(value, str) else value
     members: list = value if isinstance(value, list) else [] if is_missing(value) else [value]
     if isinstance(value, str) and members:
         _check_characters(value, where)
