@@ -43,7 +43,7 @@ class Run:
         """
         path = self.folder / "results.json"
         if not path.is_file():
-            raise RunError(f"{path}: not found; expected a run that was tested")
+            raise RunError(f"{path}: not found; expected a tested run")
         try:
             return read_object(path, {})
         except DataError as error:
@@ -113,7 +113,7 @@ def open_run(folder: str | Path) -> Run:
       >>> import gch
       >>> gch.open_run("nowhere")  # doctest: +ELLIPSIS
       Traceback (most recent call last):
-      gch.errors.RunError: nowhere/settings.json: not the settings of a run: ...
+      gch.errors.RunError: nowhere/settings.json: not found, ...
     """
     run = Run(Path(folder))
     run.settings  # noqa: B018 raises where there is none

@@ -213,7 +213,7 @@ DAMAGE = {  # what is damaged, how, and what reading says; None where it cannot 
     "place": ("places.npy", lambda path: flip(path, 128 + 24 * 20), "picture 20: "),
     "short places": ("places.npy", halve, "places.npy: cannot be read"),
     "another text": ("texts.npy", flip, None),
-    "no index": ("index.json", Path.unlink, "index.json: cannot be read"),
+    "no index": ("index.json", Path.unlink, "index.json: not found"),
     "index is garbage": ("index.json", lambda path: path.write_bytes(b"\xff{"), "index.json: cannot be read"),
     "plan is garbage": ("plan.json", lambda path: path.write_text("{"), None),
 }

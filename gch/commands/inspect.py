@@ -102,7 +102,7 @@ def _statistics(pairs: Pairs) -> list[str]:
     if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:
         missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
         if missing:
-            lines.append(f"{len(missing)} pictures are not there, such as {missing[0]}")
+            lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
     return lines + oddities(pairs)
 
 

@@ -19,7 +19,7 @@ def run(call: Call) -> None:
         raise SettingError("report: no runs given; expected folders, such as runs/*")
     out = Path(call.options.out)
     if out.is_dir() or (out.exists() and MARK.encode() not in file_bytes(out, "expected a new file")):
-        raise RunError(f"{out}: exists and is no report; give another file by --out")
+        raise RunError(f"{out}: exists and is not a report; give another file with --out")
     records = [read_run(Path(path)) for path in call.words]
     drawn = list(plots.draw_all(records))
     with atomic_path(out) as temporary:

@@ -114,7 +114,7 @@ def read_run(folder: Path) -> Record:
     """
     path = Path(folder) / "results.json"
     if not path.is_file():
-        raise RunError(f"{path}: not found; expected the folder of a run that was tested")
+        raise RunError(f"{path}: not found; expected the folder of a tested run")
     try:
         results: Any = read_json(path)
         wrong = _misfit(results, _RESULTS, "")
