@@ -15,6 +15,7 @@ from absl import flags
 from gch.commands import COMMANDS, run_command
 from gch.errors import GCHError, SettingError
 from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
+from gch.terminal import print_lines
 
 PHASES = ("train", "test")
 LONGEST = 2000  # characters of a message
@@ -56,7 +57,7 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
         if "settings" in given:
             settings_file = Path(given.pop("settings"))
         if given.pop("help", False) or "help" in words[:1]:
-            print(_help(program, settings_file, command))
+            print_lines([_help(program, settings_file, command)])
             return 0
         if not command:
             settings = load_settings(settings_file, given | _phase(words))

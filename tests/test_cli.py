@@ -112,3 +112,12 @@ def test_sizes_beyond_memory_are_refused_before_a_run_is_made(command, tmp_path,
     assert status == 1
     assert f"error: {name}: needs " in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_ends_quietly_when_its_reader_stops():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gch", "help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 0

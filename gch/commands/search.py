@@ -3,9 +3,8 @@
 import contextlib
 import io
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
 from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
+from gch.terminal import print_lines
 
 STDIN = "-"
 
@@ -48,7 +48,7 @@ def run(call: Call) -> None:
     else:
         queries, found = texts, searcher.by_texts(texts, find, options.count)
     answers = list(zip(queries, found, strict=True))
-    _print(_objects(answers, find, index) if options.json else _tables(answers))
+    print_lines(_objects(answers, find, index) if options.json else _tables(answers))
 
 
 def _lines(path: str) -> list[str]:
@@ -107,12 +107,3 @@ def _tables(answers: Sequence[tuple[str, list[Hit]]]) -> Iterator[str]:
 def _shown(text: str) -> str:
     """A text with control characters escaped, so that it cannot act on a terminal."""
     return text if text.isprintable() else ascii(text)
-
-
-def _print(lines: Iterable[str]) -> None:
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # The reader has seen enough, as `head` has; Python would complain when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

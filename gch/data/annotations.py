@@ -32,7 +32,7 @@ _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
 _GROUPS = (("path",), ("labels",), ("text", "tags"))  # one field of each
 _NEEDED = "path, labels, and text or tags"
 _DELIMITERS = ",;\t|"
-_TOLD_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
+_DECLARED_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
 _Reader = Callable[[Path, str], Iterator[tuple[int, dict[str, object]]]]
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
@@ -170,8 +170,8 @@ def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     start, delimiter = [], ""
     for line in lines:
         start.append(line)
-        if told := _TOLD_DELIMITER.fullmatch(line.strip("\r\n")):
-            start[-1], delimiter = "\n", told[1]  # as Excel reads it
+        if declared := _DECLARED_DELIMITER.fullmatch(line.strip("\r\n")):
+            start[-1], delimiter = "\n", declared[1]  # as Excel reads it
         elif line.strip():
             break
     delimiter = delimiter or _delimiter("".join(start[-1:]))
