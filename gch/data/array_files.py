@@ -41,14 +41,10 @@ class StoredArray:
     kind: str = ""  # MATLAB's class, '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
     sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
+    reversed: bool = False  # whether the axes are the reverse of the writer's, as MATLAB's are in HDF5
 
     def __str__(self) -> str:
         return f"{self.path.name}: {self.name} {self.dtype or 'text'} {self.shape}"
-
-    @property
-    def reversed(self) -> bool:
-        """Whether the axes are the reverse of the writer's: MATLAB's are in HDF5, Python's are not."""
-        return self.format == "hdf5" and self.kind != ""
 
     @property
     def where(self) -> str:
@@ -173,7 +169,11 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
             listed = _npz(path)
         elif h5py.is_hdf5(path):
             with open_hdf5(path) as file:
-                listed = list(_hdf5(path, file))
+                matlab = header.startswith(b"MATLAB")
+                listed = [
+                    dataclasses.replace(array, reversed=matlab or array.kind != "")
+                    for array in _hdf5(path, file)
+                ]
         elif is_mat5(header):
             listed = [
                 StoredArray(path, name, shape, np.dtype(kind) if kind else None, "v5", kind=matlab, size=size)

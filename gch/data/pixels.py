@@ -2,7 +2,7 @@
 
 As h5py shows them, MATLAB's arrays are (N, 3, W, H); those of Python (N, H, W, 3) or (N, 3, H, W);
 v5 files hold (H, W, 3, N). Shapes tell the axis of the channels and that of the items. Only HDF5 files with
-MATLAB's attributes reverse the axes, so that W comes before H; an option says otherwise.
+MATLAB's header or attributes reverse the axes, so that W comes before H; an option says otherwise.
 """
 
 import dataclasses

@@ -86,8 +86,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             found, expected = ", ".join(listed) or "nothing", ", ".join(ARRAYS)
             raise DataError(f"{path}: array {name} is missing, found {found}; expected the arrays {expected}")
         array = stored.read()
-        # MATLAB's own HDF5 files show their axes reversed.
-        arrays[name] = array.T if stored.format == "hdf5" and stored.kind else array
+        arrays[name] = array.T if stored.reversed else array
     return arrays
 
 
