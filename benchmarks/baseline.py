@@ -83,8 +83,9 @@ def baseline(settings: Settings) -> dict:
             codes[split.training] = targets
 
     def items(image: np.ndarray, text: np.ndarray, rows: np.ndarray) -> EncodedPairs:
-        signs = (np.where(codes[rows] >= 0, 1, -1).astype(np.float32) for codes in (image, text))
-        return EncodedPairs(*signs, labels=pairs.labels[rows], rows=rows)
+        found = {"image": image, "text": text}
+        signs = {name: np.where(codes[rows] >= 0, 1, -1).astype(np.float32) for name, codes in found.items()}
+        return EncodedPairs(signs, pairs.labels[rows], rows)
 
     def score(codes: tuple[np.ndarray, np.ndarray]) -> float:
         asked = split.validation

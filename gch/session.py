@@ -196,9 +196,9 @@ class Session:
         database = self._encode(np.setdiff1d(self._split.retrieval, queries.rows))
         whole = map_by_direction(queries.coded(), database.coded())
         over_new = map_over_new(queries, database, self._split.training, joins=on_validation)
-        relaxed = relaxed | {"image": queries.image, "text": queries.text}
-        statistics |= {name: code_statistics(relaxed[name]) for name in ("image", "text")}
-        agreement["image and text"] = bit_agreement(queries.image, queries.text)
+        relaxed = relaxed | dict(queries.codes)
+        statistics |= {kind: code_statistics(codes) for kind, codes in queries.codes.items()}
+        agreement["image and text"] = bit_agreement(queries.codes["image"], queries.codes["text"])
         self._log_codes(statistics, agreement, relaxed, epoch)
         self._show_map(VALIDATION_MAP, whole, over_new, epoch)
         self._draw_panels(queries, database, epoch, "validation set")

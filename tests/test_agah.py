@@ -88,9 +88,9 @@ def test_a_code_depends_on_its_item_alone_but_in_reference_mode():
         codes = encode(method, PAIRS, FEATURES, np.arange(40))
         # Encoded by twenties, the second part finds itself in the same batch.
         later = encode(method, PAIRS, FEATURES, np.arange(20, 40))
-        np.testing.assert_allclose(later.text, codes.text[20:], atol=1e-6)
+        np.testing.assert_allclose(later.codes["text"], codes.codes["text"][20:], atol=1e-6)
         shifted = encode(method, PAIRS, FEATURES, np.arange(10, 40))
-        assert np.allclose(shifted.image, codes.image[10:], atol=1e-6) == (norm == "item")
+        assert np.allclose(shifted.codes["image"], codes.codes["image"][10:], atol=1e-6) == (norm == "item")
 
 
 def test_training_lowers_the_triplet_loss_and_sets_the_maps():

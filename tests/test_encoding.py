@@ -33,7 +33,7 @@ def method(**changes) -> SimpleNamespace:
 def test_training_items_are_known_by_their_rows_and_others_by_none():
     rows, training = np.array([29, 7, 3, 20, 8, 0]), np.array([3, 8, 20, 25])
     found = encode(method(), PAIRS, FEATURES, rows, left_out=training)
-    for codes in (found.image, found.text):
+    for codes in found.codes.values():
         assert codes[:, 0].tolist() == [-1, -1, 0, 2, 1, -1]
     np.testing.assert_array_equal(found.rows, rows)
 
@@ -41,4 +41,4 @@ def test_training_items_are_known_by_their_rows_and_others_by_none():
 def test_unless_entries_are_left_out_the_encoders_see_items_alone():
     rows = np.array([29, 7, 3])
     for made, left_out in ((method(), None), (method(encoders_without_own={}), rows)):
-        assert encode(made, PAIRS, FEATURES, rows, left_out).image[:, 0].tolist() == [29, 7, 3]
+        assert encode(made, PAIRS, FEATURES, rows, left_out).codes["image"][:, 0].tolist() == [29, 7, 3]

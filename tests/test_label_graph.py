@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened, precision_at_10, stage
 
+from gch.methods.gch.label_graph import expected_similarity
 from gch.methods.gch.neighbours import blend, nearest_others
 from gch.methods.gch.students import MemoryBank
 from gch.networks.inference import infer, infer_under_dropout, slices
@@ -52,14 +53,14 @@ def test_without_a_teacher_a_student_learns_labels_alone():
 
 
 def test_the_graph_learns_to_rank_new_items():
-    method = gch(MAX_ITER=120)
+    method = gch(MAX_ITER=120, graph_expected=0.0)
     norms = method.networks["graph_image"].non_trainable_variables
     before = [variable.numpy() for variable in norms]
     for name in ("text/label", "image/label"):
         opened(method, name)(60)
     graph = opened(method, "graph")
     first = graph(10)
-    assert list(first) == ["I->T", "T->I", "balance", "agreement"]
+    assert list(first) == ["I->T", "T->I", "I->pair", "T->pair", "pair->pair"]
     graph(100)
     assert graph(10)["I->T"] < 0.7 * first["I->T"]
     assert precision_at_10(method.encoders) > 0.5
@@ -99,6 +100,31 @@ def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_
         expected = begun.networks[f"graph_{modality}"](edges)["code"]
         np.testing.assert_allclose(without[:60], expected, atol=1e-4)
         assert np.abs(without[:60] - with_own[:60]).max() > 0.01
+
+
+def test_a_pair_is_coded_from_the_edges_of_both_of_its_halves(begun):
+    logits, passed_on = [], []
+    for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
+        label, vector = infer(begun.networks[modality], [inputs], "label", "vector")
+        logits.append(label)
+        passed_on.append(begun.networks[f"neighbours_{modality}"](tf.constant(vector)))
+    edges = [tf.sigmoid((logits[0] + logits[1]) / 2), (passed_on[0] + passed_on[1]) / 2]
+    code, label = infer(begun.encoders["pair"], [[FEATURES, TEXTS]], "code", "label")
+    np.testing.assert_allclose(code, begun.networks["graph_pair"](edges)["code"], atol=1e-5)
+    np.testing.assert_allclose(label, (logits[0] + logits[1]) / 2, atol=1e-5)
+
+
+def test_the_similarity_that_students_expect_is_the_chance_of_sharing_a_label():
+    """Of items that have label a with .5 and .4, b with .2 and .1: 1 - (1 - .2) (1 - .02) = .216."""
+    found = expected_similarity(tf.constant([[0.5, 0.2], [0.0, 0.0]]), tf.constant([[0.4, 0.1], [1.0, 1.0]]))
+    np.testing.assert_allclose(found, [[0.216, 0.6], [0, 0]], atol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"), [({"graph_balance": 0.1}, "balance"), ({"graph_agreement": 0.1}, "agreement")]
+)
+def test_balance_and_agreement_are_parts_of_the_loss_if_they_have_a_weight(changes, part):
+    assert opened(gch(**changes), "graph")(1)[part] > 0
 
 
 def test_begin_leaves_the_students_as_they_were_and_repeats_itself():
@@ -157,13 +183,12 @@ def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     method = gch(graph_neighbours=1)
     stage(method, "graph").begin()
     nodes = method._nodes["text"]
-    of_neighbours = []
-    nodes.graph = lambda inputs, training: of_neighbours.append(inputs[1].numpy()) or {"code": None}
     rows = tf.range(60)
-    for known in (True, False):
-        nodes.codes(rows, tf.fill([60], known), tf.zeros_like(rows))
-    np.testing.assert_array_equal(of_neighbours[0], PAIRS.labels[:60])
-    assert (of_neighbours[1] != PAIRS.labels[:60]).any()
+    passed_on = [
+        nodes.edges(rows, tf.fill([60], known), tf.zeros_like(rows))[1].numpy() for known in (True, False)
+    ]
+    np.testing.assert_array_equal(passed_on[0], PAIRS.labels[:60])
+    assert (passed_on[1] != PAIRS.labels[:60]).any()
 
 
 # ---------------------------------------------------------------- the memory bank

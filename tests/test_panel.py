@@ -10,7 +10,7 @@ PAIRS = generate(items=20, image_size=16)
 
 def encoded(rows, codes) -> EncodedPairs:
     codes = np.asarray(codes, np.float32)
-    return EncodedPairs(codes, codes, PAIRS.labels[rows], np.asarray(rows))
+    return EncodedPairs({"image": codes, "text": codes}, PAIRS.labels[rows], np.asarray(rows))
 
 
 # A query, and three items at distance 2, 0 and 1 from it.

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from gch.evaluation.codes import EncodedPairs, joined
+from gch.evaluation.codes import KINDS, EncodedPairs, joined
 from gch.evaluation.evaluate import evaluate_items, mean_average_precision
 from gch.evaluation.results import map_over_new, measured_figures
 
 
 def encoded(rows: np.ndarray) -> EncodedPairs:
     random = np.random.default_rng(int(rows[0]))
-    image, text = random.uniform(-1, 1, (2, len(rows), 8)).astype(np.float32)
-    return EncodedPairs(image, text, (random.random((len(rows), 3)) < 0.4).astype(np.uint8), rows)
+    codes = dict(zip(KINDS, random.uniform(-1, 1, (3, len(rows), 8)).astype(np.float32), strict=True))
+    return EncodedPairs(codes, (random.random((len(rows), 3)) < 0.4).astype(np.uint8), rows)
 
 
 QUERIES, DATABASE = encoded(np.arange(5)), encoded(np.arange(10, 40))

@@ -1,10 +1,12 @@
 """Codes: signs of relaxed codes, packed bits, items that carry them, and figures that tell good codes."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 MODALITIES = ("image", "text")
+KINDS = (*MODALITIES, "pair")  # what a code can be of; a pair's is unified, from both modalities
 
 
 def binarize(relaxed: np.ndarray) -> np.ndarray:
@@ -45,8 +47,7 @@ def coded_items(codes: np.ndarray, labels: np.ndarray) -> CodedItems:
 class EncodedPairs:
     """Relaxed codes of N pairs, in (-1, 1)."""
 
-    image: np.ndarray  # float32 (N, K), by the image network
-    text: np.ndarray  # float32 (N, K), by the text network
+    codes: Mapping[str, np.ndarray]  # float32 (N, K), by the 'image', 'text' and, if any, 'pair' network
     labels: np.ndarray  # uint8 (N, C), multi-hot
     rows: np.ndarray  # int64 (N,), the pairs' rows in the data set
 
@@ -54,18 +55,20 @@ class EncodedPairs:
         return len(self.rows)
 
     def coded(self) -> dict[str, CodedItems]:
-        """Binary codes of 'image' and 'text', with the labels."""
-        return {modality: coded_items(getattr(self, modality), self.labels) for modality in MODALITIES}
+        """Binary codes of every kind, with the labels."""
+        return {kind: coded_items(relaxed, self.labels) for kind, relaxed in self.codes.items()}
 
     def only(self, chosen: np.ndarray | slice) -> "EncodedPairs":
         """Some of the pairs, by positions, bool (N,) or a slice."""
-        return EncodedPairs(*(array[chosen] for array in vars(self).values()))
+        codes = {kind: relaxed[chosen] for kind, relaxed in self.codes.items()}
+        return EncodedPairs(codes, self.labels[chosen], self.rows[chosen])
 
 
 def joined(first: EncodedPairs, second: EncodedPairs) -> EncodedPairs:
     """The pairs of both, in order."""
-    both = zip(vars(first).values(), vars(second).values(), strict=True)
-    return EncodedPairs(*(np.concatenate(arrays) for arrays in both))
+    codes = {kind: np.concatenate([relaxed, second.codes[kind]]) for kind, relaxed in first.codes.items()}
+    labels = np.concatenate([first.labels, second.labels])
+    return EncodedPairs(codes, labels, np.concatenate([first.rows, second.rows]))
 
 
 def code_statistics(relaxed: np.ndarray) -> dict[str, float]:

@@ -21,7 +21,9 @@ ARRAYS = {  # names of the arrays, and what others call them
     "query_L": "q_l",  # labels (Q, C) of 0 and 1
     "retrieval_L": "r_l",
 }
-LABELS_OF = {"Qi": "query_L", "Qt": "query_L", "Di": "retrieval_L", "Dt": "retrieval_L"}
+UNIFIED_ARRAYS = {"Qu": "q_pair", "Du": "r_pair"}  # codes of pairs, in files of methods that have them
+LABELS = ("query_L", "retrieval_L")
+OF_KIND = {"image": ("Qi", "Di"), "text": ("Qt", "Dt"), "pair": ("Qu", "Du")}  # queries and database
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,15 +31,16 @@ class SavedCodes:
     """What a file holds."""
 
     path: Path  # what was read
-    queries: dict[str, CodedItems]  # 'image' and 'text' to the coded items
+    queries: dict[str, CodedItems]  # 'image', 'text' and, if there are unified codes, 'pair'; coded items
     database: dict[str, CodedItems]
     new: np.ndarray | None  # bool (N,), items of the database never trained on; None if not known
 
 
 def save_codes(path: Path, queries: EncodedPairs, database: EncodedPairs) -> None:
     """Writes the original's <dataset>_<bit>.mat (v5), atomically: codes as int8 -1 and +1, and labels."""
-    codes = [binarize(array) for pairs in (queries, database) for array in (pairs.image, pairs.text)]
-    arrays = dict(zip(ARRAYS, [*codes, queries.labels, database.labels], strict=True))
+    arrays = {"query_L": queries.labels, "retrieval_L": database.labels}
+    for kind, relaxed in queries.codes.items():
+        arrays |= dict(zip(OF_KIND[kind], map(binarize, (relaxed, database.codes[kind])), strict=True))
     with atomic_path(path) as temporary:
         scipy.io.savemat(temporary, arrays, do_compression=True)
 
@@ -54,9 +57,11 @@ def read_codes(path: Path) -> SavedCodes:
         they should be, or lengths do not fit. Names the file and the array.
     """
     path = _codes_path(Path(path))
-    items = coded_sets(_read(path), LABELS_OF, where=f"{path}: ")
-    queries = {"image": items["Qi"], "text": items["Qt"]}
-    database = {"image": items["Di"], "text": items["Dt"]}
+    arrays = _read(path)
+    kinds = {kind: names for kind, names in OF_KIND.items() if set(names) <= set(arrays)}
+    labels_of = {name: of for names in kinds.values() for name, of in zip(names, LABELS, strict=True)}
+    items = coded_sets(arrays, labels_of, where=f"{path}: ")
+    queries, database = ({kind: items[names[side]] for kind, names in kinds.items()} for side in (0, 1))
     return SavedCodes(path, queries, database, _new_items(path.parent, len(items["Di"])))
 
 
@@ -80,8 +85,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
     listed = {name: array for file in files for name, array in list_arrays(file).items()}
     arrays = {}
-    for name, alias in ARRAYS.items():
+    for name, alias in (ARRAYS | UNIFIED_ARRAYS).items():
         stored = listed.get(name) or listed.get(alias)
+        if stored is None and name in UNIFIED_ARRAYS:
+            continue
         if stored is None:
             found, expected = ", ".join(listed) or "nothing", ", ".join(ARRAYS)
             raise DataError(f"{path}: array {name} is missing, found {found}; expected the arrays {expected}")

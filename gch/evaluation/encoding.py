@@ -1,8 +1,9 @@
-"""Codes of a data set's pairs by the trained image and text network."""
+"""Codes of a data set's pairs by the trained encoders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
+import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.evaluation.codes import EncodedPairs
@@ -29,22 +30,22 @@ def encode(
         found = np.searchsorted(left_out, rows).clip(max=len(left_out) - 1)
         positions = np.where(left_out[found] == rows, found, -1).astype(np.int32)
     size = method.encoding_batch or VECTOR_BATCH
-    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    if features is not None:
-        images: Iterable[np.ndarray] = (features[part] for part in parts)
-    else:
+    if features is None:
+        size = method.encoding_batch or PIXEL_BATCH
+    parts = [slice(start, start + size) for start in range(0, len(rows), size)]
+
+    def images() -> Iterable[np.ndarray | tf.Tensor]:
+        if features is not None:
+            return (features[rows[part]] for part in parts)
         assert pairs.pictures is not None  # a data set has pixels where it has no features
-        images = sequential_images(pairs.pictures, rows, method.encoding_batch or PIXEL_BATCH)
-    texts = (pairs.texts[part].astype(np.float32) for part in parts)
+        return sequential_images(pairs.pictures, rows, size)
 
-    def codes(kind: str, batches: Iterable[np.ndarray]) -> np.ndarray:
-        return infer(encoders[kind], _with_positions(batches, positions), "code")[0]
-
-    return EncodedPairs(codes("image", images), codes("text", texts), pairs.labels[rows], rows)
-
-
-def _with_positions(batches: Iterable[np.ndarray], positions: np.ndarray | None) -> Iterator:
-    start = 0
-    for batch in batches:
-        yield batch if positions is None else [batch, positions[start : start + len(batch)]]
-        start += len(batch)
+    batches: dict[str, list[np.ndarray]] = {kind: [] for kind in encoders}
+    for part, pictures in zip(parts, images(), strict=True):
+        texts = pairs.texts[rows[part]].astype(np.float32)
+        inputs = {"image": [pictures], "text": [texts], "pair": [pictures, texts]}
+        for kind, network in encoders.items():
+            taken = inputs[kind] if positions is None else [*inputs[kind], positions[part]]
+            batches[kind] += infer(network, [taken if len(taken) > 1 else taken[0]], "code")
+    codes = {kind: np.concatenate(parts) for kind, parts in batches.items()}
+    return EncodedPairs(codes, pairs.labels[rows], rows)

@@ -1,7 +1,7 @@
 """All measures of ranking tasks: queries by image or text against a database of images or texts."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -30,12 +30,17 @@ DIRECTIONS = {
     "I->I": ("image", "image"),
     "T->T": ("text", "text"),
 }
+UNIFIED = {  # of methods with unified codes: a database of pairs, each coded from its picture and its text
+    "I->pair": ("image", "pair"),
+    "T->pair": ("text", "pair"),
+    "pair->pair": ("pair", "pair"),
+}
 NEW_ITEMS = (
     "New items are those of the retrieval set that were never trained on; their mAP differs from that over "
     "the whole set, the papers' protocol, because a training item is coded with knowledge of its own labels: "
     "the networks have learned them, and a label graph looks them up."
 )
-Coded = Mapping[str, CodedItems]  # by 'image' and 'text'
+Coded = Mapping[str, CodedItems]  # by 'image', 'text' and, if there are unified codes, 'pair'
 RADIUS = 2  # of the precision within a Hamming radius
 BLOCK_COUNTS = 2**22  # counts that are in memory at once
 RANKED_ITEMS = 2**20  # items of rankings that are in memory at once
@@ -173,7 +178,7 @@ def evaluate_directions(queries: Coded, database: Coded, **options) -> dict[str,
     """All measures of every direction; options as of `evaluate_items`."""
     return {
         direction: evaluate_items(queries[one], database[other], **options)
-        for direction, (one, other) in DIRECTIONS.items()
+        for direction, (one, other) in directions(queries).items()
     }
 
 
@@ -181,8 +186,13 @@ def map_by_direction(queries: Coded, database: Coded, itself: np.ndarray | None 
     """Tie-aware mAP of every direction; `itself` as of `mean_average_precision`."""
     return {
         direction: mean_average_precision(queries[one], database[other], itself)
-        for direction, (one, other) in DIRECTIONS.items()
+        for direction, (one, other) in directions(queries).items()
     }
+
+
+def directions(kinds: Container[str]) -> dict[str, tuple[str, str]]:
+    """The directions between kinds of codes, as query and database: those of pairs only if 'pair' is one."""
+    return DIRECTIONS | UNIFIED if "pair" in kinds else DIRECTIONS
 
 
 def _blocks(queries: CodedItems, database: CodedItems, most: int) -> Iterator[tuple[slice, np.ndarray]]:

@@ -32,8 +32,8 @@ def retrieval_panel(
     """
     shown = np.linspace(0, len(queries) - 1, min(count, len(queries))).astype(int)
     top = min(top, len(database))
-    query_codes = binarize(getattr(queries, query_kind)[shown]).astype(np.int32)
-    database_codes = binarize(getattr(database, database_kind)).astype(np.int32)
+    query_codes = binarize(queries.codes[query_kind][shown]).astype(np.int32)
+    database_codes = binarize(database.codes[database_kind]).astype(np.int32)
     distances = (query_codes.shape[1] - query_codes @ database_codes.T) // 2
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :top]
     relevant = queries.labels[shown].astype(int) @ database.labels.T.astype(int) > 0

@@ -49,11 +49,8 @@ def measured_figures(
         "evaluation": whole,
         "evaluation_not_trained_on": of_new,
         "codes": {
-            name: {
-                "image": code_statistics(pairs.image),
-                "text": code_statistics(pairs.text),
-                "image_text_agreement": bit_agreement(pairs.image, pairs.text),
-            }
+            name: {kind: code_statistics(relaxed) for kind, relaxed in pairs.codes.items()}
+            | {"image_text_agreement": bit_agreement(*(pairs.codes[name] for name in MODALITIES))}
             for name, pairs in (("query", queries), ("retrieval", database))
         },
     }
@@ -89,4 +86,4 @@ def save_results(
 
 def weights_digest_parts(encoders: dict) -> list[np.ndarray]:
     """The weights that codes depend on, in a fixed order."""
-    return [np.asarray(weight) for name in MODALITIES for weight in encoders[name].get_weights()]
+    return [np.asarray(weight) for name in sorted(encoders) for weight in encoders[name].get_weights()]

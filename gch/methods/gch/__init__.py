@@ -47,13 +47,20 @@ class MethodSettings:
     graph_text_queries: float = setting(
         2.0, "label graph: weight of the text queries; image queries have weight 1", above=0
     )
+    graph_expected: float = setting(
+        0.5,
+        "label graph: share of the similarity that the students expect in what the ranking loss calls "
+        "relevant; 0: true labels alone",
+        minimum=0,
+        maximum=1,
+    )
     graph_balance: float = setting(
-        0.1,
+        0.0,
         "label graph: weight of the bits' imbalance; more gives bits that halve the items, and less mAP",
         minimum=0,
     )
     graph_agreement: float = setting(
-        0.05,
+        0.0,
         "label graph: weight of the squared distance between both codes of a pair; more agreement, less mAP",
         minimum=0,
         aliases=["graph_tie"],

@@ -1,20 +1,25 @@
 """GCH over a graph of items and labels: unified codes, learned by a ranking loss, on the students' labels.
 
 label, text, image as in `gch.methods.gch.students`
-graph       graph networks of both modalities learn codes from an item's edges to the labels
+graph       graph networks of pictures, texts and pairs learn codes from an item's edges to the labels
 
 An item is joined to labels by two kinds of edge: by the probabilities that its student gives them, and by way
 of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`). Two such edges that meet
 in a label are the paper's affinity A = L L^T; a single edge needs no other item of a batch, so the code of an
-item depends on that item alone, and a query can be encoded by itself.
+item depends on that item alone, and a query can be encoded by itself. A pair has the edges of both of its
+halves, and one unified code from them.
 
 A training item is its own nearest neighbour, and its student has seen it; a new item is neither. So training
 items stand in for new ones: their neighbours are the others, and their student is under dropout. Queries
 always do, items of the database every other time, since a retrieval set holds items of both kinds.
+
+Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
+counts an item as relevant by the mean of its true similarity and the one that the students expect.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -36,6 +41,10 @@ DROPOUT_DRAWS = 4
 RANKING_BINS = 17  # of the relaxed histogram of distances; codes of 16 bits have as many
 WIDTH = 256
 SHARPNESS = 4.0
+SERIES = 4  # terms of -log(1 - x)
+MODALITIES = ("image", "text")
+UNIFIED = {"I->pair": "image", "T->pair": "text", "pair->pair": "pair"}  # queries of unified codes
+UNIFIED_WEIGHT = 2 / 3
 
 # ---------------------------------------------------------------- losses
 
@@ -70,6 +79,24 @@ def average_precision_loss(inner: tf.Tensor, similar: tf.Tensor, counted: tf.Ten
     return 1 - tf.reduce_mean(tf.math.divide_no_nan(gained, tf.reduce_sum(relevant, axis=1)))
 
 
+def expected_similarity(probabilities: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """The probability of sharing a label, 1 - prod_c (1 - p_c q_c), of labels that are independent.
+
+    With x = p_c q_c, log(1 - x) is -(x + x^2 / 2 + ...), here its first four terms: products of matrices.
+
+    Args:
+      probabilities: float (B, C) in [0, 1], p.
+      others: float (M, C) in [0, 1], q.
+
+    Returns:
+      float (B, M) in [0, 1); .875 at most of a single label, as the series is cut.
+    """
+    powers = range(1, SERIES + 1)
+    left = tf.concat([probabilities**power / power for power in powers], axis=1)
+    right = tf.concat([others**power for power in powers], axis=1)
+    return 1 - tf.exp(-tf.matmul(left, right, transpose_b=True))
+
+
 def imbalance(codes: tf.Tensor) -> tf.Tensor:
     """Mean over the bits of |mean over the items| of relaxed codes (B, K): 0 where every bit halves them."""
     return tf.reduce_mean(tf.abs(tf.reduce_mean(codes, axis=0)))
@@ -99,25 +126,46 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
 
 
 def encoder(
-    student: keras.Model, neighbours: keras.layers.Layer, graph: keras.Model, *, own: bool = True
+    students: Sequence[keras.Model],
+    neighbours: Sequence[keras.layers.Layer],
+    graph: keras.Model,
+    *,
+    own: bool,
 ) -> keras.Model:
-    """From the student's inputs to the graph network's `code` (B, K) and the student's `label` logits (B, C).
+    """From the inputs of one student, or of both, to the graph network's `code` (B, K) and `label` logits
+    (B, C), the students' mean.
 
-    Without `own` the encoder takes a second input, the position (B,) of each item among the training items,
+    Without `own` the encoder takes one more input, the position (B,) of each item among the training items,
     or -1, and leaves that neighbour out.
     """
-    output = student(student.input)
-    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(output["label"])
+    inputs = [student.input for student in students]
     positions = [] if own else [keras.Input((), dtype="int32", name="positions")]
-    code = graph([probabilities, neighbours(output["vector"], *positions)])["code"]
+    outputs = [student(student.input) for student in students]
+    logits = [output["label"] for output in outputs]
+    passed_on = [
+        layer(output["vector"], *positions) for layer, output in zip(neighbours, outputs, strict=True)
+    ]
+    if len(students) > 1:
+        logits = [keras.layers.Average(name="label", dtype="float32")(logits)]
+        passed_on = [keras.layers.Average(name="neighbours", dtype="float32")(passed_on)]
+    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits[0])
+    code = graph([probabilities, passed_on[0]])["code"]
+    taken = [*inputs, *positions]
     return keras.Model(
-        [student.input, *positions] if positions else student.input,
-        {"code": code, "label": output["label"]},
-        name=f"{student.name}_encoder" if own else f"{student.name}_encoder_without_own",
+        taken if len(taken) > 1 else taken[0],
+        {"code": code, "label": logits[0]},
+        name=graph.name.replace("graph", "encoder") + ("" if own else "_without_own"),
     )
 
 
 # ---------------------------------------------------------------- the method
+
+
+class Coded(NamedTuple):
+    """Items as the graph networks see them: the students' probabilities (M, C), and relaxed codes (M, K)."""
+
+    probabilities: tf.Tensor
+    codes: tf.Tensor
 
 
 class LabelGraphGCH(Students):
@@ -125,20 +173,27 @@ class LabelGraphGCH(Students):
 
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         super().__init__(settings, items, backbone)
-        own = self.own
+        own, shape = self.own, (items.labels.shape[1], settings.bit, settings.start)
+        students = self.encoders
         self._nodes = {
-            modality: Nodes(student, modality, settings, items.labels)
-            for modality, student in self.encoders.items()
+            modality: Nodes(students[modality], modality, settings, items.labels) for modality in MODALITIES
         }
+        layers = {modality: nodes.layer for modality, nodes in self._nodes.items()}
+        self._graphs = {kind: label_graph_network(*shape, f"graph_{kind}") for kind in (*MODALITIES, "pair")}
         self.encoders, self.encoders_without_own = (
             {
-                modality: encoder(nodes.student, nodes.layer, nodes.graph, own=keeps_own)
-                for modality, nodes in self._nodes.items()
+                kind: encoder(
+                    [students[half] for half in halves],
+                    [layers[half] for half in halves],
+                    self._graphs[kind],
+                    own=keeps_own,
+                )
+                for kind, halves in (("image", ["image"]), ("text", ["text"]), ("pair", MODALITIES))
             }
             for keeps_own in (True, False)
         )
-        parts = {f"graph_{modality}": nodes.graph for modality, nodes in self._nodes.items()}
-        parts |= {f"neighbours_{modality}": nodes.layer for modality, nodes in self._nodes.items()}
+        parts = {network.name: network for network in self._graphs.values()}
+        parts |= {layer.name: layer for layer in layers.values()}
         self.networks |= parts
         trains = [weight for part in parts.values() for weight in part.trainable_variables]
         ranking = Stage(
@@ -155,9 +210,9 @@ class LabelGraphGCH(Students):
             fixed = modality == "text" or self.backbone is None
             nodes.begin(functools.partial(self.items.inputs, modality), fixed)
 
-    def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Positions (M,) of the database drawn for the batch, which are the queries; and relaxed codes
-        (B + M, K) of both, 'image' and 'text'.
+    def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, Coded]]:
+        """Positions (M,) of the database drawn for the batch, which are the queries; and of both, queries
+        first, probabilities (B + M, C) and relaxed codes (B + M, K) as 'image', 'text' and 'pair'.
         """
         queries = batch.positions
         database = draw_positions(queries, DATABASE, len(self.items))
@@ -165,45 +220,58 @@ class LabelGraphGCH(Students):
         known = tf.cast(draw_numbers(queries, 1, DATABASE, below=2), tf.bool)
         known = tf.concat([tf.zeros_like(queries, tf.bool), known], axis=0)
         draw = draw_numbers(queries, 2, positions.shape[0], below=DROPOUT_DRAWS)
-        return database, {
-            modality: nodes.codes(positions, known, draw) for modality, nodes in self._nodes.items()
-        }
+        edges = {kind: nodes.edges(positions, known, draw) for kind, nodes in self._nodes.items()}
+        (logits, passed_on), (of_text, text_passed_on) = edges["image"], edges["text"]
+        edges["pair"] = (logits + of_text) / 2, (passed_on + text_passed_on) / 2
 
-    def _loss(self, batch: Batch, outputs: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> Losses:
-        """Every query ranks the same database, of the other modality."""
-        own, (database, codes) = self.own, outputs
+        def coded(kind: str) -> Coded:
+            logits, passed_on = edges[kind]
+            probabilities = tf.sigmoid(logits)
+            return Coded(probabilities, self._graphs[kind]([probabilities, passed_on], training=True)["code"])
+
+        return database, {kind: coded(kind) for kind in edges}
+
+    def _loss(self, batch: Batch, outputs: tuple[tf.Tensor, dict[str, Coded]]) -> Losses:
+        """Every query ranks the same database: its items of the other modality, and its pairs."""
+        own, (database, coded) = self.own, outputs
         count, bits = batch.positions.shape[0], self.settings.bit
         similar = similarity(self.labels(batch), tf.gather(self.items.labels, database))
         counted = tf.cast(batch.positions[:, None] != database[None, :], tf.float32)
 
         def ranking(query: str, other: str) -> tf.Tensor:
-            inner = tf.matmul(codes[query][:count], codes[other][count:], transpose_b=True) / bits
-            return average_precision_loss(inner, similar, counted, RANKING_BINS)
+            (p, code), (q, others) = coded[query], coded[other]
+            expected = expected_similarity(p[:count], q[count:])
+            relevant = (1 - own.graph_expected) * similar + own.graph_expected * expected
+            inner = tf.matmul(code[:count], others[count:], transpose_b=True) / bits
+            return average_precision_loss(inner, relevant, counted, RANKING_BINS)
 
         from_text = own.graph_text_queries
-        image, text = codes["image"][count:], codes["text"][count:]
-        return {
+        image, text = coded["image"].codes[count:], coded["text"].codes[count:]
+        losses = {
             "I->T": 2 / (1 + from_text) * ranking("image", "text"),
             "T->I": 2 * from_text / (1 + from_text) * ranking("text", "image"),
-            "balance": own.graph_balance * (imbalance(image) + imbalance(text)),
-            "agreement": own.graph_agreement * squared_error(image, text),
         }
+        losses |= {direction: UNIFIED_WEIGHT * ranking(query, "pair") for direction, query in UNIFIED.items()}
+        if own.graph_balance:
+            losses["balance"] = own.graph_balance * (imbalance(image) + imbalance(text))
+        if own.graph_agreement:
+            losses["agreement"] = own.graph_agreement * squared_error(image, text)
+        return losses
 
 
 class Nodes:
-    """The training items as nodes of one modality, with the constants of the stage: the `student`, the
-    `graph` network on it, and the `layer` of the neighbours' labels, as new items see them.
+    """The training items as nodes of one modality, with the constants of the stage: the `student`, and the
+    `layer` of the neighbours' labels, as new items see them.
     """
 
     def __init__(self, student: keras.Model, modality: str, settings: Settings, labels: tf.Variable):
         count, classes = labels.shape
         neighbours = min(settings.options.graph_neighbours, count - 1)
         self.student = student
-        self.graph = label_graph_network(classes, settings.bit, settings.start, name=f"graph_{modality}")
         features, name = student.output["vector"].shape[-1], f"neighbours_{modality}"
         self.layer = NeighbourLabels(count, features, classes, neighbours, name=name)
         self._labels = labels
-        self._probabilities = state(tf.zeros((count, classes)))
+        self._logits = state(tf.zeros((count, classes)))
         self._unsure = state(tf.zeros((DROPOUT_DRAWS * count, classes)))  # one draw after the other
         # Each item itself, then its nearest others. int64: TensorFlow keeps int32 variables on the host.
         self._nearest = state(tf.zeros((count, 1 + neighbours), tf.int64))
@@ -211,13 +279,13 @@ class Nodes:
         self._placed = False
 
     def begin(self, inputs: Callable[[], Iterator[tf.Tensor]], fixed: bool) -> None:
-        """Sets the student's probabilities, and the neighbours unless they are set and the student's inputs,
+        """Sets the student's logits, and the neighbours unless they are set and the student's inputs,
         batches of all items, are `fixed`.
         """
         logits, vectors = infer(self.student, inputs(), "label", "vector")
-        self._probabilities.assign(tf.sigmoid(logits))
+        self._logits.assign(logits)
         unsure = infer_under_dropout(self.student, inputs, "label", DROPOUT_DRAWS)
-        self._unsure.assign(tf.sigmoid(np.concatenate(unsure)))
+        self._unsure.assign(np.concatenate(unsure))
         if fixed and self._placed:
             return
         nearest, cosines = nearest_others(vectors, self.layer.count)
@@ -226,15 +294,16 @@ class Nodes:
         self.layer.set_items(vectors, self._labels)
         self._placed = True
 
-    def codes(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
-        """Relaxed codes (M, K) of items: `known`, bool (M,), or in place of new ones, with a dropout draw."""
+    def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits (M, C) of the labels and the labels that neighbours pass on (M, C), of items that are
+        `known`, bool (M,), or stand in for new ones, with a dropout draw.
+        """
         unsure = tf.gather(self._unsure, draw * self.layer.items + positions)
-        probabilities = tf.where(known[:, None], tf.gather(self._probabilities, positions), unsure)
+        logits = tf.where(known[:, None], tf.gather(self._logits, positions), unsure)
 
         def of_kind(table: tf.Variable) -> tf.Tensor:
             rows = tf.gather(table, positions)
             return tf.where(known[:, None], rows[:, :-1], rows[:, 1:])
 
         nearest, cosines = of_kind(self._nearest), of_kind(self._cosines)
-        neighbours = blend(tf.gather(self._labels, nearest), cosines, self.layer.sharpness)
-        return self.graph([probabilities, neighbours], training=True)["code"]
+        return logits, blend(tf.gather(self._labels, nearest), cosines, self.layer.sharpness)
