@@ -81,7 +81,7 @@ def test_a_full_queue_refuses_and_the_others_are_answered(folder):
 
 
 def test_bodies_in_memory_are_bounded(folder):
-    limits = Limits(body_bytes=100_000, total_body_bytes=150_000)
+    limits = Limits(body_bytes=100_000, total_body_bytes=250_000)
     with served(colours(folder, ColourModel(seconds=0.3)), limits) as address:
         body = square((255, 0, 0)) + bytes(99_000)
         answers = at_once(2, address, content=body)

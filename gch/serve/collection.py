@@ -34,7 +34,7 @@ class Collection:
 
     def item(self, modality: str, row: int) -> Item:
         """An item."""
-        self._require(modality, row)
+        self.require(modality, row)
         item = self._parts[modality].item(row)
         return Item(**_fields(modality, row, item["id"], item.get("text")))
 
@@ -46,10 +46,11 @@ class Collection:
 
     def picture_path(self, row: int) -> Path:
         """The file of an image; raises DataError where it lies outside the folder of the collection."""
-        self._require("image", row)
+        self.require("image", row)
         return self._parts["image"].picture_path(row)
 
-    def _require(self, modality: str, row: int) -> None:
+    def require(self, modality: str, row: int) -> None:
+        """Raises HTTPException unless there is such an item."""
         part = self._parts.get(modality)
         if part is None:
             raise HTTPException(404, f"no {modality}s in this collection")

@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from gch.errors import RunError
 from gch.search.query import Searcher
 from gch.serve.app import build_app
-from gch.serve.limits import Limits, connection_protocol
+from gch.serve.connections import connection_protocol
+from gch.serve.limits import Limits
 
 _GRACE_SECONDS = 5
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
