@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from gch.data.pictures import DRAFT, decode_picture
+from gch.data.pictures import DRAFT, MAX_PIXELS, decode_picture
 from gch.errors import DataError
 from gch.search.query import Hit, Searcher
 from gch.serve.batching import Batcher
@@ -107,7 +108,7 @@ def api_routes(
             "application/octet-stream",
             {"type": "string", "format": "binary", "minLength": 1, "maxLength": limits.body_bytes},
             f"a picture of at most {limits.pixels} pixels, {limits.pixels // WEBP_WEIGHT} as WebP, "
-            f"{limits.side} a side",
+            f"{MAX_PIXELS} as a JPEG that is not progressive; {limits.side} a side",
         ),
     )
     async def search_picture(
@@ -124,13 +125,12 @@ def api_routes(
         chosen = collection.find(find, "image")
         async with bodies.read(request, limits.body_bytes) as body:
             with limits.answer_time():
-                weight = await decoders.run(
-                    len(body), decoding_weight, io.BytesIO(body), note.image_size * DRAFT
-                )
+                run, size = partial(decoders.run, request), note.image_size
+                weight = await run(len(body), decoding_weight, io.BytesIO(body), size * DRAFT)
+                if weight > limits.pixels:
+                    raise DataError(f"picture: {weight} pixels to decode, expected at most {limits.pixels}")
                 weight = max(weight, len(body))
-                picture = await decoders.run(
-                    weight, decode_picture, body, "picture", note.image_size, note.fit
-                )
+                picture = await run(weight, decode_picture, body, "picture", size, note.fit)
             return await answer(by_pictures, picture, chosen, count)
 
     @router.get("/search/row", response_model=Answer, responses=documented())

@@ -40,9 +40,11 @@ class Collection:
 
     def spread(self, find: str, count: int) -> list[Item]:
         """At most `count` items, spread evenly over those of a modality."""
-        items = len(self._parts[FINDS[find]])
-        count = min(count, items)
-        return [self.item(FINDS[find], number * items // count) for number in range(count)]
+        modality, part = FINDS[find], self._parts[FINDS[find]]
+        count = min(count, len(part))
+        rows = [number * len(part) // count for number in range(count)]
+        items = zip(rows, part.items(rows), strict=True)
+        return [Item(**_fields(modality, row, item["id"], item.get("text"))) for row, item in items]
 
     def picture_path(self, row: int) -> Path:
         """The file of an image; raises DataError where it lies outside the folder of the collection."""

@@ -70,7 +70,8 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
     """Uvicorn's protocol with bounds.
 
     By itself it waits forever for a request or a reader, handles at once all that arrived, such as 40,000
-    chunks of a byte, and takes any number of connections.
+    chunks of a byte, and takes any number of connections. Of too many, one is closed that brought no request
+    yet or none for the longest time.
     """
     turns = _Turns()
 
@@ -87,10 +88,10 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
             super().connection_made(transport)  # type: ignore[arg-type]  # which TCP always gives
             self.flow = _Flow(self.transport)
             self.loop.call_later(limits.head_seconds, self._close_unless_used, None)
-            # Of too many connections, the one that brought no request for the longest time goes.
             if len(self.connections) > limits.connections:
                 found = (one for one in self.connections if isinstance(one, Connection) and one.idle)
-                min(found, key=lambda one: one.used).transport.abort()
+                others = (one for one in found if one is not self)
+                min(others, key=lambda one: (one.cycle is not None, one.used), default=self).transport.abort()
 
         @property
         def idle(self) -> bool:

@@ -3,22 +3,22 @@
 import asyncio
 import contextlib
 import dataclasses
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import ClassVar, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from gch.data.pictures import MAX_PIXELS, MAX_SIDE
-from gch.errors import DataError
+from gch.data.pictures import MAX_SIDE
 from gch.search.query import MAX_COUNT
 
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
 
-_LANES = {2**22: 2, 2**25: 1, MAX_PIXELS: 1}  # threads for work up to a weight
+_LANES = {2**22: 2, 2**25: 1, math.inf: 1}  # threads for work up to a weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,8 @@ class Limits:
     text_characters: int = 2000  # of a text, or of tags together
     tags: int = 100
     connections: int = 512  # open at the same time
-    pixels: ClassVar[int] = MAX_PIXELS  # of a picture
-    side: ClassVar[int] = MAX_SIDE
+    pixels: int = 2**26  # that decoding a picture may hold in memory, about 7 bytes each
+    side: ClassVar[int] = MAX_SIDE  # of a picture, in pixels
 
     @property
     def query_bytes(self) -> int:
@@ -112,19 +112,20 @@ class Workers:
         return workers
 
     async def run(
-        self, weight: int, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments
+        self, request: Request, weight: int, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments
     ) -> _Result:
-        """Calls in a thread.
+        """Calls in a thread for a request.
 
         A time limit waits for a call that has begun: its thread is not free before.
 
         Raises:
           asyncio.QueueFull: too many calls wait.
-          DataError: the weight is too large.
+          ClientDisconnect: the client left while the call waited.
         """
-        lane = next((lane for most, lane in self._lanes.items() if weight <= most), None)
-        if lane is None:
-            raise DataError(f"picture: needs the memory of {weight} pixels, expected at most {MAX_PIXELS}")
+        lane = next(lane for most, lane in self._lanes.items() if weight <= most)
         if lane.statistics().tasks_waiting >= self._queue:
             raise asyncio.QueueFull
-        return await anyio.to_thread.run_sync(call, *arguments, limiter=lane)
+        async with lane:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await anyio.to_thread.run_sync(call, *arguments)

@@ -75,7 +75,7 @@ class Bounds(BaseModel):
     tags: int
     body_bytes: int = Field(description="of a picture file")
     query_bytes: int = Field(description="of a text or tags as JSON")
-    pixels: int = Field(description="of a picture")
+    pixels: int = Field(description="of a picture; of a JPEG after it is scaled down, of WebP twice as many")
     side: int = Field(description="of a picture, in pixels")
     seconds: float
 
