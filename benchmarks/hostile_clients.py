@@ -125,14 +125,14 @@ async def unread(connect: Connect) -> None:
 
 
 @functools.cache
-def huge_picture(kind: str, **options: object) -> bytes:
-    """A picture of 121 megapixels."""
-    return picture(11_000, kind, **options)
+def huge_picture(kind: str, side: int, **options: object) -> bytes:
+    """A picture, made once."""
+    return picture(side, kind, **options)
 
 
-async def huge(connect: Connect, kind: str, **options: object) -> None:
-    """Sends pictures of 121 megapixels."""
-    await repeat(connect, huge_picture(kind, **options))
+async def huge(connect: Connect, kind: str, side: int = 11_000, **options: object) -> None:
+    """Sends pictures of 121 megapixels, or of another size."""
+    await repeat(connect, huge_picture(kind, side, **options))
 
 
 def few_bytes(path: str) -> Act:
@@ -157,6 +157,7 @@ HOSTILE: dict[str, tuple[int, Act]] = {
     "pipelined_queries": (40, lambda connect: pipeline(connect, [text(next(COUNTS))])),
     "pipelined_thumbnails": (40, partial(pipeline, requests=THUMBNAILS)),
     "wrong_tags": (40, partial(repeat, content=WRONG)),
+    "large_png": (12, partial(huge, kind="PNG", side=8192, compress_level=1)),  # the largest that is decoded
     "huge_png": (12, partial(huge, kind="PNG", compress_level=1)),
     "huge_progressive_jpeg": (12, partial(huge, kind="JPEG", progressive=True)),
     "huge_webp": (12, partial(huge, kind="WEBP", lossless=True, method=0)),

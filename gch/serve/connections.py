@@ -70,8 +70,8 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
     """Uvicorn's protocol with bounds.
 
     By itself it waits forever for a request or a reader, handles at once all that arrived, such as 40,000
-    chunks of a byte, and takes any number of connections. Of too many, one is closed that brought no request
-    yet or none for the longest time.
+    chunks of a byte, and takes any number of connections. Of too many, one that waits for its client is
+    closed: the oldest that got no answer yet, or the one that got none for the longest time.
     """
     turns = _Turns()
 
@@ -82,7 +82,7 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
         def __init__(self, *arguments: Any, **options: Any):
             super().__init__(*arguments, **options)
             self.conn = _Events(h11.SERVER)
-            self.used = self.loop.time()
+            self.answered, self.used = False, self.loop.time()
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)  # type: ignore[arg-type]  # which TCP always gives
@@ -91,7 +91,7 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
             if len(self.connections) > limits.connections:
                 found = (one for one in self.connections if isinstance(one, Connection) and one.idle)
                 others = (one for one in found if one is not self)
-                min(others, key=lambda one: (one.cycle is not None, one.used), default=self).transport.abort()
+                min(others, key=lambda one: (one.answered, one.used), default=self).transport.abort()
 
         @property
         def idle(self) -> bool:
@@ -116,7 +116,7 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
                 self.flow.hold(False)
 
         def on_response_complete(self) -> None:
-            self.used = self.loop.time()
+            self.answered, self.used = True, self.loop.time()
             super().on_response_complete()
 
         def _close_unless_used(self, last: RequestResponseCycle | None) -> None:
