@@ -238,6 +238,7 @@ def measure(
     address: str, process: int | None, names: list[str], seconds: float
 ) -> Iterator[tuple[str, dict]]:
     """Each kind of hostile client and what the ordinary client saw of it."""
+    asyncio.run(ordinary(address, 2.0))  # The first queries build graphs.
     for name in ("nobody", *names):
         memory(process)
         words = [sys.executable, __file__, "--play", name, "--url", address]

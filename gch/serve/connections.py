@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,8 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
     closed: the oldest that got no answer yet, or the one that got none for the longest time.
     """
     turns = _Turns()
+    unanswered: dict[Connection, None] = {}  # open connections, the oldest first
+    answered: dict[Connection, None] = {}  # those that got an answer, the idlest first
 
     class Connection(H11Protocol):
         conn: _Events
@@ -82,16 +85,23 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
         def __init__(self, *arguments: Any, **options: Any):
             super().__init__(*arguments, **options)
             self.conn = _Events(h11.SERVER)
-            self.answered, self.used = False, self.loop.time()
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)  # type: ignore[arg-type]  # which TCP always gives
             self.flow = _Flow(self.transport)
             self.loop.call_later(limits.head_seconds, self._close_unless_used, None)
             if len(self.connections) > limits.connections:
-                found = (one for one in self.connections if isinstance(one, Connection) and one.idle)
-                others = (one for one in found if one is not self)
-                min(others, key=lambda one: (one.answered, one.used), default=self).transport.abort()
+                others = itertools.chain(unanswered, answered)
+                next((one for one in others if one.idle), self).transport.abort()
+            unanswered[self] = None
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._forget()
+
+        def _forget(self) -> None:
+            unanswered.pop(self, None)
+            answered.pop(self, None)
 
         @property
         def idle(self) -> bool:
@@ -116,7 +126,8 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
                 self.flow.hold(False)
 
         def on_response_complete(self) -> None:
-            self.answered, self.used = True, self.loop.time()
+            self._forget()
+            answered[self] = None
             super().on_response_complete()
 
         def _close_unless_used(self, last: RequestResponseCycle | None) -> None:
