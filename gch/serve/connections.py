@@ -75,8 +75,6 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
     closed: the oldest that got no answer yet, or the one that got none for the longest time.
     """
     turns = _Turns()
-    unanswered: dict[Connection, None] = {}  # open connections, the oldest first
-    answered: dict[Connection, None] = {}  # those that got an answer, the idlest first
 
     class Connection(H11Protocol):
         conn: _Events
@@ -144,4 +142,6 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
             super().resume_writing()
             self._reading_timer.cancel()
 
+    unanswered: dict[Connection, None] = {}  # open connections, the oldest first
+    answered: dict[Connection, None] = {}  # those that got an answer, the idlest first
     return Connection
