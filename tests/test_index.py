@@ -246,7 +246,7 @@ def edit_part(path: Path, **changes) -> None:
         ("image.faiss", lambda path: path.write_bytes(b"x" * path.stat().st_size), "FAISS cannot read it"),
         ("index.json", lambda path: path.write_text("{"), "cannot be read as JSON.*expected a folder that"),
         ("index.json", lambda path: edit(path, bits=63), "bits is 63, not a multiple of 8"),
-        ("index.json", lambda path: edit(path, parts={}), "parts are none, not image or text"),
+        ("index.json", lambda path: edit(path, parts={}), "parts are none, not image, text or pair"),
         ("index.json", lambda path: edit(path, parts=[3]), r"parts is \[3\], not"),
         ("index.json", lambda path: edit(path, more=1), "unexpected keyword argument 'more'"),
         ("index.json", lambda path: edit(path, format=9), "not a note of format 1"),

@@ -62,24 +62,32 @@ def stdin(monkeypatch):
 
 
 def expected(searcher: Searcher, code: np.ndarray, modality: str, count: int) -> list[tuple[int, int]]:
-    """Rows and distances by hand."""
+    """Rows and distances by hand; `code` is packed, or relaxed."""
     part = searcher.index.parts[modality]
-    away = [int(np.bitwise_count(part.code(row) ^ code).sum()) for row in range(len(part))]
+    if code.dtype == np.uint8:
+        away = [int(np.bitwise_count(part.code(row) ^ code).sum()) for row in range(len(part))]
+    else:
+        signs = [2.0 * np.unpackbits(part.code(row)) - 1 for row in range(len(part))]
+        away = [float(((1 - code.astype(np.float64) * bits) / 2).sum().round(9)) for bits in signs]
     return sorted(enumerate(away), key=lambda one: (one[1], one[0]))[:count]
 
 
 @pytest.mark.parametrize("find", ["images", "texts"])
 def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
     modality = find[:-1]
-    code = searcher.model.encode_texts(["the cat face"])[0]
-    (hits,) = searcher.by_texts(["the cat face"], find, 4)
-    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, code, modality, 4)
-    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
-    (hits,) = searcher.by_decoded([read_picture(place / "pictures" / "3.png", SIZE, "crop")], find, 4)
-    code = searcher.index.parts["image"].code(3)
-    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, code, modality, 4)
+    part, picture = searcher.index.parts[modality], read_picture(place / "pictures" / "3.png", SIZE, "crop")
+    for search, given, outputs in (
+        (searcher.by_texts, "the cat face", searcher.model.text_outputs(["the cat face"])),
+        (searcher.by_decoded, picture, searcher.model.picture_outputs(picture[None])),
+    ):
+        (hits,) = search([given], find, 4)
+        assert [(hit.row, hit.score) for hit in hits] == expected(searcher, outputs.relaxed[0], modality, 4)
+        away = [int(np.bitwise_count(part.code(hit.row) ^ outputs.codes[0]).sum()) for hit in hits]
+        assert [(hit.rank, hit.distance) for hit in hits] == list(enumerate(away, 1))
+        (hits,) = search([given], find, 4, "hamming")
+        assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, outputs.codes[0], modality, 4)
     assert searcher.by_row("image", 3, find, 4) == hits
-    assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face")
+    assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face", None)
 
 
 def test_many_queries_are_answered_in_their_order(searcher):
@@ -156,17 +164,18 @@ def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypa
     monkeypatch.setattr(model, "note", dataclasses.replace(model.note, encoding_batch=8))
     monkeypatch.setattr(model, "text_outputs", lambda texts: sizes.append(len(texts)) or real(texts))
     model.encode_texts(["cat", "sea", "red"])
-    assert sizes == [1, 1, 1]
+    searcher.by_texts(["cat", "sea"], "images", 1)
+    assert sizes == [1, 1, 1, 1, 1]
 
 
 def test_the_terminal_shows_rank_distance_id_and_text(command, place, searcher):
     status, output, error = command("search", place / "model", place / "both", "Cat", "face", "--count=3")
     assert (status, error) == (0, "")
     hits = searcher.by_texts(["Cat face"], "images", 3)[0]
-    lines = [f"{hit.rank:4}  {hit.distance:8}  {hit.id}" for hit in hits]
-    assert output.splitlines() == ["rank  distance  id", *lines]
-    picture = f"--picture={place / 'pictures' / '1.png'}"
-    status, output, _ = command("search", place / "model", place / "both", picture, "--count=1")
+    lines = [f"{hit.rank:4}  {hit.distance:8}{hit.score:9.2f}  {hit.id}" for hit in hits]
+    assert output.splitlines() == ["rank  distance    score  id", *lines]
+    picture = f"--picture={place / 'pictures' / '1.png'}", "--ranking=hamming"
+    status, output, _ = command("search", place / "model", place / "both", *picture, "--count=1")
     (hit,) = searcher.by_row("image", 1, "texts", 1)
     assert output.splitlines() == [
         "rank  distance  id  text",
@@ -187,7 +196,13 @@ def test_json_tells_the_same(command, place, searcher, stdin):
     for answer, found in zip(answers, hits, strict=True):
         assert (answer["find"], answer["bits"]) == ("images", NOTE.bits)
         assert answer["results"] == [
-            {"rank": hit.rank, "distance": hit.distance, "id": hit.id, "path": str(root / hit.id)}
+            {
+                "rank": hit.rank,
+                "distance": hit.distance,
+                "score": round(hit.score, 4),
+                "id": hit.id,
+                "path": str(root / hit.id),
+            }
             for hit in found
         ]
 
@@ -200,7 +215,6 @@ def test_a_picture_may_come_from_standard_input(command, place, stdin, searcher)
     assert status == 0
     answer = json.loads(output)
     assert answer["query"] == "-"
-    assert answer["results"][0]["id"] == searcher.by_row("image", 2, "images", 1)[0].id
     assert answer["results"][0]["distance"] == 0
 
 
@@ -217,6 +231,20 @@ def test_a_folder_of_codes_is_searched_as_it_is(command, place):
         (["MODEL"], 2, "expected MODEL, INDEX and a query"),
         (["MODEL", "BOTH"], 2, "expected one of words after MODEL and INDEX"),
         (["MODEL", "BOTH", "cat", "--find=sounds"], 2, "find is 'sounds'; expected one of"),
+        (
+            ["MODEL", "BOTH", "cat", "--ranking=x"],
+            2,
+            "ranking is 'x'; expected one of 'asymmetric', 'hamming'",
+        ),
+        (["MODEL", "BOTH", "cat", "--text=-"], 2, "expected one of words after MODEL and INDEX"),
+        (["MODEL", "BOTH", "--text=-", "--picture=-"], 2, "standard input for one of them"),
+        (["MODEL", "BOTH", "--image=a", "--picture=b"], 2, "--picture and --image are one option"),
+        (
+            ["MODEL", "BOTH", "cat", "--image=a.png"],
+            1,
+            "the model has no encode_pair, so words and a",
+        ),
+        (["MODEL", "BOTH", "cat", "--find=pairs"], 1, "the index holds no pairs; expected images and texts"),
         (["MODEL", "BOTH", "cat", "--count=0"], 2, "count is 0; expected at least 1"),
         (["MODEL", "BOTH", "xyzzy"], 1, "'xyzzy': none of its words is known to the model"),
         (["MODEL", "BOTH", "--picture=/no/such.png"], 1, "/no/such.png"),

@@ -26,7 +26,7 @@ from gch.storage import lock
 
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
-MODALITIES = ("image", "text")
+MODALITIES = ("image", "text", "pair")
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 _SHARD = re.compile(r"shard-(\d+)-of-(\d+)")
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError
+from gch.search.asymmetric import ReadCodes
 from gch.search.hamming import Search
 
 
@@ -30,11 +31,11 @@ class IndexPart:
     the largest distance it finds is not defined. Methods raise DataError where there is no such row.
     """
 
-    modality: str  # 'image' or 'text'
+    modality: str  # one of `gch.search.codes_folder.MODALITIES`
     kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
     sources: Sequence[Source]  # the folders that the items are from, in the order of rows
     search: Search  # finds the nearest items, in the order of distance, then row
-    read_code: Callable[[int], np.ndarray]  # at a row
+    read_codes: ReadCodes  # at rows
     read_items: Callable[[Sequence[int]], list[dict[str, str]]]  # at rows
 
     @functools.cached_property
@@ -47,7 +48,7 @@ class IndexPart:
     def code(self, row: int) -> np.ndarray:
         """The code of an item, uint8 (K / 8,)."""
         self._require([row])
-        return self.read_code(row)
+        return self.read_codes([row])[0]
 
     def item(self, row: int) -> dict[str, str]:
         """One of `items`."""
@@ -81,7 +82,7 @@ class IndexPart:
 
 
 class CollectionIndex(NamedTuple):
-    """Coded images, texts or both."""
+    """Coded images, texts, pairs, or several of these."""
 
     bits: int  # length of a code K
     model: str  # digest of the model that made the codes

@@ -19,7 +19,7 @@ class Collection:
         self.bits = index.bits  # length of a code
 
     def part(self, find: str) -> Part | None:
-        """The 'images' or the 'texts'."""
+        """The 'images', the 'texts' or the 'pairs'."""
         part = self._parts.get(FINDS[find])
         return None if part is None else Part(items=len(part), index=part.kind)
 
@@ -46,10 +46,10 @@ class Collection:
         items = zip(rows, part.items(rows), strict=True)
         return [Item(**_fields(modality, row, item["id"], item.get("text"))) for row, item in items]
 
-    def picture_path(self, row: int) -> Path:
-        """The file of an image; raises DataError where it lies outside the folder of the collection."""
-        self.require("image", row)
-        return self._parts["image"].picture_path(row)
+    def picture_path(self, modality: str, row: int) -> Path:
+        """The file of an image or a pair; DataError where it lies outside the folder of the collection."""
+        self.require(modality, row)
+        return self._parts[modality].picture_path(row)
 
     def require(self, modality: str, row: int) -> None:
         """Raises HTTPException unless there is such an item."""
@@ -63,10 +63,10 @@ class Collection:
 def result(hit: Hit) -> Result:
     """A hit as the API shows it."""
     fields = _fields(hit.modality, hit.row, hit.id, hit.text)
-    return Result(**fields, rank=hit.rank, distance=hit.distance)
+    return Result(**fields, rank=hit.rank, distance=hit.distance, score=hit.score)
 
 
 def _fields(modality: str, row: int, identity: str, text: str | None) -> dict[str, Any]:
-    picture = f"/pictures/{row}" if modality == "image" else None
+    picture = {"image": f"/pictures/{row}", "pair": f"/pictures/pair/{row}"}.get(modality)
     texts = {"id": whole(identity), "text": text and whole(text)}  # answers are UTF-8
     return {"modality": modality, "row": row, "picture": picture, **texts}
