@@ -234,7 +234,7 @@ def test_a_folder_of_codes_is_searched_as_it_is(command, place):
         (
             ["MODEL", "BOTH", "cat", "--ranking=x"],
             2,
-            "ranking is 'x'; expected one of 'asymmetric', 'hamming'",
+            "ranking is 'x'; expected one of 'asymmetric'",
         ),
         (["MODEL", "BOTH", "cat", "--text=-"], 2, "expected one of words after MODEL and INDEX"),
         (["MODEL", "BOTH", "--text=-", "--picture=-"], 2, "standard input for one of them"),
