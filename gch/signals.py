@@ -49,6 +49,8 @@ def run_stoppable(program: str, words: list[str], run: Callable[[], int]) -> int
         return run()
     except KeyboardInterrupt as stop:
         watch.end(getattr(stop, "number", signal.SIGINT), str(stop))
+    finally:
+        watch.finish()
 
 
 class _Watch:
@@ -57,7 +59,7 @@ class _Watch:
     def __init__(self, program: str, words: list[str]):
         self._program = program
         self._command = next((word for word in words if word in GO_ON), "")
-        self._terminal = 2
+        self._terminal, self._number = 2, 0
         _handle(self._end_at_once)
 
         import atexit
@@ -75,8 +77,15 @@ class _Watch:
             os.set_blocking(writes, False)
         signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
         self._new_thread(target=self._wait, daemon=True).start()
-        _handle(_leave_to_thread)
-        atexit.register(_handle, signal.SIG_IGN)  # runs last, when all is done
+        _handle(self._leave_to_thread)
+        atexit.register(self.finish, signal.SIG_IGN)  # runs last, when all is done
+
+    def finish(self, handler: signal.Handlers | None = None) -> None:
+        """Ends the process if there was a signal: the main thread must not be done before the other one."""
+        if handler is not None:
+            _handle(handler)
+        if self._number:
+            self.end(self._number)
 
     def end(self, number: int, where: str = "") -> NoReturn:
         """Prints the line and ends the process; the first call counts."""
@@ -95,7 +104,7 @@ class _Watch:
             number = os.read(self._reads, 1)[0]
             if number not in SIGNALS:
                 continue
-            if asked or signal.getsignal(number) is _leave_to_thread:
+            if asked or signal.getsignal(number) == self._leave_to_thread:
                 self.end(number)
             asked = True
             timer = self._new_timer(GRACE_SECONDS, self.end, (number,))
@@ -112,6 +121,9 @@ class _Watch:
         except OSError:
             return
 
+    def _leave_to_thread(self, number: int, frame: object) -> None:
+        self._number = number
+
     def _end_at_once(self, number: int, frame: object) -> None:
         self._say(number)
         os._exit(128 + number)
@@ -127,7 +139,3 @@ def _flush() -> None:
 
     with contextlib.suppress(Exception):  # it is closed, or the main thread is within it
         sys.stdout.flush()
-
-
-def _leave_to_thread(number: int, frame: object) -> None:
-    pass

@@ -61,6 +61,16 @@ DOES = {
     ready()
     time.sleep(60)
 """,
+    "raises the signal again when it has ended": """
+    numbers, before = [], signal.getsignal(signal.SIGINT)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: numbers.append(number))
+    ready()
+    while not numbers:
+        time.sleep(0.01)
+    signal.signal(numbers[0], before)
+    signal.raise_signal(numbers[0])
+""",
     "never ends in an orderly way": """
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: None)
