@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.vocabulary import Vocabulary, load_vocabulary
-from gch.errors import DataError, RunError
+from gch.errors import DataError, RunError, disk_errors
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
@@ -66,7 +66,7 @@ def save_model(
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
     try:
-        with unfinished_folder(out.parent) as place:
+        with disk_errors(out), unfinished_folder(out.parent) as place:
             unfinished = place / "model"
             unfinished.mkdir()
             note = _write(unfinished, networks, vocabulary, note)
