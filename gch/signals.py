@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-GRACE_SECONDS = 1.6
+GRACE_SECONDS = 1.4
 SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 _FLUSH_SECONDS = 0.3
 
