@@ -9,7 +9,7 @@ from served import BITS, COLOURS, NAMES, NOTE, ColourModel, colours, connected, 
 from gch.errors import DataError
 from gch.serve.limits import Limits
 
-LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, seconds=5)
+LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, pixels=5000, seconds=5)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,16 @@ def test_info(client):
         "queries": ["image", "text"],
         "images": {"items": 6, "index": "flat"},
         "texts": {"items": 6, "index": "flat"},
-        "limits": {"count": 50, "text_characters": 40, "tags": 3, "body_bytes": 2**19, "seconds": 5.0},
+        "limits": {
+            "count": 50,
+            "text_characters": 40,
+            "tags": 3,
+            "body_bytes": 2**19,
+            "query_bytes": 1664,
+            "pixels": 5000,
+            "side": 2**20,
+            "seconds": 5.0,
+        },
     }
 
 
@@ -147,9 +156,17 @@ OTHER_PATHS = ("/x", "/page/", "/page/x.js", "/api", "/docs", "/redoc")
         (text(b""), 400, "Invalid JSON: EOF"),
         (text(b"[]"), 400, "Input should be an object"),
         (text(b'{"text": "\\ud800"}'), 400, "Invalid JSON: "),
+        (text(b'{"text": "red"}'.ljust(1665)), 413, "the body is too large; expected at most 1664 bytes"),
+        (text(b'{"tags": [' + b"1," * 800 + b"1]}"), 400, "tags.0: Input should be a valid string"),
         (text(kind="text/plain"), 415, "content-type: text/plain, expected application/json"),
         (picture(b"not a picture"), 400, "picture: not a picture of a known format"),
         (picture(square((1, 2, 3))[:50]), 400, "picture: cannot be decoded"),
+        (picture(square((1, 2, 3), "PNG", 71)), 400, "picture: 5041 pixels to decode, expected at most 5000"),
+        (
+            picture(square((1, 2, 3), "WEBP", 51)),
+            400,
+            "picture: 5202 pixels to decode, expected at most 5000",
+        ),
         (picture(b"", "multipart/form-data"), 415, "content-type: multipart/form-data, expected the bytes"),
         (picture(b"x" * (2**19 + 1)), 413, TOO_LARGE),
         (picture(b"x" * 2**15 for _ in range(17)), 413, TOO_LARGE),
@@ -246,8 +263,11 @@ def test_openapi_states_the_bounds_of_a_query(folder):
         ):
             assert search(client, **query).status_code == 200, query
             assert search(client, **query | bounds).status_code == 400, bounds
-        body = paths["/api/search/picture"]["post"]["requestBody"]["content"]["application/octet-stream"]
-        assert body["schema"]["maxLength"] == limits.body_bytes
+        body = paths["/api/search/picture"]["post"]["requestBody"]
+        assert body["content"]["application/octet-stream"]["schema"]["maxLength"] == limits.body_bytes
+        assert f"at most {limits.pixels} pixels" in body["description"]
+        size = paths["/pictures/{row}"]["get"]["parameters"][1]
+        assert size["schema"]["enum"] == [160, 240, 480, 960]
 
 
 def test_openapi_documents_every_route_and_its_refusals(client):

@@ -34,22 +34,25 @@ class Collection:
 
     def item(self, modality: str, row: int) -> Item:
         """An item."""
-        self._require(modality, row)
+        self.require(modality, row)
         item = self._parts[modality].item(row)
         return Item(**_fields(modality, row, item["id"], item.get("text")))
 
     def spread(self, find: str, count: int) -> list[Item]:
         """At most `count` items, spread evenly over those of a modality."""
-        items = len(self._parts[FINDS[find]])
-        count = min(count, items)
-        return [self.item(FINDS[find], number * items // count) for number in range(count)]
+        modality, part = FINDS[find], self._parts[FINDS[find]]
+        count = min(count, len(part))
+        rows = [number * len(part) // count for number in range(count)]
+        items = zip(rows, part.items(rows), strict=True)
+        return [Item(**_fields(modality, row, item["id"], item.get("text"))) for row, item in items]
 
     def picture_path(self, row: int) -> Path:
         """The file of an image; raises DataError where it lies outside the folder of the collection."""
-        self._require("image", row)
+        self.require("image", row)
         return self._parts["image"].picture_path(row)
 
-    def _require(self, modality: str, row: int) -> None:
+    def require(self, modality: str, row: int) -> None:
+        """Raises HTTPException unless there is such an item."""
         part = self._parts.get(modality)
         if part is None:
             raise HTTPException(404, f"no {modality}s in this collection")

@@ -20,7 +20,9 @@ class TextQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     text: str | None = Field(None, description="words")
-    tags: list[Annotated[str, Field(min_length=1)]] | None = Field(None, description="with or without spaces")
+    tags: Annotated[list[Annotated[str, Field(min_length=1)]], Field(fail_fast=True)] | None = Field(
+        None, description="with or without spaces"
+    )
     find: Find | None = Field(None, description="what to find; by default images, if the index has any")
     count: int = Field(24, ge=1, description="largest number of results")
 
@@ -71,12 +73,15 @@ class Bounds(BaseModel):
     count: int
     text_characters: int
     tags: int
-    body_bytes: int
+    body_bytes: int = Field(description="of a picture file")
+    query_bytes: int = Field(description="of a text or tags as JSON")
+    pixels: int = Field(description="of a picture; of a JPEG after it is scaled down, of WebP twice as many")
+    side: int = Field(description="of a picture, in pixels")
     seconds: float
 
 
 class Work(BaseModel):
-    """Queries since the start. Those that wait at the same time are answered in one batch."""
+    """Queries and samples since the start. Those that wait at the same time are answered in one batch."""
 
     answered: int
     batches: int
