@@ -11,6 +11,7 @@ export/          the model as others use it
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,18 @@ class RunFolder:
                 f"{self.path / 'latest'}: no checkpoint in it, {self._history} has {epochs} outer epochs; "
                 f"{REMEDY}{'; test and export still work' if best else ''}"
             )
+        if self.writes:
+            self._remove_halves()
+
+    def _remove_halves(self) -> None:
+        """Removes what a killed process left of a checkpoint that it was writing, or had replaced."""
+        for kind in ("latest", "best"):
+            name = self.checkpoint(kind)
+            for path in (self.path / kind).glob("ckpt-*"):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif not path.name.startswith(f"{name}."):
+                    path.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         if self.writes:

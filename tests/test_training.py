@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -175,6 +176,27 @@ def test_a_histogram_sees_a_bounded_number_of_values_of_all_parts(tmp_path):
     assert HISTOGRAM_VALUES // 2 <= large[:, 2].sum() <= HISTOGRAM_VALUES
     assert (large[0, 0], large[-1, 1]) == (0, 3 * HISTOGRAM_VALUES)
     np.testing.assert_allclose(large[:, 2], large[:, 2].mean(), atol=1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files")
+def test_a_full_disk_is_one_line_and_with_room_it_goes_on(tmp_path):
+    import resource  # not on Windows
+
+    checkpoints, summaries = Checkpoints(tmp_path / "run", Small(), Position()), Summaries(tmp_path / "log")
+    writes = {
+        tmp_path / "run" / "latest": lambda: checkpoints.save("latest"),
+        tmp_path / "log": lambda: [summaries.scalars("seconds", {"a": 1.0}, at) for at in range(9)],
+    }
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for path, write in writes.items():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
+        try:
+            with pytest.raises(RunError, match=re.escape(f"{path}: cannot be written, File too large; make")):
+                write()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    checkpoints.save("latest")
+    assert checkpoints.restore("latest")
 
 
 def logged(folder) -> list[tuple[str, int]]:

@@ -17,11 +17,9 @@ from gch.settings import Settings, load_settings
 class Command:
     """Attributes:
     usage: the words and flags that follow the program's name.
-    resumes: whether the same command resumes where it was stopped.
     """
 
     usage: ClassVar[str]
-    resumes: ClassVar[bool] = False
 
 
 class Call(NamedTuple):
@@ -57,7 +55,6 @@ class Prepare(Command):
     """Writes a data set of any size in a form that training reads with little memory."""
 
     usage = "prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]"
-    resumes = True
     out: str = setting("", "folder of the prepared data set")
     encoding: str = setting(
         "jpeg",
@@ -97,7 +94,6 @@ class Encode(Command):
     """
 
     usage = "encode MODEL [--images=FOLDER | LIST] [--texts=FILE] --out=FOLDER [--shard=i/n]"
-    resumes = True
     images: str = setting("", "folder of pictures, or a file that names one on each line")
     texts: str = setting("", "file with a text on each line, or .jsonl with id and text or tags")
     out: str = setting("", "folder of the codes")
@@ -187,7 +183,6 @@ class Sweep(Command):
     """
 
     usage = "sweep [--bits=16,32,64] [--methods=gch] [--seeds=0,1,2] [--jobs=1] [--SETTING=VALUE ...]"
-    resumes = True
     bits: str = setting("16,32,64", "lengths of the codes")
     methods: str = setting("gch", "methods, or presets such as reference")
     seeds: str = setting("0,1,2", "seeds")

@@ -82,8 +82,6 @@ def open_openmoji(
         size = f"{image_size} x {image_size}"
         once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
         report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
-        for unfinished in (*folder.glob(".images-*"), *folder.glob(".items-*")):
-            unfinished.unlink()
         try:
             _build(folder, image_size)
         except OSError as error:

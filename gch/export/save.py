@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.vocabulary import Vocabulary, load_vocabulary
-from gch.errors import DataError, RunError
+from gch.errors import DataError, RunError, disk_errors
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
@@ -27,7 +27,7 @@ from gch.networks.backbone import Backbone
 from gch.search.exported import NOTE, ModelNote, read_model_note
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
-from gch.storage import digest
+from gch.storage import digest, unfinished_folder
 
 
 def save_model(
@@ -65,19 +65,17 @@ def save_model(
     if lite and note.encoding_batch is not None:
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
-    unfinished, earlier = (out.with_name(f".{out.name}-{state}") for state in ("unfinished", "earlier"))
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        note = _write(unfinished, networks, vocabulary, note)
-        for name, content in converted.items():
-            (unfinished / "lite").mkdir(exist_ok=True)
-            (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
-        shutil.rmtree(earlier, ignore_errors=True)
-        if out.exists():
-            out.rename(earlier)
-        unfinished.rename(out)
-        shutil.rmtree(earlier, ignore_errors=True)
+        with disk_errors(out), unfinished_folder(out.parent) as place:
+            unfinished = place / "model"
+            unfinished.mkdir()
+            note = _write(unfinished, networks, vocabulary, note)
+            for name, content in converted.items():
+                (unfinished / "lite").mkdir(exist_ok=True)
+                (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
+            if out.exists():
+                out.rename(place / "earlier")
+            unfinished.rename(out)
     except OSError as error:
         raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
     return note
