@@ -104,6 +104,7 @@ def test_another_program_gets_the_codes_of_the_test_phase(exported, queries, tmp
     )
     assert found.returncode == 0, found.stderr
     packed = {name: np.packbits(codes > 0, axis=1) for name, codes in trained.codes().items()}
+    codes = np.load(tmp_path / "found.npz")
     for name, of_test in {
         "Qi": "Qi",
         "float": "Qi",

@@ -244,6 +244,11 @@ def test_an_index_of_pairs_answers_words_a_picture_or_both(folder):
         assert client.get("/pictures/pair/0").content == (folder / "red.png").read_bytes()
         assert client.get("/pictures/pair/0?size=160").headers["content-type"] == "image/webp"
         assert client.get("/api/sample?find=pairs&count=1").json()["results"] == [expected]
+        (folder / "red.png").rename(folder / "gone.png")
+        found = search(client, text="red", count=1).json()["results"][0]
+        assert (found["text"], "picture" in found) == ("something red", False)
+        assert client.get("/pictures/pair/0").status_code == 404
+        (folder / "gone.png").rename(folder / "red.png")
         refused(client.get("/pictures/0"), 404, "no images in this collection")
         reason = "find: no images in this collection; expected pairs"
         refused(search(client, text="red", find="images"), 404, reason)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
-from gch.search.query import FINDS, Hit, Searcher, default_find, require_pairs, require_same_model
+from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
 from gch.terminal import print_lines
 
 STDIN = "-"
@@ -39,7 +40,8 @@ def run(call: Call) -> None:
     With `json` each query gets one line, an object of `query` (the text, or without one the name of the
     file), `picture` (the name of the file beside a text), `find`, `bits` and `results`: a list of `rank`,
     `distance`, `score` (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text
-    or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder.
+    or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder, or where
+    a pair has no picture.
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL, INDEX and a query")
@@ -62,7 +64,7 @@ def run(call: Call) -> None:
         texts = _lines(options.text) if options.text else []
     given = "pair" if texts and picture else "image" if picture else "text"
     if given == "pair":
-        require_pairs(note)
+        note.require("encode_pair")
     find = options.find or default_find(given, index.parts)
     pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
     searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
@@ -112,7 +114,8 @@ def _objects(answers: Sequence[tuple[_Query, list[Hit]]], find: str, index: Coll
             value["text"] = hit.text
         if hit.modality != "text":
             with contextlib.suppress(DataError):
-                value["path"] = str(part.picture_path(hit.row))
+                path = str(part.path_of(hit.row, hit.id))
+                value |= {"path": path} if hit.modality == "image" or os.path.isfile(path) else {}
         return value
 
     for query, hits in answers:

@@ -60,12 +60,15 @@ class IndexPart:
         return self.read_items(rows)
 
     def picture_path(self, row: int) -> Path:
-        """The absolute path of an image.
+        """`path_of` an item."""
+        return self.path_of(row, self.item(row)["id"])
+
+    def path_of(self, row: int, identity: str) -> Path:
+        """The absolute path of the picture of an image or a pair, whose id is given.
 
         Raises:
           DataError: it lies outside the folder of pictures, as '../x', an absolute path or a link would.
         """
-        identity = self.item(row)["id"]
         root = Path(self.sources[bisect.bisect_right(self._stops, row)].root)
         try:
             path = (root / identity).resolve()

@@ -84,10 +84,9 @@ class Searcher:
         ranking: str = ASYMMETRIC,
     ) -> list[list[Hit]]:
         """The results of each picture together with its text, as one query; DataError as of `by_texts`."""
-        require_pairs(self.model.note)
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return _known(words, self.model.pair_outputs(np.stack(some), words))  # type: ignore[attr-defined]
+            return _known(words, self.model.pair_outputs(np.stack(some), words))
 
         columns, part = [pictures, texts], self._part(find, count)
         return self._answers(encode, PICTURES_AT_ONCE, columns, part, count, ranking)
@@ -136,15 +135,6 @@ class Searcher:
 def default_find(given: str, modalities: Collection[str]) -> str:
     """What a query of a modality finds by default: pairs, the other modality, or its own."""
     return f"{next(name for name in _BY_DEFAULT[given] if name in modalities)}s"
-
-
-def require_pairs(note: ModelNote) -> None:
-    """Raises DataError unless the model takes a picture and words as one query."""
-    if "encode_pair" not in note.signatures:
-        raise DataError(
-            f"the model has no encode_pair, so words and a picture are not one query; "
-            f"expected either of them, found {', '.join(note.signatures)}"
-        )
 
 
 def require_same_model(note: ModelNote, index: CollectionIndex) -> None:

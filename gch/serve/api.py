@@ -15,7 +15,7 @@ from gch.data.pictures import DRAFT, MAX_PIXELS, decode_picture
 from gch.errors import DataError
 from gch.search.query import Hit, Searcher
 from gch.serve.batching import Batcher
-from gch.serve.collection import Collection, result
+from gch.serve.collection import Collection
 from gch.serve.limits import Bodies, Limits, Workers
 from gch.serve.pictures import WEBP_WEIGHT, decoding_weight
 from gch.serve.refusals import documented
@@ -67,7 +67,8 @@ def api_routes(
 
     # These run in the batcher's thread: the event loop neither reads items nor writes JSON.
     def found(hits: list[Hit], find: Find, item: Item | None = None) -> bytes:
-        return _json(Answer(find=find, bits=collection.bits, query=item, results=list(map(result, hits))))
+        results = [collection.result(hit) for hit in hits]
+        return _json(Answer(find=find, bits=collection.bits, query=item, results=results))
 
     def by_texts(texts: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
         return [found(hits, find) for hits in searcher.by_texts(texts, find, count, ranking)]
