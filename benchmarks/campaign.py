@@ -68,6 +68,8 @@ READS = {  # a file, and what reads it
     "model/assets/tags.tsv": "search model index red",
     "codes/codes.json": "index codes --out=new",
     "codes/00000.items": "search model codes red",
+    "codes/00000.codes": "encode model --texts=texts.jsonl --out=codes --batch=64",
+    "codes/skipped.jsonl": "encode model --texts=texts.jsonl --out=codes --batch=64",
     "index/index.json": "search model index red",
     "index/text.items": "search model index red",
     "hashed/text.faiss": "search model hashed red",
@@ -147,10 +149,10 @@ def state(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def inputs(base: Path, out: Path, count: int, draw: random.Random) -> Iterator[Result]:
-    """Damages files; yields what came of each."""
+    """Damages files; yields what came of each. In a first round the files are whole, and must be read."""
     folder = fresh(base, out / "work")
     names = list(READS)
-    for number in range(count):
+    for number in range(-len(names) if count else 0, count):
         name = names[number % len(names)]
         file, words = folder / name, READS[name]
         hidden = folder / "data" / "items.csv"
@@ -158,7 +160,7 @@ def inputs(base: Path, out: Path, count: int, draw: random.Random) -> Iterator[R
             shutil.copy(folder / "items.jsonl", file)
             hidden.unlink()
         content = file.read_bytes()
-        other = damaged(content, draw)
+        other = content if number < 0 else damaged(content, draw)
         file.write_bytes(other)
         before = state(folder)
         process = Process(folder, words.split())
@@ -173,6 +175,8 @@ def inputs(base: Path, out: Path, count: int, draw: random.Random) -> Iterator[R
             faults.append(f"status {ended.status}")
         elif ended.status and len(ended.error.strip().splitlines()) != 1:
             faults.append(f"{len(ended.error.splitlines())} lines of errors")
+        if number < 0 and ended and ended.status:
+            faults.append("refused, but whole")
         if ended and ended.memory > LARGE:
             faults.append(f"memory: {ended.memory / 2**30:.1f} GiB")
         changed = [path for path, one in state(folder).items() if before.get(path, one) != one]
@@ -190,7 +194,8 @@ def inputs(base: Path, out: Path, count: int, draw: random.Random) -> Iterator[R
             if name == "data/items.jsonl":
                 file.unlink()
                 shutil.copy(base / "data" / "items.csv", hidden)
-        yield {"what": name, "refused": bool(ended and ended.status), "faults": faults}
+        if number >= 0 or faults:
+            yield {"what": name, "refused": bool(ended and ended.status), "faults": faults}
 
 
 def summary(title: str, found: list[Result]) -> None:
@@ -235,7 +240,8 @@ def main() -> None:
             found.append(one)
             if one["faults"] or len(found) % 50 == 0:
                 print(f"{title} {len(found)} of {count}: {one}", flush=True)
-        summary(f"{title} in {time.monotonic() - started:.0f} s", found)
+        if found:
+            summary(f"{title} in {time.monotonic() - started:.0f} s", found)
     if given.requests:
         print(
             "\nRequests:",
