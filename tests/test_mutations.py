@@ -33,7 +33,7 @@ from gch.data.prepared import open_prepared
 from gch.data.split import make_split
 from gch.data.split_file import load_split, save_split
 from gch.data.vocabulary import Vocabulary, load_vocabulary
-from gch.errors import GCHError, SettingError
+from gch.errors import DataError, GCHError, SettingError
 from gch.evaluation.codes import EncodedPairs
 from gch.evaluation.codes_file import read_codes, save_codes
 from gch.evaluation.evaluate import DIRECTIONS
@@ -41,6 +41,7 @@ from gch.reporting import plots, tables
 from gch.reporting.page import page
 from gch.reporting.record import read_run
 from gch.run import RunFolder, run_settings
+from gch.search.codes_folder import CodesWriter, read_note
 from gch.search.exported import NOTE, read_model_note
 from gch.search.index import build_index, open_index
 from gch.search.note_file import write_note_file
@@ -190,7 +191,8 @@ def damaged(draw, content: bytes, is_json: bool) -> bytes | None:
 
 
 def files(folder: Path) -> dict[str, tuple]:
-    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+    found = {str(path): path.stat() for path in folder.rglob("*") if path.name != ".lock"}
+    return {path: (one.st_size, one.st_mtime_ns) for path, one in found.items()}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -218,6 +220,17 @@ def test_damaged_files_are_refused_in_one_line(whole, name, data):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         path.write_bytes(content)
     assert left == before
+
+
+@pytest.mark.parametrize("name", ["00000.codes", "00000.items", "00001.codes"])
+def test_codes_that_are_cut_are_left_as_they_are(tmp_path, name):
+    saved(tmp_path, np.zeros((20, 2), np.uint8), part_items=10)
+    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "skipped.jsonl").write_bytes(b"of a start that was killed")
+    before = files(tmp_path)
+    with pytest.raises(DataError, match=f"{name}: 1 bytes, expected"):
+        CodesWriter(tmp_path, read_note(tmp_path), 10)
+    assert files(tmp_path) == before
 
 
 FLAGS = [

@@ -246,6 +246,8 @@ class CodesWriter:
         self._lock = lock(folder, "another process is writing codes to it")
         self.note = self._found(note)
         self._parts, self._skips = list(self.note.parts), self.note.skipped
+        for name, length in {SKIPPED: self.note.skipped_bytes, **self._lengths(*self._parts)}.items():
+            self._require(name, length)  # before any is changed
         self._skipped = self._appending(SKIPPED, self.note.skipped_bytes)
         self._files = self._opened(self._parts[-1]) if self._parts else ()
 
@@ -310,17 +312,23 @@ class CodesWriter:
         return earlier
 
     def _opened(self, part: Part) -> tuple[BinaryIO, ...]:
-        lengths = {"codes": part.items * (self.note.bits // 8), "items": part.items_bytes}
-        return tuple(self._appending(f"{part.name}.{suffix}", length) for suffix, length in lengths.items())
+        return tuple(self._appending(name, length) for name, length in self._lengths(part).items())
 
-    def _appending(self, name: str, length: int) -> BinaryIO:
+    def _lengths(self, *parts: Part) -> dict[str, int]:
+        codes = {f"{part.name}.codes": part.items * (self.note.bits // 8) for part in parts}
+        return codes | {f"{part.name}.items": part.items_bytes for part in parts}
+
+    def _require(self, name: str, length: int) -> None:
         path = self._folder / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise RunError(f"{path}: a link or no file; expected one that `encode` wrote, or a new folder")
         found = path.stat().st_size if path.exists() else 0
         if found < length:
             raise DataError(f"{path}: {found} bytes, expected {length} or more; encode into another folder")
-        file = open(path, "ab")  # noqa: SIM115 closed with the writer
+
+    def _appending(self, name: str, length: int) -> BinaryIO:
+        self._require(name, length)
+        file = open(self._folder / name, "ab")  # noqa: SIM115 closed with the writer
         file.truncate(length)
         file.seek(length)
         return file
