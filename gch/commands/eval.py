@@ -8,7 +8,7 @@ import numpy as np
 
 from gch import __version__
 from gch.commands import Call
-from gch.data.text_files import read_json
+from gch.data.text_files import read_object
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
 from gch.evaluation.evaluate import CROSS, NEW_ITEMS, evaluate_directions
@@ -85,8 +85,8 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) 
 def _require_own(out: Path, digests: dict[str, str | None]) -> None:
     """Raises RunError where results of other files would be lost."""
     path = out / "results.json"
-    found = read_json(path) if path.exists() else {"files": digests}
-    if not isinstance(found, dict) or list(found.get("files", ())) != list(digests):
+    found = read_object(path, {"files": {}})["files"] if path.exists() else digests
+    if list(found) != list(digests):
         raise RunError(f"{path}: holds the results of other files; give another folder with --out")
 
 
