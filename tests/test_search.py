@@ -148,6 +148,10 @@ def test_the_example_of_the_documentation(searcher, tmp_path, monkeypatch):
     names = {"gch": SimpleNamespace(load=lambda folder: searcher.model), "np": np}
     (example,) = doctest.DocTestFinder(recurse=False).find(ExportedModel, "ExportedModel", globs=names)
     assert doctest.DocTestRunner().run(example) == (0, 4)
+    (example,) = doctest.DocTestFinder(recurse=False).find(
+        ExportedModel.encode_pairs, "encode_pairs", globs=names
+    )
+    assert doctest.DocTestRunner().run(example) == (0, 4)
 
 
 def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypatch):

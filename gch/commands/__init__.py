@@ -90,15 +90,20 @@ class Export(Command):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encode(Command):
     """Encodes a collection of any size with an exported model. Items that cannot be read are reported and
-    skipped.
+    skipped; a pair with an unreadable picture is coded from its text.
     """
 
-    usage = "encode MODEL [--images=FOLDER | LIST] [--texts=FILE] --out=FOLDER [--shard=i/n]"
+    usage = "encode MODEL --images=FOLDER | --texts=FILE | --pairs=FILE --out=FOLDER [--shard=i/n]"
     images: str = setting("", "folder of pictures, or a file that names one on each line")
     texts: str = setting("", "file with a text on each line, or .jsonl with id and text or tags")
+    pairs: str = setting(
+        "", "table or .jsonl with path and text or tags, as of a collection; each item gets one code of both"
+    )
     out: str = setting("", "folder of the codes")
     shard: str = setting("1/1", "i/n: encode the i-th of n parts, so that n machines share the work")
-    batch: int = setting(0, "items encoded together; 0: 32 pictures or 1024 texts", minimum=0, maximum=65_536)
+    batch: int = setting(
+        0, "items encoded together; 0: 32 pictures or pairs, 1024 texts", minimum=0, maximum=65_536
+    )
     part_items: int = setting(1_000_000, "most codes in a file", minimum=1, maximum=2**40)
     jobs: int = setting(0, "threads that read pictures; 0: one for each core", minimum=0, maximum=1024)
 

@@ -43,7 +43,8 @@ def save_model(
 
     Args:
       out: the folder; replaces an earlier model in it, one of another digest only if `replace` is true.
-      networks: 'image' and 'text' encoders, and 'backbone' where the first takes its features.
+      networks: 'image' and 'text' encoders, 'pair' where there are unified codes, and 'backbone' where images
+        are its features.
       vocabulary: of the texts, or None if their words are not known.
       note: of the model; returned with its `signatures`.
       replace: see `out`.
@@ -89,6 +90,7 @@ def _write(
     model = SearchModel(
         image=networks["image"],
         text=networks["text"],
+        pair=networks.get("pair"),
         backbone=networks.get("backbone"),
         image_size=note.image_size,
         fit=note.fit,

@@ -3,7 +3,7 @@
 codes.json     what the codes are (`CodesNote`), and how far the encoding is
 00000.codes    codes packed as by numpy.packbits, K / 8 bytes an item; then 00001.codes ...
 00000.items    the items of the same rows, a JSON object a line: id, and text where there is one
-skipped.jsonl  what could not be encoded: id and reason
+skipped.jsonl  what could not be encoded, or of a pair only its text: id and reason
 
 A folder may hold folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one once all are there.
 """
@@ -26,7 +26,7 @@ from gch.storage import lock
 
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
-MODALITIES = ("image", "text")
+MODALITIES = ("image", "text", "pair")
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 _SHARD = re.compile(r"shard-([0-9]{1,6})-of-([0-9]{1,6})")
 _TEXT = ("a text", lambda value: isinstance(value, str))
@@ -54,6 +54,7 @@ class CodesNote:
     entries: int  # of this shard, broken ones too
     done: int = 0  # entries that are encoded or skipped
     skipped: int = 0  # of these
+    text_only: int = 0  # of the coded pairs, those whose picture could not be read
     skipped_bytes: int = 0  # length of skipped.jsonl
     parts: tuple[Part, ...] = ()
 
@@ -248,6 +249,7 @@ class CodesWriter:
         self._parts, self._skips = list(self.note.parts), self.note.skipped
         for name, length in {SKIPPED: self.note.skipped_bytes, **self._lengths(*self._parts)}.items():
             self._require(name, length)  # before any is changed
+        self._text_only = self.note.text_only
         self._skipped = self._appending(SKIPPED, self.note.skipped_bytes)
         self._files = self._opened(self._parts[-1]) if self._parts else ()
 
@@ -260,7 +262,7 @@ class CodesWriter:
         self._lock.release()
 
     def write(self, codes: np.ndarray, items: Iterable[tuple[str, str | None]]) -> None:
-        """Appends packed codes, uint8 (n, K / 8), and n pairs of id and text, which is None for pictures."""
+        """Appends packed codes, uint8 (n, K / 8), and n tuples of id and text, or None for pictures."""
         lines = [item_line(*item) for item in items]
         while lines:
             if not self._parts or self._parts[-1].items >= self._part_items:
@@ -278,18 +280,23 @@ class CodesWriter:
             self._parts[-1] = Part(last.name, last.items + fitting, last.items_bytes + len(content[1]))
             codes, lines = codes[room:], lines[room:]
 
-    def skip(self, identity: str, reason: str) -> None:
-        """Notes an entry that could not be encoded."""
+    def skip(self, identity: str, reason: str, text_only: bool = False) -> None:
+        """Notes an entry that could not be encoded, or of which only the text could."""
         self._skipped.write(json.dumps({"id": identity, "reason": reason}).encode("ascii") + b"\n")
-        self._skips += 1
+        self._skips += not text_only
+        self._text_only += text_only
 
     def save(self, done: int) -> None:
         """Makes the written codes durable: `done` entries are encoded or skipped."""
         for file in (*self._files, self._skipped):
             _sync(file)
-        skipped, length = self._skips, self._skipped.tell()
         self.note = dataclasses.replace(
-            self.note, done=done, skipped=skipped, skipped_bytes=length, parts=tuple(self._parts)
+            self.note,
+            done=done,
+            skipped=self._skips,
+            text_only=self._text_only,
+            skipped_bytes=self._skipped.tell(),
+            parts=tuple(self._parts),
         )
         write_note_file(self._folder / NOTE, self.note)
 
