@@ -250,7 +250,7 @@ def edit_part(path: Path, **changes) -> None:
         ),
         ("index.json", lambda path: path.write_text("{"), "index.json: cannot be read as JSON"),
         ("index.json", lambda path: edit(path, bits=63), "bits is 63, expected a multiple of 8"),
-        ("index.json", lambda path: edit(path, parts={}), r"parts are \[\], expected image or text"),
+        ("index.json", lambda path: edit(path, parts={}), r"parts are \[\], expected image, text or pair"),
         ("index.json", lambda path: edit(path, parts=[3]), r"parts is \[3\], expected an object"),
         (
             "index.json",

@@ -110,8 +110,8 @@ class Encode(Command):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Index(Command):
-    """Builds a search index of codes of pictures, texts or both. Joins several folders of one model. Needs
-    the extra search.
+    """Builds a search index of codes of pictures, texts, pairs or several of these. Joins several folders of
+    one model. Needs the extra search.
     """
 
     usage = "index CODES [CODES ...] --out=FOLDER | URI [--kind=auto]"
@@ -128,19 +128,31 @@ class Index(Command):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search(Command):
-    """Finds pictures or texts by words, by a picture, or by each line of a file. INDEX may also be a folder
-    of codes or the URI of an engine. Needs the extra search.
+    """Finds pictures, texts or pairs by words, by a picture, by both at once, or by each line of a file.
+    INDEX may also be a folder of codes or the URI of an engine. Needs the extra search.
     """
 
-    usage = "search MODEL INDEX [WORD ... | --picture=FILE | --text=FILE] [--find=images] [--count=10]"
+    usage = (
+        "search MODEL INDEX [WORD ... | --text=FILE] [--picture=FILE] [--find=images] [--count=10] "
+        "[--ranking=hamming]"
+    )
     picture: str = setting("", "picture file to search by; -: standard input")
-    text: str = setting("", "file with a query on each line; -: standard input")
+    image: str = setting("", "the same as picture")
+    text: str = setting(
+        "", "file with a query on each line; -: standard input; beside a picture, also the words themselves"
+    )
     find: str = setting(
         "",
-        "what to find; '': images by words, texts by a picture",
-        choices=["", "images", "texts"],
+        "what to find; '': pairs if the index has any, else images by words, texts by a picture",
+        choices=["", "images", "texts", "pairs"],
     )
     count: int = setting(10, "results for each query", minimum=1, maximum=1000)
+    ranking: str = setting(
+        "asymmetric",
+        "order of results; asymmetric: by the query's relaxed code against the items' bits, which tells "
+        "apart items of equal Hamming distance; hamming: by the bits that differ, then by row",
+        choices=["asymmetric", "hamming"],
+    )
     json: bool = setting(False, "print a JSON object for each query, one a line")
 
 

@@ -5,7 +5,7 @@ image.codes    packed codes, K / 8 bytes an item; with image.items they are as `
 image.items    an item a line
 image.faiss    FAISS's index of the distinct codes, and
 image.equal    the rows of each, see `gch.search.index_kinds`; a flat index has neither
-text.codes ... the same of texts
+text.codes ... the same of texts, and of pairs
 
 The files are written to a folder inside that of the index, and moved when they are whole, index.json last. So
 a process killed at any moment leaves a new index without index.json, and an earlier one as it was.
@@ -78,7 +78,7 @@ class IndexNote:
     def __post_init__(self) -> None:
         require_bits(self.bits)
         if not self.parts or not set(self.parts) <= set(MODALITIES):
-            raise ValueError(f"parts are {shown(list(self.parts))}, expected image or text")
+            raise ValueError(f"parts are {shown(list(self.parts))}, expected image, text or pair")
 
 
 def read_note(folder: Path) -> IndexNote:
@@ -145,7 +145,8 @@ def build_index(
     """Writes an index of all codes; their folders may be removed afterwards.
 
     Args:
-      sources: of one model, of images, texts or both; those of a modality are joined in their order.
+      sources: of one model, of images, texts, pairs or several of these; those of a modality are joined in
+        their order.
       out: the folder of the index; an earlier index of the same codes is replaced.
       kind: one of `gch.search.index_kinds.KINDS`, or 'auto', which chooses for each modality by its size.
       parameters: of that kind; those left out have their defaults.

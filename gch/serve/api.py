@@ -15,11 +15,23 @@ from gch.data.pictures import DRAFT, MAX_PIXELS, decode_picture
 from gch.errors import DataError
 from gch.search.query import Hit, Searcher
 from gch.serve.batching import Batcher
-from gch.serve.collection import Collection, result
+from gch.serve.collection import Collection
 from gch.serve.limits import Bodies, Limits, Workers
 from gch.serve.pictures import WEBP_WEIGHT, decoding_weight
 from gch.serve.refusals import documented
-from gch.serve.replies import Answer, Bounds, Find, Info, Item, Modality, Sample, TextQuery, Work
+from gch.serve.replies import (
+    RANKING,
+    Answer,
+    Bounds,
+    Find,
+    Info,
+    Item,
+    Modality,
+    Ranking,
+    Sample,
+    TextQuery,
+    Work,
+)
 
 DEFAULT_COUNT = 24
 _NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # as str.strip sees it; \s of JavaScript has fewer signs
@@ -28,34 +40,45 @@ _NOT_BLANK = r"[^\s\x1c-\x1f\x85]"  # as str.strip sees it; \s of JavaScript has
 def api_routes(
     searcher: Searcher, collection: Collection, batcher: Batcher, decoders: Workers, limits: Limits
 ) -> APIRouter:
-    """Routes below /api. Keys of the batcher are (function that makes answers, find, count)."""
+    """Routes below /api. Keys of the batcher are (function that makes answers, find, count ...)."""
     router, note = APIRouter(prefix="/api"), searcher.model.note
     bodies = Bodies(limits)
     sees = "encode_image" in note.signatures and note.image_size  # 0: it takes features
     takes: list[Modality] = ["image"] if sees else []
     takes += ["text"] if "encode_text_string" in note.signatures else []
+    takes += ["pair"] if len(takes) == 2 and "encode_pair" in note.signatures else []
     count_field = Query(ge=1, le=limits.count, description="largest number of results")
-    find_field = Query(description="what to find; by default the other modality, if the index has it")
+    find_field = Query(
+        description="what to find; by default pairs, or the other modality, if the index has it"
+    )
+    ranking_field = Query(description=RANKING)
+    words = {"minLength": 1, "maxLength": limits.text_characters, "pattern": _NOT_BLANK}
+    text_field = Query(description="words that with the picture are one query", json_schema_extra=words)
 
     def require(modality: Modality) -> None:
         if modality not in takes:
             others = " or ".join([*takes, "row"])
             raise HTTPException(404, f"the model takes no {modality}s; expected a search by {others}")
 
-    async def answer(work: Callable, payload: object, find: Find, count: int) -> Response:
+    async def answer(work: Callable, payload: object, find: Find, count: int, *more: str) -> Response:
         with limits.answer_time():
-            content = await batcher.submit((work, find, count), payload, count)
+            content = await batcher.submit((work, find, count, *more), payload, count)
         return Response(content, media_type="application/json")
 
     # These run in the batcher's thread: the event loop neither reads items nor writes JSON.
     def found(hits: list[Hit], find: Find, item: Item | None = None) -> bytes:
-        return _json(Answer(find=find, bits=collection.bits, query=item, results=list(map(result, hits))))
+        results = [collection.result(hit) for hit in hits]
+        return _json(Answer(find=find, bits=collection.bits, query=item, results=results))
 
-    def by_texts(texts: list, find: Find, count: int) -> list[bytes]:
-        return [found(hits, find) for hits in searcher.by_texts(texts, find, count)]
+    def by_texts(texts: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
+        return [found(hits, find) for hits in searcher.by_texts(texts, find, count, ranking)]
 
-    def by_pictures(decoded: list, find: Find, count: int) -> list[bytes]:
-        return [found(hits, find) for hits in searcher.by_decoded(decoded, find, count)]
+    def by_pictures(decoded: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
+        return [found(hits, find) for hits in searcher.by_decoded(decoded, find, count, ranking)]
+
+    def by_pairs(pairs: list[tuple], find: Find, count: int, ranking: Ranking) -> list[bytes]:
+        pictures, texts = zip(*pairs, strict=True)
+        return [found(hits, find) for hits in searcher.by_pairs(pictures, texts, find, count, ranking)]
 
     def by_rows(items: list[tuple[Modality, int]], find: Find, count: int) -> list[bytes]:
         return [found(searcher.by_row(*item, find, count), find, collection.item(*item)) for item in items]
@@ -73,6 +96,7 @@ def api_routes(
             queries=takes,
             images=collection.part("images"),
             texts=collection.part("texts"),
+            pairs=collection.part("pairs"),
             limits=Bounds.model_validate(limits, from_attributes=True),
             work=Work.model_validate(batcher, from_attributes=True),
         )
@@ -98,7 +122,8 @@ def api_routes(
             raise HTTPException(415, f"content-type: {found or 'none'}, expected application/json")
         async with bodies.read(request, limits.query_bytes) as body:
             query, text = _text_query(body, limits)
-            return await answer(by_texts, text, collection.find(query.find, "text"), query.count)
+            find = collection.find(query.find, "text")
+            return await answer(by_texts, text, find, query.count, query.ranking)
 
     @router.post(
         "/search/picture",
@@ -115,14 +140,21 @@ def api_routes(
         request: Request,
         find: Annotated[Find | None, find_field] = None,
         count: Annotated[int, count_field] = DEFAULT_COUNT,
+        ranking: Annotated[Ranking, ranking_field] = "asymmetric",
+        text: Annotated[str | None, text_field] = None,
     ) -> Response:
-        """Searches by a picture. The body is a JPEG, PNG, GIF, BMP, WebP, TIFF or PPM file."""
+        """Searches by a picture, or by a picture and words at once. The body is a JPEG, PNG, GIF, BMP, WebP,
+        TIFF or PPM file.
+        """
         require("image")
+        if text is not None:
+            require("pair")
+            _require_words(text, limits)
         found = request.headers.get("content-type", "").lower()[:100]
         # curl --data-binary calls the bytes of a file application/x-www-form-urlencoded.
         if found.startswith(("multipart/", "application/json")):
             raise HTTPException(415, f"content-type: {found}, expected the bytes of a picture file")
-        chosen = collection.find(find, "image")
+        chosen = collection.find(find, "image" if text is None else "pair")
         async with bodies.read(request, limits.body_bytes) as body:
             with limits.answer_time():
                 run, size = partial(decoders.run, request), note.image_size
@@ -131,7 +163,9 @@ def api_routes(
                     raise DataError(f"picture: {weight} pixels to decode, expected at most {limits.pixels}")
                 weight = max(weight, len(body))
                 picture = await run(weight, decode_picture, body, "picture", size, note.fit)
-            return await answer(by_pictures, picture, chosen, count)
+            if text is None:
+                return await answer(by_pictures, picture, chosen, count, ranking)
+            return await answer(by_pairs, (picture, text), chosen, count, ranking)
 
     @router.get("/search/row", response_model=Answer, responses=documented())
     async def search_row(
@@ -160,11 +194,15 @@ def _text_query(body: bytes, limits: Limits) -> tuple[TextQuery, str | tuple[str
     if query.tags is not None and not 0 < len(query.tags) <= limits.tags:
         raise DataError(f"tags: {len(query.tags)} of them, expected 1 to {limits.tags}")
     text = query.text or " ".join(query.tags or ())
+    _require_words(text, limits)
+    return query, text if query.tags is None else tuple(query.tags)
+
+
+def _require_words(text: str, limits: Limits) -> None:
     if not text.strip():
         raise DataError("text: empty, expected words")
     if len(text) > limits.text_characters:
         raise DataError(f"text: {len(text)} characters, expected at most {limits.text_characters}")
-    return query, text if query.tags is None else tuple(query.tags)
 
 
 def _query_schema(limits: Limits) -> dict:

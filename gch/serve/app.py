@@ -20,7 +20,7 @@ from gch.serve.pictures import picture_routes
 from gch.serve.refusals import add_handlers, document, refusal
 
 _ABOUT = """\
-Search pictures by words and words by pictures, by the Hamming distance of their codes.
+Search pictures, words and pairs of both by words, a picture or both, by the distance of their codes.
 Errors are answered with {"error": reason}.
 """
 _HEADERS = {

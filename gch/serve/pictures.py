@@ -29,43 +29,48 @@ WEBP_WEIGHT = 2  # WebP's decoder takes 17 bytes a pixel, the others 7
 _QUALITY = 82  # of WebP
 _CACHED = 512  # thumbnails, about 20 KB each
 _log = logging.getLogger(__name__)
+_Row = Annotated[int, InPath(ge=0, description="row of an item, as in results")]
+_Size = Annotated[
+    int | None,
+    Query(description="pixels of the long side, for a small WebP", json_schema_extra={"enum": [*SIZES]}),
+]
 
 
 def picture_routes(collection: Collection, workers: Workers, limits: Limits) -> APIRouter:
-    """The route /pictures/{row}, which shows only files of the collection."""
+    """The routes /pictures/{row} and /pictures/pair/{row}, which show only files of the collection."""
     router = APIRouter()
 
     @functools.lru_cache(_CACHED)
-    def scaled(row: int, size: int) -> bytes:
-        return thumbnail(collection.picture_path(row), size)
+    def scaled(modality: str, row: int, size: int) -> bytes:
+        return thumbnail(collection.picture_path(modality, row), size)
 
     @functools.lru_cache(_CACHED)
-    def weight(row: int, size: int) -> int:
-        return decoding_weight(collection.picture_path(row), size)
+    def weight(modality: str, row: int, size: int) -> int:
+        return decoding_weight(collection.picture_path(modality, row), size)
 
     @router.get("/pictures/{row}", response_class=Response, responses=documented())
-    async def picture(
-        request: Request,
-        row: Annotated[int, InPath(ge=0, description="row of an image, as in results")],
-        size: Annotated[
-            int | None,
-            Query(
-                description="pixels of the long side, for a small WebP", json_schema_extra={"enum": [*SIZES]}
-            ),
-        ] = None,
-    ) -> Response:
+    async def picture_of_image(request: Request, row: _Row, size: _Size = None) -> Response:
         """The file of an image, or the picture scaled down."""
+        return await picture(request, "image", row, size)
+
+    @router.get("/pictures/pair/{row}", response_class=Response, responses=documented())
+    async def picture_of_pair(request: Request, row: _Row, size: _Size = None) -> Response:
+        """The file of a pair's picture, or the picture scaled down."""
+        return await picture(request, "pair", row, size)
+
+    async def picture(request: Request, modality: str, row: int, size: int | None) -> Response:
         if size is not None and size not in SIZES:
             raise DataError(f"size: {size}, expected one of {', '.join(map(str, SIZES))}")
         try:
             with limits.answer_time():
                 run = functools.partial(workers.run, request)
                 if size is None:
-                    path = await run(0, collection.picture_path, row)
+                    path = await run(0, collection.picture_path, modality, row)
                     return FileResponse(path, media_type=await run(0, media_type, path))
-                content = await run(await run(0, weight, row, size), scaled, row, size)
+                one = modality, row, size
+                content = await run(await run(0, weight, *one), scaled, *one)
         except DataError as error:
-            _log.warning("picture %d: %s", row, error)
+            _log.warning("picture of %s %d: %s", modality, row, error)
             raise HTTPException(404, f"picture {row}: its file cannot be shown") from error
         headers = {"etag": f'"{digest(content)[:32]}"'}
         if headers["etag"] in request.headers.get("if-none-match", ""):

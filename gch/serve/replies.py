@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Modality = Literal["image", "text"]
-Find = Literal["images", "texts"]
+Modality = Literal["image", "text", "pair"]
+Find = Literal["images", "texts", "pairs"]
+Ranking = Literal["asymmetric", "hamming"]
+RANKING = "order of results: by asymmetric distance, or by Hamming distance and then by row"
 
 
 class Refusal(BaseModel):
@@ -23,8 +25,11 @@ class TextQuery(BaseModel):
     tags: Annotated[list[Annotated[str, Field(min_length=1)]], Field(fail_fast=True)] | None = Field(
         None, description="with or without spaces"
     )
-    find: Find | None = Field(None, description="what to find; by default images, if the index has any")
+    find: Find | None = Field(
+        None, description="what to find; by default pairs or images, if the index has any"
+    )
     count: int = Field(24, ge=1, description="largest number of results")
+    ranking: Ranking = Field("asymmetric", description=RANKING)
 
 
 class Item(BaseModel):
@@ -33,8 +38,10 @@ class Item(BaseModel):
     modality: Modality
     row: int = Field(description="its number among the items of its modality, from 0")
     id: str
-    text: str | None = Field(None, description="the text, if the item is a text")
-    picture: str | None = Field(None, description="path of an image on this server; ?size=240 scales it")
+    text: str | None = Field(None, description="the text of a text or a pair")
+    picture: str | None = Field(
+        None, description="path of an image or a pair's picture on this server; ?size=240 scales it"
+    )
 
 
 class Result(Item):
@@ -42,10 +49,15 @@ class Result(Item):
 
     rank: int = Field(description="from 1")
     distance: int = Field(description="Hamming distance to the query, 0 to bits")
+    score: float | None = Field(
+        None,
+        description="asymmetric distance, 0 to bits: of the query's relaxed code from the item's bits; "
+        "absent where it does not rank",
+    )
 
 
 class Answer(BaseModel):
-    """The items nearest to a query, by distance and then by row."""
+    """The items nearest to a query, by score where there is one, else by distance, and then by row."""
 
     find: Find
     bits: int = Field(description="length of a code in bits")
@@ -94,8 +106,11 @@ class Info(BaseModel):
     dataset: str = Field(description="data set that the model was trained on")
     method: str
     bits: int
-    queries: list[Modality] = Field(description="kinds of query that the model takes")
+    queries: list[Modality] = Field(
+        description="kinds of query that the model takes; pair is a picture and words at once"
+    )
     images: Part | None = None
     texts: Part | None = None
+    pairs: Part | None = None
     limits: Bounds
     work: Work

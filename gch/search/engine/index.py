@@ -66,10 +66,11 @@ def _open_part(client: Client, address: Address, modality: str, note: TableNote)
             found |= zip(*columns, strict=True)
         return [found[row] for row in rows]
 
-    def read_code(row: int) -> np.ndarray:
-        return np.frombuffer(bytes.fromhex(cells("hex(code)", [row])[0]), np.uint8)
+    def read_codes(rows: Sequence[int]) -> np.ndarray:
+        codes = bytes.fromhex("".join(cells("hex(code)", [int(row) for row in rows])))
+        return np.frombuffer(codes, np.uint8).reshape(-1, note.bits // 8)
 
     def read_items(rows: Sequence[int]) -> list[dict[str, str]]:
         return [item_of(text, f"{address}: an item of the {modality}s") for text in cells("item", rows)]
 
-    return IndexPart(modality, "clickhouse", note.sources, bounded(search, items), read_code, read_items)
+    return IndexPart(modality, "clickhouse", note.sources, bounded(search, items), read_codes, read_items)

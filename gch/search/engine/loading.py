@@ -4,8 +4,8 @@ The tables:
 
 notes          what the codes of each modality are: modality, note (JSON: format, bits, model, and of each
                folder of codes the root of its pictures, number of items, and a digest)
-image, text    an item a row: row (from 0 on), code (K / 8 bytes), source (number of a folder of codes), item
-               (JSON: id, and text where there is one)
+image, text,   an item a row: row (from 0 on), code (K / 8 bytes), source (number of a folder of codes), item
+pair           (JSON: id, and text where there is one)
 
 On a cluster these are views of all machines' tables notes_shard, image_shard and text_shard, and a row lies
 on the machine that its number chooses.
