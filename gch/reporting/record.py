@@ -6,7 +6,7 @@ from typing import Any
 
 from gch.data.text_files import is_count, is_number, read_json
 from gch.errors import DataError, RunError
-from gch.evaluation.evaluate import DIRECTIONS
+from gch.evaluation.evaluate import DIRECTIONS, UNIFIED
 
 
 def _number(value: object) -> bool:
@@ -17,7 +17,15 @@ def _text(value: object) -> bool:
     return isinstance(value, str)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Optional:
+    """The shape of a part that may be missing."""
+
+    shape: Any
+
+
 NEW = "evaluation_not_trained_on"  # None where there are no new items
+_STATISTICS = {...: is_number}
 _DIRECTION = {
     **dict.fromkeys(("bits", "queries", "queries_without_relevant", "retrieval"), is_count),
     "ties": _text,
@@ -30,15 +38,19 @@ _DIRECTION = {
     "rank": {"rank": [is_count], "precision": [_number]},
     "pairs_at_distance": {"relevant": [is_number], "other": [is_number]},
 }
-_RESULTS = {"evaluation": dict.fromkeys(DIRECTIONS, _DIRECTION), "settings": {...: lambda value: True}}
-_OPTIONAL = {
-    NEW: dict.fromkeys(DIRECTIONS, _DIRECTION),
-    "label_names": [_text],
-    "training": {"best_epoch": is_count, "seconds": is_number},
-    "codes": {
-        "retrieval": {"image": {...: is_number}, "text": {...: is_number}},
-        "query": {"image_text_agreement": is_number},
-    },
+_EVALUATION = dict.fromkeys(DIRECTIONS, _DIRECTION) | dict.fromkeys(UNIFIED, _Optional(_DIRECTION))
+_RESULTS = {
+    "evaluation": _EVALUATION,
+    "settings": {...: lambda value: True},
+    NEW: _Optional(_EVALUATION),
+    "label_names": _Optional([_text]),
+    "training": _Optional({"best_epoch": is_count, "seconds": is_number}),
+    "codes": _Optional(
+        {
+            "retrieval": {"image": _STATISTICS, "text": _STATISTICS, "pair": _Optional(_STATISTICS)},
+            "query": {"image_text_agreement": is_number},
+        }
+    ),
 }
 
 
@@ -56,10 +68,12 @@ def _misfit(value: Any, shape: Any, where: str) -> str:
     elif ... in shape:
         parts = [(name, part, shape[...]) for name, part in value.items()]
     else:
-        parts = [(name, value.get(name, ...), part) for name, part in shape.items()]
-        if shape is _RESULTS:
-            given = {name: part for name, part in value.items() if (name, part) != (NEW, None)}
-            parts += [(name, given[name], part) for name, part in _OPTIONAL.items() if name in given]
+        given = {name: part for name, part in value.items() if (name, part) != (NEW, None)}
+        parts = [
+            (name, given.get(name, ...), part.shape if isinstance(part, _Optional) else part)
+            for name, part in shape.items()
+            if name in given or not isinstance(part, _Optional)
+        ]
         lengths = {len(part) for part in value.values() if isinstance(part, list)}
         if len(lengths) > 1 and all(isinstance(part, list) for part in shape.values()):
             return where
