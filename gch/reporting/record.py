@@ -7,7 +7,7 @@ from typing import Any
 
 from gch.data.text_files import Fields, Shape, is_count, is_number, object_of, read_json
 from gch.errors import DataError, RunError
-from gch.evaluation.evaluate import CROSS, DIRECTIONS
+from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
 
 NEW = "evaluation_not_trained_on"  # None where there are no new items
 CODE_FIGURES = ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes")
@@ -55,14 +55,11 @@ def _direction(precision: Shape) -> Fields:
     }
 
 
-_ANY = dict.fromkeys(DIRECTIONS, _direction(_SHARE))
-_RESULTS: Fields = {
-    "evaluation": _ANY | dict.fromkeys(CROSS, _direction(("a number from 0 to 1", _is_share))),
-    "settings": {...: _SETTING},
-}
+_ANY: dict[Any, Shape] = {direction: _direction(_SHARE) for direction in DIRECTIONS}
+_OF_PAIRS = {direction: _direction(_SHARE) for direction in UNIFIED}  # of methods with unified codes
+_EVALUATION = _ANY | {direction: _direction(("a number from 0 to 1", _is_share)) for direction in CROSS}
 _OF_CODES = dict.fromkeys(("image", "text"), dict.fromkeys(CODE_FIGURES, _NUMBER))
 _OPTIONAL: Fields = {
-    NEW: _ANY,
     "label_names": [_TEXT],
     "training": {"best_epoch": _COUNT, "seconds": _NUMBER},
     "codes": {"retrieval": _OF_CODES, "query": {"image_text_agreement": _NUMBER}},
@@ -128,12 +125,20 @@ def read_run(folder: Path) -> Record:
 def _checked(results: Any, where: str) -> dict[str, Any]:
     """The content of results.json; raises DataError where tables or plots could not be made of it."""
     given = results if isinstance(results, dict) else {}
-    there = [name for name in _OPTIONAL if name in given and (name, given[name]) != (NEW, None)]
-    object_of(results, where, {**_RESULTS, **{name: _OPTIONAL[name] for name in there}})
+    evaluation = given.get("evaluation")
+    unified = isinstance(evaluation, dict) and not UNIFIED.keys().isdisjoint(evaluation)
+    of_pairs = _OF_PAIRS if unified else {}
+    optional: Fields = {**_OPTIONAL, NEW: {**_ANY, **of_pairs}}
+    there = {
+        name: optional[name] for name in optional if name in given and (name, given[name]) != (NEW, None)
+    }
+    object_of(
+        results, where, {"evaluation": {**_EVALUATION, **of_pairs}, "settings": {...: _SETTING}, **there}
+    )
     labels = len(given.get("label_names") or given["evaluation"]["I->T"]["mAP_by_label"])
     for key in ("evaluation", NEW):
         for direction, one in (given.get(key) or {}).items():
-            if direction not in DIRECTIONS:
+            if direction not in DIRECTIONS | of_pairs:
                 raise DataError(f"{where}: {key} has {direction!r:.40}, expected {', '.join(DIRECTIONS)}")
             sizes: dict[str, tuple[int, ...]] = {"mAP_by_label": (len(one["mAP_by_label"]), labels)}
             for curve, axes in _CURVES.items():
