@@ -64,6 +64,7 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what an exception says, or its type."""
+    """The first line of what an exception says, at most 200 characters that print; or its type."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    line = lines[0] if lines else type(error).__name__
+    return line[:200] if line.isprintable() else ascii(line[:200])

@@ -170,11 +170,13 @@ class RunFolder:
             if method not in METHODS:
                 raise SettingError(f"{self._settings}: method is {method!r}; expected {' or '.join(METHODS)}")
             known = defaults(method)
-            return known | checked_values(
-                {name: value for name, value in found.items() if name in known}, str(self._settings), method
-            )
+            given = {name: value for name, value in found.items() if name in known}
+            values = known | checked_values(given, str(self._settings), method)
+            make_settings(values)
+            return values
         except SettingError as error:
-            raise RunError(str(error)) from error
+            where = "" if str(self._settings) in str(error) else f"{self._settings}: "
+            raise RunError(f"{where}{error}; {REMEDY}") from error
 
     def _read(self) -> dict:
         try:

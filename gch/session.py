@@ -13,7 +13,7 @@ from gch.errors import SettingError
 from gch.evaluation.codes import EncodedPairs, bit_agreement, code_statistics
 from gch.evaluation.codes_file import save_codes
 from gch.evaluation.encoding import encode
-from gch.evaluation.evaluate import CROSS, DIRECTIONS, NEW_ITEMS, map_by_direction
+from gch.evaluation.evaluate import ASYMMETRIC, CROSS, NEW_ITEMS, UNIFIED, directions, map_by_direction
 from gch.evaluation.panel import retrieval_panel, save_panel
 from gch.evaluation.results import map_over_new, measured_figures, save_results, weights_digest_parts
 from gch.export.save import describe, known_words, remarks, save_model
@@ -34,6 +34,7 @@ from gch.training.summaries import Summaries
 from gch.training.train import Trainer
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
+QUERY_ASYMMETRIC = f"{ASYMMETRIC} of the query set"
 QUERY_PLOTS = "plots of the query set"
 OVER_NEW = ", new items"
 MAP = Mapping[str, float | None]
@@ -77,7 +78,8 @@ class Session:
                 self._summaries.purge(lambda tag, step: False)
             if self._settings.load_model_path:
                 self._trainer.start_from(Path(self._settings.load_model_path))
-            shown = [f"{direction}{kind}" for direction in DIRECTIONS for kind in ("", OVER_NEW)]
+            every = directions(self._method.encoders)
+            shown = [f"{direction}{kind}" for direction in every for kind in ("", OVER_NEW)]
             self._summaries.settings(self._settings, [f"{QUERY_MAP}/{name}" for name in shown])
             self._summaries.graph(self._method)
         self._trainer.train()
@@ -114,10 +116,17 @@ class Session:
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
         save_results(self._run.results, figures, settings, digests, training)
-        written = {QUERY_MAP: True, "query set": settings.panel_queries, QUERY_PLOTS: self._plots}
+        written = {
+            QUERY_MAP: True,
+            QUERY_ASYMMETRIC: True,
+            "query set": settings.panel_queries,
+            QUERY_PLOTS: self._plots,
+        }
         again = tuple(f"{group}/" for group, applies in written.items() if applies)
         self._summaries.purge(lambda tag, step: step != best or not tag.startswith(again))
-        self._show_map(QUERY_MAP, figures["mAP"], figures["mAP_not_trained_on"], best)
+        found, relaxed = ((figures[name], figures[f"{name}_not_trained_on"]) for name in ("mAP", ASYMMETRIC))
+        self._show_map(QUERY_MAP, *found, best)
+        self._show_map(QUERY_ASYMMETRIC, *relaxed, best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
         print(NEW_ITEMS)
@@ -125,8 +134,9 @@ class Session:
             print("Training items were coded without their own entries in the neighbour table.")
         print(f"Codes in {codes}, figures in {self._run.results}")
         warning = ", chosen on this same set" if self._chosen_on == "query" else ""
-        found = _in_words(figures["mAP"], figures["mAP_not_trained_on"])
-        print(f"Query set, weights of outer epoch {best}{warning}: {found}")
+        lines = [*_in_words("mAP", *found), *_in_words(ASYMMETRIC, *relaxed)]
+        for line in (*lines[1:], lines[0]):
+            print(f"Query set, weights of outer epoch {best}{warning}: {line}")
 
     def export(self, out: Path | None, lite: bool) -> None:
         """Writes the best weights as a SavedModel that also prepares its inputs and packs its codes.
@@ -202,7 +212,8 @@ class Session:
         self._log_codes(statistics, agreement, relaxed, epoch)
         self._show_map(VALIDATION_MAP, whole, over_new, epoch)
         self._draw_panels(queries, database, epoch, "validation set")
-        print(f"  validation {_in_words(whole, over_new)}")
+        for line in _in_words("mAP", whole, over_new):
+            print(f"  validation {line}")
         return {
             "score": (whole["I->T"] + whole["T->I"]) / 2,
             "mAP": whole,
@@ -252,18 +263,25 @@ class Session:
     def _draw_panels(
         self, queries: EncodedPairs, database: EncodedPairs, epoch: int, name: str, save: bool = False
     ) -> None:
-        for direction in CROSS if self._settings.panel_queries else ():
-            kinds = DIRECTIONS[direction]
+        every = directions(queries.codes)
+        drawn = [direction for direction in (*CROSS, *UNIFIED) if direction in every]
+        for direction in drawn if self._settings.panel_queries else ():
+            kinds = every[direction]
             panel = retrieval_panel(self._pairs, queries, database, *kinds, self._settings.panel_queries)
             self._summaries.picture(f"{name}/{direction}", panel, epoch)
             if save:
                 save_panel(self._run.path / "panels", direction, panel)
 
 
-def _in_words(whole: MAP, over_new: MAP | None) -> str:
-    """Says mAP by direction, over all items and over the new ones."""
-    pairs = [
-        f"{direction} {tables.figure(value)} / {tables.figure((over_new or {}).get(direction))}"
+def _in_words(measure: str, whole: MAP, over_new: MAP | None) -> list[str]:
+    """A measure by direction, over all items and over the new ones; that of pairs in a line of its own."""
+    said = {
+        direction: f"{direction} {tables.figure(value)} / {tables.figure((over_new or {}).get(direction))}"
         for direction, value in whole.items()
-    ]
-    return "mAP over all items / new items: " + "  ".join(pairs)
+    }
+    of_pairs = [said.pop(direction) for direction in UNIFIED if direction in said]
+    lines = [f"{measure} over all items / new items: {'  '.join(said.values())}"]
+    if of_pairs:
+        title = f"{tables.OF_PAIRS.lower()}, {measure} over all items / new items"
+        lines.append(f"{title}: {'  '.join(of_pairs)}")
+    return lines

@@ -165,7 +165,7 @@ def cached_array(
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy parses a damaged header as Python
         return None
     return array if array.shape == shape and array.dtype == dtype else None
 

@@ -10,7 +10,12 @@ MODEL = "ab" * 32
 
 
 def saved(
-    folder: Path, codes: np.ndarray, modality: str = "image", model: str = MODEL, root: str = "/r"
+    folder: Path,
+    codes: np.ndarray,
+    modality: str = "image",
+    model: str = MODEL,
+    root: str = "/r",
+    part_items: int = 10_000,
 ) -> Codes:
     """A folder of codes; ids are FOLDER/ROW, and every text, also of a pair, is 'a text'."""
     note = CodesNote(
@@ -22,7 +27,7 @@ def saved(
         shard=(1, 1),
         entries=len(codes),
     )
-    with CodesWriter(folder, note, 10_000) as writer:
+    with CodesWriter(folder, note, part_items) as writer:
         text = None if modality == "image" else "a text"
         writer.write(codes, ((f"{folder.name}/{row}", text) for row in range(len(codes))))
         writer.save(len(codes))

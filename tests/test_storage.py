@@ -120,3 +120,13 @@ def test_an_error_of_the_disk_names_the_file(tmp_path):
         with pytest.raises(OSError, match=named), atomic_path(tmp_path / "codes.mat") as path:
             write(path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x10\x00{'descr': '|u1 (((\n", b"{}"]
+)
+def test_a_damaged_array_in_the_cache_is_computed_anew(tmp_path, damaged):
+    path = tmp_path / "cached.npy"
+    path.write_bytes(damaged)
+    found = cached_array(path, np.uint8, (2,), lambda array: array.__setitem__(slice(None), 7))
+    assert found.tolist() == [7, 7]

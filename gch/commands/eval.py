@@ -8,10 +8,10 @@ import numpy as np
 
 from gch import __version__
 from gch.commands import Call
-from gch.data.text_files import read_json
+from gch.data.text_files import read_object
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
-from gch.evaluation.evaluate import CROSS, NEW_ITEMS, evaluate_directions
+from gch.evaluation.evaluate import NEW_ITEMS, evaluate_directions
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.storage import atomic_path, file_digest, write_json
@@ -62,12 +62,12 @@ def run(call: Call) -> None:
 
 
 def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) -> None:
-    header, lines = tables.rows(records, CROSS)
-    print("\n".join([tables.plain(header, lines), *tables.notes(records)]))
+    measured = tables.titled(tables.rows, records)
+    print("\n".join([tables.joined(measured, tables.plain, "{}:"), *tables.notes(records)]))
     texts = {
         "results.csv": tables.comma_separated(records),
-        "table.md": f"{tables.markdown(header, lines)}\n\n{NEW_ITEMS}\n",
-        "table.tex": f"{tables.latex(header, lines)}\n% {NEW_ITEMS}\n",
+        "table.md": tables.joined(measured, tables.markdown, "{}:\n") + f"\n\n{NEW_ITEMS}\n",
+        "table.tex": tables.joined(measured, tables.latex, "% {}") + f"\n% {NEW_ITEMS}\n",
     }
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
@@ -85,8 +85,8 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) 
 def _require_own(out: Path, digests: dict[str, str | None]) -> None:
     """Raises RunError where results of other files would be lost."""
     path = out / "results.json"
-    found = read_json(path) if path.exists() else {"files": digests}
-    if not isinstance(found, dict) or list(found.get("files", ())) != list(digests):
+    found = read_object(path, {"files": {}})["files"] if path.exists() else digests
+    if list(found) != list(digests):
         raise RunError(f"{path}: holds the results of other files; give another folder with --out")
 
 

@@ -42,13 +42,13 @@ def run(call: Call) -> None:
     print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
     _train(unfinished, call.options.jobs)
     records = [read_run(one.folder) for one in runs]
-    header, lines = tables.over_seeds(records)
-    print(tables.plain(header, lines))
+    means = tables.titled(tables.over_seeds, records)
+    print(tables.joined(means, tables.plain, "{}:"))
     print(NEW_ITEMS)
     out = Path(call.options.out)
     texts = {
-        "sweep.md": f"{tables.markdown(header, lines)}\n\n{NEW_ITEMS}",
-        "sweep.tex": f"{tables.latex(header, lines)}\n% {NEW_ITEMS}",
+        "sweep.md": tables.joined(means, tables.markdown, "{}:\n") + f"\n\n{NEW_ITEMS}",
+        "sweep.tex": tables.joined(means, tables.latex, "% {}") + f"\n% {NEW_ITEMS}",
         "sweep.csv": tables.comma_separated(records),
     }
     for name, text in texts.items():

@@ -17,8 +17,6 @@ import importlib.resources
 import io
 import json
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -120,7 +118,7 @@ def _load(folder: Path) -> Pairs | None:
             tables = [items[name] for name in ("texts", "labels", "tag_names", "label_names")]
             written = str(items["digest"])
         pictures = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # NumPy raises nearly anything on damaged bytes
         return None
     if digest("openmoji", *tables, pictures) != written:
         return None

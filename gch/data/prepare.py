@@ -22,6 +22,7 @@ from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import Pairs, Pictures, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
+from gch.data.text_files import read_object
 from gch.errors import DataError
 from gch.storage import UNFINISHED, atomic_path, digest, lock, new_array, write_json
 
@@ -130,8 +131,8 @@ def _require_own(folder: Path, plan: str) -> None:
 def _plan_in(path: Path) -> str | None:
     """The plan that a JSON file names; None where it is missing, damaged, or names none."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["plan"])
-    except (FileNotFoundError, ValueError, RecursionError, LookupError, TypeError):
+        return read_object(path, {"plan": ("a text", lambda value: isinstance(value, str))})["plan"]
+    except DataError:
         return None
 
 
@@ -181,7 +182,7 @@ def _open_places(path: Path, rows: int) -> np.memmap:
         places = np.load(path, mmap_mode="r+", allow_pickle=False)
         if isinstance(places, np.memmap) and (places.shape, places.dtype) == ((rows, 3), np.int64):
             return places
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy raises nearly anything on a header that is not its own
         pass
     return new_array(path, np.int64, (rows, 3))
 

@@ -8,13 +8,17 @@ import math
 import os
 import reprlib
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gch.errors import DataError, GCHError, reason
 
-Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]
+# What a value of JSON must be: what is expected and whether a value fits; a list of values of one shape; or
+# an object of these fields, by ... for any other field.
+Shape = tuple[str, Callable[[Any], bool]] | list["Shape"] | Mapping[Any, "Shape"]
+Fields = Mapping[Any, Shape]
 _MOST = 2**40  # of anything that is counted
 
 
@@ -133,32 +137,54 @@ def read_object(path: Path, fields: Fields) -> dict[str, Any]:
 
     Args:
       path: the file.
-      fields: for each field that the object must have, what is expected of it, and whether a value fits.
+      fields: the shape of each field that the object must have.
 
     Raises:
       DataError: it cannot be read, or is not such an object; names the first field that does not fit.
     """
-    return object_of(read_json(path), str(path), fields)
+    return object_of(read_json(path), printable(path), fields)
 
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file; raises DataError where it cannot be read, or is not JSON."""
+    return json_of(file_bytes(path, "expected a JSON file"), printable(path))
+
+
+def json_of(content: str | bytes, where: str) -> Any:
+    """The value of JSON; raises DataError where it is none. `where` it is, for messages."""
     try:
-        return json.loads(file_bytes(path, "expected a JSON file"))
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{printable(path)}: cannot be read as JSON, {reason(error)}") from error
+        raise DataError(f"{where}: cannot be read as JSON, {reason(error)}") from error
 
 
 def object_of(value: Any, where: str, fields: Fields) -> dict[str, Any]:
     """A value of JSON that is an object, checked as by `read_object`; `where` it is, for messages."""
     if not isinstance(value, dict):
         raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
-    for field, (expected, fits) in fields.items():
-        if field not in value:
-            raise DataError(f"{where}: {field} is missing, expected {expected}")
-        if not fits(value[field]):
-            raise DataError(f"{where}: {field} is {shown(value[field])}, expected {expected}")
+    _require(value, where, "", fields)
     return value
+
+
+def _require(value: Any, where: str, field: str, shape: Shape) -> None:
+    """Raises DataError unless the value of a field fits its shape; ... where the field is missing."""
+    if isinstance(shape, tuple):
+        expected, fits = shape[0], value is not ... and shape[1](value)
+    else:
+        kind = list if isinstance(shape, list) else dict
+        expected, fits = f"a JSON {'list' if kind is list else 'object'}", isinstance(value, kind)
+    if not fits:
+        found = "missing" if value is ... else shown(value)
+        raise DataError(f"{where}: {field} is {found}, expected {expected}")
+    if isinstance(shape, list):
+        for number, part in enumerate(value):
+            _require(part, where, f"{field}[{number}]", shape[0])
+    elif isinstance(shape, Mapping):
+        parts = [(name, value.get(name, ...), one) for name, one in shape.items() if name is not ...]
+        if ... in shape:
+            parts += [(name, value[name], shape[...]) for name in value if name not in shape]
+        for name, part, one in parts:
+            _require(part, where, f"{field}.{printable(name)}".lstrip("."), one)
 
 
 def whole(text: str) -> str:
@@ -176,7 +202,9 @@ def is_count(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether a value of JSON is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # an int may be too long for a float
 
 
 def list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:

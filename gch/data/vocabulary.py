@@ -188,7 +188,7 @@ def _are_words(value: object) -> bool:
 
 _FIELDS = {
     "format": (f"{_FORMAT}, that of a saved vocabulary", lambda value: is_count(value) and value == _FORMAT),
-    "ngrams": ("a whole number from 1 on", lambda value: is_count(value) and value > 0),
+    "ngrams": ("a whole number from 1 to 5", lambda value: is_count(value) and 1 <= value <= 5),
     "stop_words": ("a list of different words", _are_words),
     "words": ("a list of different words, one or more", lambda value: _are_words(value) and value != []),
 }

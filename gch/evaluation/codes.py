@@ -29,13 +29,15 @@ class CodedItems:
     codes: np.ndarray  # uint8 (N, ceil(K / 8)), packed as by `pack`; bits beyond K are 0
     bits: int  # length of a code K
     labels: np.ndarray  # uint8 (N, C), multi-hot
+    relaxed: np.ndarray | None = None  # float32 (N, K), in [-1, 1], for asymmetric rankings
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def only(self, chosen: np.ndarray | slice) -> "CodedItems":
         """Some of the items, by positions, bool (N,) or a slice."""
-        return CodedItems(self.codes[chosen], self.bits, self.labels[chosen])
+        relaxed = None if self.relaxed is None else self.relaxed[chosen]
+        return CodedItems(self.codes[chosen], self.bits, self.labels[chosen], relaxed)
 
 
 def coded_items(codes: np.ndarray, labels: np.ndarray) -> CodedItems:
@@ -55,8 +57,11 @@ class EncodedPairs:
         return len(self.rows)
 
     def coded(self) -> dict[str, CodedItems]:
-        """Binary codes of every kind, with the labels."""
-        return {kind: coded_items(relaxed, self.labels) for kind, relaxed in self.codes.items()}
+        """Binary and relaxed codes of every kind, with the labels."""
+        return {
+            kind: dataclasses.replace(coded_items(relaxed, self.labels), relaxed=relaxed)
+            for kind, relaxed in self.codes.items()
+        }
 
     def only(self, chosen: np.ndarray | slice) -> "EncodedPairs":
         """Some of the pairs, by positions, bool (N,) or a slice."""

@@ -14,7 +14,7 @@ from gch.evaluation.codes import CodedItems, EncodedPairs, binarize
 from gch.storage import atomic_path
 
 ARRAYS = {  # names of the arrays, and what others call them
-    "Qi": "q_img",  # codes of the query images (Q, K), see `gch.evaluation.arrays`
+    "Qi": "q_img",  # codes of the query images (Q, K), binary or relaxed, see `gch.evaluation.arrays`
     "Qt": "q_txt",
     "Di": "r_img",  # codes of the database's images (N, K)
     "Dt": "r_txt",
@@ -60,7 +60,7 @@ def read_codes(path: Path) -> SavedCodes:
     arrays = _read(path)
     kinds = {kind: names for kind, names in OF_KIND.items() if set(names) <= set(arrays)}
     labels_of = {name: of for names in kinds.values() for name, of in zip(names, LABELS, strict=True)}
-    items = coded_sets(arrays, labels_of, where=f"{path}: ")
+    items = coded_sets(arrays, labels_of, [of_queries for of_queries, _ in kinds.values()], f"{path}: ")
     queries, database = ({kind: items[names[side]] for kind, names in kinds.items()} for side in (0, 1))
     return SavedCodes(path, queries, database, _new_items(path.parent, len(items["Di"])))
 
@@ -70,14 +70,15 @@ def _codes_path(path: Path) -> Path:
         raise DataError(f"{path}: not found; expected a .mat or .npz file of codes, or a folder")
     if path.suffix == ".npy":
         return path.parent
-    if not path.is_dir() or any((path / f"{name}.npy").exists() for name in (*ARRAYS, *ARRAYS.values())):
+    names = [name for arrays in (ARRAYS, UNIFIED_ARRAYS) for pair in arrays.items() for name in pair]
+    if not path.is_dir() or any((path / f"{name}.npy").exists() for name in names):
         return path
     files = sorted(
         file for file in path.iterdir() if file.suffix in (".mat", ".npz") and file.stem != "split"
     )
     if len(files) != 1:
-        names = ", ".join(file.name for file in files) or "none"
-        raise DataError(f"{path}: expected one .mat or .npz file of codes in the folder, found {names}")
+        found = ", ".join(file.name for file in files) or "none"
+        raise DataError(f"{path}: expected one .mat or .npz file of codes in the folder, found {found}")
     return files[0]
 
 
@@ -85,12 +86,12 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     files = sorted(path.glob("*.npy")) if path.is_dir() else [path]
     listed = {name: array for file in files for name, array in list_arrays(file).items()}
     arrays = {}
-    for name, alias in (ARRAYS | UNIFIED_ARRAYS).items():
+    unified = any(name in listed for pair in UNIFIED_ARRAYS.items() for name in pair)
+    wanted = ARRAYS | UNIFIED_ARRAYS if unified else ARRAYS
+    for name, alias in wanted.items():
         stored = listed.get(name) or listed.get(alias)
-        if stored is None and name in UNIFIED_ARRAYS:
-            continue
         if stored is None:
-            found, expected = ", ".join(listed) or "nothing", ", ".join(ARRAYS)
+            found, expected = ", ".join(listed) or "nothing", ", ".join(wanted)
             raise DataError(f"{path}: array {name} is missing, found {found}; expected the arrays {expected}")
         array = stored.read()
         arrays[name] = array.T if stored.reversed else array

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 import numpy as np
 
 from gch.errors import SettingError
-from gch.evaluation import measures
+from gch.evaluation import asymmetric, measures
 from gch.evaluation.arrays import coded_sets
 from gch.evaluation.codes import CodedItems
 from gch.evaluation.counts import most_labels, ranked_shared_labels, shared_label_counts
@@ -22,6 +22,7 @@ AT_RANK = {
     "NDCG": measures.normalized_discounted_gain,
     "ACG": measures.average_cumulative_gain,
 }
+ASYMMETRIC = "mAP_asymmetric"  # mAP where relaxed codes of queries rank bits
 CUTOFFS = (10, 100, 1000)
 CROSS = ("I->T", "T->I")  # the two that methods are judged by
 DIRECTIONS = {
@@ -74,8 +75,9 @@ def evaluate(
     the relevant items at ranks 1 and 2, AP 1, the other at 1 and 3, AP (1 + 2/3) / 2 = 5/6.
 
     Args:
-      query_codes: signs (Q, K), -1 and +1 or 0 and 1, or packed uint8 (Q, K / 8): `gch.evaluation.arrays`.
-      database_codes: likewise, (N, K) or (N, K / 8); N < 2^32.
+      query_codes: signs (Q, K), -1 and +1 or 0 and 1, packed uint8 (Q, K / 8), or relaxed codes, floats in
+        [-1, 1], of which the distances take the signs: `gch.evaluation.arrays`.
+      database_codes: likewise, (N, K) or (N, K / 8), relaxed only if the queries' are; N < 2^32.
       query_labels: multi-hot (Q, C) of 0 and 1, or the classes as integers (Q,).
       database_labels: likewise, (N, C) or (N,).
       cutoffs: the ranks n of the measures at a rank, at least 1.
@@ -86,8 +88,9 @@ def evaluate(
     Returns:
       Means over the queries by the names of results.json: mAP; for every n mAP_truncated@n (divided by the
       hits among the first n), mAP_relevant@n (over the first n relevant items), precision@n, recall@n, NDCG@n
-      and ACG@n; precision_radius_2. All are in [0, 1] but ACG, the mean number of shared labels. NaN where
-      every query is left out.
+      and ACG@n; precision_radius_2; and, of relaxed query codes, mAP_asymmetric: mAP where they rank the
+      database's bits, instead of their signs (`gch.evaluation.asymmetric`). All are in [0, 1] but ACG, the
+      mean number of shared labels. NaN where every query is left out.
 
     Raises:
       DataError: an array has another shape, dtype, length or entry.
@@ -109,7 +112,8 @@ def evaluate(
         "query_labels": queries,
         "database_labels": database,
     }
-    items = coded_sets(arrays, {"query_codes": "query_labels", "database_codes": "database_labels"})
+    labels_of = {"query_codes": "query_labels", "database_codes": "database_labels"}
+    items = coded_sets(arrays, labels_of, queries=["query_codes"])
     coded = items["query_codes"], items["database_codes"]
     found = evaluate_items(*coded, cutoffs, ties, without_relevant, policies=())
     return {name: found.mean(values) for name, values in found.values.items()}
@@ -144,11 +148,13 @@ def evaluate_items(
                 for name, function in functions.items():
                     values[policy][name][rows] = function(groups)
     others, relevant = by_relevance[:, : RADIUS + 1].sum(axis=1).T
-    within = {f"precision_radius_{RADIUS}": relevant / np.maximum(relevant + others, 1)}
+    further = {f"precision_radius_{RADIUS}": relevant / np.maximum(relevant + others, 1)}
+    if queries.relaxed is not None:
+        further[ASYMMETRIC] = asymmetric.average_precision(queries, database, ties)
     return Evaluation(
         ties=ties,
         without_relevant=without_relevant,
-        values=values[ties] | within,
+        values=values[ties] | further,
         average_precision={policy: found["mAP"] for policy, found in values.items()},
         counts=by_relevance,
         labels=queries.labels,

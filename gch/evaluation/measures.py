@@ -35,7 +35,7 @@ def average_precision_truncated(groups: Groups, cutoff: int) -> np.ndarray:
         found = np.arange(max(0, taken - (items - relevant)), min(taken, relevant) + 1)
         log_chance = log_choose(relevant, found) + log_choose(items - relevant, taken - found)
         chance = np.exp(log_chance - log_choose(items, taken))
-        added = _gained(groups.before[cell], hits[query], taken, found)
+        added = summed_precisions(groups.before[cell], hits[query], taken, found)
         value[query] = chance @ ((gained[query] + added) / np.maximum(hits[query] + found, 1))
     return value
 
@@ -121,7 +121,7 @@ def _precisions(groups: Groups) -> np.ndarray:
     """Sums (Q, D) of the precisions at the relevant items of each group."""
     if groups.singles:
         return groups.relevant * (groups.relevant_before + 1) / (groups.before + 1)
-    return _gained(groups.before, groups.relevant_before, groups.items, groups.relevant)
+    return summed_precisions(groups.before, groups.relevant_before, groups.items, groups.relevant)
 
 
 def _within(groups: Groups, amount: np.ndarray, cutoff: int) -> np.ndarray:
@@ -138,7 +138,7 @@ def _discounted(items: np.ndarray, gain: np.ndarray, cutoff: int) -> np.ndarray:
     return (gain / np.maximum(items, 1) * (discounts[end] - discounts[end - items])).sum(axis=1)
 
 
-def _gained(before, relevant_before, items, relevant) -> np.ndarray:
+def summed_precisions(before, relevant_before, items, relevant) -> np.ndarray:
     """Sum of the precisions at the relevant items of groups, of whatever shape.
 
     A tie of n items, r of them relevant, behind N items with R relevant ones adds
@@ -154,7 +154,7 @@ def _gained(before, relevant_before, items, relevant) -> np.ndarray:
 
 
 def _first_relevant(log_choose, before, relevant_before, items, relevant, counted) -> float:
-    """As `_gained`, of the first `counted` < relevant relevant items of one group."""
+    """As `summed_precisions`, of the first `counted` < relevant relevant items of one group."""
     place = np.arange(items)  # items of the group before one
     at_most = _drawn_at_most(log_choose, items - 1, relevant - 1, counted - 1, items)
     sum_of_drawn = np.zeros(items)

@@ -11,6 +11,7 @@ from gch.evaluation.codes import EncodedPairs, binarize
 from gch.storage import atomic_path
 
 TILE, FRAME, GAP = 128, 4, 6
+WORDS = 48  # pixels of a pair's tile, below the picture
 CELL = TILE + 2 * FRAME + GAP
 RIGHT, WRONG, QUERY = (22, 140, 60), (205, 40, 40), (70, 70, 70)
 
@@ -27,8 +28,8 @@ def retrieval_panel(
     """Draws a row for each of `count` queries, spread evenly: the query, then the `top` nearest items.
 
     Ties in distance are shown in the order of the database. A frame is green where query and item share a
-    label, red where they share none; the number in the corner is the Hamming distance. Kinds are 'image' or
-    'text'. The panel is uint8 (H, W, 3).
+    label, red where they share none; the number in the corner is the Hamming distance. Kinds are 'image',
+    'text' or 'pair', whose tile shows picture and words. The panel is uint8 (H, W, 3).
     """
     shown = np.linspace(0, len(queries) - 1, min(count, len(queries))).astype(int)
     top = min(top, len(database))
@@ -56,7 +57,11 @@ def save_panel(folder: Path, direction: str, panel: np.ndarray) -> None:
 
 def _tile(pairs: Pairs, row: int, kind: str, colour: tuple[int, int, int], distance: str = "") -> Image.Image:
     tile = Image.new("RGB", (TILE + 2 * FRAME, TILE + 2 * FRAME), colour)
-    tile.paste((picture_tile if kind == "image" else words_tile)(pairs, row, TILE), (FRAME, FRAME))
+    shown = words_tile(pairs, row, TILE) if kind == "text" else picture_tile(pairs, row, TILE)
+    if kind == "pair":
+        words = words_tile(pairs, row, TILE).crop((0, 0, TILE, WORDS))
+        shown.paste(words, (0, TILE - WORDS))
+    tile.paste(shown, (FRAME, FRAME))
     if distance:
         draw, font = ImageDraw.Draw(tile), ImageFont.load_default(13)
         box = draw.textbbox((0, 0), distance, font=font)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gch import __version__
 from gch.evaluation.codes import MODALITIES, EncodedPairs, bit_agreement, code_statistics, joined
-from gch.evaluation.evaluate import evaluate_directions, map_by_direction
+from gch.evaluation.evaluate import ASYMMETRIC, evaluate_directions, map_by_direction
 from gch.settings import Settings
 from gch.storage import write_json
 
@@ -30,15 +30,18 @@ def measured_figures(
         found = evaluate_directions(queries.coded(), items.coded(), **options)
         return {direction: evaluation.figures() for direction, evaluation in found.items()}
 
-    def means(directions: dict[str, dict]) -> dict[str, float | None]:
-        return {direction: found["measures"]["mAP"]["mean"] for direction, found in directions.items()}
+    def means(directions: dict[str, dict] | None, measure: str) -> dict[str, float | None] | None:
+        found = (directions or {}).items()
+        return {direction: figures["measures"][measure]["mean"] for direction, figures in found} or None
 
     new = database.only(~np.isin(database.rows, training))
     whole, of_new = evaluated(database), evaluated(new) if len(new) else None
     first = whole["I->T"]
     return {
-        "mAP": means(whole),
-        "mAP_not_trained_on": means(of_new) if of_new else None,
+        "mAP": means(whole, "mAP"),
+        "mAP_not_trained_on": means(of_new, "mAP"),
+        ASYMMETRIC: means(whole, ASYMMETRIC),
+        f"{ASYMMETRIC}_not_trained_on": means(of_new, ASYMMETRIC),
         "mAP_policy": f"{first['ties']}, a query without a relevant item "
         + ("counts 0" if first["without_relevant"] == "zero" else "is left out"),
         "queries": len(queries),

@@ -8,10 +8,11 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from gch.evaluation.evaluate import CROSS
+from gch.data.text_files import file_bytes
+from gch.evaluation.codes import KINDS
 from gch.reporting import tables
-from gch.reporting.plots import DPI, SHOWN_BY_LABEL, SHOWN_DISTANCES
-from gch.reporting.record import Record
+from gch.reporting.plots import DPI, OF_PAIRS, SHOWN_BY_LABEL, SHOWN_DISTANCES
+from gch.reporting.record import CODE_FIGURES, Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,12 +24,6 @@ TITLES = {
     "distances": f"Hamming distances of relevant and of other pairs (of at most {SHOWN_DISTANCES} runs)",
     "map_by_label": f"mAP of the queries with each label (of at most {SHOWN_BY_LABEL} runs); new items: |",
     "map_by_bits": "mAP against the length of the codes, over all items and over new ones",
-}
-CODE_FIGURES = {
-    "bit_balance": "balance",
-    "bit_correlation": "correlation",
-    "quantization_error": "quantization",
-    "distinct_codes": "distinct codes",
 }
 INTERVAL = (
     "The interval holds 95 % of the means over resampled queries (bootstrap); it does not tell what "
@@ -48,11 +43,11 @@ CODES = (
 
 def page(records: Sequence[Record], drawn: Sequence[tuple[str, "Figure"]], mark: str) -> str:
     """The page of tested runs, with the results of `plots.draw_all` and a comment at its head."""
-    measured = _table(*tables.rows(records, CROSS))
+    measured = _titled(tables.titled(tables.rows, records))
     sections = [
         ("seeds", "Mean over the seeds", _seeds(records)),
         ("measures", "Measures", measured + _notes(INTERVAL, *tables.notes(records))),
-        ("plots", "Plots", "".join(_plot(TITLES[name], figure) for name, figure in drawn)),
+        ("plots", "Plots", "".join(_plot(name, figure) for name, figure in drawn)),
         ("gallery", "Queries and what they retrieve", _gallery(records)),
         ("codes", "Codes and training", _codes(records)),
         ("settings", "Settings", _settings(records)),
@@ -68,11 +63,17 @@ def page(records: Sequence[Record], drawn: Sequence[tuple[str, "Figure"]], mark:
 
 
 def _seeds(records: Sequence[Record]) -> str:
-    header, lines = tables.over_seeds(records)
-    return _table(header, lines) if any(int(line[-1]) > 1 for line in lines) else ""
+    means = tables.titled(tables.over_seeds, records)
+    return _titled(means) if any(int(line[-1]) > 1 for _, lines in means.values() for line in lines) else ""
 
 
-def _plot(title: str, figure: "Figure") -> str:
+def _titled(found: tables.Titled) -> str:
+    return "".join((f"<h3>{title}</h3>" if title else "") + _table(*table) for title, table in found.items())
+
+
+def _plot(name: str, figure: "Figure") -> str:
+    kind = name.removesuffix(OF_PAIRS)
+    title = TITLES[kind] + (f" ({tables.OF_PAIRS.lower()})" if kind != name else "")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     return _image(title, content.getvalue(), title)
@@ -81,28 +82,46 @@ def _plot(title: str, figure: "Figure") -> str:
 def _gallery(records: Sequence[Record]) -> str:
     parts: list[str] = []
     for record in records:
-        panels = sorted((record.folder / "panels").glob("*.png")) if record.folder else []
-        if panels:
-            images = (
-                _image(_text(file.stem.replace("-", " → ")), file.read_bytes(), f"{record.name} {file.stem}")
-                for file in panels
+        panels = (record.folder / "panels").glob("*.png") if record.folder else []
+        images = [
+            _image(
+                _direction(file.stem), file_bytes(file, "expected a picture"), f"{record.name} {file.stem}"
             )
+            for file in sorted(panels, key=lambda file: ("pair" in file.stem, file.stem))
+        ]
+        if images:
             # The first run's pictures are open, so that a page of many runs stays readable.
             parts.append(_details(_text(record.name), "".join(images), " open" if not parts else ""))
     return _notes(GALLERY) + "".join(parts) if parts else ""
 
 
+def _direction(panel: str) -> str:
+    """The title of a panel, from its name such as 'I-T'."""
+    of_pairs = f" ({tables.OF_PAIRS.lower()})" if "pair" in panel else ""
+    return _text(panel.replace("-", " → ") + of_pairs)
+
+
 def _codes(records: Sequence[Record]) -> str:
-    header = ["", "modality", *CODE_FIGURES.values(), "agreement", "best epoch", "seconds of training"]
+    header = [
+        "",
+        "codes of",
+        "balance",
+        "correlation",
+        "quantization",
+        "distinct codes",
+        "agreement",
+        "best epoch",
+        "seconds of training",
+    ]
     lines = []
     for record in records:
         codes, training = record.results.get("codes"), record.results.get("training")
         if codes and training:
             agreement = f"{codes['query']['image_text_agreement']:.2f}"
             trained = (str(training["best_epoch"]), f"{training['seconds']:.0f}")
-            for modality in ("image", "text"):
-                figures = [f"{codes['retrieval'][modality][name]:.3f}" for name in CODE_FIGURES]
-                lines.append([record.name, modality, *figures, agreement, *trained])
+            for kind in (kind for kind in KINDS if kind in codes["retrieval"]):
+                figures = [f"{codes['retrieval'][kind][name]:.3f}" for name in CODE_FIGURES]
+                lines.append([record.name, kind, *figures, agreement, *trained])
     return _table(header, lines) + _notes(CODES) if lines else ""
 
 

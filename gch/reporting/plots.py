@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gch.errors import GCHError
-from gch.evaluation.evaluate import CROSS
+from gch.evaluation.evaluate import CROSS, UNIFIED
 from gch.reporting.record import Record
 from gch.storage import atomic_path
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
-SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records, the first are drawn
+SHOWN_BY_LABEL, SHOWN_DISTANCES = (
+    3,
+    4,
+)  # of many records, the first are drawn; those with as many labels as the first
 NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
 CURVES = {  # name to the kind of curve, its figures along x, and words for both axes
     "precision_recall": ("recall_level", "recall", "recall", "precision"),
@@ -30,7 +33,14 @@ CURVES = {  # name to the kind of curve, its figures along x, and words for both
         "precision within the radius",
     ),
 }
-ARROWS = {"I->T": "image → text", "T->I": "text → image"}
+ARROWS = {
+    "I->T": "image → text",
+    "T->I": "text → image",
+    "I->pair": "image → pair",
+    "T->pair": "text → pair",
+    "pair->pair": "pair → pair",
+}
+OF_PAIRS = "_pairs"  # what names of plots of unified codes end in
 
 
 def available() -> bool:
@@ -41,19 +51,31 @@ def available() -> bool:
 def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
     """Draws every plot that the records allow, and yields file names and figures; bars show the first few.
 
+    Directions of pairs have plots of their own, of the records that have them.
+
     Raises:
       GCHError: matplotlib is not installed.
     """
     if not available():
         raise GCHError(NEEDED)
+    yield from _draw(records, CROSS)
+    unified = [record for record in records if record.directions.keys() >= UNIFIED.keys()]
+    if unified:
+        yield from ((name + OF_PAIRS, drawn) for name, drawn in _draw(unified, tuple(UNIFIED)))
+
+
+def _draw(records: Sequence[Record], directions: Sequence[str]) -> Iterator[tuple[str, "Figure"]]:
     for name in CURVES:
-        yield name, _both(functools.partial(_curve, records, name))
-    yield "distances", _distances(records[:SHOWN_DISTANCES])
-    some = records[:SHOWN_BY_LABEL]
-    height = 1.2 + len(records[0].directions["I->T"]["mAP_by_label"]) * (0.1 + 0.08 * len(some))
-    yield "map_by_label", _both(functools.partial(_by_label, some), height)
+        yield name, _each(directions, functools.partial(_curve, records, name))
+    yield "distances", _distances(records[:SHOWN_DISTANCES], directions)
+    labels = [len(record.directions["I->T"]["mAP_by_label"]) for record in records]
+    some = [record for record, count in zip(records, labels, strict=True) if count == labels[0]][
+        :SHOWN_BY_LABEL
+    ]
+    height = 1.2 + labels[0] * (0.1 + 0.08 * len(some))
+    yield "map_by_label", _each(directions, functools.partial(_by_label, some), height)
     if len({record.bits for record in records}) > 1:
-        yield "map_by_bits", _both(functools.partial(_by_bits, records))
+        yield "map_by_bits", _each(directions, functools.partial(_by_bits, records))
 
 
 def save(drawn: "Figure", path: Path) -> None:
@@ -78,21 +100,21 @@ def _plain(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def _panels(height: float, rows: int = 1):
+def _panels(directions: Sequence[str], height: float, rows: int = 1):
     from matplotlib.figure import Figure  # pyplot would keep every figure in memory
 
-    drawn = Figure(figsize=(5.2 * len(CROSS), height), layout="constrained")
-    panels = drawn.subplots(rows, len(CROSS), squeeze=False, sharex="row")
+    drawn = Figure(figsize=(5.2 * len(directions), height), layout="constrained")
+    panels = drawn.subplots(rows, len(directions), squeeze=False, sharex="row")
     for axes in panels.flat:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return drawn, panels
 
 
-def _both(draw: Callable[["Axes", str], None], height: float = 3.8) -> "Figure":
+def _each(directions: Sequence[str], draw: Callable[["Axes", str], None], height: float = 3.8) -> "Figure":
     """A figure with a panel of `draw` for each direction, and a legend below if there are several labels."""
-    drawn, (panels,) = _panels(height)
-    for axes, direction in zip(panels, CROSS, strict=True):
+    drawn, (panels,) = _panels(directions, height)
+    for axes, direction in zip(panels, directions, strict=True):
         draw(axes, direction)
         axes.set_title(ARROWS[direction])
     handles, labels = panels[0].get_legend_handles_labels()
@@ -110,11 +132,11 @@ def _curve(records: Sequence[Record], name: str, axes: "Axes", direction: str) -
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if kind == "rank" else "linear")
 
 
-def _distances(records: Sequence[Record]) -> "Figure":
+def _distances(records: Sequence[Record], directions: Sequence[str]) -> "Figure":
     """Shares of the relevant and of the other pairs at each distance."""
-    drawn, grid = _panels(height=3.2 * len(records), rows=len(records))
+    drawn, grid = _panels(directions, height=3.2 * len(records), rows=len(records))
     for record, line in zip(records, grid, strict=True):
-        for axes, direction in zip(line, CROSS, strict=True):
+        for axes, direction in zip(line, directions, strict=True):
             for kind, colour in (("relevant", "tab:green"), ("other", "tab:red")):
                 count = np.array(record.directions[direction]["pairs_at_distance"][kind])
                 share = count / max(1, count.sum())

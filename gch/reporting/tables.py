@@ -3,50 +3,61 @@
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from gch.evaluation.evaluate import CROSS, NEW_ITEMS
+from gch.evaluation.evaluate import ASYMMETRIC, CROSS, NEW_ITEMS, UNIFIED
 from gch.reporting.record import Record
 
+OF_PAIRS = "Unified codes of pairs"
 POLICIES = ("pessimistic", "stable", "optimistic")
 
 Table = tuple[list[str], list[list[str]]]
+Titled = dict[str, Table]
 
 
 def rows(records: Sequence[Record], directions: Sequence[str]) -> Table:
-    """Header and cells: a line for each record and direction.
+    """Header and cells: a line for each record and direction that it has.
 
-    mAP over all and over new items, each with its 95 % interval over draws of queries; over all items, mAP by
-    the other policies for ties and the measures at every rank.
+    mAP over all and over new items, each with its 95 % interval over draws of queries; asymmetric mAP, if
+    any; over all items, mAP by the other policies for ties and the measures at every rank.
     """
-    figures = [record.directions[direction] for record in records for direction in directions]
+    measured = [(one, name) for one in records for name in directions if name in one.directions]
+    figures = [record.directions[direction] for record, direction in measured]
     measures = dict.fromkeys(name for one in figures for name in one["measures"])
     ranked = [name for name in measures if name.startswith(("precision", "NDCG"))]
     ties = list(dict.fromkeys(one["ties"] for one in figures))
     policies = [policy for policy in POLICIES if policy not in ties]
     header = ["", "bits", "", f"mAP ({', '.join(ties)})", "95 %", "mAP, new items", "95 %, new items"]
+    relaxed = [ASYMMETRIC, f"{ASYMMETRIC}, new items"] if ASYMMETRIC in measures else []
     lines = []
-    for record in records:
-        for direction in directions:
-            one = record.directions[direction]
-            cells = [record.name, str(one["bits"]), direction]
-            for new in (False, True):
-                precision = record.measured(direction, "mAP", new)
-                low, high = (figure(precision.get(bound)) for bound in ("low", "high"))
-                cells += [figure(precision.get("mean")), "-" if low == high == "-" else f"{low} to {high}"]
-            cells += [figure(one["mAP_by_ties"].get(policy)) for policy in policies]
-            cells += [figure(one["measures"].get(name, {}).get("mean")) for name in ranked]
-            lines.append(cells)
-    return [*header, *policies, *ranked], lines
+    for (record, direction), one in zip(measured, figures, strict=True):
+        cells = [record.name, str(one["bits"]), direction]
+        for new in (False, True):
+            precision = record.measured(direction, "mAP", new)
+            low, high = (figure(precision.get(bound)) for bound in ("low", "high"))
+            cells += [figure(precision.get("mean")), "-" if low == high == "-" else f"{low} to {high}"]
+        if relaxed:
+            cells += [figure(record.mean(direction, ASYMMETRIC, new)) for new in (False, True)]
+        cells += [figure(one["mAP_by_ties"].get(policy)) for policy in policies]
+        cells += [figure(one["measures"].get(name, {}).get("mean")) for name in ranked]
+        lines.append(cells)
+    return [*header, *relaxed, *policies, *ranked], lines
 
 
-def over_seeds(records: Sequence[Record]) -> Table:
+def titled(make: Callable[[Sequence[Record], Sequence[str]], Table], records: Sequence[Record]) -> Titled:
+    """The table of the papers' directions, without a title, and that of pairs where records have them."""
+    unified = [record for record in records if any(name in record.directions for name in UNIFIED)]
+    tables = {"": make(records, CROSS)}
+    return tables | {OF_PAIRS: make(unified, tuple(UNIFIED))} if unified else tables
+
+
+def over_seeds(records: Sequence[Record], directions: Sequence[str] = CROSS) -> Table:
     """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs."""
     groups: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         groups.setdefault((record.method, record.bits), []).append(record)
-    kinds = [(new, direction) for new in (False, True) for direction in CROSS]
+    kinds = [(new, direction) for new in (False, True) for direction in directions]
     lines = []
     for (method, bits), mine in groups.items():
         means = [_spread([run.mean(direction, "mAP", new) for run in mine]) for new, direction in kinds]
@@ -55,6 +66,12 @@ def over_seeds(records: Sequence[Record]) -> Table:
         lines.append([method, str(bits), *means, mean_seconds, str(len(mine))])
     columns = [f"{'new items' if new else 'mAP'} {direction}" for new, direction in kinds]
     return ["", "bits", *columns, "seconds", "runs"], lines
+
+
+def joined(tables: Titled, form: Callable[..., str], title: str) -> str:
+    """Tables one after the other in a form such as `plain`; `title` is the form of a title, with {}."""
+    texts = ((f"{title.format(name)}\n" if name else "") + form(*table) for name, table in tables.items())
+    return "\n\n".join(texts)
 
 
 def notes(records: Sequence[Record]) -> list[str]:

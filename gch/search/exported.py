@@ -16,16 +16,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from gch.data.pictures import decode_picture, read_picture
-from gch.data.text_files import file_bytes, opened, whole
+from gch.data.pictures import FITS, decode_picture, read_picture
+from gch.data.text_files import file_bytes, opened, shown, whole
 from gch.errors import DataError, damage
-from gch.search.note_file import read_note_file
+from gch.search.note_file import read_note_file, require_bits
 from gch.storage import literal_path
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
 PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
+_MOST_SIDE = 2**14  # of a picture, as of image_size
 OF_PAIRS = ("encode_image", "encode_text_string", "encode_pair")  # what coding pairs and halves needs
 _TAGS = Path("assets") / "tags.tsv"
 _NEEDED = {
@@ -51,6 +52,16 @@ class ModelNote:
     label_names: tuple[str, ...]  # C, or none where the data set does not name them
     signatures: tuple[str, ...]  # names of its functions
     encoding_batch: int | None  # items encoded together where a code depends on its batch
+
+    def __post_init__(self) -> None:
+        require_bits(self.bits)
+        if self.image_size > _MOST_SIDE or self.fit not in FITS or self.encoding_batch == 0:
+            found = (
+                f"image_size {self.image_size}, fit {shown(self.fit)}, encoding_batch {self.encoding_batch}"
+            )
+            raise ValueError(
+                f"found {found}; expected at most {_MOST_SIDE}, {' or '.join(FITS)}, from 1 on or null"
+            )
 
     def require(self, signature: str) -> None:
         """Raises DataError unless the model has `signature`, one of those for pictures and strings."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gch.data.text_files import json_of
 from gch.errors import DataError, RunError
 from gch.search.codes_folder import Codes, by_modality, item_line, require_one_model
 from gch.search.collection_index import Source
@@ -81,8 +82,8 @@ def read_notes(client: Client, address: Address) -> dict[str, TableNote]:
     columns = client.columns(f"SELECT modality, note FROM {address.table(NOTES)} ORDER BY modality")
     try:
         rows = zip(*columns, strict=True)
-        return {modality: note_from(json.loads(text), TableNote) for modality, text in rows}
-    except ValueError as error:
+        return {modality: note_from(json_of(text, modality), TableNote) for modality, text in rows}
+    except (DataError, ValueError) as error:
         raise DataError(f"{address}: its notes are not from this program, {error}; {LOADED}") from error
 
 
