@@ -34,7 +34,7 @@ from gch.data.split import make_split
 from gch.data.split_file import load_split, save_split
 from gch.data.vocabulary import Vocabulary, load_vocabulary
 from gch.errors import DataError, GCHError, SettingError
-from gch.evaluation.codes import EncodedPairs
+from gch.evaluation.codes import KINDS, EncodedPairs
 from gch.evaluation.codes_file import read_codes, save_codes
 from gch.evaluation.evaluate import DIRECTIONS
 from gch.reporting import plots, tables
@@ -77,7 +77,11 @@ def whole(repository, tmp_path_factory) -> Path:
     Vocabulary(("red", "sea"), 1, frozenset({"the"})).save(run.vocabulary)
     random = np.random.default_rng(0)
     sets = [
-        EncodedPairs(*random.normal(size=(2, len(rows), 16)).astype(np.float32), pairs.labels[rows], rows)
+        EncodedPairs(
+            {kind: random.normal(size=(len(rows), 16)).astype(np.float32) for kind in KINDS},
+            pairs.labels[rows],
+            rows,
+        )
         for rows in (split.query, split.retrieval)
     ]
     save_codes(folder / "run" / "generated_16.mat", *sets)
