@@ -16,7 +16,7 @@ from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
-from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
+from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
 from gch.terminal import print_lines
 
 STDIN = "-"
@@ -41,6 +41,11 @@ def run(call: Call) -> None:
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
     find = options.find or default_find("image" if options.picture else "text", index.parts)
+    found_part(index, find, options.count)
+    if not options.picture:
+        note.require("encode_text_string")
+        if not "".join(texts).strip():
+            raise DataError("search: the query is blank; expected words")
     pictures = [_decoded(options.picture, note)] if options.picture else []
     searcher = Searcher(ExportedModel(model), index)
     if options.picture:
