@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import BaseFileLock
 
-from gch.data.text_files import is_count, is_number, object_of, read_json, read_object
+from gch.data.text_files import is_count, is_number, object_of, read_json, read_object, require_file
 from gch.errors import DataError, RunError, SettingError
 from gch.methods import METHODS
 from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
@@ -219,6 +219,7 @@ class RunFolder:
         for suffix in (".index", ".data-00000-of-00001"):
             if f"{named[1]}{suffix}" not in files:
                 raise RunError(f"{pointer.parent / named[1]}{suffix}: missing; {REMEDY}")
+            require_file(f"{pointer.parent / named[1]}{suffix}", REMEDY, RunError)
         return named[1]
 
     def read_history(self, least: int = 0) -> list[dict]:

@@ -139,6 +139,8 @@ def cached_array(
 
 
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -197,7 +197,8 @@ def _npz(path: Path) -> list[StoredArray]:
                 else:
                     shape, _, dtype = np.lib.format.read_array_header_2_0(member)
             name = info.filename.removesuffix(".npy")
-            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", size=info.file_size))
+            size = max(info.file_size, math.prod(shape) * dtype.itemsize)  # either may lie
+            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", size=size))
     return found
 
 
@@ -257,6 +258,7 @@ def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
     kind, empty = _matlab_class(dataset)
     if empty:
         return np.empty(0, str)
+    require_stored(dataset.file.filename, dataset.nbytes, what=f"{dataset.name.strip('/')} {dataset.shape} ")
     stored = np.asarray(dataset[()])
     if kind == "char":
         units = np.atleast_2d(stored.T).astype("<u2")  # the letters of a text along the last axis

@@ -23,6 +23,7 @@ from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import Pairs, Pictures, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
+from gch.data.text_files import read_json
 from gch.errors import DataError
 from gch.storage import atomic_path, digest, lock, new_array, write_json
 
@@ -123,6 +124,9 @@ def _require_own(folder: Path, plan: str) -> None:
     """Raises DataError unless a folder is empty or begun with the same plan."""
     plans = (_plan_in(folder / name) for name in (_PLAN_NAME, INDEX_NAME))
     begun = {found for found in plans if found is not None}
+    for name in (PICTURES, PLACES):  # would be written through
+        if (folder / name).is_symlink() or ((folder / name).exists() and not (folder / name).is_file()):
+            raise DataError(f"{folder / name}: a link or no file; expected a new folder")
     names = {path.name for path in folder.iterdir()} - {".lock"}
     if not begun and not all(map(_TEMPORARY.fullmatch, names)):
         raise DataError(f"{folder}: not empty, expected a new folder")
@@ -135,8 +139,8 @@ def _require_own(folder: Path, plan: str) -> None:
 def _plan_in(path: Path) -> str | None:
     """The plan that a JSON file names; None where it is missing, damaged, or names none."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["plan"])
-    except (FileNotFoundError, ValueError, RecursionError, LookupError, TypeError):
+        return str(read_json(path)["plan"])
+    except (DataError, LookupError, TypeError):
         return None
 
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from gch.data.mat_file import load_mat5
-from gch.data.text_files import opened, require_file
+from gch.data.text_files import opened, require_file, require_stored
 from gch.errors import DataError, SettingError, WeightsError
 
 if TYPE_CHECKING:
@@ -99,8 +99,9 @@ def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
     expected = "expected an HDF5 file such as Mean.h5, with the mean image as `Mean` (H, W, 3)"
     try:
         with opened(path, expected, fault=WeightsError), h5py.File(path, "r") as file:
+            require_stored(path, file["Mean"].nbytes, WeightsError, "Mean ")
             return _mean_image(np.asarray(file["Mean"][()]), f"{path}: Mean")
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: cannot be read, {' '.join(str(error).split())}; {expected}") from None
 
 

@@ -86,6 +86,7 @@ def _gallery(records: Sequence[Record]) -> str:
             images = (
                 _image(_text(file.stem.replace("-", " → ")), file.read_bytes(), f"{record.name} {file.stem}")
                 for file in panels
+                if file.is_file()
             )
             # The first run's pictures are open, so that a page of many runs stays readable.
             parts.append(_details(_text(record.name), "".join(images), " open" if not parts else ""))

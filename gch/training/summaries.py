@@ -22,7 +22,7 @@ class Summaries:
     """
 
     def __init__(self, folder: Path | None):
-        self._before = sorted(folder.glob("*tfevents*")) if folder else []
+        self._before = sorted(filter(Path.is_file, folder.glob("*tfevents*"))) if folder else []
         create = tf.summary.create_file_writer
         self._writer = create(str(folder)) if folder else tf.summary.create_noop_writer()
 
