@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import BaseFileLock
 
-from gch.data.text_files import is_count, is_number, object_of, read_json, read_object
+from gch.data.text_files import is_count, is_number, object_of, read_json, read_object, require_file
 from gch.errors import DataError, RunError, SettingError
 from gch.methods import METHODS
 from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
@@ -61,6 +61,8 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
       RunError: the folder holds no run.
       SettingError: a value is wrong, or the run cannot change it.
     """
+    if not RunFolder(folder).exists():
+        raise RunError(f"{folder}: no settings.json in it; expected the folder of a run")
     folder = folder.resolve()
     given = checked_values(given, where)
     fixed = sorted(given.keys() - free_settings())
@@ -70,10 +72,19 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
     return make_settings(RunFolder(folder).read_settings() | given | place)
 
 
-def require_checkpoint(folder: Path) -> None:
-    """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from."""
-    if not RunFolder(folder).checkpoint("best"):
+def require_checkpoint(folder: Path, method: str = "", bit: int = 0) -> None:
+    """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from; of
+    this method and length, where they are given and the run says its own.
+    """
+    run = RunFolder(folder)
+    if not run.checkpoint("best"):
         raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
+    found = run.read_settings() if method and run.exists() else {"method": method, "bit": bit}
+    if (found["method"], found["bit"]) != (method, bit):
+        raise RunError(
+            f"{folder}: a run of {found['method']} with {found['bit']} bits; load_model_path expects one of "
+            f"{method} with {bit} bits"
+        )
 
 
 class RunFolder:
@@ -95,13 +106,17 @@ class RunFolder:
         self._history = path / "history.json"
         self._lock: BaseFileLock | None = None
 
+    def exists(self) -> bool:
+        """Whether a run was started in the folder."""
+        return self._settings.exists()
+
     def start(self, settings: Settings, data_digest: str) -> None:
         """Creates the folder, or checks that the run in it has these settings and this data.
 
         Raises:
           RunError: the run was started with other settings or other data, or another process uses it.
         """
-        self.begun = self._settings.exists()
+        self.begun = self.exists()
         if self.begun:
             self.check(settings, data_digest)
             self._take_lock()
@@ -207,6 +222,7 @@ class RunFolder:
         for suffix in (".index", ".data-00000-of-00001"):
             if f"{named[1]}{suffix}" not in files:
                 raise RunError(f"{pointer.parent / named[1]}{suffix}: missing; {REMEDY}")
+            require_file(f"{pointer.parent / named[1]}{suffix}", REMEDY, RunError)
         return named[1]
 
     def read_history(self, least: int = 0) -> list[dict]:

@@ -86,6 +86,18 @@ def literal_path(folder: Path) -> Iterator[Path]:
         yield link
 
 
+def require_place(path: Path) -> None:
+    """Raises RunError unless a folder is at `path`, or can be made there, and can be written; makes nothing
+    that stays.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
+            pass
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written, {error.strerror or error}") from error
+
+
 def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
     """Takes the lock of a folder, and creates the folder if it is missing; removes what killed ones left.
 
@@ -163,6 +175,8 @@ def cached_array(
 
 
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception:  # NumPy parses a damaged header as Python

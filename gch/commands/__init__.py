@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from gch.rules import checked, setting
-from gch.settings import Settings, load_settings
+from gch.settings import Settings, checked_values, load_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,7 @@ class Sweep(Command):
     bits: str = setting("16,32,64", "lengths of the codes")
     methods: str = setting("gch", "methods, or presets such as reference")
     seeds: str = setting("0,1,2", "seeds")
-    jobs: int = setting(1, "parallel runs, each on its share of the cores", minimum=1)
+    jobs: int = setting(1, "parallel runs, each on its share of the cores", minimum=1, maximum=1024)
     out: str = setting("sweep", "folder of the tables: sweep.md, sweep.tex and sweep.csv")
 
 
@@ -215,5 +215,5 @@ def run_command(name: str, words: list[str], given: dict[str, Any], settings_fil
     flags = {field.name: field for field in dataclasses.fields(COMMANDS[name])}
     own: dict[str, Any] = {key: checked(flags[key], given[key], name) for key in given.keys() & flags.keys()}
     options = COMMANDS[name](**own)
-    settings = {key: value for key, value in given.items() if key not in flags}
+    settings = checked_values({key: value for key, value in given.items() if key not in flags}, "flag")
     importlib.import_module(f"gch.commands.{name}").run(Call(words, options, settings, settings_file))

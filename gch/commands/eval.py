@@ -14,7 +14,7 @@ from gch.evaluation.codes_file import read_codes
 from gch.evaluation.evaluate import NEW_ITEMS, evaluate_directions
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
-from gch.storage import atomic_path, file_digest, write_json
+from gch.storage import atomic_path, file_digest, require_place, write_json
 
 
 def run(call: Call) -> None:
@@ -25,6 +25,7 @@ def run(call: Call) -> None:
     if not call.words:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
     settings, out = call.load(), Path(call.options.out)
+    require_place(out)
     options = {
         "cutoffs": settings.cutoff_ranks,
         "ties": settings.ties,

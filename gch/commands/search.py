@@ -18,7 +18,7 @@ from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
-from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
+from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
 from gch.terminal import print_lines
 
 STDIN = "-"
@@ -66,6 +66,11 @@ def run(call: Call) -> None:
     if given == "pair":
         note.require("encode_pair")
     find = options.find or default_find(given, index.parts)
+    found_part(index, find, options.count)
+    if given == "text":
+        note.require("encode_text_string")
+    if texts and not "".join(texts).strip():
+        raise DataError("search: the query is blank; expected words")
     pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
     searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
     if given == "pair":

@@ -113,6 +113,8 @@ def _common(sets: Iterable[frozenset[str]], minimum: int) -> frozenset[str]:
 
 def _load(folder: Path) -> Pairs | None:
     """The pairs of a cache folder, or None where its content is not what was written."""
+    if not all((folder / name).is_file() for name in ("items.npz", "images.npy")):
+        return None
     try:
         with np.load(folder / "items.npz", allow_pickle=False) as items:
             tables = [items[name] for name in ("texts", "labels", "tag_names", "label_names")]

@@ -119,6 +119,9 @@ def _require_own(folder: Path, plan: str) -> None:
     """Raises DataError unless a folder is empty or begun with the same plan."""
     plans = (_plan_in(folder / name) for name in (_PLAN_NAME, INDEX_NAME))
     begun = {found for found in plans if found is not None}
+    for name in (PICTURES, PLACES):  # would be written through
+        if (folder / name).is_symlink() or ((folder / name).exists() and not (folder / name).is_file()):
+            raise DataError(f"{folder / name}: a link or no file; expected a new folder")
     names = {path.name for path in folder.iterdir()} - {".lock"}
     if not begun and not all(name.startswith(UNFINISHED) for name in names):
         raise DataError(f"{folder}: not empty, expected a new folder")

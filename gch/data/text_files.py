@@ -20,6 +20,36 @@ from gch.errors import DataError, GCHError, reason
 Shape = tuple[str, Callable[[Any], bool]] | list["Shape"] | Mapping[Any, "Shape"]
 Fields = Mapping[Any, Shape]
 _MOST = 2**40  # of anything that is counted
+_SMALL_BYTES = 2**28  # that any file may hold
+_MOST_PACKED = 250  # times that the content of a file is larger than the file
+
+
+def require_file(path: str | os.PathLike, expected: str, fault: type[GCHError] = DataError) -> os.stat_result:
+    """The state of a regular file, or of the one that a link leads to; raises `fault` for anything else."""
+    name = printable(path)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as error:
+        raise fault(f"{name}: not found, {expected}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise fault(f"{name}: {kind}, {expected}")
+    return found
+
+
+def require_stored(
+    path: str | os.PathLike, size: int, fault: type[GCHError] = DataError, what: str = ""
+) -> None:
+    """Raises `fault` where a file is too small to hold `size` bytes: never written, or a bomb.
+
+    `what` is the name and shape of an array, for messages.
+    """
+    stored = os.stat(path).st_size
+    if size > max(_SMALL_BYTES, _MOST_PACKED * stored):
+        found = f"{size / 2**30:.1f} GiB of a file of {stored} bytes"
+        raise fault(f"{printable(path)}: {what}would be {found}, expected content that was written whole")
 
 
 @contextlib.contextmanager
@@ -34,19 +64,13 @@ def opened(
       max_bytes: of the file.
       fault: raised where it cannot be read or is too large; names the file.
     """
-    name = printable(path)
+    name, size = printable(path), require_file(path, expected, fault).st_size
+    if size > max_bytes:
+        raise fault(f"{name}: {size} bytes, expected {max_bytes} at most")
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise fault(f"{name}: {kind}, {expected}")
-        if found.st_size > max_bytes:
-            raise fault(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
         with open(path, "rb") as file:
             yield file
-    except FileNotFoundError as error:
-        raise fault(f"{name}: not found, {expected}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:
         raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
 
 

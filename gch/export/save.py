@@ -17,14 +17,14 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.vocabulary import Vocabulary, load_vocabulary
-from gch.errors import DataError, RunError, disk_errors
+from gch.errors import RunError, disk_errors
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.words import Words
 from gch.methods.method import Method
 from gch.networks.backbone import Backbone
-from gch.search.exported import NOTE, ModelNote, read_model_note
+from gch.search.exported import NOTE, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
 from gch.storage import digest, unfinished_folder
@@ -54,15 +54,11 @@ def save_model(
       RunError: the folder holds something else, or cannot be written; TensorFlow Lite cannot hold a network,
         or its codes depend on their batch.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        try:
-            found = read_model_note(out)
-        except DataError as error:
-            raise RunError(f"{out}: holds something other than a model; expected a new folder") from error
-        if not replace and found.digest != note.digest:
-            raise RunError(
-                f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
-            )
+    found = require_replaceable(out)
+    if found and not replace and found.digest != note.digest:
+        raise RunError(
+            f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
+        )
     if lite and note.encoding_batch is not None:
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}

@@ -244,6 +244,7 @@ class CodesWriter:
 
     def __init__(self, folder: Path, note: CodesNote, part_items: int):
         self._folder, self._part_items = folder, part_items
+        self._require_own()  # before a lock is written into a folder of something else
         self._lock = lock(folder, "another process is writing codes to it")
         self.note = self._found(note)
         self._parts, self._skips = list(self.note.parts), self.note.skipped
@@ -300,12 +301,16 @@ class CodesWriter:
         )
         write_note_file(self._folder / NOTE, self.note)
 
+    def _require_own(self) -> None:
+        names = os.listdir(self._folder) if self._folder.is_dir() else ()
+        for name in () if NOTE in names else names:
+            if name != SKIPPED and not name.startswith((".", "00000.")):  # of a start that was killed
+                raise RunError(f"{self._folder}: holds other files and no {NOTE}; expected a new folder")
+
     def _found(self, note: CodesNote) -> CodesNote:
         path = self._folder / NOTE
         if not path.exists():
-            for name in os.listdir(self._folder):
-                if name != SKIPPED and not name.startswith((".", "00000.")):  # of a start that was killed
-                    raise RunError(f"{self._folder}: holds other files and no {NOTE}; expected a new folder")
+            self._require_own()
             write_note_file(path, note)
             return note
         earlier = read_note(self._folder)

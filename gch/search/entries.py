@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gch.data.annotations import read_described
-from gch.data.text_files import json_lines, text_lines
+from gch.data.text_files import json_lines, require_file, text_lines
 from gch.data.vocabulary import Caption
 from gch.errors import DataError
 
@@ -59,18 +59,17 @@ def picture_entries(path: Path) -> Entries:
     if path.is_dir():
         root = str(path.resolve())
         return Entries("image", root, lambda: (Entry(one, None, True) for one in _pictures(root, "")))
-    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
-    if is_picture or not path.is_file():
-        found = "is a picture" if is_picture and path.is_file() else "not found"
-        raise DataError(f"{path}: {found}; expected a folder of pictures, or a list of their paths")
+    expected = "expected a folder of pictures, or a list of their paths"
+    require_file(path, expected)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        raise DataError(f"{path}: is a picture, {expected}")
     root = str(path.resolve().parent)
     return Entries("image", root, lambda: _listed(path, root))
 
 
 def text_entries(path: Path) -> Entries:
     """The texts of a file: one on each line, whose id is its number from 1 on, or JSON objects."""
-    if not path.is_file():
-        raise DataError(f"{path}: not found; {TEXTS_EXPECTED}")
+    require_file(path, TEXTS_EXPECTED)
     return Entries("text", "", lambda: _texts(path))
 
 

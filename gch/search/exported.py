@@ -18,9 +18,9 @@ from PIL import Image
 
 from gch.data.pictures import FITS, decode_picture, read_picture
 from gch.data.text_files import file_bytes, opened, shown, whole
-from gch.errors import DataError, damage
+from gch.errors import DataError, RunError, damage
 from gch.search.note_file import read_note_file, require_bits
-from gch.storage import literal_path
+from gch.storage import literal_path, require_place
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
@@ -86,6 +86,19 @@ def read_model_note(path: Path) -> ModelNote:
     if not (path / "saved_model.pb").is_file() or not (path / NOTE).is_file():
         raise DataError(f"{path}: no saved_model.pb with {NOTE} in it; {EXPECTED}")
     return read_note_file(path / NOTE, ModelNote, EXPECTED)
+
+
+def require_replaceable(out: Path) -> ModelNote | None:
+    """The note of the model in a folder that is to be written, None where there is nothing; raises RunError
+    where it holds something else, or cannot be written.
+    """
+    require_place(out.parent)
+    if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        return read_model_note(out)
+    except DataError as error:
+        raise RunError(f"{out}: holds something other than a model; expected a new folder") from error
 
 
 def load(folder: str | Path) -> "ExportedModel":

@@ -123,13 +123,18 @@ class Searcher:
         return hits
 
     def _part(self, find: str, count: int) -> IndexPart:
-        if find not in FINDS:
-            raise SettingError(f"find is {find!r}; expected one of {', '.join(FINDS)}")
-        if not 1 <= count <= MAX_COUNT:
-            raise SettingError(f"count is {count}; expected 1 to {MAX_COUNT}")
-        if FINDS[find] not in self.index.parts:
-            raise DataError(f"the index holds no {find}; expected {_plural(self.index.parts)}")
-        return self.index.parts[FINDS[find]]
+        return found_part(self.index, find, count)
+
+
+def found_part(index: CollectionIndex, find: str, count: int) -> IndexPart:
+    """The part of an index that a query finds items of; raises as `Searcher` does."""
+    if find not in FINDS:
+        raise SettingError(f"find is {find!r}; expected one of {', '.join(FINDS)}")
+    if not 1 <= count <= MAX_COUNT:
+        raise SettingError(f"count is {count}; expected 1 to {MAX_COUNT}")
+    if FINDS[find] not in index.parts:
+        raise DataError(f"the index holds no {find}; expected {_plural(index.parts)}")
+    return index.parts[FINDS[find]]
 
 
 def default_find(given: str, modalities: Collection[str]) -> str:

@@ -23,7 +23,7 @@ class Summaries:
     """
 
     def __init__(self, folder: Path | None):
-        self._before = sorted(folder.glob("*tfevents*")) if folder else []
+        self._before = sorted(filter(Path.is_file, folder.glob("*tfevents*"))) if folder else []
         create = tf.summary.create_file_writer
         self._folder = folder or ""
         with disk_errors(self._folder):
