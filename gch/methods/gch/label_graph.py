@@ -230,7 +230,8 @@ class LabelGraphGCH(Students):
             logits, passed_on = edges[kind]
             probabilities = tf.sigmoid(logits)
             code = self._graphs[kind]([probabilities, passed_on], training=True)["code"]
-            return Coded((probabilities + passed_on) / 2, code)
+            # What is relevant is given: the sharpness must not learn to change it.
+            return Coded(tf.stop_gradient((probabilities + passed_on) / 2), code)
 
         return database, {kind: coded(kind) for kind in edges}
 
