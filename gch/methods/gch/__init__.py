@@ -49,8 +49,8 @@ class MethodSettings:
     )
     graph_expected: float = setting(
         0.5,
-        "label graph: share of the similarity that students and neighbours let expect in what the ranking "
-        "loss calls relevant; 0: true labels alone",
+        "label graph: share of the similarity that the students expect in what the ranking loss calls "
+        "relevant; 0: true labels alone",
         minimum=0,
         maximum=1,
     )

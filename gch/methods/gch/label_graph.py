@@ -14,7 +14,7 @@ items stand in for new ones: their neighbours are the others, and their student 
 always do, items of the database every other time, since a retrieval set holds items of both kinds.
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
-counts an item as relevant by the mean of its true similarity and the one that its edges let expect.
+counts an item as relevant by the mean of its true similarity and the one that the students expect.
 """
 
 import functools
@@ -162,11 +162,9 @@ def encoder(
 
 
 class Coded(NamedTuple):
-    """Items as the graph networks see them: how likely their labels are by both kinds of edges (M, C), and
-    relaxed codes (M, K).
-    """
+    """Items as the graph networks see them: the students' probabilities (M, C), and relaxed codes (M, K)."""
 
-    likely: tf.Tensor
+    probabilities: tf.Tensor
     codes: tf.Tensor
 
 
@@ -214,7 +212,7 @@ class LabelGraphGCH(Students):
 
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, Coded]]:
         """Positions (M,) of the database drawn for the batch, which are the queries; and of both, queries
-        first, likely labels (B + M, C) and relaxed codes (B + M, K) as 'image', 'text' and 'pair'.
+        first, probabilities (B + M, C) and relaxed codes (B + M, K) as 'image', 'text' and 'pair'.
         """
         queries = batch.positions
         database = draw_positions(queries, DATABASE, len(self.items))
@@ -229,9 +227,7 @@ class LabelGraphGCH(Students):
         def coded(kind: str) -> Coded:
             logits, passed_on = edges[kind]
             probabilities = tf.sigmoid(logits)
-            code = self._graphs[kind]([probabilities, passed_on], training=True)["code"]
-            # What is relevant is given: the sharpness must not learn to change it.
-            return Coded(tf.stop_gradient((probabilities + passed_on) / 2), code)
+            return Coded(probabilities, self._graphs[kind]([probabilities, passed_on], training=True)["code"])
 
         return database, {kind: coded(kind) for kind in edges}
 
