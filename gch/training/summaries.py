@@ -71,7 +71,7 @@ class Summaries:
         """The networks as a graph."""
         networks = method.networks
 
-        @tf.function
+        @tf.function(autograph=False)
         def forward(inputs):
             outputs = {}
             for name, network in networks.items():
