@@ -4,8 +4,9 @@ import os
 import numpy as np
 import pytest
 
+from gch.data.text_files import read_json
 from gch.errors import DataError
-from gch.storage import atomic_path, digest, file_digest, new_array, write_json
+from gch.storage import atomic_path, digest, file_digest, new_array, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -59,3 +60,11 @@ def test_an_array_without_room_on_the_disk_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(DataError, match=r"No space left on device; expected room for 8,000 bytes"):
         new_array(tmp_path / "other.npy", np.float32, (1000, 2))
+
+
+def test_names_that_are_not_utf8_are_written(tmp_path):
+    name = os.fsdecode(b"a\xff")
+    write_json(tmp_path / "note.json", {name: "ü"})
+    assert read_json(tmp_path / "note.json") == {name: "ü"}
+    write_text(tmp_path / "table.md", f"{name} ü")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "a\\udcff ü"

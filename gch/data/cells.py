@@ -78,7 +78,8 @@ def read_list(text: str) -> tuple[list, bool] | None:
 
 
 def is_broken_list(text: str, written: tuple[list, bool] | None) -> bool:
-    """Whether a text is a mapping, begins as a list of strings and is none, or lacks parts as NumPy prints it;
+    """Whether a text is a mapping, or a list of strings without its end or, as NumPy prints it, its middle.
+
     `written` is what `read_list` found.
     """
     if written is None:
