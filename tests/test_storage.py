@@ -8,8 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gch.data.text_files import read_json
 from gch.errors import DataError
-from gch.storage import atomic_path, cached_array, digest, file_digest, lock, new_array, write_json
+from gch.storage import (
+    atomic_path,
+    cached_array,
+    digest,
+    file_digest,
+    lock,
+    new_array,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -130,3 +140,11 @@ def test_a_damaged_array_in_the_cache_is_computed_anew(tmp_path, damaged):
     path.write_bytes(damaged)
     found = cached_array(path, np.uint8, (2,), lambda array: array.__setitem__(slice(None), 7))
     assert found.tolist() == [7, 7]
+
+
+def test_names_that_are_not_utf8_are_written(tmp_path):
+    name = os.fsdecode(b"a\xff")
+    write_json(tmp_path / "note.json", {name: "ü"})
+    assert read_json(tmp_path / "note.json") == {name: "ü"}
+    write_text(tmp_path / "table.md", f"{name} ü")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "a\\udcff ü"

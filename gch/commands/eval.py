@@ -14,7 +14,7 @@ from gch.evaluation.codes_file import read_codes
 from gch.evaluation.evaluate import NEW_ITEMS, evaluate_directions
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
-from gch.storage import atomic_path, file_digest, require_place, write_json
+from gch.storage import atomic_path, file_digest, require_place, write_json, write_text
 
 
 def run(call: Call) -> None:
@@ -71,8 +71,7 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) 
         "table.tex": tables.joined(measured, tables.latex, "% {}") + f"\n% {NEW_ITEMS}\n",
     }
     for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(out / name, text)
     results = {
         "files": digests,
         "evaluations": {record.name: record.directions for record in records},

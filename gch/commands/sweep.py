@@ -17,7 +17,7 @@ from gch.reporting import tables
 from gch.reporting.record import read_run
 from gch.run import run_name
 from gch.settings import canonical, checked_values, defaults, free_settings, known_presets
-from gch.storage import atomic_path, require_place
+from gch.storage import require_place, write_text
 
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
 
@@ -52,8 +52,7 @@ def run(call: Call) -> None:
         "sweep.csv": tables.comma_separated(records),
     }
     for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
+        write_text(out / name, text.rstrip() + "\n")
     print(f"Tables in {out}; `report {runs[0].folder.parent}/*` compares the runs")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gch.data.cells import is_missing, positions, read_list, split_list
+from gch.data.cells import is_broken_list, is_missing, positions, read_list, split_list
 from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
@@ -327,10 +327,14 @@ def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...
     if isinstance(value, str) and members:
         _check_characters(value, where)
         written = read_list(value)
+        if field != "text" and is_broken_list(value, written):
+            raise DataError(f"{where}: found {shown(value)}, expected a whole list of strings")
         if written and (field != "text" or written[1]):
             members = written[0]
         elif field != "text":
             members = split_list(unicodedata.normalize("NFKC", value), ";|" if field == "labels" else ";")
+    if isinstance(value, list) and all(type(member) is bool for member in members):
+        members = [str(member) for member in members]  # see `positions`
     parts: list[str] = []
     for member in members:
         if member is None or member != member:

@@ -276,6 +276,8 @@ def _texts(value: Any) -> Iterator[str]:
     """The strings in a cell, and in the cells in it, column by column, without empty ones."""
     if isinstance(value, bytes):
         value = value.decode("utf-8")
+    if isinstance(value, np.ndarray) and not value.size:
+        return  # MATLAB's [], of any type
     if isinstance(value, str):
         yield value.rstrip()
     elif isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
