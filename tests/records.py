@@ -1,23 +1,27 @@
 """Evaluated codes of runs that never were, for the tests of what is made of them."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 
-from gch.evaluation.codes import coded_items
+from gch.evaluation.codes import KINDS, MODALITIES, CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate_directions
 from gch.reporting.record import Record
 from gch.settings import Settings
 
 
-def random_arrays(seed: int, bits: int = 16) -> dict[str, np.ndarray]:
-    """Arrays of a file of codes: 12 queries, 40 items, 4 labels."""
+def random_arrays(seed: int, bits: int = 16, pairs: bool = False) -> dict[str, np.ndarray]:
+    """Arrays of a file of codes: 12 queries, 40 items, 4 labels.
+
+    With `pairs`, there are unified codes too, and the queries' are relaxed.
+    """
     random = np.random.default_rng(seed)
     labels = random.random((52, 4)) < 0.4
     tied = random.normal(size=(4, bits))
     image, text = (np.sign(labels @ tied + random.normal(size=(52, bits))).astype(np.int8) for _ in range(2))
-    return {
+    arrays = {
         "Qi": image[:12],
         "Qt": text[:12],
         "Di": image[12:],
@@ -25,6 +29,10 @@ def random_arrays(seed: int, bits: int = 16) -> dict[str, np.ndarray]:
         "query_L": labels[:12].astype(np.uint8),
         "retrieval_L": labels[12:].astype(np.uint8),
     }
+    if pairs:
+        arrays |= {"Qu": (image + text)[:12] / 2, "Du": np.where(image + text >= 0, 1, -1)[12:]}
+        arrays |= {name: arrays[name] * random.random((12, bits)) for name in ("Qi", "Qt", "Qu")}
+    return arrays
 
 
 NEW = slice(25, None)  # of the items, those that were never trained on
@@ -32,31 +40,42 @@ NEW = slice(25, None)  # of the items, those that were never trained on
 
 def directions(arrays: dict[str, np.ndarray], items: slice = slice(None), **options) -> dict[str, dict]:
     """Figures of all directions, over some of the items."""
-    queries = {kind: coded_items(arrays[f"Q{kind[0]}"], arrays["query_L"]) for kind in ("image", "text")}
-    database = {kind: coded_items(arrays[f"D{kind[0]}"], arrays["retrieval_L"]) for kind in ("image", "text")}
-    database = {kind: coded.only(items) for kind, coded in database.items()}
+
+    def coded(side: str, labels: np.ndarray) -> dict[str, CodedItems]:
+        named = {kind: arrays.get(side + name) for kind, name in zip(KINDS, "itu", strict=True)}
+        return {kind: coded_items(codes, labels) for kind, codes in named.items() if codes is not None}
+
+    queries, database = coded("Q", arrays["query_L"]), coded("D", arrays["retrieval_L"])
+    database = {kind: some.only(items) for kind, some in database.items()}
+    if "Qu" in arrays:
+        queries = {
+            kind: dataclasses.replace(some, relaxed=arrays["Q" + name].astype(np.float32))
+            for (kind, some), name in zip(queries.items(), "itu", strict=True)
+        }
     found = evaluate_directions(queries, database, **options)
     return {direction: evaluation.figures() for direction, evaluation in found.items()}
 
 
-def record(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:
+def record(name: str, seed: int = 0, bits: int = 16, pairs: bool = False, **settings) -> Record:
     """A record in memory."""
-    arrays = random_arrays(seed, bits)
+    arrays = random_arrays(seed, bits, pairs)
     return Record(name, directions(arrays, cutoffs=(5,)), directions(arrays, NEW, cutoffs=(5,)), settings)
 
 
-def write_run(folder: Path, settings: Settings, label_names: tuple[str, ...] = ()) -> None:
-    """The results.json of a run with these settings."""
+def write_run(
+    folder: Path, settings: Settings, label_names: tuple[str, ...] = (), pairs: bool = False
+) -> None:
+    """The results.json of a run with these settings; without `pairs`, of a version that knew none."""
     code_figures = dict.fromkeys(
         ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes"), 0.125
     )
-    arrays = random_arrays(settings.seed, settings.bit)
+    arrays = random_arrays(settings.seed, settings.bit, pairs)
     results = {
         "evaluation": directions(arrays),
         "evaluation_not_trained_on": directions(arrays, NEW),
         "label_names": list(label_names),
         "codes": {
-            "retrieval": {"image": code_figures, "text": code_figures},
+            "retrieval": dict.fromkeys(KINDS if pairs else MODALITIES, code_figures),
             "query": {"image_text_agreement": 0.75},
         },
         "training": {"best_epoch": 2, "seconds": 31.0},

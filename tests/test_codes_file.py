@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.errors import DataError
-from gch.evaluation.codes_file import ARRAYS, read_codes
+from gch.evaluation.codes_file import ARRAYS, OF_KIND, UNIFIED_ARRAYS, read_codes
 from gch.evaluation.evaluate import evaluate_items
 
 
@@ -114,6 +114,59 @@ def test_files_of_another_kind_are_refused(tmp_path):
     np.savez(tmp_path / "few.npz", **{name: array for name, array in arrays().items() if name != "Dt"})
     with pytest.raises(DataError, match="array Dt is missing, found Qi, Qt, Di"):
         read_codes(tmp_path / "few.npz")
+
+
+def with_pairs() -> dict[str, np.ndarray]:
+    """Arrays with unified codes, the codes of all queries relaxed."""
+    random, values = np.random.default_rng(1), arrays()
+    values |= {"Qu": values["Qi"], "Du": values["Dt"]}
+    relaxed = {name: values[name] * random.random((5, 16)).astype(np.float32) for name in ("Qi", "Qt", "Qu")}
+    return values | relaxed
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_unified_codes_and_relaxed_ones_of_queries_are_read_from_every_kind_of_file(tmp_path, name):
+    values = with_pairs()
+    WRITERS[name](tmp_path / name, values)
+    found = read_codes(tmp_path / name)
+    assert list(found.queries) == list(found.database) == ["image", "text", "pair"]
+    for kind, (query, items) in OF_KIND.items():
+        np.testing.assert_allclose(found.queries[kind].relaxed, values[query])
+        np.testing.assert_array_equal(found.queries[kind].codes, np.packbits(values[query] > 0, axis=1))
+        np.testing.assert_array_equal(found.database[kind].codes, np.packbits(values[items] > 0, axis=1))
+        assert found.database[kind].relaxed is None
+
+
+def test_only_queries_of_relaxed_codes_have_them_and_a_database_may_be_relaxed_beside_them(tmp_path):
+    values = with_pairs() | {"Qt": arrays()["Qt"], "Di": arrays()["Di"] * np.float32([0.5, 0.25] * 8)}
+    np.savez(
+        tmp_path / "codes.npz", **{UNIFIED_ARRAYS.get(name, name): array for name, array in values.items()}
+    )
+    queries = read_codes(tmp_path / "codes.npz").queries
+    assert [kind for kind, items in queries.items() if items.relaxed is None] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"Du": None}, "array Du is missing, found Di, .*, Qu.*; expected the arrays Qi, .*, Qu, Du"),
+        ({"Qu": None}, "array Qu is missing, found Di, .*, Du.*; expected the arrays Qi, .*, Qu, Du"),
+        ({"Qu": np.full((5, 16), np.nan)}, r"Qu holds nan \(item 0, bit 0\); expected -1 and \+1"),
+        ({"Qu": np.linspace(-1, 1.5, 80).reshape(5, 16)}, r"Qu holds 1\.02.* \(item 4, bit 0\); expected"),
+        ({"Du": np.ones((8, 16))}, "Du has 8 items, retrieval_L 9"),
+        ({"Qu": np.ones((5, 8))}, "Qu has codes of 8 bits, Qi of 16"),
+        (
+            {"Di": arrays()["Di"] * 0.5},
+            r"Di holds -?0\.5 \(item 0, bit 0\); expected .* packed codes as uint8$",
+        ),
+    ],
+)
+def test_unified_and_relaxed_codes_that_do_not_fit_are_refused(tmp_path, changes, words):
+    values = {name: array for name, array in (with_pairs() | changes).items() if array is not None}
+    write_npy(tmp_path / "codes", values)
+    with pytest.raises(DataError, match=words) as caught:
+        read_codes(tmp_path / "codes")
+    assert "\n" not in str(caught.value)
 
 
 @settings(max_examples=60, deadline=None)

@@ -35,16 +35,19 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
         "Qt": (100, 16),
         "Di": (600, 16),
         "Dt": (600, 16),
+        "Qu": (100, 16),
+        "Du": (600, 16),
         "query_L": (100, 47),
         "retrieval_L": (600, 47),
     }
-    assert all(set(np.unique(codes[name])) == {-1, 1} for name in ("Qi", "Qt", "Di", "Dt"))
+    assert all(set(np.unique(codes[name])) == {-1, 1} for name in ("Qi", "Qt", "Qu", "Di", "Dt", "Du"))
     results = json.loads((command.run_folder / "results.json").read_text())
     relevant = (codes["query_L"].astype(int) @ codes["retrieval_L"].T.astype(int) > 0).mean()
     for direction, precision in results["mAP"].items():
         # Two outer epochs on 400 pairs already retrieve far better than chance.
         assert precision > 1.5 * relevant, direction
         assert f"{direction} {precision:.4f}" in output
+        assert f"{direction} {results['mAP_asymmetric'][direction]:.4f}" in output
     new = ~np.isin(
         np.load(command.run_folder / "split.npz")["retrieval"],
         np.load(command.run_folder / "split.npz")["training"],
@@ -136,6 +139,9 @@ def test_tensorboard_finds_everything(finished):
         "mAP of the validation set/I->T, new items",
         "mAP of the query set/T->I",
         "mAP of the query set/T->I, new items",
+        "mAP of the query set/pair->pair, new items",
+        "mAP of the validation set/I->pair",
+        "mAP_asymmetric of the query set/T->pair",
         "seconds/label",
         "codes of teacher/bit_balance",
         "codes of image/quantization_error",
@@ -146,6 +152,9 @@ def test_tensorboard_finds_everything(finished):
         "plots of the query set/precision_recall",
         "plots of the query set/map_by_label",
         "query set/T->I",
+        "query set/pair->pair",
+        "validation set/I->pair",
+        "plots of the query set/precision_recall_pairs",
         "_hparams_/session_start_info",
     } <= names, names
     assert tags["graph"]

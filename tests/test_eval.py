@@ -8,6 +8,8 @@ import pytest
 import scipy.io
 from records import directions, random_arrays
 
+from gch.reporting import tables
+
 
 @pytest.fixture
 def eval_command(command):
@@ -36,6 +38,34 @@ def test_codes_of_any_tool_are_measured_and_reported_in_every_form(eval_command,
     assert "12 queries" in output
     saved = {path.name for path in (out / "plots").iterdir()}
     assert {"precision_recall.png", "precision_recall.svg", "map_by_bits.png", "distances.svg"} <= saved
+
+
+def test_unified_codes_and_relaxed_queries_are_measured_apart_from_the_papers_directions(
+    eval_command, files, tmp_path
+):
+    arrays, out = random_arrays(2, pairs=True), tmp_path / "out"
+    np.savez(tmp_path / "pairs.npz", **arrays)
+    status, output, _ = eval_command(files[0], tmp_path / "pairs.npz", f"--out={out}", "--cutoffs=7")
+    assert status == 0
+    expected = directions(arrays, cutoffs=(7,))
+    found = json.loads((out / "results.json").read_text())["evaluations"]
+    assert found["pairs"] == json.loads(json.dumps(expected))
+    assert list(found["ours"]) == ["I->T", "T->I", "I->I", "T->T"]
+    for text in (output, *((out / f"table.{form}").read_text() for form in ("md", "tex"))):
+        papers, unified = text.replace(r"$\to$", "->").split(f"{tables.OF_PAIRS}")
+        for direction, figures in expected.items():
+            measured = [f"{figures['measures'][name]['mean']:.4f}" for name in ("mAP", "mAP_asymmetric")]
+            lines = [
+                line for line in (papers + unified).splitlines() if {"pairs", direction} <= set(line.split())
+            ]
+            assert len(lines) == (direction not in ("I->I", "T->T"))
+            assert all(value in line for line in lines for value in measured)
+        assert ("pair->pair" in papers, "I->T" in unified) == (False, False)
+    rows = list(csv.DictReader((out / "results.csv").open()))
+    measured = {(row["direction"], row["measure"]): row["mean"] for row in rows if row["name"] == "pairs"}
+    value = expected["T->pair"]["measures"]["mAP_asymmetric"]
+    assert value["low"] < value["mean"] == float(measured["T->pair", "mAP_asymmetric"]) < value["high"]
+    assert (out / "plots" / "precision_recall_pairs.png").is_file()
 
 
 def test_settings_are_followed_and_values_of_every_query_saved_on_demand(eval_command, files, tmp_path):

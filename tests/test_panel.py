@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from gch.data.generated import generate
 from gch.evaluation.codes import EncodedPairs
-from gch.evaluation.panel import CELL, FRAME, GAP, RIGHT, TILE, WRONG, retrieval_panel
+from gch.evaluation.panel import CELL, FRAME, GAP, RIGHT, TILE, WORDS, WRONG, retrieval_panel
 
 PAIRS = generate(items=20, image_size=16)
 
@@ -27,6 +29,20 @@ def test_items_stand_in_the_order_of_their_distance_framed_by_relevance(database
     for column, right in enumerate(relevant, 1):
         corner = panel[GAP + TILE + FRAME, 3 * GAP + column * CELL + FRAME]  # the frame, below the tile
         assert tuple(corner) == (RIGHT if right else WRONG)
+
+
+def test_a_tile_of_a_pair_shows_its_picture_above_its_words():
+    tiles = {}
+    for kind in ("image", "text", "pair"):
+        query, items = (
+            dataclasses.replace(one, codes={kind: one.codes["text"]}) for one in (QUERY, DATABASE)
+        )
+        panel = retrieval_panel(PAIRS, query, items, kind, kind, count=1, top=1)
+        tiles[kind] = [panel[GAP + FRAME :, x + FRAME :][:TILE, :TILE] for x in (GAP, 3 * GAP + CELL)]
+    for image, text, pair in zip(tiles["image"], tiles["text"], tiles["pair"], strict=True):
+        np.testing.assert_array_equal(pair[TILE - WORDS :], text[:WORDS])
+        lower = slice(TILE // 4, TILE - WORDS)  # below the distance
+        np.testing.assert_array_equal(pair[lower], image[lower])
 
 
 def test_the_nearest_picture_is_shown_first():

@@ -42,6 +42,20 @@ def test_figures_show_what_was_measured(one, drawn):
     assert set(drawn) == {*plots.CURVES, "distances", "map_by_label"}
 
 
+def test_directions_of_pairs_have_plots_of_their_own_of_the_records_that_have_them(one):
+    pairs = [record("b", 1, pairs=True), record("c", 2, bits=8, pairs=True)]
+    drawn = drawn_of(one, *pairs)
+    names = {*plots.CURVES, "distances", "map_by_label", "map_by_bits"}
+    assert set(drawn) == names | {f"{name}_pairs" for name in names}
+    titles = [axes.get_title() for axes in drawn["precision_recall_pairs"].axes]
+    assert titles == ["image → pair", "text → pair", "pair → pair"]
+    lines = drawn["precision_at_n_pairs"].axes[2].lines
+    assert [line.get_label() for line in lines] == ["b", "c"]
+    np.testing.assert_allclose(lines[1].get_ydata(), pairs[1].directions["pair->pair"]["rank"]["precision"])
+    assert len(drawn["distances_pairs"].axes) == 6
+    assert len(drawn["precision_at_n"].axes) == 2
+
+
 def test_by_bits_a_line_is_the_mean_of_the_runs():
     runs = [record(str(seed + bits), seed, bits, method="gch") for seed, bits in ((0, 8), (1, 8), (0, 16))]
     axes = drawn_of(*runs)["map_by_bits"].axes[0]

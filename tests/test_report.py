@@ -9,7 +9,7 @@ from PIL import Image
 from records import write_run
 
 from gch.errors import RunError
-from gch.evaluation.evaluate import DIRECTIONS, NEW_ITEMS
+from gch.evaluation.evaluate import DIRECTIONS, NEW_ITEMS, UNIFIED
 from gch.reporting import tables
 from gch.reporting.record import read_run
 from gch.settings import load_settings
@@ -61,6 +61,33 @@ def test_one_run_makes_a_page_too(command, runs, tmp_path):
     assert "Queries and what they retrieve" not in text  # no panels were kept
 
 
+def test_runs_with_and_without_unified_codes_share_a_page_and_their_directions_are_apart(
+    command, repository, runs, tmp_path
+):
+    folders = [tmp_path / name for name in ("unified", "again")]
+    for seed, folder in enumerate(folders, 2):
+        write_run(folder, load_settings(repository / "setting.py", {"seed": seed}), pairs=True)
+    panels = ("I-T", "T-I", "I-pair", "T-pair", "pair-pair")
+    (folders[0] / "panels").mkdir()
+    for name in panels:
+        Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folders[0] / "panels" / f"{name}.png")
+    assert command("report", runs[0], *folders, f"--out={tmp_path / 'page.html'}")[0] == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    _, seeds, measures, drawn, gallery, codes, _ = text.split("<h2 ")
+    for part in (seeds, measures):
+        papers, others = part.split(f"<h3>{tables.OF_PAIRS}</h3>")
+        assert ("pair → pair" in papers, "I → T" in others) == (False, False)
+        assert ("pair → pair" in others, "I → T" in papers) == (True, True)
+    record = read_run(folders[0])
+    for direction in ("I->T", "pair->pair"):
+        for new in (False, True):
+            assert f"<td>{record.mean(direction, 'mAP_asymmetric', new):.4f}</td>" in measures
+    assert drawn.count("(unified codes of pairs)</h3>") == drawn.count("</h3>") / 2 == 5
+    shown = re.findall(r"<h3>(.*?)</h3>", gallery.split("unified<")[1])
+    assert [title.split(" (")[0] for title in shown] == [name.replace("-", " → ") for name in panels]
+    assert codes.count("<td>pair</td>") == 2
+
+
 def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, runs, tmp_path):
     page = tmp_path / "page.html"
     for _ in range(2):
@@ -108,15 +135,16 @@ def places(value, path=()):
     if isinstance(value, list) and value:
         parts = [(0, value[0]), (len(value) - 1, value[-1])]
     for name, part in parts:
-        if name in ("T->I", "I->I", "T->T"):  # as I->T
+        if name in ("T->I", "I->I", "T->T", "I->pair", "T->pair"):  # as I->T and pair->pair
             continue
         yield (*path, name)
         yield from places(part, (*path, name))
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("other", [None, {}, "text", "gone"])
-def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other):
-    write_run(tmp_path / "run", load_settings(repository / "setting.py", {}), ("a", "b", "c", "d"))
+def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other, pairs):
+    write_run(tmp_path / "run", load_settings(repository / "setting.py", {}), ("a", "b", "c", "d"), pairs)
     path = tmp_path / "run" / "results.json"
     whole, refusals = path.read_text(), 0
     for place in places(json.loads(whole)):
@@ -137,8 +165,8 @@ def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other):
             assert "test the run again" in refusal
             refusals += 1
             continue
-        tables.over_seeds(records)
+        tables.titled(tables.over_seeds, records)
         tables.comma_separated(records)
-        tables.rows(records, DIRECTIONS)
+        tables.rows(records, (*DIRECTIONS, *UNIFIED))
         tables.notes(records)
     assert refusals > 10

@@ -25,6 +25,11 @@ def test_new_items_are_ranked_apart_by_the_same_measures_and_policies():
     figures = figures_of(TRAINING, **options)
     assert figures["retrieval_not_trained_on"] == 10
     assert figures["label_names"] == ["a", "b", "c"]
+    for direction in figures["mAP"]:
+        for ending in ("", "_not_trained_on"):
+            measured = figures[f"evaluation{ending}"][direction]["measures"]["mAP_asymmetric"]
+            assert measured["mean"] == figures[f"mAP_asymmetric{ending}"][direction]
+            assert measured["low"] < measured["mean"] < measured["high"]
     whole, new = figures["evaluation"]["I->T"], figures["evaluation_not_trained_on"]["I->T"]
     assert whole.keys() == new.keys()
     assert whole["measures"].keys() == new["measures"].keys()
@@ -37,6 +42,7 @@ def test_new_items_are_ranked_apart_by_the_same_measures_and_policies():
 def test_where_all_were_trained_on_there_is_no_such_figure():
     figures = figures_of(training=DATABASE.rows)
     assert figures["mAP_not_trained_on"] is figures["evaluation_not_trained_on"] is None
+    assert figures["mAP_asymmetric_not_trained_on"] is None
 
 
 def test_validation_queries_are_new_items_for_each_other_but_not_for_themselves():
