@@ -82,7 +82,7 @@ def test_figures_are_saved_and_become_pixels(drawn, tmp_path):
 
 
 def test_names_are_no_formulas():
-    found = record("run $x_$ \\frac$")
+    found = record("run $x_$ \\frac$ \udcff")
     found.results["label_names"] = names = ["50% off $ & 20% off $", "$\\frac$", r"\$ and $\$", "$"]
     drawn = drawn_of(found, dataclasses.replace(found, name="$$ other $"))
     for figure in drawn.values():

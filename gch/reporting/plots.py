@@ -96,8 +96,8 @@ def pixels(drawn: "Figure") -> np.ndarray:
 
 
 def _plain(name: str) -> str:
-    """A name as it is: a pair of dollars would make a formula of it."""
-    return name.replace("$", r"\$")
+    """A name as it is: a pair of dollars would make a formula of it, and no font has what is not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", r"\$")
 
 
 def _panels(directions: Sequence[str], height: float, rows: int = 1):
