@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 from gch.data.pairs import Pairs
-from gch.evaluation.evaluate import CROSS
+from gch.evaluation.evaluate import CROSS, UNIFIED
 from gch.methods.items import training_items
 from gch.methods.method import build_method
 from gch.networks.backbone import Backbone
@@ -112,6 +112,27 @@ def row(name: str, bit: int, found: list[dict]) -> list[str]:
 HEADER = (
     "", "bits", "all I->T", "all T->I", "new I->T", "new T->I", "balance", "correlation", "quantization",
     "agree", "seconds", "seeds",
+)  # fmt: skip
+
+
+def unified_row(name: str, bit: int, found: list[dict]) -> list[str]:
+    """Like `row`, of the directions of pairs, over all items and over new ones, and of asymmetric ranking of
+    new items.
+    """
+    means = [
+        [result[over][direction] for result in found]
+        for over in ("mAP", "mAP_not_trained_on")
+        for direction in UNIFIED
+    ]
+    for direction in (*CROSS, *UNIFIED):
+        measures = [result["evaluation_not_trained_on"][direction]["measures"] for result in found]
+        means.append([one["mAP_asymmetric"]["mean"] for one in measures])
+    return [name, str(bit), *map(spread, means), str(len(found))]
+
+
+UNIFIED_HEADER = (
+    "", "bits", *(f"{over} {direction}" for over in ("all", "new") for direction in UNIFIED),
+    *(f"asymmetric, new {direction}" for direction in (*CROSS, *UNIFIED)), "seeds",
 )  # fmt: skip
 
 

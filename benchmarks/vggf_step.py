@@ -26,7 +26,7 @@ from measuring import Seconds, image_step, median, settings, table, timed
 
 from gch.data.generated import generate
 from gch.networks.backbone import Backbone, load_backbone
-from gch.networks.vggf import MEAN_COLOR
+from gch.networks.matconvnet import MEAN_COLOR
 from gch.networks.vggf_layers import SubtractMeanImage
 from gch.settings import Settings
 from gch.training.device import configure_device

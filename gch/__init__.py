@@ -1,8 +1,6 @@
 """Cross-modal hashing: train, export, encode and search. TensorFlow loads on first use."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in `typing`, which would load before Ctrl-C is handled (gch.signals)
 if TYPE_CHECKING:
     from gch.api import Run, open_run, train
     from gch.errors import GCHError
@@ -25,7 +23,9 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    import importlib
+
     if name not in _PLACES:
         raise AttributeError(f"module 'gch' has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)

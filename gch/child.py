@@ -5,6 +5,7 @@ pipe closes, and the child ends at once, as by a kill: a run loses nothing by th
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -36,14 +37,21 @@ def run_child(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple
     return process.returncode, said
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Ends this process when its standard input ends; signals that its parent gets too do not."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_wait_and_end, daemon=True).start()
+
+
+def _wait_and_end() -> None:
     while os.read(0, 1):
         pass
     os._exit(1)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    from gch.cli import console
+    end_with_parent()
+    from gch.__main__ import console
 
     sys.exit(console())

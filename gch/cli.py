@@ -19,7 +19,7 @@ from gch.terminal import print_lines
 
 PHASES = ("train", "test")
 LONGEST = 2000  # characters of a message
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_ERROR, EXIT_USAGE = 1, 2
 
 USAGE = """\
 Usage: {program} [train | test | help] [--SETTING=VALUE ...]
@@ -30,11 +30,6 @@ Trains a method on image-text pairs and tests it; `test` tests the best checkpoi
 """
 
 
-def console() -> int:
-    """The command `gch`. It starts from the package's defaults, or from the file of --settings=FILE."""
-    return main(["gch", *(sys.argv[1:] or ["help"])])
-
-
 def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     """Runs the command line.
 
@@ -43,7 +38,7 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
       settings_file: a file like setting.py; None: the defaults.
 
     Returns:
-      The exit status: 0; 1 after an error in data or training, 2 in the settings; 130 when interrupted.
+      The exit status: 0; 1 after an error in data or training, 2 in the settings.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -75,12 +70,6 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     except (GCHError, OSError) as error:
         misused = command and isinstance(error, SettingError)
         return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)
-    except KeyboardInterrupt as stop:
-        hint = "" if command else "; run the same command again to resume from the last checkpoint"
-        if command and COMMANDS[command].resumes:
-            hint = "; run the same command again to resume"
-        print(f"\n{program}: {stop or 'stopped'}{hint}", file=sys.stderr)
-        return EXIT_INTERRUPTED
     return 0
 
 

@@ -5,7 +5,11 @@ The command line prints that line, without a traceback, and exits with a status 
 """
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
+
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class GCHError(Exception):
@@ -43,7 +47,24 @@ def damage(where: str) -> Iterator[None]:
         raise DataError(f"{where}, {reason(error)}") from error
 
 
+@contextlib.contextmanager
+def disk_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Raises RunError, '<path>, cannot be written', where a library says that the system refused to write."""
+    try:
+        yield
+    except GCHError:
+        raise
+    except Exception as error:  # TensorFlow and h5py have the system's words in types of their own
+        refused = [words for words in map(os.strerror, _REFUSED) if words in str(error)]
+        if not refused:
+            raise
+        raise RunError(
+            f"{path}: cannot be written, {refused[0]}; make room there, and give the same command again"
+        ) from error
+
+
 def reason(error: Exception) -> str:
-    """The first line of what an exception says, or its type."""
+    """The first line of what an exception says, at most 200 characters that print; or its type."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    line = lines[0] if lines else type(error).__name__
+    return line[:200] if line.isprintable() else ascii(line[:200])

@@ -13,14 +13,17 @@ from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.generated import GENERATED
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
-from gch.data.split import Split, split_oddities
+from gch.data.split import ORDERS, Split, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
-from gch.data.vocabulary import with_vocabulary
-from gch.errors import SettingError, WeightsError
-from gch.networks.matconvnet import require_weights
-from gch.networks.settings import VGGF, canonical_backbone
+from gch.data.text_files import require_file
+from gch.data.vocabulary import used_vocabulary, with_vocabulary
+from gch.errors import SettingError
+from gch.networks.matconvnet import read_vggf
+from gch.networks.settings import VGGF, canonical_backbone, least_image_size, require_keras_file
 from gch.run import RunFolder, require_checkpoint, run_name
+from gch.search.exported import require_replaceable
 from gch.settings import Settings
+from gch.storage import require_place
 from gch.terminal import Progress, quiet_stderr
 from gch.training.cluster import read_cluster
 
@@ -44,23 +47,29 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         # The pixels of a picture, float32; or of all that are generated, uint8.
         sizes = 3 * GENERATED if canonical_dataset(settings.dataset_dir) == "generated" else 12
         _require_memory({"image_size": sizes * settings.image_size**2})
+        _require_places(settings, export_to, cluster.chief)
         pairs = open_pairs(settings, Progress())
-        _require_memory(_least_memory(settings, pairs))
         _require_backbone(settings, pairs)
         split = choose_split(settings, pairs)
         run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
+        log = Path(settings.log_dir) / run.path.name
         if settings.phase != "train" and not cluster.chief:
             return run.path  # the chief tests and exports alone
         stack.callback(run.close)
+        if cluster.chief and settings.phase != "export":
+            require_place(log)
         if settings.phase != "train":
             run.open(settings, pairs.digest)
-        else:
-            if settings.load_model_path:
-                require_checkpoint(Path(settings.load_model_path))
+        elif run.exists():
             run.start(settings, pairs.digest)
         split, cache = _kept_split(run, split, len(pairs.labels)), cache_folder(settings)
-        pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache, run.writes)
+        pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
         _require_sizes(settings, pairs)
+        _require_memory(_least_memory(settings, pairs))
+        if settings.phase == "train" and not run.begun:  # nothing is refused any more
+            run.start(settings, pairs.digest)
+        if run.writes:
+            _keep(run, split, pairs, settings)
         _print_sizes(pairs, split)
         _prepare_tensorflow(cache)
         with quiet_stderr():
@@ -71,9 +80,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
 
         stack.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         with lost_workers(cluster):
-            session = Session(
-                settings, pairs, split, run, cache, Path(settings.log_dir) / run.path.name, cluster
-            )
+            session = Session(settings, pairs, split, run, cache, log, cluster)
             if settings.phase == "export":
                 session.export(export_to, lite)
                 return run.path
@@ -92,8 +99,22 @@ def _prepare_tensorflow(cache: Path) -> None:
     os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flag}".strip()
 
 
+def _require_places(settings: Settings, export_to: Path | None, writes: bool) -> None:
+    """Checks the files and folders that settings name, before anything is read or drawn."""
+    if settings.phase == "train" and settings.load_model_path:
+        require_checkpoint(Path(settings.load_model_path), settings.method, settings.bit)
+    if settings.split not in ("", *ORDERS):
+        require_file(settings.split, f"expected {', '.join(ORDERS)} or a file of a split")
+    if settings.phase == "export":
+        if export_to:
+            require_replaceable(export_to)
+    elif writes:
+        require_place(Path(settings.checkpoint_dir))
+        require_place(Path(settings.log_dir))
+
+
 def _require_backbone(settings: Settings, pairs: Pairs) -> None:
-    """Checks that the backbone's files exist, if the data need a backbone."""
+    """Checks the backbone's files and the size of its images, if the data need a backbone."""
     if pairs.features is not None:
         if settings.backbone == "trained":
             raise SettingError(
@@ -101,10 +122,12 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
             )
         return
     name = canonical_backbone(settings.netStr) or ""
-    if name in VGGF and settings.backbone_start == "pretrained":
-        require_weights(settings.MODEL_DIR)
-    if name.endswith(".keras") and not Path(name).is_file():
-        raise WeightsError(f"{name}: not found; netStr expects a Keras model there")
+    if name in VGGF:
+        read_vggf(settings)
+    elif name.endswith(".keras"):
+        require_keras_file(name)
+    elif settings.image_size < (least := least_image_size(name)):
+        raise SettingError(f"image_size is {settings.image_size}; {name} expects at least {least}")
 
 
 def _require_sizes(settings: Settings, pairs: Pairs) -> None:
@@ -128,10 +151,11 @@ def _least_memory(settings: Settings, pairs: Pairs) -> dict[str, int]:
         "SEMANTIC_EMBED": 16 * embedding * (words + settings.bit),
         "batch_size": 4 * min(settings.batch_size, len(pairs.labels)) * (words + embedding),
     }
-    widths = getattr(settings.options, "txt_widths", None)
-    if widths:
-        sizes = [words, *map(int, widths.split(","))]
-        needs["txt_widths"] = 16 * sum(one * other for one, other in itertools.pairwise(sizes))
+    features = 1 if pairs.features is None else pairs.features.shape[1]
+    for name, inputs in (("txt_widths", words), ("img_widths", features)):
+        widths = getattr(settings.options, name, "")
+        sizes = [inputs, *map(int, filter(None, widths.split(","))), settings.bit]
+        needs[name] = 16 * sum(one * other for one, other in itertools.pairwise(sizes))
     return needs
 
 
@@ -157,10 +181,14 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
 
 
 def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:
-    """The split stored in the run; the first call stores `chosen`."""
+    """The split stored in the run; `chosen` where there is none yet."""
+    return load_split(run.split, total) if run.split.exists() else chosen
+
+
+def _keep(run: RunFolder, split: Split, pairs: Pairs, settings: Settings) -> None:
+    """Stores the split and the vocabulary of raw texts in a run that lacks them."""
     if not run.split.exists():
-        if not run.writes:
-            return chosen
-        export_split(run.split_for_matlab, chosen)
-        save_split(run.split, chosen)
-    return load_split(run.split, total)
+        export_split(run.split_for_matlab, split)
+        save_split(run.split, split)
+    if pairs.captions is not None and not run.vocabulary.exists():
+        used_vocabulary(pairs, settings).save(run.vocabulary)

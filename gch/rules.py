@@ -10,6 +10,7 @@ from gch.data.text_files import shown
 from gch.errors import SettingError
 
 MOST = 2**31 - 1  # of a whole number, unless a setting says otherwise
+_LISTED = 100
 
 
 def setting(
@@ -62,6 +63,8 @@ def checked(field: dataclasses.Field, value: object, where: str) -> object:
         raise SettingError(
             f"{name} is {shown(value)}, a {type(value).__name__}; expected a {field.type.__name__}"  # type: ignore[union-attr]
         )
+    if isinstance(value, str) and "\0" in value:
+        raise SettingError(f"{name} is {shown(value)}; expected text without NUL characters")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{name} is {value!r}; expected a finite number")
     if rules["choices"] and value not in rules["choices"]:
@@ -78,8 +81,11 @@ def checked(field: dataclasses.Field, value: object, where: str) -> object:
 
 
 def require_numbers(name: str, text: str, example: str) -> None:
-    """Raises SettingError unless `text` lists positive whole numbers."""
-    if not all(re.fullmatch("0*[1-9][0-9]{0,8}", number) for number in text.split(",")):
+    """Raises SettingError unless `text` lists positive whole numbers, `_LISTED` at most."""
+    numbers = text.split(",")
+    if len(numbers) > _LISTED:
+        raise SettingError(f"{name} lists {len(numbers)} numbers; expected {_LISTED} at most")
+    if not all(re.fullmatch("0*[1-9][0-9]{0,8}", number) for number in numbers):
         raise SettingError(
             f"{name} is {shown(text)}; expected positive whole numbers up to 9 digits, such as '{example}'"
         )

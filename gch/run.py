@@ -11,13 +11,14 @@ export/          the model as others use it
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock
 
-from gch.data.text_files import is_count, is_number, object_of, read_json, read_object
+from gch.data.text_files import is_count, is_number, object_of, read_json, read_object, require_file
 from gch.errors import DataError, RunError, SettingError
 from gch.methods import METHODS
 from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
@@ -60,6 +61,8 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
       RunError: the folder holds no run.
       SettingError: a value is wrong, or the run cannot change it.
     """
+    if not RunFolder(folder).exists():
+        raise RunError(f"{folder}: no settings.json in it; expected the folder of a run")
     folder = folder.resolve()
     given = checked_values(given, where)
     fixed = sorted(given.keys() - free_settings())
@@ -69,10 +72,19 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
     return make_settings(RunFolder(folder).read_settings() | given | place)
 
 
-def require_checkpoint(folder: Path) -> None:
-    """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from."""
-    if not RunFolder(folder).checkpoint("best"):
+def require_checkpoint(folder: Path, method: str = "", bit: int = 0) -> None:
+    """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from; of
+    this method and length, where they are given and the run says its own.
+    """
+    run = RunFolder(folder)
+    if not run.checkpoint("best"):
         raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
+    found = run.read_settings() if method and run.exists() else {"method": method, "bit": bit}
+    if (found["method"], found["bit"]) != (method, bit):
+        raise RunError(
+            f"{folder}: a run of {found['method']} with {found['bit']} bits; load_model_path expects one of "
+            f"{method} with {bit} bits"
+        )
 
 
 class RunFolder:
@@ -94,13 +106,17 @@ class RunFolder:
         self._history = path / "history.json"
         self._lock: BaseFileLock | None = None
 
+    def exists(self) -> bool:
+        """Whether a run was started in the folder."""
+        return self._settings.exists()
+
     def start(self, settings: Settings, data_digest: str) -> None:
         """Creates the folder, or checks that the run in it has these settings and this data.
 
         Raises:
           RunError: the run was started with other settings or other data, or another process uses it.
         """
-        self.begun = self._settings.exists()
+        self.begun = self.exists()
         if self.begun:
             self.check(settings, data_digest)
             self._take_lock()
@@ -169,11 +185,13 @@ class RunFolder:
             if method not in METHODS:
                 raise SettingError(f"{self._settings}: method is {method!r}; expected {' or '.join(METHODS)}")
             known = defaults(method)
-            return known | checked_values(
-                {name: value for name, value in found.items() if name in known}, str(self._settings), method
-            )
+            given = {name: value for name, value in found.items() if name in known}
+            values = known | checked_values(given, str(self._settings), method)
+            make_settings(values)
+            return values
         except SettingError as error:
-            raise RunError(str(error)) from error
+            where = "" if str(self._settings) in str(error) else f"{self._settings}: "
+            raise RunError(f"{where}{error}; {REMEDY}") from error
 
     def _read(self) -> dict:
         try:
@@ -204,6 +222,7 @@ class RunFolder:
         for suffix in (".index", ".data-00000-of-00001"):
             if f"{named[1]}{suffix}" not in files:
                 raise RunError(f"{pointer.parent / named[1]}{suffix}: missing; {REMEDY}")
+            require_file(f"{pointer.parent / named[1]}{suffix}", REMEDY, RunError)
         return named[1]
 
     def read_history(self, least: int = 0) -> list[dict]:
@@ -241,6 +260,18 @@ class RunFolder:
                 f"{self.path / 'latest'}: no checkpoint in it, {self._history} has {epochs} outer epochs; "
                 f"{REMEDY}{'; test and export still work' if best else ''}"
             )
+        if self.writes:
+            self._remove_halves()
+
+    def _remove_halves(self) -> None:
+        """Removes what a killed process left of a checkpoint that it was writing, or had replaced."""
+        for kind in ("latest", "best"):
+            name = self.checkpoint(kind)
+            for path in (self.path / kind).glob("ckpt-*"):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif not path.name.startswith(f"{name}."):
+                    path.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         if self.writes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gch.data.settings import DataSettings
+from gch.data.text_files import opened
 from gch.errors import SettingError
 from gch.evaluation.settings import EvaluationSettings
 from gch.methods import METHODS, method_module
@@ -160,8 +161,8 @@ def read_assignments(path: Path) -> dict[str, object]:
     Raises:
       SettingError: the file is missing, or not Python.
     """
-    if not path.is_file():
-        raise SettingError(f"{path}: no such file; expected a file of settings, one assignment each")
+    with opened(path, "expected a file of settings, one assignment each", 2**24, SettingError):
+        pass
     try:
         found = runpy.run_path(str(path))
     except Exception as error:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,29 +14,62 @@ import numpy as np
 
 from gch.errors import DataError, RunError
 
+UNFINISHED = ".gch-unfinished-"
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; the written file replaces `path` on success.
+    """Yields a path of the same name in a folder beside `path`; the written file replaces `path` on success.
 
-    The temporary file keeps the suffix of `path` (NumPy and SciPy append one otherwise). When the body
-    raises, or the process is killed, `path` is what it was before.
+    When the body raises, or the process is killed, `path` is what it was before. An OSError names `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        with unfinished_folder(path.parent) as folder:
+            temporary = folder / path.name
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None or UNFINISHED in str(error.filename):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+@contextlib.contextmanager
+def unfinished_folder(parent: Path) -> Iterator[Path]:
+    """Yields a new folder in `parent`, for what is moved to its place when it is whole. The folder goes at
+    the end; that of a process that was killed goes when another one writes there, and not before it ended.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(parent)
+    for attempt in range(3):
+        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
+        try:
+            held = lock(folder, "another process removes it")
+            break
+        except RunError:  # it took a folder without a lock for that of a killed process
+            if attempt == 2:
+                raise
+    try:
+        yield folder
     finally:
-        temporary.unlink(missing_ok=True)
+        held.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished(parent: Path) -> None:
+    """Removes what processes that were killed left in a folder, see `unfinished_folder`."""
+    for folder in parent.glob(f"{UNFINISHED}*"):
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        try:
+            with filelock.FileLock(folder / ".lock", 0):
+                shutil.rmtree(folder, ignore_errors=True)
+        except (filelock.Timeout, OSError):
+            continue  # its process lives, or is another user's
+        shutil.rmtree(folder, ignore_errors=True)  # Windows keeps the file of a lock that is taken
 
 
 @contextlib.contextmanager
@@ -46,14 +80,26 @@ def literal_path(folder: Path) -> Iterator[Path]:
     if os.name == "nt" or not set(str(folder)) & set("[*?\\"):
         yield folder
         return
-    with tempfile.TemporaryDirectory() as place:
-        link = Path(place) / "folder"
+    with unfinished_folder(Path(tempfile.gettempdir())) as place:
+        link = place / "folder"
         link.symlink_to(folder.resolve(), target_is_directory=True)
         yield link
 
 
+def require_place(path: Path) -> None:
+    """Raises RunError unless a folder is at `path`, or can be made there, and can be written; makes nothing
+    that stays.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    try:
+        with tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
+            pass
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written, {error.strerror or error}") from error
+
+
 def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
-    """Takes the lock of a folder, and creates the folder if it is missing.
+    """Takes the lock of a folder, and creates the folder if it is missing; removes what killed ones left.
 
     The lock is held until it is released, the `with` block that holds it ends, or the process ends.
 
@@ -75,6 +121,7 @@ def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLoc
                 raise RunError(f"{folder}: {busy}") from error
             print(f"{folder}: {busy}; waiting for it", flush=True)
             held.acquire()
+        remove_unfinished(folder)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written, {error.strerror or error}") from error
     return held
@@ -113,6 +160,7 @@ def cached_array(
     Raises:
       DataError: there is no room for it, or it cannot be written.
     """
+    remove_unfinished(path.parent)
     array = _mapped(path, dtype, shape)
     if array is None:
         try:
@@ -127,17 +175,29 @@ def cached_array(
 
 
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None:
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy parses a damaged header as Python
         return None
     return array if array.shape == shape and array.dtype == dtype else None
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
     """Writes `value` to `path` as indented JSON, atomically."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a name that is not UTF-8
+        text = json.dumps(value, indent=2)
+    write_text(path, text + "\n")
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text as UTF-8, atomically; what UTF-8 lacks, as in names of files that are not, is escaped."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def digest(*parts: np.ndarray | bytes | str | int | float | None) -> str:

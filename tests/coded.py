@@ -10,20 +10,25 @@ MODEL = "ab" * 32
 
 
 def saved(
-    folder: Path, codes: np.ndarray, modality: str = "image", model: str = MODEL, root: str = "/r"
+    folder: Path,
+    codes: np.ndarray,
+    modality: str = "image",
+    model: str = MODEL,
+    root: str = "/r",
+    part_items: int = 10_000,
 ) -> Codes:
-    """A folder of codes; ids are FOLDER/ROW, and every text is 'a text'."""
+    """A folder of codes; ids are FOLDER/ROW, and every text, also of a pair, is 'a text'."""
     note = CodesNote(
         bits=8 * codes.shape[1],
         modality=modality,
         model=model,
-        root=root if modality == "image" else "",
+        root="" if modality == "text" else root,
         source="s",
         shard=(1, 1),
         entries=len(codes),
     )
-    with CodesWriter(folder, note, 10_000) as writer:
-        text = "a text" if modality == "text" else None
+    with CodesWriter(folder, note, part_items) as writer:
+        text = None if modality == "image" else "a text"
         writer.write(codes, ((f"{folder.name}/{row}", text) for row in range(len(codes))))
         writer.save(len(codes))
     return open_codes(folder)

@@ -23,35 +23,47 @@ NOTE = ModelNote(
 
 
 def small_networks(features: int = 0, vectors: int = len(VOCABULARY.words)) -> dict:
-    """Encoders of pictures (of features where there are any) and of texts."""
+    """Encoders of pictures (of features where there are any), of texts, and of pairs."""
     import keras
 
     keras.utils.set_random_seed(3)
     layers = keras.layers
 
-    def encoder(name: str, size: int) -> keras.Model:
-        vector = keras.Input((size,))
+    def encoder(name: str, *sizes: int) -> keras.Model:
+        inputs = [keras.Input((size,)) for size in sizes]
+        vector = layers.Concatenate()(inputs) if len(inputs) > 1 else inputs[0]
         code = layers.Dense(BITS, activation="tanh", kernel_initializer="he_normal", name="code")(vector)
         label = layers.Dense(LABELS, name="label")(vector)
-        return keras.Model(vector, {"code": code, "label": label}, name=name)
+        taken = inputs if len(inputs) > 1 else vector
+        return keras.Model(taken, {"code": code, "label": label}, name=name)
+
+    def encoders(image: int) -> dict:
+        sizes = {"image": [image], "text": [vectors], "pair": [image, vectors]}
+        return {name: encoder(name, *of) for name, of in sizes.items()}
 
     if features:
-        return {"image": encoder("image", features), "text": encoder("text", vectors)}
+        return encoders(features)
     picture = keras.Input((SIZE, SIZE, 3))
     inner = layers.Rescaling(1 / 127.5, -1)(picture)
     inner = layers.Conv2D(8, 3, strides=2, activation="relu")(inner)
     inner = layers.BatchNormalization()(layers.GlobalAveragePooling2D()(inner))
     backbone = keras.Model(picture, inner, name="eyes-1")
-    return {"image": encoder("image", 8), "text": encoder("text", vectors), "backbone": backbone}
+    return encoders(8) | {"backbone": backbone}
 
 
 def save_small_model(
-    folder: Path, vocabulary: Vocabulary | None = VOCABULARY, features: int = 0, **changes
+    folder: Path,
+    vocabulary: Vocabulary | None = VOCABULARY,
+    features: int = 0,
+    pair: bool = True,
+    **changes,
 ) -> dict:
-    """Exports one; returns its networks. `changes` are those of the note."""
+    """Exports one, with or without unified codes; returns its networks. `changes` are those of the note."""
     from gch.export.save import save_model
 
     networks = small_networks(features)
+    if not pair:
+        del networks["pair"]
     note = dataclasses.replace(NOTE, **{"image_size": 0} if features else {}, **changes)
     save_model(folder, networks, vocabulary, note, replace=False)
     return networks

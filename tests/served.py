@@ -1,6 +1,7 @@
 """A collection of coloured squares, a model that sees their colours, and a server of them."""
 
 import contextlib
+import dataclasses
 import io
 import threading
 import time
@@ -13,7 +14,7 @@ from PIL import Image
 
 from gch.errors import DataError
 from gch.search.collection_index import CollectionIndex, IndexPart, Source
-from gch.search.exported import ModelNote
+from gch.search.exported import ModelNote, ModelOutputs
 from gch.search.hamming import exact_search
 from gch.search.query import Searcher
 from gch.serve.app import build_app
@@ -43,11 +44,18 @@ NOTE = ModelNote(
     encoding_batch=None,
 )
 
+PAIR_NOTE = dataclasses.replace(NOTE, signatures=(*NOTE.signatures, "encode_pair"))
+
+
+def relaxed_code(colour) -> np.ndarray:
+    """Eight bits a channel, of which as many are 1 as it is bright: distances are those of colours."""
+    levels = np.asarray(colour, np.float32)[:, None] / 32 - 0.5 - np.arange(8)
+    return np.tanh(levels + 2.0**-8).ravel()
+
 
 def code(colour: tuple[int, ...]) -> np.ndarray:
-    """Eight bits a channel, of which as many are set as it is bright: distances are those of colours."""
-    levels = (np.asarray(colour) + 16) // 32
-    return np.packbits(np.arange(8) < levels[:, None])
+    """Its bits."""
+    return np.packbits(relaxed_code(colour) >= 0)
 
 
 CODES = np.stack([code(colour) for colour in COLOURS.values()])
@@ -83,16 +91,24 @@ class ColourModel:
     def __init__(self, seconds: float = 0.0):
         self.seconds, self.batches = seconds, []
 
-    def encode_images(self, pictures) -> np.ndarray:
-        return self._codes([picture.mean(axis=(0, 1)).astype(int) for picture in pictures])
+    def picture_outputs(self, pictures) -> ModelOutputs:
+        return self._outputs([picture.mean(axis=(0, 1)) for picture in pictures])
 
-    def encode_texts(self, texts) -> np.ndarray:
-        return self._codes([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
+    def text_outputs(self, texts) -> ModelOutputs:
+        return self._outputs([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
 
-    def _codes(self, colours) -> np.ndarray:
+    def pair_outputs(self, pictures, texts) -> ModelOutputs:
+        """The colour between those of both."""
+        words = [colour_of(text) for text in texts]
+        seen = [picture.mean(axis=(0, 1)) for picture in pictures]
+        return self._outputs((np.array(seen) + words) / 2)
+
+    def _outputs(self, colours) -> ModelOutputs:
         self.batches.append(len(colours))
         time.sleep(self.seconds)
-        return np.stack([code(colour) for colour in colours])
+        relaxed = np.stack([relaxed_code(colour) for colour in colours])
+        labels = np.zeros((len(colours), 0), np.float32)
+        return ModelOutputs(np.packbits(relaxed >= 0, axis=1), relaxed, labels)
 
 
 def part(modality: str, items: list[dict], folder: Path) -> IndexPart:
@@ -109,6 +125,7 @@ def colours(folder: Path, model=None, modalities: tuple[str, ...] = ("image", "t
     items = {
         "image": [{"id": f"{name}.png"} for name in COLOURS],
         "text": [{"id": f"t{row}", "text": f"something {name}"} for row, name in enumerate(COLOURS)],
+        "pair": [{"id": f"{name}.png", "text": f"something {name}"} for name in COLOURS],
     }
     items |= stored
     parts = {modality: part(modality, items[modality], folder) for modality in modalities}

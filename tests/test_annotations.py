@@ -119,6 +119,7 @@ LISTS = {
     "NumPy": "['sea' 'red, white']",
     "NumPy's repr": "array(['sea', 'red, white'], dtype=object)",
     "NumPy's strings": "[np.str_('sea'), np.str_('red, white')]",
+    "pandas' index": "Index(['sea', 'red, white'], dtype='object')",
     "PostgreSQL": '{sea,"red, white"}',
     "quoted part": 'sea, "red, white"',
     "quoted part after ;": '"red, white";sea',
@@ -144,6 +145,11 @@ def test_what_only_resembles_a_list(tmp_path, label):
     got = read(tmp_path, entry, "list.jsonl")
     assert (got.label_names, got.captions) == ((label,), (label,))
     assert read(tmp_path, one(labels=label), "list.jsonl").label_names == tuple(sorted(label.split(", ")))
+
+
+def test_truths_in_a_list_say_which_labels_an_item_has(tmp_path):
+    entries = [{"path": f"{row}.jpg", "text": "sea", "labels": [True, row == 1]} for row in range(2)]
+    assert read(tmp_path, json_lines(*entries), "list.jsonl").label_names == ("0", "1")
 
 
 def test_texts_in_a_list_are_lines_and_others_stay(tmp_path):
@@ -321,6 +327,12 @@ BAD_JSON = {
     "the folder": (one(path="./"), r"line 1: field 'path': found './', expected the path of a picture"),
     "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string, or a list"),
     "labels": (one(labels=1.5), "field 'labels': found 1.5, expected strings or whole numbers, or a list"),
+    "mapping": (one(labels="{'a': 1, 'b': 0}"), r"field 'labels': found .*expected a whole list of strings"),
+    "list without end": (
+        one(labels="['a', 'b'"),
+        r"field 'labels': found .*expected a whole list of strings",
+    ),
+    "list with a gap": (one(labels="['a' ... 'b']"), r"field 'labels': found .*expected a whole list of str"),
     "label in list": (one(labels=["a", True]), "field 'labels': found True, expected strings or whole"),
     "list in a list": (one(labels=[["x" * 999]]), r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp"),
     "nul": (one(text="a\0"), r"line 1: field 'text': found character '\\x00', expected text"),

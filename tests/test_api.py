@@ -56,6 +56,8 @@ def test_a_trained_run_answers_queries(run):
     found = gch.Index(model.encode_images(pictures), ids=list("abcde")).search(codes, k=2)
     assert found.ids.shape == found.distances.shape == (3, 2)
     assert set(found.ids.ravel()) <= set("abcde")
+    unified = model.encode_pairs([*pictures[:2], None], [words[0], None, words[1:3]])
+    np.testing.assert_array_equal(unified[1:], [model.encode_images(pictures[1:2])[0], codes[1]])
 
 
 def test_wrong_use_is_one_line(run, tmp_path):

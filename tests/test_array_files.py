@@ -302,3 +302,8 @@ def test_any_bytes_give_arrays_or_a_data_error(folder, data):
     except DataError as error:
         line = str(error)
     assert "\n" not in line
+
+
+def test_an_empty_cell_is_an_empty_text(tmp_path):
+    scipy.io.savemat(tmp_path / "caption.mat", {"caption": cell(["a dog", np.zeros((0, 0)), "a cat"])})
+    assert list_arrays(tmp_path / "caption.mat")["caption"].strings() == ["a dog", "", "a cat"]

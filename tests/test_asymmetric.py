@@ -1,115 +1,154 @@
-"""mAP where the relaxed codes of queries rank the bits of a database."""
+"""Asymmetric ranking: the same as comparing all items with NumPy, in every kind of index."""
 
-import dataclasses
+import contextlib
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
+from coded import nearest, saved
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gch.errors import DataError
-from gch.evaluation import asymmetric
-from gch.evaluation.codes import CodedItems, coded_items
-from gch.evaluation.evaluate import evaluate, evaluate_items
-from gch.evaluation.rankings import POLICIES
-
-# Scores 1.25, 1.75, .25, -.75 and 1.25; the first and the third item are relevant.
-QUERY = np.array([[0.5, -0.25, 1.0]])
-DATABASE = np.array([[1, 1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, -1], [1, 1, 1]])
-LABELS = [[1, 0]], [[1, 0], [0, 1], [1, 1], [0, 1], [0, 0]]
+import gch
+from gch.errors import DataError, SettingError
+from gch.search import asymmetric
+from gch.search.asymmetric import asymmetric_distances, asymmetric_search
+from gch.search.hamming import exact_search
+from gch.search.index import build_index, open_index
 
 
-def relaxed_items(seed: int, items: int, bits: int = 16) -> CodedItems:
+def by_hand(codes: np.ndarray, relaxed: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and asymmetric distances from all items, uint8 (N, K / 8); ties in the order of rows."""
+    signs = np.where(np.unpackbits(codes, axis=1) > 0, 1.0, -1.0)
+    away = ((1 - relaxed[:, None].astype(np.float64) * signs) / 2).sum(axis=2).round(9)
+    rows = np.argsort(away, axis=1, kind="stable")[:, :count]
+    return rows, np.take_along_axis(away, rows, axis=1)
+
+
+def some(seed: int, items: int, width: int, queries: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of few different bytes, many of them equal, and relaxed queries with few different values."""
     random = np.random.default_rng(seed)
-    relaxed = np.tanh(random.normal(size=(items, bits))).astype(np.float32)
-    return dataclasses.replace(coded_items(relaxed, random.random((items, 5)) < 0.3), relaxed=relaxed)
+    codes = random.integers(4, 8, (items, width), np.uint8)  # not read as signs
+    relaxed = random.choice([-1, -0.75, -0.25, 0, 0.25, 0.5, 1], (queries, 8 * width)).astype(np.float32)
+    relaxed[:1] = np.tanh(random.normal(size=8 * width))
+    return codes, relaxed
+
+
+@pytest.mark.parametrize("way", ["faiss", "numpy"])
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_the_order_is_that_of_all_asymmetric_distances(way, data):
+    width, items = data.draw(st.integers(1, 9), "bytes"), data.draw(st.integers(0, 40), "items")
+    codes, relaxed = some(data.draw(st.integers(0, 99)), items, width)
+    count = data.draw(st.integers(1, 50), "count")
+    rows, scores = by_hand(codes, relaxed, count)
+    with pytest.MonkeyPatch.context() as patch:
+        if way != "faiss":
+            patch.setitem(sys.modules, "faiss", None)
+        index = gch.Index(codes)
+        found = index.search(relaxed, count)
+        packed = np.packbits(relaxed >= 0, axis=1)
+        away = np.bitwise_count(packed[:, None] ^ codes[found.ids]).sum(axis=2)
+        np.testing.assert_array_equal(found.ids, rows)
+        np.testing.assert_array_equal(found.scores, scores)
+        np.testing.assert_array_equal(found.distances, away)
+        assert (found.ids.dtype, found.distances.dtype) == (np.int64, np.int32)
+        for hamming in (index.search(packed, count), index.search(relaxed, count, ranking="hamming")):
+            np.testing.assert_array_equal(tuple(hamming), nearest(codes, packed, count))
+            assert hamming.scores is None
+        hard = index.search(np.where(relaxed >= 0, 1.0, -1.0), count)
+        np.testing.assert_array_equal(tuple(hard), nearest(codes, packed, count))
+        np.testing.assert_array_equal(hard.scores, hard.distances)
+
+
+@given(st.integers(0, 999), st.integers(1, 12), st.integers(8, 200))
+@settings(max_examples=60, deadline=None)
+def test_no_item_as_near_as_the_last_result_is_missed(seed, count, items):
+    codes, relaxed = some(seed, items, 2)
+    packed = np.packbits(relaxed >= 0, axis=1)
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asymmetric, "CANDIDATES", 8)
+        patch.setattr(asymmetric, "FACTOR", 2)
+        patch.setattr(asymmetric, "_AT_ONCE", 16)
+
+        def search(queries, number):
+            asked.append(number)
+            return exact_search(codes)(queries, number)
+
+        found = asymmetric_search(search, codes.__getitem__, packed, relaxed, count)
+    away = np.bitwise_count(packed[:, None] ^ codes).sum(axis=2)
+    last = np.sort(away, axis=1)[:, min(count, items) - 1]
+    for query in range(len(relaxed)):
+        near = np.flatnonzero(away[query] <= last[query])
+        ranked = np.union1d(near, found.rows[query])
+        rows, scores = by_hand(codes[ranked], relaxed[query : query + 1], count)
+        np.testing.assert_array_equal(found.rows[query], ranked[rows[0]])
+        np.testing.assert_array_equal(found.scores[query], scores[0])
+    assert min(asked) == max(8, 2 * count)
+
+
+def test_more_equal_distances_than_the_most_candidates_are_cut_by_row(monkeypatch):
+    for name, value in (("CANDIDATES", 4), ("FACTOR", 2), ("MOST", 16)):
+        monkeypatch.setattr(asymmetric, name, value)
+    codes = np.tile(np.array([[1], [2]], np.uint8), (20, 1))  # all at distance 1 from 0
+    relaxed = -np.ones((1, 8), np.float32)
+    relaxed[0, 6] = -0.5  # the bit of 2
+    found = asymmetric_search(exact_search(codes), codes.__getitem__, np.zeros((1, 1), np.uint8), relaxed, 9)
+    assert found.rows.tolist() == [[1, 3, 5, 7, 9, 11, 13, 15, 0]]
+    assert found.scores.tolist() == [[0.75] * 8 + [1.25]]
+
+
+@pytest.mark.parametrize("kind", ["codes", "flat", "hash", "hnsw", "engine"])
+def test_every_kind_of_index_and_joined_parts(tmp_path, kind):
+    codes, relaxed = some(1, 700, 4, queries=5)
+    sources = [
+        saved(tmp_path / "a", codes[:300], "pair"),
+        saved(tmp_path / "t", codes[:9], "text"),
+        saved(tmp_path / "b", codes[300:], "pair"),
+    ]
+    place = tmp_path / "index"
+    if kind == "codes":
+        place = saved(tmp_path / "all", codes, "pair").path
+    elif kind == "engine":
+        pytest.importorskip("chdb")
+        from gch.search.engine.loading import load_into_engine
+
+        place = f"chdb://{place}"
+        load_into_engine(sources, place)
+    else:
+        build_index(sources, place, kind)
+    with contextlib.closing(open_index(place)) as index:
+        parts = {name: len(part) for name, part in index.parts.items()}
+        assert parts == ({"pair": 700} if kind == "codes" else {"pair": 700, "text": 9})
+        part, packed = index.parts["pair"], np.packbits(relaxed >= 0, axis=1)
+        found = asymmetric_search(part.search, part.read_codes, packed, relaxed, 20)
+        assert part.item(int(found.rows[0, 0]))["text"] == "a text"
+        none = asymmetric_search(part.search, part.read_codes, packed[:0], relaxed[:0], 20)
+    rows, scores = by_hand(codes, relaxed, 20)
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.scores, scores)
+    assert [values.shape for values in none] == [(0, 20)] * 3
+
+
+def test_bits_that_fill_the_last_byte_do_not_count():
+    signs = np.array([[1, -1, 1], [1, 1, 1], [-1, -1, -1]])
+    found = gch.Index(signs).search(np.array([[0.5, 0.25, -0.5]]), 3)
+    assert found.ids.tolist() == [[1, 0, 2]]
+    assert found.scores.tolist() == [[1.375, 1.625, 1.625]]
+    assert asymmetric_distances(np.ones(8), np.array([[255], [0]], np.uint8)).tolist() == [0, 8]
 
 
 @pytest.mark.parametrize(
-    ("ties", "expected"),  # ranks 2 and 3 tie, and one of the two is relevant; the other relevant one has 4
+    ("queries", "options", "error", "message"),
     [
-        ("tie-aware", ((1 / 2 + 1 / 3) / 2 + 2 / 4) / 2),
-        ("stable", (1 / 2 + 2 / 4) / 2),
-        ("optimistic", (1 / 2 + 2 / 4) / 2),
-        ("pessimistic", (1 / 3 + 2 / 4) / 2),
+        ([[0.5] * 8 + [2.0]], {}, DataError, "have 9 bits; expected 8, as in the index"),
+        ([[0.5] * 7 + [-1.5]], {}, DataError, r"holds -1.5 \(item 0, bit 7\); expected relaxed codes, -1 to"),
+        ([[0.5] * 7 + [np.nan]], {}, DataError, r"holds nan \(item 0, bit 7\); expected relaxed codes"),
+        ([[0.5] * 8], {"ranking": "cosine"}, SettingError, "'cosine'; expected one of asymmetric, hamming"),
+        ([[0.5] * 8], {"k": 0}, SettingError, "k is 0; expected 1 or more"),
     ],
 )
-@pytest.mark.parametrize("form", ["signs", "bits", "relaxed"])
-def test_by_hand(ties, expected, form):
-    database = {
-        "signs": DATABASE,
-        "bits": (DATABASE > 0).astype(np.uint8),
-        "relaxed": DATABASE * [0.125, 1.0, 0.5],  # of which the signs count
-    }
-    found = evaluate(QUERY, database[form], *LABELS, ties=ties, cutoffs=[1])
-    assert found["mAP_asymmetric"] == pytest.approx(expected, abs=1e-12)
-    # The distances are those of the signs.
-    signs = evaluate(np.sign(QUERY), DATABASE, *LABELS, ties=ties, cutoffs=[1])
-    del found["mAP_asymmetric"]
-    assert found == signs
-
-
-@pytest.mark.parametrize("without_relevant", ["zero", "skip"])
-def test_queries_without_relevant_items_count_as_in_map(without_relevant):
-    queries, labels = np.repeat(QUERY, 2, axis=0), [*LABELS[0], [0, 0]]
-    found = evaluate(queries, DATABASE, labels, LABELS[1], without_relevant=without_relevant)
-    share = 1 if without_relevant == "skip" else 0.5
-    assert found["mAP_asymmetric"] == pytest.approx(share * 11 / 24)
-
-
-@hypothesis_settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**20), bits=st.integers(1, 40), items=st.integers(1, 40))
-def test_hard_codes_rank_as_by_hamming_distance(seed, bits, items):
-    queries, database = relaxed_items(seed, 4, bits), relaxed_items(seed + 1, items, bits)
-    hard = dataclasses.replace(queries, relaxed=np.where(queries.relaxed >= 0, 1, -1).astype(np.float32))
-    for policy in POLICIES:
-        found = evaluate_items(hard, database, cutoffs=(), ties=policy, policies=()).values
-        np.testing.assert_allclose(found["mAP_asymmetric"], found["mAP"], atol=1e-12, err_msg=policy)
-
-
-@pytest.mark.parametrize("bits", [1, 7, 64, 100])
-def test_it_is_the_order_of_the_scores(bits, monkeypatch):
-    queries, database = relaxed_items(0, 9, bits), relaxed_items(1, 300, bits)
-    found = {policy: asymmetric.average_precision(queries, database, policy) for policy in POLICIES}
-    signs = np.where(np.unpackbits(database.codes, axis=1, count=bits), 1.0, -1.0)
-    relevant = (queries.labels @ database.labels.T) > 0
-    for row, scores in enumerate(queries.relaxed.astype(float) @ signs.T):
-        ranked = relevant[row, np.argsort(-scores.round(9), kind="stable")]
-        precision = np.cumsum(ranked) / np.arange(1, 301)
-        expected = precision[ranked].sum() / max(1, ranked.sum())
-        assert found["stable"][row] == pytest.approx(expected, abs=1e-9)
-        assert found["pessimistic"][row] - 1e-9 <= found["tie-aware"][row] <= found["optimistic"][row] + 1e-9
-    # Scores are exact: neither blocks nor the order of the database change a digit, unless it breaks ties.
-    monkeypatch.setattr(asymmetric, "SCORES", 700)
-    monkeypatch.setattr(asymmetric, "ITEMS", 37)
-    shuffled = database.only(np.random.default_rng(2).permutation(300))
-    for policy in ("tie-aware", "optimistic", "pessimistic"):
-        again = asymmetric.average_precision(queries, shuffled, policy)
-        np.testing.assert_array_equal(again, found[policy], err_msg=policy)
-    again = asymmetric.average_precision(queries, database, "stable")
-    np.testing.assert_array_equal(again, found["stable"])
-
-
-@pytest.mark.parametrize(
-    ("query", "database", "words"),
-    [
-        (
-            [[0.5, -0.2, np.nan]],
-            DATABASE,
-            r"query_codes holds nan \(item 0, bit 2\); expected .* in \[-1, 1\]",
-        ),
-        ([[0.5, -0.2, 1.5]], DATABASE, r"query_codes holds 1.5 \(item 0, bit 2\); expected -1 and \+1, 0"),
-        ([[0.5, -0.2, -np.inf]], DATABASE, r"query_codes holds -inf \(item 0, bit 2\)"),
-        ([[0.5, -0.5, 0.5]], DATABASE, r"query_codes holds 0.5 .* relaxed codes, .* more than two values"),
-        ([[1, 0, -1]], DATABASE, r"query_codes holds 0 \(item 0, bit 1\)"),  # relaxed codes are floats
-        (QUERY, DATABASE * [[0.5, np.nan, 1]], r"database_codes holds nan \(item 0, bit 1\)"),
-        (QUERY, DATABASE * [[0.5, 2, 1]], r"database_codes holds 2.0 \(item 0, bit 1\)"),
-        (np.sign(QUERY), DATABASE * 0.5 * QUERY, r"database_codes holds 0.25 .* packed codes as uint8$"),
-        (QUERY, DATABASE[:, :2], "database_codes has codes of 2 bits, query_codes of 3"),
-    ],
-)
-def test_what_is_neither_signs_nor_relaxed_is_refused(query, database, words):
-    with pytest.raises(DataError, match=words) as caught:
-        evaluate(np.array(query), database, *LABELS)
-    assert "\n" not in str(caught.value)
+def test_other_queries_are_refused(queries, options, error, message):
+    with pytest.raises(error, match=message):
+        gch.Index(np.ones((3, 8))).search(np.array(queries), **options)

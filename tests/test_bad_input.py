@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from written import FEATURES, HOT, TEXTS, cells, write_hdf5, write_separate, write_v5
+from written import FEATURES, HOT, TEXTS, cells, write_hdf5, write_mat73, write_separate, write_v5
 
 from gch.data.array_files import list_arrays
+from gch.data.openmoji import _load
 from gch.data.pictures import read_picture
 from gch.data.split_file import load_split
 from gch.data.text_files import read_json, read_object, text_lines
@@ -23,11 +24,13 @@ from gch.evaluation.codes_file import read_codes
 from gch.networks.backbone import _from_keras_file
 from gch.networks.efficientnet_lite0 import read_weights
 from gch.networks.matconvnet import mean_from_h5, read_matconvnet
+from gch.run import RunFolder
 from gch.search.codes_folder import CodesNote, Items
 from gch.search.entries import picture_entries, text_entries
 from gch.search.note_file import read_note_file
 from gch.serve.pictures import thumbnail
 from gch.settings import read_assignments
+from gch.storage import cached_array
 
 FILE, SIDE = "FLICKR-25K.mat", 32
 
@@ -272,3 +275,59 @@ def test_arrays_that_expand_are_not_read(write, name, tmp_path):
     for read in (array.read, lambda: next(array.slabs()), array.strings, lambda: read_codes(tmp_path / name)):
         with pytest.raises(DataError, match="GiB"):
             read()
+
+
+def declared_mean(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("Mean", (2**20, 2**18, 3), "f4", chunks=(64, 64, 3))
+
+
+def declared_cell(path: Path) -> None:
+    """A cell of MATLAB v7.3 that refers to a text of 1 TiB."""
+    write_mat73(path, caption=["a dog", "a cat"])
+    with h5py.File(path, "r+") as file:
+        text = file.create_dataset("#refs#/long", (1, 2**39), "u2", chunks=(1, 4096))
+        text.attrs["MATLAB_class"] = np.bytes_("char")
+        file["caption"][0, 0] = text.ref
+
+
+def lying_texts(path: Path) -> None:
+    """Texts whose header declares 1 TiB, in an archive that declares some bytes."""
+    with zipfile.ZipFile(path, "w") as archive, archive.open("caption.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(
+            member, {"descr": "<U256", "fortran_order": False, "shape": (2**30,)}
+        )
+        member.write(bytes(64))
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "read"),
+    [
+        (declared_mean, "Mean.h5", mean_from_h5),
+        (declared_cell, "caption.mat", lambda path: list_arrays(path)["caption"].strings()),
+        (lying_texts, "caption.npz", lambda path: list_arrays(path)["caption"].strings()),
+    ],
+)
+def test_texts_and_means_that_expand_are_not_read(write, name, read, tmp_path):
+    write(tmp_path / name)
+    with pytest.raises(GCHError, match="GiB") as caught:
+        read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_pipes_in_caches_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "texts.npy")
+    array = cached_array(tmp_path / "texts.npy", np.uint8, (2, 3), lambda filled: filled.fill(7))
+    assert (array == 7).all()
+    os.mkfifo(tmp_path / "items.npz")
+    assert _load(tmp_path) is None
+
+
+def test_a_checkpoint_of_a_pipe_is_refused(tmp_path):
+    best = tmp_path / "best"
+    best.mkdir()
+    (best / "checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+    (best / "ckpt-1.index").touch()
+    os.mkfifo(best / "ckpt-1.data-00000-of-00001")
+    with pytest.raises(GCHError, match="not a regular file"):
+        RunFolder(tmp_path).checkpoint("best")

@@ -21,9 +21,9 @@ class Doubling:
         return [2 * payload for payload in payloads]
 
 
-async def started(batcher, *payloads, key="one"):
+async def started(batcher, *payloads, key="one", cost=1):
     """Requests that wait, or are in work, when this returns."""
-    tasks = [asyncio.create_task(batcher.submit(key, payload)) for payload in payloads]
+    tasks = [asyncio.create_task(batcher.submit(key, payload, cost)) for payload in payloads]
     for _ in range(5):
         await asyncio.sleep(0)
     return tasks
@@ -32,7 +32,7 @@ async def started(batcher, *payloads, key="one"):
 @contextlib.asynccontextmanager
 async def busy(work, queue=100):
     """A batcher that works on the request 0 until it may."""
-    batcher = Batcher(work, size=8, queue=queue)
+    batcher = Batcher(work, size=8, cost=100, queue=queue)
     try:
         async with batcher.running():
             await started(batcher, 0)
@@ -73,7 +73,7 @@ def test_only_equal_keys_share_a_batch_and_the_first_to_come_is_first():
 
 def test_work_that_answers_too_few_fails_all_of_them():
     async def scene():
-        batcher = Batcher(lambda key, payloads: [], size=8, queue=8)
+        batcher = Batcher(lambda key, payloads: [], size=8, cost=100, queue=8)
         async with batcher.running():
             return await asyncio.gather(*await started(batcher, 1, 2), return_exceptions=True)
 
@@ -96,3 +96,39 @@ def test_a_full_queue_refuses_and_a_cancelled_request_leaves_its_place():
 
     assert asyncio.run(scene()) == [4, 8]
     assert [batch for _, batch in work.batches] == [[0], [2, 4]]
+
+
+def test_cheap_requests_overtake_costly_ones_but_not_for_ever():
+    work = Doubling()
+
+    async def scene():
+        async with busy(work, queue=1000) as batcher:
+            tasks = await started(batcher, *range(1, 11), key="costly", cost=100)
+            tasks += await started(batcher, 11, key="cheap", cost=2)
+            work.may.set()
+            await asyncio.sleep(0)
+            for number in range(12, 600):  # one at a time, as of a client
+                tasks += await started(batcher, number, key="cheap", cost=2)
+                await tasks[-1]
+            await asyncio.gather(*tasks)
+
+    asyncio.run(scene())
+    keys = [key for key, _ in work.batches]
+    first = keys.index("costly")
+    assert 1 < first < 600  # the first request, then a cheap one
+    assert len(keys) - keys[::-1].index("costly") < len(keys)
+    assert all(len(batch) == 1 for key, batch in work.batches if key == "costly")
+
+
+def test_a_full_queue_refuses_the_costliest():
+    work = Doubling()
+
+    async def scene():
+        async with busy(work, queue=2) as batcher:
+            tasks = [*await started(batcher, 1, 2, cost=100), *await started(batcher, 3)]
+            work.may.set()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, second, cheap = asyncio.run(scene())
+    assert (first, cheap) == (2, 6)
+    assert isinstance(second, asyncio.QueueFull)

@@ -64,7 +64,7 @@ def test_help_does_not_load_tensorflow(repository):
         (["train", "test"], ["train and test"]),
         (["--Epoch"], ["Epoch"]),
         (["--max_epoch=3", "--Epoch=3"], ["--max_epoch and --Epoch are one setting"]),
-        (["--settings=nowhere.py"], ["nowhere.py: no such file"]),
+        (["--settings=nowhere.py"], ["nowhere.py: not found"]),
         (["--method=agah", "train", "--lr=0"], ["lr is 0.0"]),
     ],
 )

@@ -16,7 +16,7 @@ from gch.errors import DataError, RunError
 from gch.search import encode
 from gch.search.codes_folder import CodesNote, CodesWriter, open_codes, read_note
 from gch.search.encode import encode_entries, shard_range
-from gch.search.entries import Entry, picture_entries, text_entries
+from gch.search.entries import Entry, pair_entries, picture_entries, text_entries
 from gch.search.exported import ExportedModel
 
 PICTURES = 23
@@ -116,9 +116,8 @@ def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp
         return real(self, batch)
 
     monkeypatch.setattr(ExportedModel, "picture_outputs", stopping)
-    status, _, error = command(*flags, f"--out={stopped}")
-    assert status == 130
-    assert "run the same command again to resume" in error
+    with pytest.raises(KeyboardInterrupt):
+        command(*flags, f"--out={stopped}")
     with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all; run encode again"):
         open_codes(stopped)
     # What a kill leaves: bytes that the note does not know of.
@@ -153,6 +152,115 @@ def test_texts_and_tags_are_coded_and_those_without_a_known_word_skipped(command
     assert list(codes.items) == [{"id": "x", "text": "The cat face."}, {"id": "2", "text": "Ice-Cream, SEA"}]
     expected = ExportedModel(model).text_outputs(["the cat face", ("ice-cream", "sea")])
     np.testing.assert_array_equal(codes.codes, expected.codes)
+
+
+TABLE = """path,caption
+a/00.png,the cat face
+no.png,red sea
+a/06.png,nothing known
+02.png,
+05.png,nothing known
+,"ice-cream, sea"
+NaN,
+a/00.png,red
+"""
+LINES = [
+    {"path": "a/00.png", "caption": "the cat face"},
+    {"path": "no.png", "text": ["red sea"]},
+    {"image": "a/06.png", "text": "nothing known"},
+    {"path": "02.png"},
+    {"path": "./05.png", "title": "nothing known", "labels": 3},
+    {"path": None, "text": "ice-cream, sea"},
+    {"path": " "},
+    {"file": "a/00.png", "text": "red"},
+]
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.jsonl"])
+def test_pairs_are_coded_from_what_there_is_of_each(command, model, pictures, tmp_path, name):
+    lines = "\n".join(map(json.dumps, LINES)) if name.endswith("jsonl") else TABLE
+    (pictures / name).write_text(lines)
+    flags = f"--pairs={pictures / name}", f"--out={tmp_path / 'c'}"
+    status, output, error = command("encode", model, *flags)
+    assert (status, error) == (0, "")
+    assert "  'no.png': not found, expected a picture file; coded from its text\n" in output
+    assert "  skipped 'a/06.png': not a picture of a known format" in output
+    assert "5 codes of 16 bits in" in output
+    assert ", 2 skipped, 1 coded from its text (see skipped.jsonl)\n" in output
+    codes, line = open_codes(tmp_path / "c"), "6" if name.endswith("jsonl") else "7"
+    assert list(codes.items) == [
+        {"id": "a/00.png", "text": "the cat face / red"},
+        {"id": "no.png", "text": "red sea"},
+        {"id": "02.png"},
+        {"id": "05.png", "text": "nothing known"},
+        {"id": line, "text": "ice-cream, sea"},
+    ]
+    assert (codes.modality, codes.root) == ("pair", str(pictures.resolve()))
+    exported, seen = ExportedModel(model), [pictures / "02.png", pictures / "05.png"]
+    picture = read_picture(pictures / "a" / "00.png", SIZE, "crop")
+    expected = [
+        exported.pair_outputs(picture[None], ["the cat face red"]).codes,
+        exported.encode_texts(["red sea"]),
+        exported.encode_images(seen),
+        exported.encode_texts(["ice cream sea"]),
+    ]
+    np.testing.assert_array_equal(codes.codes, np.concatenate(expected))
+    reasons = [json.loads(one)["reason"] for one in (tmp_path / "c" / "skipped.jsonl").open()]
+    assert reasons[1].endswith("; none of its words is known to the model")
+    assert reasons[2:] == ["neither a picture nor a text"]
+
+
+def test_pairs_in_shards_and_stopped_are_those_of_a_single_run(
+    command, model, pictures, tmp_path, monkeypatch
+):
+    lines = [{"path": f"{number:02d}.png", "tags": ["cat", "sea"][: number % 3]} for number in range(2, 16)]
+    (pictures / "many.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    flags = "encode", model, f"--pairs={pictures / 'many.jsonl'}", "--batch=3", "--part_items=5"
+    assert command(*flags, f"--out={tmp_path / 'one'}")[0] == 0
+    for shard in ("2/2", "1/2"):
+        assert command(*flags, f"--out={tmp_path / 'two'}", f"--shard={shard}")[0] == 0
+    assert content(tmp_path / "two") == content(tmp_path / "one")
+    monkeypatch.setattr(encode, "SECONDS_BETWEEN_SAVES", 0)
+    real, calls = ExportedModel.codes_of_halves, []
+
+    def stopping(self, *batch):
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *batch)
+
+    monkeypatch.setattr(ExportedModel, "codes_of_halves", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        command(*flags, f"--out={tmp_path / 'stopped'}")
+    status, output, _ = command(*flags, f"--out={tmp_path / 'stopped'}")
+    assert (status, "resumes after 6 of 14 pairs" in output) == (0, True)
+    assert content(tmp_path / "stopped") == content(tmp_path / "one")
+    for name in ("skipped.jsonl", "codes.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert read_note(tmp_path / "one").text_only == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "message"),
+    [
+        ("p.csv", "path,label\na.png,x\n", "field 'text' or 'tags': empty in all 1 entries, expected pairs"),
+        ("p.csv", "path,text\n,cat\n,sea\n", "field 'path': empty in all 2 entries, expected pairs"),
+        ("p.csv", "file_id,words\na.png,x\n", "field 'path' not found, found columns .* expected path, text"),
+        ("p.csv", "path,text\n", "found no entry"),
+        ("p.csv", "path,text\n../a.png,cat\n", "line 2: field 'path': .* expected a path that stays in"),
+        ("p.csv", "path,text,tags\na.png,cat,sea\n", "found 'text' and 'tags', expected one field"),
+        ("p.jsonl", '{"path": 3, "text": "cat"}', "line 1: field 'path': found 3, expected the path"),
+        ("p.jsonl", '{"id": "a"}', "line 1: field 'path' not found"),
+        ("p.jsonl", "{", "line 1: column 2: Expecting property name"),
+        ("p.xls", "", "found suffix '.xls', expected .csv"),
+        ("p.csv", None, "p.csv: not found, expected a file of annotations"),
+    ],
+)
+def test_a_wrong_file_of_pairs_is_named(tmp_path, name, lines, message):
+    if lines is not None:
+        (tmp_path / name).write_text(lines)
+    with pytest.raises(DataError, match=message):
+        pair_entries(tmp_path / name)
 
 
 def test_lines_of_a_text_file_are_called_by_their_numbers(tmp_path):
@@ -193,15 +301,17 @@ def test_a_wrong_line_of_texts_is_named(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
-        ([], 2, "expected either --images=FOLDER or LIST, or --texts=FILE"),
+        ([], 2, "expected one of --images=FOLDER or LIST, --texts=FILE and --pairs=FILE"),
+        (["--images=PICTURES", "--pairs=MISSING", "--out=OUT"], 2, "expected one of --images"),
+        (["--pairs=MISSING", "--out=OUT"], 1, "found suffix '', expected .csv"),
         (["--images=PICTURES"], 2, "out is missing"),
         (["--images=PICTURES", "--out=OUT", "--shard=4/3"], 2, "shard is '4/3'; expected i/n"),
         (["--images=PICTURES", "--out=OUT", "--shard=half"], 2, "shard is 'half'"),
         (["--images=PICTURES", "--out=OUT", "--batch=-1"], 2, "batch is -1; expected at least 0"),
         (["PICTURES", "--images=PICTURES", "--out=OUT"], 2, "expected one folder"),
-        (["--images=MISSING", "--out=OUT"], 1, "not found; expected a folder of pictures"),
-        (["--images=PICTURES/02.png", "--out=OUT"], 1, "is a picture; expected a folder"),
-        (["--texts=MISSING", "--out=OUT"], 1, "not found; expected a text on each line"),
+        (["--images=MISSING", "--out=OUT"], 1, "not found, expected a folder of pictures"),
+        (["--images=PICTURES/02.png", "--out=OUT"], 1, "is a picture, expected a folder"),
+        (["--texts=MISSING", "--out=OUT"], 1, "not found, expected a text on each line"),
         (["--images=EMPTY", "--out=OUT"], 1, "nothing to encode there"),
         (["--images=BROKEN", "--out=OUT"], 1, "none of 1 pictures could be encoded; see skipped.jsonl"),
         (["--images=PICTURES", "--out=PICTURES"], 1, "holds other files and no codes.json"),
@@ -227,6 +337,7 @@ def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, stat
         (None, ["--images=PICTURES"], 1, "no saved_model.pb"),
         ({"vocabulary": None, "features": 6}, ["--texts=TEXTS"], 1, "no encode_text_string"),
         ({"vocabulary": None, "features": 6}, ["--images=PICTURES"], 1, "no encode_image, because small has"),
+        ({"pair": False}, ["--pairs=TEXTS"], 1, "no encode_pair, because gch has no unified codes"),
         ({"encoding_batch": 8}, ["--images=PICTURES", "--batch=4"], 2, "batch is 4; the model needs 8"),
     ],
 )
@@ -287,9 +398,14 @@ def test_links_out_of_the_folder_are_skipped_and_no_link_is_written_through(comm
     (folder / "inside.png").symlink_to(folder / "a.png")
     (folder / "out.png").symlink_to(outside / "a.png")
     (folder / "list.txt").write_text("a.png\nout.png\n")
-    for images, ids in ((folder, ["a.png", "inside.png"]), (folder / "list.txt", ["a.png"])):
-        out = tmp_path / f"codes-{images.name}"
-        status, output, _ = command("encode", model, f"--images={images}", f"--out={out}")
+    (folder / "pairs.csv").write_text("path,text\na.png,cat\nout.png,\n")
+    for flag, source, ids in (
+        ("images", folder, ["a.png", "inside.png"]),
+        ("images", folder / "list.txt", ["a.png"]),
+        ("pairs", folder / "pairs.csv", ["a.png"]),
+    ):
+        out = tmp_path / f"codes-{source.name}"
+        status, output, _ = command("encode", model, f"--{flag}={source}", f"--out={out}")
         assert (status, "skipped 'out.png': a link to a file outside the folder" in output) == (0, True)
         codes = open_codes(out)
         assert [codes.items[row]["id"] for row in range(len(ids))] == ids

@@ -191,7 +191,8 @@ def test_a_run_that_was_stopped_and_killed_ends_with_the_same_codes(finished, co
     _, error = process.communicate(timeout=LONGEST)
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert "resume from the last checkpoint" in error
+    assert "was stopped by Ctrl-C in outer epoch 1, stage text/label" in error
+    assert error.endswith("; the same command goes on from there\n")
     process = command.start(checkpoint_minutes=0)
     read_until(process, "Outer epoch 2/2")
     time.sleep(0.2)

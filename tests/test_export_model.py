@@ -58,6 +58,7 @@ def test_every_signature_gives_codes_relaxed_codes_and_probabilities(signatures)
         "encode_image_bytes": {"contents": np.array([file_of(pictures(9, 7), "PNG")] * 2, object)},
         "encode_text": {"texts": np.eye(2, 5, dtype=np.float32)},
         "encode_text_string": {"texts": np.array(["cat", "the sea"], object)},
+        "encode_pair": {"images": pictures(2, 9, 7), "texts": np.array([["cat"], ["sea"]], object)},
     }
     assert asked.keys() == signatures.keys()
     for name, inputs in asked.items():
@@ -68,6 +69,19 @@ def test_every_signature_gives_codes_relaxed_codes_and_probabilities(signatures)
         assert result["labels"].shape == (2, LABELS)
         assert 0 < np.min(result["labels"]) < np.max(result["labels"]) < 1
         np.testing.assert_array_equal(result["codes"], np.packbits(result["relaxed"].numpy() >= 0, axis=1))
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_a_pair_goes_to_its_encoder_with_both_halves_prepared(saved, signatures, batch):
+    images, bag = pictures(batch, 20, 30), np.float32([[1, 1, 0, 0, 1]])  # cat, cat face, sea
+    squares = np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images])
+    features = saved[1]["backbone"](squares, training=False)
+    expected = saved[1]["pair"]([features, tf.repeat(bag, batch, axis=0)])["code"]
+    for text in ("The cat face, the sea", ["cat", "Cat face", "sea"]):
+        texts = tf.constant(np.array([text] * batch, object))
+        found = signatures["encode_pair"](images=tf.constant(images), texts=texts)
+        np.testing.assert_allclose(found["relaxed"], expected, atol=1e-6)
+        assert found["words"].numpy().tolist() == [3] * batch
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -120,20 +134,30 @@ PICTURES = "expected one or more pictures"
         ("encode_text", np.zeros(5, np.float32), r"texts: shape.*\[5\].*expected texts \(B, 5\)"),
         ("encode_text", np.full((1, 5), np.inf, np.float32), "expected finite numbers"),
         (STRINGS, np.array([[["a"]]], object), r"\[1 1 1\].*expected free texts \(B,\), or tags"),
+        ("encode_pair", np.array(["a"] * 3), r"texts: found\] \[3\] .*expected a text for each picture"),
+        ("encode_pair", np.array("a"), r"texts: shape.*expected free texts"),
     ],
 )
 def test_the_graph_itself_says_what_is_wrong(signatures, name, inputs, message):
-    (argument,) = signatures[name].structured_input_signature[1]
+    *argument, last = sorted(signatures[name].structured_input_signature[1])
+    others = {one: tf.constant(pictures(2, 8, 8)) for one in argument}
     with pytest.raises(WRONG, match=message):
-        signatures[name](**{argument: tf.constant(inputs)})
+        signatures[name](**{last: tf.constant(inputs)}, **others)
 
 
 def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
     networks = save_small_model(tmp_path / "model", vocabulary=None, features=6)
     model = ExportedModel(tmp_path / "model")
-    assert model.note.signatures == ("encode_image_features", "encode_text")
+    assert model.note.signatures == ("encode_image_features", "encode_text", "encode_pair")
     features = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
-    served = tf.saved_model.load(str(tmp_path / "model")).signatures["encode_image_features"]
+    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+    texts = np.eye(3, 5, dtype=np.float32)
+    pairs = signatures["encode_pair"](features=tf.constant(features), texts=tf.constant(texts))
+    assert pairs.keys() == {"codes", "relaxed", "labels"}
+    np.testing.assert_allclose(
+        pairs["relaxed"], networks["pair"]([tf.constant(features), tf.constant(texts)])["code"], atol=1e-6
+    )
+    served = signatures["encode_image_features"]
     expected = networks["image"](features)["code"]
     np.testing.assert_allclose(served(features=tf.constant(features))["relaxed"], expected, atol=1e-6)
     with pytest.raises(WRONG, match=r"features: shape.*\[3 5\].*\(B, 6\)"):
@@ -142,6 +166,49 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
         model.encode_texts(["cat"])
     with pytest.raises(DataError, match="no encode_image,"):
         model.encode_images(pictures(1, SIZE, SIZE))
+    with pytest.raises(DataError, match="no encode_image,"):
+        model.encode_pairs(pictures(1, SIZE, SIZE), ["cat"])
+
+
+def test_a_model_without_unified_codes_has_no_pairs(tmp_path):
+    networks = save_small_model(tmp_path / "model", pair=False)
+    model = ExportedModel(tmp_path / "model")
+    assert "encode_pair" not in model.note.signatures
+    assert {path.stem for path in (tmp_path / "model" / "networks").iterdir()} == networks.keys()
+    with pytest.raises(DataError, match="no encode_pair, because gch has no unified codes, or an earlier"):
+        model.encode_pairs(pictures(1, SIZE, SIZE), ["cat"])
+    assert model.encode_texts(["cat"]).shape == (1, BITS // 8)
+
+
+def test_a_pair_without_one_half_has_the_code_of_the_other(saved):
+    model, images = ExportedModel(saved[0]), list(pictures(4, 20, 30))
+    texts = ["cat", None, ["unknown"], "", ["Cat Face", "red"], "sea"]
+    found = model.encode_pairs([*images, None, images[0]], texts)
+    np.testing.assert_array_equal(found[[1, 2, 3]], model.encode_images(images[1:]))
+    np.testing.assert_array_equal(found[4:5], model.encode_texts([texts[4]]))
+    squares = np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images[:1] * 3])
+    mixed = model.pair_outputs(squares, ["cat", ("Red", "sea"), "sea"])
+    assert mixed.words.tolist() == [1, 2, 1]
+    np.testing.assert_array_equal(found[[0, 5]], mixed.codes[[0, 2]])
+    assert model.encode_pairs([], []).shape == (0, BITS // 8)
+
+
+@pytest.mark.parametrize(
+    ("images", "texts", "message"),
+    [
+        ([None, None], ["cat", None], r"images\[1\] and texts\[1\] are None; expected one of them"),
+        ([None], ["unknown"], "text 'unknown': none of its words is known to the model"),
+        ([None, None], ["cat"], "2 images and 1 texts; expected as many of both"),
+        ("cat.png", ["cat"], "images is the path cat.png; expected a list"),
+        ([None], "cat", "texts is the string 'cat'; expected a list"),
+        ([None], [3], r"texts\[0\] is 3; expected a string or a list"),
+        ([None, 3], ["cat", "cat"], r"images\[1\] is 3; expected a path or an array"),
+        (["no.png"], ["cat"], "no.png: not found, expected a picture file"),
+    ],
+)
+def test_wrong_pairs_are_named(saved, images, texts, message):
+    with pytest.raises(DataError, match=message):
+        load(saved[0]).encode_pairs(images, texts)
 
 
 def test_a_model_in_a_folder_whose_name_is_a_pattern_is_loaded(saved, tmp_path):
@@ -254,15 +321,19 @@ def test_batches_are_filled_up_so_that_an_item_has_one_code(fill):
     same = tf.keras.Model(vector, {"code": layers.Identity()(vector), "label": layers.Identity()(vector)})
     of_pictures = layers.Dense(BITS)(layers.GlobalAveragePooling2D()(picture))
     backbone = tf.keras.Model(picture, rows(of_pictures))
-    model = SearchModel(
-        image=same, text=counted, backbone=backbone, image_size=SIZE, fit="crop", words=None, fill=fill
-    )
+    both = [tf.keras.Input((BITS,)), vector]
+    # Of a pair both: its features have the backbone's rows, and its own are counted beside.
+    pair = tf.keras.Model(both, {"code": both[0] + 100 * rows(both[1]), "label": rows(both[1])})
+    networks = {"image": same, "text": counted, "pair": pair, "backbone": backbone}
+    model = SearchModel(**networks, image_size=SIZE, fit="crop", words=None, fill=fill)
     for count, of_text, of_picture in ((1, 16, 2), (3, 16, 4), (4, 16, 4), (20, 32, 20)):
         for found, filled in (
             (model.encode_text(tf.zeros((count, BITS))), of_text),
-            (model.encode_image(tf.zeros((count, SIZE, SIZE, 3), tf.uint8)), of_picture),
+            (model.encode_image(images := tf.zeros((count, SIZE, SIZE, 3), tf.uint8)), of_picture),
+            (model.encode_pair(images, tf.zeros((count, BITS))), of_picture + 100 * of_text),
         ):
-            expected = np.full((count, BITS), filled if fill else count)
+            unfilled = 101 * count if filled > 100 else count
+            expected = np.full((count, BITS), filled if fill else unfilled)
             np.testing.assert_array_equal(found["relaxed"], expected)
             assert found["codes"].shape == (count, BITS // 8)
             assert found["labels"].shape == (count, BITS)

@@ -15,7 +15,7 @@ from gch.search.memory_index import Index
 
 
 def test_the_example_of_the_documentation():
-    assert doctest.testmod(memory_index) == (0, 6)
+    assert doctest.testmod(memory_index) == (0, 9)
 
 
 @pytest.mark.parametrize("way", ["faiss", "numpy"])

@@ -110,7 +110,7 @@ def test_a_killed_one_goes_on_to_the_same_files(tmp_path, repository):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (folder / ".index-a1b2.json").write_text("half")
+    (folder / ".gch-unfinished-a1b2").mkdir()
     assert not (folder / "index.json").exists()
     source = watched()
     write(folder, source)

@@ -104,8 +104,8 @@ def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, run
     [
         (None, "not found; expected the folder of a tested run"),
         ("{", "cannot be read as JSON"),
-        ('{"mAP": {"I->T": 0.5}}', "evaluation is missing or damaged; test the run again"),
-        ("[]", "its content is missing or damaged"),
+        ('{"mAP": {"I->T": 0.5}}', "evaluation is missing, expected a JSON object; test the run again"),
+        ("[]", "found [], expected a JSON object"),
     ],
 )
 def test_folders_without_a_tested_run_are_refused(command, tmp_path, content, words):
@@ -116,6 +116,17 @@ def test_folders_without_a_tested_run_are_refused(command, tmp_path, content, wo
     assert not (tmp_path / "page.html").exists()
     status, _, error = command("report")
     assert (status, "expected folders" in error) == (2, True)
+
+
+def test_runs_of_other_labels_are_compared_too(command, runs, tmp_path):
+    results = json.loads((runs[1] / "results.json").read_text())
+    del results["label_names"]
+    for key in ("evaluation", "evaluation_not_trained_on"):
+        for direction in results[key].values():
+            direction["mAP_by_label"].append(0.5)
+    (runs[1] / "results.json").write_text(json.dumps(results))
+    status, _, error = command("report", *runs, f"--out={tmp_path / 'page.html'}")
+    assert (status, error) == (0, "")
 
 
 def places(value, path=()):

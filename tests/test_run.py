@@ -117,3 +117,17 @@ def test_history_is_replaced_whole(run):
     for seconds in (1.0, 2.0):
         run.write_history([{"epoch": 1, "seconds": seconds}])
         assert run.read_history() == [{"epoch": 1, "seconds": seconds}]
+
+
+def test_halves_of_checkpoints_go_and_whole_ones_stay(run):
+    folder = run.path / "latest"
+    (folder / "ckpt-4_temp").mkdir(parents=True)
+    for name in ("ckpt-2.index", "ckpt-3.index", "ckpt-3.data-00000-of-00001", "ckpt-4.index", "mine"):
+        (folder / name).touch()
+    (folder / "checkpoint").write_text('model_checkpoint_path: "ckpt-3"\n')
+    run.close()
+    again = RunFolder(run.path)
+    again.start(settings(), "data")
+    again.close()
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"checkpoint", "mine", "ckpt-3.index", "ckpt-3.data-00000-of-00001"}

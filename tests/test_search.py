@@ -15,6 +15,7 @@ import pytest
 from exporting import BITS, NOTE, SIZE, VOCABULARY, save_small_model
 from PIL import Image
 
+from gch.commands import search as searching
 from gch.data.pictures import read_picture
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel
@@ -27,7 +28,7 @@ PICTURES = 6
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with a model, codes of pictures and of texts, and an index of both."""
+    """A folder with a model, codes of pictures, texts and pairs, and indexes of the first two and of all."""
     from gch.cli import main
 
     folder = tmp_path_factory.mktemp("place")
@@ -38,11 +39,17 @@ def place(tmp_path_factory) -> Path:
         pixels = np.full((20, 40 + number, 3), random.integers(0, 256, 3), np.uint8)
         Image.fromarray(pixels).save(folder / "pictures" / f"{number}.png")
     (folder / "texts.txt").write_text("\n".join(TEXTS))
+    pairs = [{"path": f"{number}.png", "text": text} for number, text in enumerate(TEXTS)]
+    lines = map(json.dumps, [*pairs, {"path": "", "text": "red"}])
+    (folder / "pictures" / "pairs.jsonl").write_text("\n".join(lines))
+    pairs = f"--pairs={folder / 'pictures' / 'pairs.jsonl'}"
     setting = Path(__file__).parent.parent / "setting.py"
     for words in (
         ("encode", folder / "model", f"--images={folder / 'pictures'}", f"--out={folder / 'images'}"),
         ("encode", folder / "model", f"--texts={folder / 'texts.txt'}", f"--out={folder / 'texts'}"),
+        ("encode", folder / "model", pairs, f"--out={folder / 'pairs'}"),
         ("index", folder / "images", folder / "texts", f"--out={folder / 'both'}"),
+        ("index", folder / "images", folder / "pairs", folder / "texts", f"--out={folder / 'all'}"),
     ):
         assert main(["main_itpair.py", *map(str, words)], setting) == 0
     return folder
@@ -62,24 +69,80 @@ def stdin(monkeypatch):
 
 
 def expected(searcher: Searcher, code: np.ndarray, modality: str, count: int) -> list[tuple[int, int]]:
-    """Rows and distances by hand."""
+    """Rows and distances by hand; `code` is packed, or relaxed."""
     part = searcher.index.parts[modality]
-    away = [int(np.bitwise_count(part.code(row) ^ code).sum()) for row in range(len(part))]
+    if code.dtype == np.uint8:
+        away = [int(np.bitwise_count(part.code(row) ^ code).sum()) for row in range(len(part))]
+    else:
+        signs = [2.0 * np.unpackbits(part.code(row)) - 1 for row in range(len(part))]
+        away = [float(((1 - code.astype(np.float64) * bits) / 2).sum().round(9)) for bits in signs]
     return sorted(enumerate(away), key=lambda one: (one[1], one[0]))[:count]
 
 
 @pytest.mark.parametrize("find", ["images", "texts"])
 def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
     modality = find[:-1]
-    code = searcher.model.encode_texts(["the cat face"])[0]
-    (hits,) = searcher.by_texts(["the cat face"], find, 4)
-    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, code, modality, 4)
-    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
-    (hits,) = searcher.by_decoded([read_picture(place / "pictures" / "3.png", SIZE, "crop")], find, 4)
-    code = searcher.index.parts["image"].code(3)
-    assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, code, modality, 4)
+    part, picture = searcher.index.parts[modality], read_picture(place / "pictures" / "3.png", SIZE, "crop")
+    for search, given, outputs in (
+        (searcher.by_texts, "the cat face", searcher.model.text_outputs(["the cat face"])),
+        (searcher.by_decoded, picture, searcher.model.picture_outputs(picture[None])),
+    ):
+        (hits,) = search([given], find, 4)
+        assert [(hit.row, hit.score) for hit in hits] == expected(searcher, outputs.relaxed[0], modality, 4)
+        away = [int(np.bitwise_count(part.code(hit.row) ^ outputs.codes[0]).sum()) for hit in hits]
+        assert [(hit.rank, hit.distance) for hit in hits] == list(enumerate(away, 1))
+        (hits,) = search([given], find, 4, "hamming")
+        assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, outputs.codes[0], modality, 4)
     assert searcher.by_row("image", 3, find, 4) == hits
-    assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face")
+    assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face", None)
+
+
+def test_words_with_a_picture_are_one_query(command, place, searcher):
+    picture = place / "pictures" / "1.png"
+    words, pixels = "the cat face", read_picture(picture, SIZE, "crop")
+    every = Searcher(searcher.model, open_index(place / "all"))
+    outputs = searcher.model.pair_outputs(pixels[None], [words])
+    for find in ("images", "texts", "pairs"):
+        (hits,) = every.by_pairs([pixels], [words], find, 4)
+        assert [(hit.row, hit.score) for hit in hits] == expected(every, outputs.relaxed[0], find[:-1], 4)
+        (hits,) = every.by_pairs([pixels], [words], find, 4, "hamming")
+        assert [(hit.row, hit.distance) for hit in hits] == expected(every, outputs.codes[0], find[:-1], 4)
+    with pytest.raises(DataError, match="text 'xyzzy': none of its words is known to the model"):
+        every.by_pairs([pixels], ["xyzzy"], "pairs", 1)
+    ((first, *_),) = every.by_pairs([pixels], [words], "pairs", 6, "hamming")
+    assert (first.distance, first.id, first.text) == (0, "1.png", words)
+    hits = every.by_pairs([pixels, pixels], [words, "red"], "pairs", 6)
+    (place / "queries.txt").write_text(f"{words}\nred\n")
+    for given, queries in (
+        ((*words.split(), f"--picture={picture}"), [words]),
+        ((f"--text={words}", f"--image={picture}"), [words]),
+        ((f"--text={place / 'queries.txt'}", f"--image={picture}"), [words, "red"]),
+    ):
+        status, output, error = command("search", place / "model", place / "all", *given, "--json")
+        answers = [json.loads(line) for line in output.splitlines()]
+        assert (status, error, [answer["query"] for answer in answers]) == (0, "", queries)
+        for answer, found in zip(answers, hits, strict=False):
+            assert (answer["picture"], answer["find"]) == (str(picture), "pairs")
+            assert [(one["id"], one["text"]) for one in answer["results"]] == [
+                (hit.id, hit.text) for hit in found
+            ]
+            paths = {one["id"]: one.get("path") for one in answer["results"]}
+            assert (paths["1.png"], paths["6"]) == (str(picture.resolve()), None)  # the sixth has no picture
+    status, output, _ = command("search", place / "model", place / "pairs", words, f"--picture={picture}")
+    head, *rows = output.splitlines()
+    assert head.split() == ["rank", "distance", "score", "id", "text"]
+    assert ["1.png", *words.split()] in [row.split()[3:] for row in rows]
+
+
+def test_a_model_without_unified_codes_takes_words_or_a_picture(command, place, monkeypatch):
+    note = searching.read_model_note(place / "model")
+    older = dataclasses.replace(note, signatures=("encode_image", "encode_text_string"))
+    monkeypatch.setattr(searching, "read_model_note", lambda path: older)
+    picture = f"--picture={place / 'pictures' / '1.png'}"
+    status, _, error = command("search", place / "model", place / "pairs", "cat", picture)
+    assert (status, "the model has no encode_pair, because gch has no unified codes" in error) == (1, True)
+    for given in ("cat", picture):
+        assert command("search", place / "model", place / "pairs", given)[0] == 0
 
 
 def test_many_queries_are_answered_in_their_order(searcher):
@@ -100,7 +163,7 @@ def test_a_model_encodes_texts_and_tags(searcher):
 
 
 def test_a_model_encodes_files_and_arrays_of_any_size_alike(place, searcher):
-    model, paths = searcher.model, sorted((place / "pictures").iterdir())
+    model, paths = searcher.model, sorted((place / "pictures").glob("*.png"))
     stored = np.stack([searcher.index.parts["image"].code(row) for row in range(PICTURES)])
     arrays = [np.asarray(Image.open(path)) for path in paths]
     np.testing.assert_array_equal(model.encode_images(paths), stored)
@@ -148,6 +211,10 @@ def test_the_example_of_the_documentation(searcher, tmp_path, monkeypatch):
     names = {"gch": SimpleNamespace(load=lambda folder: searcher.model), "np": np}
     (example,) = doctest.DocTestFinder(recurse=False).find(ExportedModel, "ExportedModel", globs=names)
     assert doctest.DocTestRunner().run(example) == (0, 4)
+    (example,) = doctest.DocTestFinder(recurse=False).find(
+        ExportedModel.encode_pairs, "encode_pairs", globs=names
+    )
+    assert doctest.DocTestRunner().run(example) == (0, 4)
 
 
 def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypatch):
@@ -156,17 +223,18 @@ def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypa
     monkeypatch.setattr(model, "note", dataclasses.replace(model.note, encoding_batch=8))
     monkeypatch.setattr(model, "text_outputs", lambda texts: sizes.append(len(texts)) or real(texts))
     model.encode_texts(["cat", "sea", "red"])
-    assert sizes == [1, 1, 1]
+    searcher.by_texts(["cat", "sea"], "images", 1)
+    assert sizes == [1, 1, 1, 1, 1]
 
 
 def test_the_terminal_shows_rank_distance_id_and_text(command, place, searcher):
     status, output, error = command("search", place / "model", place / "both", "Cat", "face", "--count=3")
     assert (status, error) == (0, "")
     hits = searcher.by_texts(["Cat face"], "images", 3)[0]
-    lines = [f"{hit.rank:4}  {hit.distance:8}  {hit.id}" for hit in hits]
-    assert output.splitlines() == ["rank  distance  id", *lines]
-    picture = f"--picture={place / 'pictures' / '1.png'}"
-    status, output, _ = command("search", place / "model", place / "both", picture, "--count=1")
+    lines = [f"{hit.rank:4}  {hit.distance:8}{hit.score:9.2f}  {hit.id}" for hit in hits]
+    assert output.splitlines() == ["rank  distance    score  id", *lines]
+    picture = f"--picture={place / 'pictures' / '1.png'}", "--ranking=hamming"
+    status, output, _ = command("search", place / "model", place / "both", *picture, "--count=1")
     (hit,) = searcher.by_row("image", 1, "texts", 1)
     assert output.splitlines() == [
         "rank  distance  id  text",
@@ -187,7 +255,13 @@ def test_json_tells_the_same(command, place, searcher, stdin):
     for answer, found in zip(answers, hits, strict=True):
         assert (answer["find"], answer["bits"]) == ("images", NOTE.bits)
         assert answer["results"] == [
-            {"rank": hit.rank, "distance": hit.distance, "id": hit.id, "path": str(root / hit.id)}
+            {
+                "rank": hit.rank,
+                "distance": hit.distance,
+                "score": round(hit.score, 4),
+                "id": hit.id,
+                "path": str(root / hit.id),
+            }
             for hit in found
         ]
 
@@ -200,12 +274,11 @@ def test_a_picture_may_come_from_standard_input(command, place, stdin, searcher)
     assert status == 0
     answer = json.loads(output)
     assert answer["query"] == "-"
-    assert answer["results"][0]["id"] == searcher.by_row("image", 2, "images", 1)[0].id
     assert answer["results"][0]["distance"] == 0
 
 
 def test_a_folder_of_codes_is_searched_as_it_is(command, place):
-    for folder in ("images", "texts"):
+    for folder in ("images", "texts", "pairs"):
         status, output, _ = command("search", place / "model", place / folder, "cat", "--json")
         assert status == 0
         assert json.loads(output)["find"] == folder
@@ -217,6 +290,12 @@ def test_a_folder_of_codes_is_searched_as_it_is(command, place):
         (["MODEL"], 2, "expected MODEL, INDEX and a query"),
         (["MODEL", "BOTH"], 2, "expected one of words after MODEL and INDEX"),
         (["MODEL", "BOTH", "cat", "--find=sounds"], 2, "find is 'sounds'; expected one of"),
+        (["MODEL", "BOTH", "cat", "--ranking=x"], 2, "ranking is 'x'; expected one of 'asymmetric'"),
+        (["MODEL", "BOTH", "cat", "--text=-"], 2, "expected one of words after MODEL and INDEX"),
+        (["MODEL", "BOTH", "--text=-", "--picture=-"], 2, "standard input for one of them"),
+        (["MODEL", "BOTH", "--image=a", "--picture=b"], 2, "--picture and --image are one option"),
+        (["MODEL", "BOTH", "cat", "--image=a.png"], 1, "a.png: not found, expected a picture file"),
+        (["MODEL", "BOTH", "cat", "--find=pairs"], 1, "the index holds no pairs; expected images and texts"),
         (["MODEL", "BOTH", "cat", "--count=0"], 2, "count is 0; expected at least 1"),
         (["MODEL", "BOTH", "xyzzy"], 1, "'xyzzy': none of its words is known to the model"),
         (["MODEL", "BOTH", "--picture=/no/such.png"], 1, "/no/such.png"),

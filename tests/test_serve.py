@@ -3,13 +3,27 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
-from served import BITS, COLOURS, NAMES, NOTE, ColourModel, colours, connected, refused, square
+from served import (
+    BITS,
+    COLOURS,
+    NAMES,
+    NOTE,
+    PAIR_NOTE,
+    ColourModel,
+    code,
+    colours,
+    connected,
+    refused,
+    relaxed_code,
+    square,
+)
 
 from gch.errors import DataError
 from gch.serve.limits import Limits
 
-LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, seconds=5)
+LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, pixels=5000, seconds=5)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +39,12 @@ def client(folder):
 
 def search(client, **query):
     return client.post("/api/search/text", json=query)
+
+
+def scored(colour, name):
+    """The asymmetric distance of a result by hand."""
+    signs = np.where(np.unpackbits(code(COLOURS[name])) > 0, 1.0, -1.0)
+    return {"score": float(((1 - relaxed_code(colour).astype(np.float64) * signs) / 2).sum().round(9))}
 
 
 def ids(answer):
@@ -47,6 +67,7 @@ def test_words_find_pictures(client):
                 "id": f"{name}.png",
                 "picture": f"/pictures/{NAMES.index(name)}",
             }
+            | scored(COLOURS["red"], name)
             for rank, (name, distance) in enumerate(expected, 1)
         ],
     }
@@ -55,7 +76,10 @@ def test_words_find_pictures(client):
 def test_tags_find_texts(client):
     answer = search(client, tags=["a b", "red"], find="texts", count=1)
     expected = {"rank": 1, "distance": 0, "modality": "text", "row": 0, "id": "t0", "text": "something red"}
+    expected |= scored(COLOURS["red"], "red")
     assert answer.json() == {"find": "texts", "bits": BITS, "results": [expected]}
+    hamming = search(client, tags=["a b", "red"], find="texts", count=1, ranking="hamming").json()
+    assert hamming["results"] == [{name: value for name, value in expected.items() if name != "score"}]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM"])
@@ -95,7 +119,16 @@ def test_info(client):
         "queries": ["image", "text"],
         "images": {"items": 6, "index": "flat"},
         "texts": {"items": 6, "index": "flat"},
-        "limits": {"count": 50, "text_characters": 40, "tags": 3, "body_bytes": 2**19, "seconds": 5.0},
+        "limits": {
+            "count": 50,
+            "text_characters": 40,
+            "tags": 3,
+            "body_bytes": 2**19,
+            "query_bytes": 1664,
+            "pixels": 5000,
+            "side": 2**20,
+            "seconds": 5.0,
+        },
     }
 
 
@@ -141,19 +174,30 @@ OTHER_PATHS = ("/x", "/page/", "/page/x.js", "/api", "/docs", "/redoc")
         (text(tags=["red", ""]), 400, "tags.1: String should have at least 1 character"),
         (text(text="red", count=0), 400, "count: Input should be greater than or equal to 1"),
         (text(text="red", count=51), 400, "count: 51, expected at most 50"),
-        (text(text="red", find="image"), 400, "find: Input should be 'images' or 'texts'"),
+        (text(text="red", find="image"), 400, "find: Input should be 'images', 'texts' or 'pairs'"),
         (text(text="red", limit=5), 400, "limit: Extra inputs are not permitted"),
         (text(text="кит 鯨 🐳"), 400, "text 'кит 鯨 🐳': none of its words is known to the model"),
         (text(b""), 400, "Invalid JSON: EOF"),
         (text(b"[]"), 400, "Input should be an object"),
         (text(b'{"text": "\\ud800"}'), 400, "Invalid JSON: "),
+        (text(b'{"text": "red"}'.ljust(1665)), 413, "the body is too large; expected at most 1664 bytes"),
+        (text(b'{"tags": [' + b"1," * 800 + b"1]}"), 400, "tags.0: Input should be a valid string"),
         (text(kind="text/plain"), 415, "content-type: text/plain, expected application/json"),
         (picture(b"not a picture"), 400, "picture: not a picture of a known format"),
         (picture(square((1, 2, 3))[:50]), 400, "picture: cannot be decoded"),
+        (picture(square((1, 2, 3), "PNG", 71)), 400, "picture: 5041 pixels to decode, expected at most 5000"),
+        (
+            picture(square((1, 2, 3), "WEBP", 51)),
+            400,
+            "picture: 5202 pixels to decode, expected at most 5000",
+        ),
         (picture(b"", "multipart/form-data"), 415, "content-type: multipart/form-data, expected the bytes"),
         (picture(b"x" * (2**19 + 1)), 413, TOO_LARGE),
         (picture(b"x" * 2**15 for _ in range(17)), 413, TOO_LARGE),
-        (row("modality=sound&row=0"), 400, "modality: Input should be 'image' or 'text'"),
+        (row("modality=sound&row=0"), 400, "modality: Input should be 'image', 'text' or 'pair'"),
+        (text(text="red", ranking="x"), 400, "ranking: Input should be 'asymmetric' or 'hamming'"),
+        (row("modality=pair&row=0"), 404, "no pairs in this collection"),
+        (get("/pictures/pair/0"), 404, "no pairs in this collection"),
         (row("modality=image"), 400, "row: Field required"),
         (row("modality=image&row=0&count=51"), 400, "count: Input should be less than or equal to 50"),
         (row("modality=text&row=6"), 404, "no text 6; expected 0 to 5"),
@@ -167,6 +211,62 @@ def test_refusals(client, wrong, status, reason):
     assert (answer.status_code, answer.json().keys()) == (status, {"error"})
     assert answer.json()["error"].startswith(reason)
     assert "\n" not in answer.json()["error"]
+
+
+def test_an_index_of_pairs_answers_words_a_picture_or_both(folder):
+    model = ColourModel()
+    model.note = PAIR_NOTE
+    both = "/api/search/picture?text=something+black&count=1"
+    with connected(colours(folder, model, ("pair",)), LIMITS) as client:
+        info = client.get("/api/info").json()
+        assert (info["queries"], info["pairs"]) == (["image", "text", "pair"], {"items": 6, "index": "flat"})
+        expected = {"modality": "pair", "row": 0, "id": "red.png", "text": "something red"}
+        expected |= {"picture": "/pictures/pair/0"}
+        assert client.get("/api/search/row?modality=pair&row=0&count=1").json() == {
+            "find": "pairs",
+            "bits": BITS,
+            "query": expected,
+            "results": [expected | {"rank": 1, "distance": 0}],
+        }
+        found = search(client, text="red", count=1).json()
+        assert found["results"] == [expected | {"rank": 1, "distance": 0} | scored(COLOURS["red"], "red")]
+        assert ids(client.post("/api/search/picture?count=2", content=square((0, 0, 255)))) == [
+            "blue.png",
+            "black.png",
+        ]
+        found = client.post(both, content=square((255, 128, 0))).json()
+        dark = (127.5, 64, 0)
+        nearest = min(COLOURS, key=lambda name: scored(dark, name)["score"])
+        assert found["results"][0]["id"] == f"{nearest}.png"
+        assert {"score": found["results"][0]["score"]} == scored(dark, nearest)
+        hamming = client.post(f"{both}&ranking=hamming", content=square((255, 128, 0))).json()
+        assert "score" not in hamming["results"][0]
+        assert client.get("/pictures/pair/0").content == (folder / "red.png").read_bytes()
+        assert client.get("/pictures/pair/0?size=160").headers["content-type"] == "image/webp"
+        assert client.get("/api/sample?find=pairs&count=1").json()["results"] == [expected]
+        (folder / "red.png").rename(folder / "gone.png")
+        found = search(client, text="red", count=1).json()["results"][0]
+        assert (found["text"], "picture" in found) == ("something red", False)
+        assert client.get("/pictures/pair/0").status_code == 404
+        (folder / "gone.png").rename(folder / "red.png")
+        refused(client.get("/pictures/0"), 404, "no images in this collection")
+        reason = "find: no images in this collection; expected pairs"
+        refused(search(client, text="red", find="images"), 404, reason)
+        for text, why in (
+            ("%20", "text: empty, expected words"),
+            ("r" * 41, "text: 41 characters, expected at most 40"),
+            ("whale", "text 'whale': none of its words is known to the model"),
+        ):
+            refused(client.post(f"/api/search/picture?text={text}", content=square((1, 2, 3))), 400, why)
+        parameters = client.get("/openapi.json").json()["paths"]["/api/search/picture"]["post"]["parameters"]
+        schema = {one["name"]: one["schema"] for one in parameters}["text"]
+        assert (schema["minLength"], schema["maxLength"]) == (1, LIMITS.text_characters)
+    with connected(colours(folder, model), LIMITS) as client:  # an index of pictures and texts, too
+        found = client.post(both, content=square((255, 128, 0))).json()
+        assert (found["find"], found["results"][0]["id"]) == ("images", f"{nearest}.png")
+    with connected(colours(folder, modalities=("pair",)), LIMITS) as client:
+        reason = "the model takes no pairs; expected a search by image or text or row"
+        refused(client.post(both, content=square((255, 128, 0))), 404, reason)
 
 
 @pytest.mark.parametrize(
@@ -246,17 +346,20 @@ def test_openapi_states_the_bounds_of_a_query(folder):
         ):
             assert search(client, **query).status_code == 200, query
             assert search(client, **query | bounds).status_code == 400, bounds
-        body = paths["/api/search/picture"]["post"]["requestBody"]["content"]["application/octet-stream"]
-        assert body["schema"]["maxLength"] == limits.body_bytes
+        body = paths["/api/search/picture"]["post"]["requestBody"]
+        assert body["content"]["application/octet-stream"]["schema"]["maxLength"] == limits.body_bytes
+        assert f"at most {limits.pixels} pixels" in body["description"]
+        size = paths["/pictures/{row}"]["get"]["parameters"][1]
+        assert size["schema"]["enum"] == [160, 240, 480, 960]
 
 
 def test_openapi_documents_every_route_and_its_refusals(client):
     document = client.get("/openapi.json").json()
     paths = {path: next(iter(methods.values())) for path, methods in document["paths"].items()}
     routes = ("/api/info", "/api/sample", "/api/search/text", "/api/search/picture", "/api/search/row")
-    assert paths.keys() == {*routes, "/pictures/{row}"}
+    assert paths.keys() == {*routes, "/pictures/{row}", "/pictures/pair/{row}"}
     statuses = {"200", "400", "404", "408", "413", "415", "503", "504"}
     assert set(paths["/api/search/picture"]["responses"]) == statuses
     assert "422" not in paths["/api/search/row"]["responses"]
     body = paths["/api/search/text"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"].keys() == {"text", "tags", "find", "count"}
+    assert body["properties"].keys() == {"text", "tags", "find", "count", "ranking"}

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from playwright import sync_api
-from served import colours, served, square
+from served import PAIR_NOTE, ColourModel, colours, served, square
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium in PATH, which pip does not install")
@@ -136,6 +136,41 @@ def test_a_picture_is_chosen_or_dropped_or_pasted(page):
     sync_api.expect(first).to_have_text("something green")
     page.go_back()
     sync_api.expect(first).to_have_text("something red")
+
+
+def test_an_index_of_pairs_takes_words_a_picture_or_both(browser, tmp_path):
+    model = ColourModel()
+    model.note = PAIR_NOTE
+    with served(colours(tmp_path / "pictures", model, ("pair",))) as address:
+        page = browser.new_context(base_url=address).new_page()
+        page.goto("/")
+        heading(page, "Pictures with words, by words, a picture or both")
+        cards(page)
+        search(page, "green")
+        heading(page, "Pairs for “green”")
+        first = cards(page).first
+        drawn(page)
+        assert first.locator(".name").inner_text() == "something green"
+        assert page.locator("#find").is_hidden()
+        search(page, "")
+        page.evaluate(GIVE, ["drop", list(square((255, 255, 0)))])
+        heading(page, "Pairs for your picture")
+        search(page, "red")
+        heading(page, "Pairs for your picture and “red”")
+        assert re.search(r"\?q=red&picture=\d+$", page.url)
+        names = cards(page).locator(".name")
+        assert names.first.inner_text() == "something orange"
+        page.get_by_role("link", name="Picture only").click()
+        heading(page, "Pairs for your picture")
+        page.go_back()
+        heading(page, "Pairs for your picture and “red”")
+        page.get_by_role("link", name="Words only").click()
+        heading(page, "Pairs for “red”")
+        sync_api.expect(names.first).to_have_text("something red")
+        cards(page).first.click()
+        heading(page, "Pairs like this one")
+        assert re.search(r"\?pair=0$", page.url)
+        page.context.close()
 
 
 def test_errors_are_shown(page):

@@ -1,8 +1,10 @@
 """The server under many requests, slow clients and large bodies."""
 
 import asyncio
+import contextlib
 import dataclasses
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,8 +12,9 @@ import httpx
 import numpy as np
 import pytest
 from served import ColourModel, code, colours, nearest, refused, served, square
+from starlette.requests import ClientDisconnect
 
-from gch.serve.limits import Limits
+from gch.serve.limits import Limits, Workers
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +84,7 @@ def test_a_full_queue_refuses_and_the_others_are_answered(folder):
 
 
 def test_bodies_in_memory_are_bounded(folder):
-    limits = Limits(body_bytes=100_000, total_body_bytes=150_000)
+    limits = Limits(body_bytes=100_000, total_body_bytes=250_000)
     with served(colours(folder, ColourModel(seconds=0.3)), limits) as address:
         body = square((255, 0, 0)) + bytes(99_000)
         answers = at_once(2, address, content=body)
@@ -96,11 +99,126 @@ def test_an_answer_that_takes_too_long_is_given_up(folder):
         assert httpx.get(f"{address}/api/search/row?modality=image&row=0").status_code == 200
 
 
+@contextlib.contextmanager
+def connections(address, number, content=b""):
+    """Connections to a server, each of which sent something."""
+    with contextlib.ExitStack() as stack:
+        made = [socket.create_connection(place(address), timeout=5) for _ in range(number)]
+        for connection in made:
+            stack.enter_context(connection).sendall(content)
+        yield made
+
+
+def place(address):
+    return address.removeprefix("http://").split(":")
+
+
+def test_large_bodies_leave_room_for_small_ones(folder):
+    limits = Limits(body_bytes=100_000, total_body_bytes=180_050)  # room for two
+    stalled = head("POST /api/search/picture", 100_000) + bytes(90_000)
+    with served(colours(folder), limits) as address, connections(address, 2, stalled):
+        time.sleep(0.5)
+        assert search(address, content=square((255, 0, 0))).status_code == 200
+
+
+def test_chunks_of_a_byte_keep_nobody_waiting(folder):
+    chunked = b"POST /api/search/picture HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
+    with served(colours(folder)) as address, connections(address, 1, chunked) as (connection,):
+        sender = threading.Thread(target=connection.sendall, args=(b"1\r\nx\r\n" * 150_000 + b"0\r\n\r\n",))
+        sender.start()
+        for _ in range(10):
+            start = time.perf_counter()
+            assert search(address).status_code == 200
+            assert time.perf_counter() - start < 1
+        connection.settimeout(60)
+        assert b"not a picture" in until(connection, b"}")
+        sender.join()
+
+
+@pytest.mark.parametrize("path", ["sample?find=images", "search/row?modality=image&row=0&find=images"])
+def test_items_are_read_beside_the_event_loop(folder, path):
+    searcher, reads, may = colours(folder), threading.Event(), threading.Event()
+    part = searcher.index.parts["image"]
+
+    def read_items(rows):
+        reads.set()
+        assert may.wait(10)
+        return part.read_items(rows)
+
+    searcher.index.parts["image"] = dataclasses.replace(part, read_items=read_items)
+    with served(searcher) as address, ThreadPoolExecutor() as pool:
+        reading = pool.submit(httpx.get, f"{address}/api/{path}", timeout=30)
+        try:
+            assert reads.wait(10)
+            assert httpx.get(f"{address}/api/info", timeout=5).status_code == 200
+        finally:
+            may.set()
+        assert reading.result().json()["results"][0]["id"] == "red.png"
+
+
+def test_pipelined_requests_are_answered_in_order(folder):
+    with served(colours(folder)) as address:
+        requests = b"".join(head(f"GET /api/sample?find=texts&count={count}") for count in (1, 2, 3, 4))
+        with connections(address, 1, requests + head("GET /no")) as (connection,):
+            answers = until(connection, b"Not Found")
+    assert [answer.count(b'"id"') for answer in answers.split(b"HTTP/1.1 200 OK")] == [0, 1, 2, 3, 4]
+
+
+def test_of_too_many_connections_the_idlest_is_closed(folder):
+    limits = Limits(connections=5)
+    with served(colours(folder), limits) as address, httpx.Client(base_url=address) as client:
+        client.get("/api/info")
+        for begun in (b"", b"GET / HTTP", head("POST /api/search/picture", 9) + b"x"):
+            with connections(address, 8, begun) as made:
+                assert client.get("/api/info").status_code == 200
+                assert [connection_end(connection) for connection in made[:3]] == [b""] * 3
+
+
+def connection_end(connection):
+    try:
+        return connection.recv(4096)
+    except ConnectionResetError:
+        return b""
+
+
+class Requesting:
+    """A request whose client may have left."""
+
+    def __init__(self, left=False):
+        self.left = left
+
+    async def is_disconnected(self):
+        return self.left
+
+
+def test_small_pictures_do_not_wait_for_large_ones_which_wait_for_each_other():
+    may = threading.Event()
+
+    async def scene():
+        workers = Workers(queue=2)
+        others, here = workers.beside(), Requesting()
+        first = asyncio.create_task(workers.run(here, 2**27, may.wait, 10))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(others.run(here, 2**26, int))
+        left = asyncio.create_task(workers.run(Requesting(left=True), 2**26, pytest.fail))
+        await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.QueueFull):
+            await workers.run(here, 2**26, int)
+        assert await asyncio.gather(workers.run(here, 2**22, int), workers.run(here, 2**25, int)) == [0, 0]
+        assert not second.done()
+        may.set()
+        with pytest.raises(ClientDisconnect):
+            await left
+        assert await asyncio.gather(first, second) == [True, 0]
+
+    asyncio.run(scene())
+
+
 @pytest.fixture(scope="module")
 def impatient(folder):
     limits = Limits(seconds=0.2, head_seconds=0.2, body_bytes=100_000)
     with served(colours(folder), limits) as address:
-        yield address.removeprefix("http://").split(":")
+        yield place(address)
 
 
 @pytest.fixture

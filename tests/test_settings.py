@@ -177,7 +177,7 @@ def test_wrong_values_are_named_in_one_line(flags, words):
         ("bit = undefined\n", ["NameError"]),
         ("bitt = 16\n", ["unknown setting bitt", "bit?"]),
         ("bit = 'many'\n", ["bit is 'many'", "expected a int"]),
-        (None, ["no such file"]),
+        (None, ["not found"]),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, content, words):

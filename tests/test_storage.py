@@ -1,11 +1,25 @@
 import errno
 import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gch.data.text_files import read_json
 from gch.errors import DataError
-from gch.storage import atomic_path, digest, file_digest, new_array, write_json
+from gch.storage import (
+    atomic_path,
+    cached_array,
+    digest,
+    file_digest,
+    lock,
+    new_array,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -59,3 +73,78 @@ def test_an_array_without_room_on_the_disk_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(DataError, match=r"No space left on device; expected room for 8,000 bytes"):
         new_array(tmp_path / "other.npy", np.float32, (1000, 2))
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from gch.storage import atomic_path, new_array
+import numpy as np
+with atomic_path(sys.argv[1]) as path:
+    new_array(path, np.float32, (3, 2))
+    print(path, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_goes_and_what_a_live_one_writes_stays(tmp_path, repository):
+    folder = tmp_path / "cache"
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    killed, live = (
+        subprocess.Popen(
+            [sys.executable, "-c", HOLDS, folder / name], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        for name in ("killed.npy", "live.npy")
+    )
+    left, kept = (Path(process.stdout.readline().strip()) for process in (killed, live))
+    killed.kill()
+    killed.communicate()
+    (folder / ".gch-unfinished-early").mkdir()  # of one killed before it had the lock
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    (folder / ".gch-unfinished-link").symlink_to(tmp_path / "mine")
+    try:
+        assert left.exists()
+        for next_one in (
+            lambda: write_json(folder / "other.json", 1),
+            lambda: cached_array(folder / "other.npy", np.uint8, (1,), lambda array: None),
+            lambda: lock(folder, "busy").release(),
+        ):
+            (folder / ".gch-unfinished-early").mkdir(exist_ok=True)
+            next_one()
+            names = {path.name for path in folder.glob(".gch-*")}
+            assert names == {kept.parent.name, ".gch-unfinished-link"}
+        assert kept.exists()
+        assert (tmp_path / "mine" / "letter.txt").exists()
+    finally:
+        live.kill()
+        live.communicate()
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    named = re.escape(f": '{tmp_path / 'codes.mat'}'")
+    for write in (full, lambda path: (path / "no folder").write_text("x")):
+        with pytest.raises(OSError, match=named), atomic_path(tmp_path / "codes.mat") as path:
+            write(path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x10\x00{'descr': '|u1 (((\n", b"{}"]
+)
+def test_a_damaged_array_in_the_cache_is_computed_anew(tmp_path, damaged):
+    path = tmp_path / "cached.npy"
+    path.write_bytes(damaged)
+    found = cached_array(path, np.uint8, (2,), lambda array: array.__setitem__(slice(None), 7))
+    assert found.tolist() == [7, 7]
+
+
+def test_names_that_are_not_utf8_are_written(tmp_path):
+    name = os.fsdecode(b"a\xff")
+    write_json(tmp_path / "note.json", {name: "ü"})
+    assert read_json(tmp_path / "note.json") == {name: "ü"}
+    write_text(tmp_path / "table.md", f"{name} ü")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "a\\udcff ü"

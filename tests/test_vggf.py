@@ -13,8 +13,8 @@ from tensorflow.python.framework.config import disable_op_determinism
 from gch.errors import SettingError, WeightsError
 from gch.networks import vggf_layers
 from gch.networks.backbone import load_backbone
-from gch.networks.matconvnet import VGGF_LAYERS, assign_vggf, mean_from_h5, read_matconvnet
-from gch.networks.vggf import MEAN_COLOR, vggf
+from gch.networks.matconvnet import MEAN_COLOR, VGGF_LAYERS, assign_vggf, mean_from_h5, read_matconvnet
+from gch.networks.vggf import vggf
 from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling
 from gch.settings import load_settings
 
@@ -324,7 +324,7 @@ def test_mean_from_h5(write_mean, tmp_path):
 
 
 def load(monkeypatch, **changes):
-    monkeypatch.setattr("gch.networks.backbone.VGGF_IMAGE_SIZE", 64)
+    monkeypatch.setattr("gch.networks.matconvnet.VGGF_IMAGE_SIZE", 64)
     return load_backbone(load_settings(None, {"netStr": "VGGF", "image_size": 64} | changes))
 
 

@@ -16,6 +16,7 @@ from gch.data.vocabulary import (
     load_vocabulary,
     read_stop_words,
     tokens,
+    used_vocabulary,
     with_vocabulary,
 )
 from gch.errors import DataError
@@ -184,7 +185,8 @@ def test_the_vocabulary_knows_the_training_items_only(tmp_path, described):
     known = with_vocabulary(pairs, training, settings, saved, tmp_path / "cache")
     words = ["common", "only2", "only5", "only7"]
     assert list(known.tag_names) == words
-    assert json.loads(saved.read_text())["words"] == words
+    assert not saved.exists()
+    assert used_vocabulary(known, settings) == build_vocabulary(pairs.captions, training, settings)
     np.testing.assert_array_equal(known.texts[:, 0], 1)
     np.testing.assert_array_equal(known.texts[:, 1:], np.arange(12)[:, None] == training)
     np.testing.assert_array_equal(known.labels, pairs.labels)
@@ -195,6 +197,7 @@ def test_the_vocabulary_and_the_bags_are_used_again(tmp_path, described, monkeyp
     settings, pairs = described
     saved, cache = tmp_path / "vocabulary.json", tmp_path / "cache"
     known = with_vocabulary(pairs, np.array([2, 5, 7]), settings, saved, cache)
+    used_vocabulary(known, settings).save(saved)
     (kept,) = cache.glob("texts-*.npy")
     # Tested again, the run's words count, whatever would be trained on now; no text is read anew.
     with monkeypatch.context() as patched:

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from gch.rules import checked, setting
-from gch.settings import Settings, load_settings
+from gch.settings import Settings, checked_values, load_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Command:
     """Attributes:
     usage: the words and flags that follow the program's name.
-    resumes: whether the same command resumes where it was stopped.
     """
 
     usage: ClassVar[str]
-    resumes: ClassVar[bool] = False
 
 
 class Call(NamedTuple):
@@ -57,7 +55,6 @@ class Prepare(Command):
     """Writes a data set of any size in a form that training reads with little memory."""
 
     usage = "prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]"
-    resumes = True
     out: str = setting("", "folder of the prepared data set")
     encoding: str = setting(
         "jpeg",
@@ -93,24 +90,28 @@ class Export(Command):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encode(Command):
     """Encodes a collection of any size with an exported model. Items that cannot be read are reported and
-    skipped.
+    skipped; a pair with an unreadable picture is coded from its text.
     """
 
-    usage = "encode MODEL [--images=FOLDER | LIST] [--texts=FILE] --out=FOLDER [--shard=i/n]"
-    resumes = True
+    usage = "encode MODEL --images=FOLDER | --texts=FILE | --pairs=FILE --out=FOLDER [--shard=i/n]"
     images: str = setting("", "folder of pictures, or a file that names one on each line")
     texts: str = setting("", "file with a text on each line, or .jsonl with id and text or tags")
+    pairs: str = setting(
+        "", "table or .jsonl with path and text or tags, as of a collection; each item gets one code of both"
+    )
     out: str = setting("", "folder of the codes")
     shard: str = setting("1/1", "i/n: encode the i-th of n parts, so that n machines share the work")
-    batch: int = setting(0, "items encoded together; 0: 32 pictures or 1024 texts", minimum=0, maximum=65_536)
+    batch: int = setting(
+        0, "items encoded together; 0: 32 pictures or pairs, 1024 texts", minimum=0, maximum=65_536
+    )
     part_items: int = setting(1_000_000, "most codes in a file", minimum=1, maximum=2**40)
     jobs: int = setting(0, "threads that read pictures; 0: one for each core", minimum=0, maximum=1024)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Index(Command):
-    """Builds a search index of codes of pictures, texts or both. Joins several folders of one model. Needs
-    the extra search.
+    """Builds a search index of codes of pictures, texts, pairs or several of these. Joins several folders of
+    one model. Needs the extra search.
     """
 
     usage = "index CODES [CODES ...] --out=FOLDER | URI [--kind=auto]"
@@ -127,19 +128,31 @@ class Index(Command):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search(Command):
-    """Finds pictures or texts by words, by a picture, or by each line of a file. INDEX may also be a folder
-    of codes or the URI of an engine. Needs the extra search.
+    """Finds pictures, texts or pairs by words, by a picture, by both at once, or by each line of a file.
+    INDEX may also be a folder of codes or the URI of an engine. Needs the extra search.
     """
 
-    usage = "search MODEL INDEX [WORD ... | --picture=FILE | --text=FILE] [--find=images] [--count=10]"
+    usage = (
+        "search MODEL INDEX [WORD ... | --text=FILE] [--picture=FILE] [--find=images] [--count=10] "
+        "[--ranking=hamming]"
+    )
     picture: str = setting("", "picture file to search by; -: standard input")
-    text: str = setting("", "file with a query on each line; -: standard input")
+    image: str = setting("", "the same as picture")
+    text: str = setting(
+        "", "file with a query on each line; -: standard input; beside a picture, also the words themselves"
+    )
     find: str = setting(
         "",
-        "what to find; '': images by words, texts by a picture",
-        choices=["", "images", "texts"],
+        "what to find; '': pairs if the index has any, else images by words, texts by a picture",
+        choices=["", "images", "texts", "pairs"],
     )
     count: int = setting(10, "results for each query", minimum=1, maximum=1000)
+    ranking: str = setting(
+        "asymmetric",
+        "order of results; asymmetric: by the query's relaxed code against the items' bits, which tells "
+        "apart items of equal Hamming distance; hamming: by the bits that differ, then by row",
+        choices=["asymmetric", "hamming"],
+    )
     json: bool = setting(False, "print a JSON object for each query, one a line")
 
 
@@ -175,11 +188,10 @@ class Sweep(Command):
     """
 
     usage = "sweep [--bits=16,32,64] [--methods=gch] [--seeds=0,1,2] [--jobs=1] [--SETTING=VALUE ...]"
-    resumes = True
     bits: str = setting("16,32,64", "lengths of the codes")
     methods: str = setting("gch", "methods, or presets such as reference")
     seeds: str = setting("0,1,2", "seeds")
-    jobs: int = setting(1, "parallel runs, each on its share of the cores", minimum=1)
+    jobs: int = setting(1, "parallel runs, each on its share of the cores", minimum=1, maximum=1024)
     out: str = setting("sweep", "folder of the tables: sweep.md, sweep.tex and sweep.csv")
 
 
@@ -203,5 +215,5 @@ def run_command(name: str, words: list[str], given: dict[str, Any], settings_fil
     flags = {field.name: field for field in dataclasses.fields(COMMANDS[name])}
     own: dict[str, Any] = {key: checked(flags[key], given[key], name) for key in given.keys() & flags.keys()}
     options = COMMANDS[name](**own)
-    settings = {key: value for key, value in given.items() if key not in flags}
+    settings = checked_values({key: value for key, value in given.items() if key not in flags}, "flag")
     importlib.import_module(f"gch.commands.{name}").run(Call(words, options, settings, settings_file))

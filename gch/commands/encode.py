@@ -1,4 +1,4 @@
-"""encode: codes of a collection of pictures or texts, by an exported model."""
+"""encode: codes of a collection of pictures, texts or pairs, by an exported model."""
 
 import os
 import re
@@ -7,9 +7,15 @@ from pathlib import Path
 from gch.commands import Call
 from gch.errors import DataError, RunError, SettingError
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, CodesWriter, shard_folder
-from gch.search.entries import picture_entries, survey, text_entries
-from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, read_model_note
+from gch.search.entries import pair_entries, picture_entries, survey, text_entries
+from gch.search.exported import OF_PAIRS, PICTURES_AT_ONCE, TEXTS_AT_ONCE, read_model_note
 from gch.terminal import Progress
+
+_KINDS = {  # of what is encoded: what reads it and codes it, what it is called, and how many go at once
+    "images": (picture_entries, ("encode_image",), "pictures", PICTURES_AT_ONCE),
+    "texts": (text_entries, ("encode_text_string",), "texts", TEXTS_AT_ONCE),
+    "pairs": (pair_entries, OF_PAIRS, "pairs", PICTURES_AT_ONCE),
+}
 
 
 def run(call: Call) -> None:
@@ -17,8 +23,10 @@ def run(call: Call) -> None:
     options = call.options
     if len(call.words) != 1:
         raise SettingError(f"encode: found {' '.join(call.words) or 'no model'}; expected one folder")
-    if bool(options.images) == bool(options.texts):
-        raise SettingError("encode: expected either --images=FOLDER or LIST, or --texts=FILE")
+    given = {name: getattr(options, name) for name in _KINDS if getattr(options, name)}
+    if len(given) != 1:
+        raise SettingError("encode: expected one of --images=FOLDER or LIST, --texts=FILE and --pairs=FILE")
+    ((kind, place),) = given.items()
     if not options.out:
         raise SettingError("encode: out is missing; expected --out=FOLDER")
     model, out = Path(call.words[0]), Path(options.out)
@@ -27,22 +35,20 @@ def run(call: Call) -> None:
     if not 1 <= shard[0] <= shard[1]:
         raise SettingError(f"encode: shard is {options.shard!r}; expected i/n, from 1/n to n/n")
     note = read_model_note(model)
-    entries = picture_entries(Path(options.images)) if options.images else text_entries(Path(options.texts))
-    if entries.modality == "image":
-        signature, things, most = "encode_image", "pictures", PICTURES_AT_ONCE
-    else:
-        signature, things, most = "encode_text_string", "texts", TEXTS_AT_ONCE
-    note.require(signature)
+    read, signatures, things, most = _KINDS[kind]
+    for signature in signatures:
+        note.require(signature)
+    entries = read(Path(place))
     if note.encoding_batch is not None and options.batch not in (0, note.encoding_batch):
         raise SettingError(f"encode: batch is {options.batch}; the model needs {note.encoding_batch}")
     batch = note.encoding_batch or options.batch or most
     total, source = survey(entries, f"batches of {batch}")
     if not total:
-        raise DataError(f"{options.images or options.texts}: nothing to encode there")
+        raise DataError(f"{place}: nothing to encode there")
     if shard[1] > 1 and (out / NOTE).exists():
         raise RunError(f"{out}: holds codes of a run without shards; expected another folder")
 
-    from gch.search.encode import encode_entries, load_on_devices, shard_range  # loads NumPy
+    from gch.search.encode import FROM_TEXT, encode_entries, load_on_devices, shard_range  # loads NumPy
 
     start, stop = shard_range(total, batch, shard)
     codes = CodesNote(
@@ -68,9 +74,10 @@ def run(call: Call) -> None:
             for entry, reason in encode_entries(
                 entries, models, writer, start=start, batch=batch, jobs=jobs, progress=Progress(things)
             ):
-                print(f"  skipped {entry.id!r:.80}: {reason}")
+                print(f"  {'' if reason.endswith(FROM_TEXT) else 'skipped '}{entry.id!r:.80}: {reason}")
         done = writer.note
     if not done.items and done.entries:
         raise DataError(f"{folder}: none of {done.entries} {things} could be encoded; see {SKIPPED} in it")
-    skipped = f", {done.skipped:,} skipped (see {SKIPPED})" if done.skipped else ""
-    print(f"{done.items:,} codes of {done.bits} bits in {folder}{skipped}")
+    counts = {f"{done.skipped:,} skipped": done.skipped, f"{done.text_only:,} {FROM_TEXT}": done.text_only}
+    unread = ", ".join(words for words, count in counts.items() if count)
+    print(f"{done.items:,} codes of {done.bits} bits in {folder}{unread and f', {unread} (see {SKIPPED})'}")

@@ -8,13 +8,13 @@ import numpy as np
 
 from gch import __version__
 from gch.commands import Call
-from gch.data.text_files import read_json
+from gch.data.text_files import read_object
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
 from gch.evaluation.evaluate import NEW_ITEMS, evaluate_directions
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
-from gch.storage import atomic_path, file_digest, write_json
+from gch.storage import atomic_path, file_digest, require_place, write_json, write_text
 
 
 def run(call: Call) -> None:
@@ -25,6 +25,7 @@ def run(call: Call) -> None:
     if not call.words:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
     settings, out = call.load(), Path(call.options.out)
+    require_place(out)
     options = {
         "cutoffs": settings.cutoff_ranks,
         "ties": settings.ties,
@@ -70,8 +71,7 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) 
         "table.tex": tables.joined(measured, tables.latex, "% {}") + f"\n% {NEW_ITEMS}\n",
     }
     for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(out / name, text)
     results = {
         "files": digests,
         "evaluations": {record.name: record.directions for record in records},
@@ -85,8 +85,8 @@ def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) 
 def _require_own(out: Path, digests: dict[str, str | None]) -> None:
     """Raises RunError where results of other files would be lost."""
     path = out / "results.json"
-    found = read_json(path) if path.exists() else {"files": digests}
-    if not isinstance(found, dict) or list(found.get("files", ())) != list(digests):
+    found = read_object(path, {"files": {}})["files"] if path.exists() else digests
+    if list(found) != list(digests):
         raise RunError(f"{path}: holds the results of other files; give another folder with --out")
 
 

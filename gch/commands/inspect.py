@@ -1,13 +1,16 @@
 """inspect: what a data set holds, before training on it."""
 
+import contextlib
 import dataclasses
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
-from gch.data.catalog import choose_split, open_pairs, open_source
+from gch.data.catalog import cache_folder, choose_split, open_pairs, open_source
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
@@ -16,7 +19,7 @@ from gch.data.tiles import sample_sheet
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import RunError
 from gch.settings import Settings
-from gch.storage import atomic_path
+from gch.storage import atomic_path, require_place
 
 _LABELS_SHOWN = 100
 
@@ -26,8 +29,14 @@ def run(call: Call) -> None:
     settings = source_settings("inspect", call)
     out = Path(call.options.out)
     _require_png(out)
+    require_place(out.parent)
+    with _spare_cache(cache_folder(settings)) as cache:
+        _inspect(settings, out, cache)
+
+
+def _inspect(settings: Settings, out: Path, cache: Path) -> None:
     embedded = canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
-    pairs = open_pairs(settings) if embedded else open_source(settings)
+    pairs = open_pairs(settings, cache=cache) if embedded else open_source(settings, cache)
     for line in pairs.found:
         print(line)
     print(_content(pairs))
@@ -45,6 +54,16 @@ def run(call: Call) -> None:
     if not embedded:
         print("To train on it, set in setting.py:")
         print(setting_lines(settings, changes))
+
+
+@contextlib.contextmanager
+def _spare_cache(cache: Path) -> Iterator[Path]:
+    """A folder of what is in the cache, in which new files do not stay."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with contextlib.suppress(OSError):  # there is no cache, or Windows makes no link
+            for entry in cache.iterdir():
+                (Path(folder) / entry.name).symlink_to(entry.absolute())
+        yield Path(folder)
 
 
 def _require_png(out: Path) -> None:

@@ -8,7 +8,7 @@ from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page
 from gch.reporting.record import read_run
-from gch.storage import atomic_path
+from gch.storage import require_place, write_text
 
 MARK = "<!-- written by main_itpair.py report -->"
 
@@ -20,8 +20,8 @@ def run(call: Call) -> None:
     out = Path(call.options.out)
     if out.is_dir() or (out.exists() and MARK.encode() not in file_bytes(out, "expected a new file")):
         raise RunError(f"{out}: exists and is not a report; give another file with --out")
+    require_place(out.parent)
     records = [read_run(Path(path)) for path in call.words]
     drawn = list(plots.draw_all(records))
-    with atomic_path(out) as temporary:
-        temporary.write_text(page(records, drawn, MARK), encoding="utf-8")
+    write_text(out, page(records, drawn, MARK))
     print(f"Report of {len(records)} runs in {out}")

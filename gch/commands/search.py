@@ -1,11 +1,13 @@
-"""search: searches an index by texts or a picture."""
+"""search: searches an index by texts, a picture, or both."""
 
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,37 +18,68 @@ from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
-from gch.search.query import FINDS, Hit, Searcher, default_find, require_same_model
+from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
 from gch.terminal import print_lines
 
 STDIN = "-"
+DIGITS = 4  # of a score
+
+
+class _Query(NamedTuple):
+    text: str
+    picture: str  # name of the file
+
+    @property
+    def shown(self) -> str:
+        return " + ".join(filter(None, self))
 
 
 def run(call: Call) -> None:
     """Searches an index with a model, and prints the results, nearest first.
 
-    With `json` each query gets one line, an object of `query` (the text, or the name of the file),
-    `find`, `bits` and `results`: a list of `rank`, `distance`, `id`, and `text` of a text or `path` of an
-    image, which is left out where it lies outside its folder.
+    With `json` each query gets one line, an object of `query` (the text, or without one the name of the
+    file), `picture` (the name of the file beside a text), `find`, `bits` and `results`: a list of `rank`,
+    `distance`, `score` (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text
+    or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder, or where
+    a pair has no picture.
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL, INDEX and a query")
     options, (model, folder, *words) = call.options, call.words
-    if (bool(words), bool(options.text), bool(options.picture)).count(True) != 1:
+    if options.picture and options.image:
+        raise SettingError("search: --picture and --image are one option; expected one of them")
+    picture = options.picture or options.image
+    if (words and options.text) or not (words or options.text or picture) or options.text == picture == STDIN:
         raise SettingError(
-            "search: expected one of words after MODEL and INDEX, --picture=FILE, and --text=FILE of a query "
-            "on each line; - is standard input"
+            "search: expected one of words after MODEL and INDEX, and --text=FILE of a query on each line; "
+            "--picture=FILE, alone or with one of them; - is standard input for one of them"
         )
-    texts = _lines(options.text) if options.text else [" ".join(words)]
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
-    find = options.find or default_find("image" if options.picture else "text", index.parts)
-    pictures = [_decoded(options.picture, note)] if options.picture else []
-    searcher = Searcher(ExportedModel(model), index)
-    if options.picture:
-        queries, found = [options.picture], searcher.by_decoded(pictures, find, options.count)
+    if words:
+        texts = [" ".join(words)]
+    elif picture and options.text and options.text != STDIN and not Path(options.text).exists():
+        texts = [options.text]
     else:
-        queries, found = texts, searcher.by_texts(texts, find, options.count)
+        texts = _lines(options.text) if options.text else []
+    given = "pair" if texts and picture else "image" if picture else "text"
+    if given == "pair":
+        note.require("encode_pair")
+    find = options.find or default_find(given, index.parts)
+    found_part(index, find, options.count)
+    if given == "text":
+        note.require("encode_text_string")
+    if texts and not "".join(texts).strip():
+        raise DataError("search: the query is blank; expected words")
+    pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
+    searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
+    if given == "pair":
+        found = searcher.by_pairs(pictures, texts, *rest)
+    elif given == "image":
+        found = searcher.by_decoded(pictures, *rest)
+    else:
+        found = searcher.by_texts(texts, *rest)
+    queries = [_Query(text, picture) for text in texts or [""]]
     answers = list(zip(queries, found, strict=True))
     print_lines(_objects(answers, find, index) if options.json else _tables(answers))
 
@@ -74,34 +107,40 @@ def _decoded(picture: str, note: ModelNote) -> np.ndarray:
     return decode_picture(data, "standard input", note.image_size, note.fit)
 
 
-def _objects(answers: Sequence[tuple[str, list[Hit]]], find: str, index: CollectionIndex) -> Iterator[str]:
+def _objects(answers: Sequence[tuple[_Query, list[Hit]]], find: str, index: CollectionIndex) -> Iterator[str]:
     part = index.parts[FINDS[find]]
 
     def result(hit: Hit) -> dict[str, object]:
-        value: dict[str, object] = {"rank": hit.rank, "distance": hit.distance, "id": hit.id}
+        value: dict[str, object] = {"rank": hit.rank, "distance": hit.distance}
+        if hit.score is not None:
+            value["score"] = round(hit.score, DIGITS)
+        value["id"] = hit.id
         if hit.text is not None:
             value["text"] = hit.text
-        if hit.modality == "image":
+        if hit.modality != "text":
             with contextlib.suppress(DataError):
-                value["path"] = str(part.picture_path(hit.row))
+                path = str(part.path_of(hit.row, hit.id))
+                value |= {"path": path} if hit.modality == "image" or os.path.isfile(path) else {}
         return value
 
     for query, hits in answers:
-        yield json.dumps(
-            {"query": query, "find": find, "bits": index.bits, "results": [result(hit) for hit in hits]}
-        )
+        of_pair = {"picture": query.picture} if query.text and query.picture else {}
+        value = {"query": query.text or query.picture} | of_pair
+        yield json.dumps(value | {"find": find, "bits": index.bits, "results": [result(hit) for hit in hits]})
 
 
-def _tables(answers: Sequence[tuple[str, list[Hit]]]) -> Iterator[str]:
+def _tables(answers: Sequence[tuple[_Query, list[Hit]]]) -> Iterator[str]:
     for number, (query, hits) in enumerate(answers):
         if len(answers) > 1:
-            yield ("\n" if number else "") + _shown(query)
+            yield ("\n" if number else "") + _shown(query.shown)
         ids = [_shown(hit.id) for hit in hits]
         texts = ["" if hit.text is None else _shown(hit.text) for hit in hits]
+        scores = ["" if hit.score is None else f"{hit.score:9.2f}" for hit in hits]
         width = max(map(len, ids), default=0) if any(texts) else 0
-        yield "rank  distance  id" + ("  ".rjust(max(0, width - 2) + 2) + "text" if any(texts) else "")
-        for hit, identity, text in zip(hits, ids, texts, strict=True):
-            yield f"{hit.rank:4}  {hit.distance:8}  {identity.ljust(width)}  {text}".rstrip()
+        head = "rank  distance" + ("    score" if any(scores) else "") + "  id"
+        yield head + ("  ".rjust(max(0, width - 2) + 2) + "text" if any(texts) else "")
+        for hit, score, identity, text in zip(hits, scores, ids, texts, strict=True):
+            yield f"{hit.rank:4}  {hit.distance:8}{score}  {identity.ljust(width)}  {text}".rstrip()
 
 
 def _shown(text: str) -> str:

@@ -19,9 +19,9 @@ def run(call: Call) -> None:
     if missing:
         raise RunError(f"serve: {' and '.join(missing)} not installed; expected pip install -e '.[serve]'")
 
-    from gch.search.exported import ExportedModel
+    from gch.search.exported import ExportedModel, read_model_note
     from gch.search.index import open_index
-    from gch.search.query import Searcher
+    from gch.search.query import Searcher, require_same_model
     from gch.serve.limits import Limits
     from gch.serve.server import is_local, listen, serve
 
@@ -35,7 +35,9 @@ def run(call: Call) -> None:
     )
     # Listens first: a port in use is found before the model is loaded, which takes seconds.
     with listen(options.host, options.port) as listener:
-        searcher = Searcher(ExportedModel(model), open_index(index))
+        opened = open_index(index)
+        require_same_model(read_model_note(model), opened)
+        searcher = Searcher(ExportedModel(model), opened)
         parts = " and ".join(f"{len(part):,} {modality}s" for modality, part in searcher.index.parts.items())
         note = searcher.model.note
         print(

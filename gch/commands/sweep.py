@@ -9,6 +9,7 @@ from pathlib import Path
 from gch.child import run_child
 from gch.commands import Call
 from gch.data.names import file_name
+from gch.data.text_files import shown
 from gch.errors import RunError, SettingError
 from gch.evaluation.evaluate import NEW_ITEMS
 from gch.methods import METHODS
@@ -16,7 +17,7 @@ from gch.reporting import tables
 from gch.reporting.record import read_run
 from gch.run import run_name
 from gch.settings import canonical, checked_values, defaults, free_settings, known_presets
-from gch.storage import atomic_path
+from gch.storage import require_place, write_text
 
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
 
@@ -28,8 +29,8 @@ def run(call: Call) -> None:
     varied = [name for name in VARIED if name in call.given]
     if varied:
         raise SettingError(f"sweep: --{varied[0]} varies in a sweep; expected --bits, --methods or --seeds")
-    if call.options.jobs < 1:
-        raise SettingError(f"sweep: jobs is {call.options['jobs']}; expected at least 1")
+    out = Path(call.options.out)
+    require_place(out)
     bits = _numbers("bits", call.options.bits, "bit")
     seeds = _numbers("seeds", call.options.seeds, "seed")
     kinds = [_kind(name) for name in call.options.methods.split(",")]
@@ -45,15 +46,13 @@ def run(call: Call) -> None:
     means = tables.titled(tables.over_seeds, records)
     print(tables.joined(means, tables.plain, "{}:"))
     print(NEW_ITEMS)
-    out = Path(call.options.out)
     texts = {
         "sweep.md": tables.joined(means, tables.markdown, "{}:\n") + f"\n\n{NEW_ITEMS}",
         "sweep.tex": tables.joined(means, tables.latex, "% {}") + f"\n% {NEW_ITEMS}",
         "sweep.csv": tables.comma_separated(records),
     }
     for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
+        write_text(out / name, text.rstrip() + "\n")
     print(f"Tables in {out}; `report {runs[0].folder.parent}/*` compares the runs")
 
 
@@ -115,7 +114,7 @@ def _numbers(name: str, text: str, setting: str) -> list[int]:
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise SettingError(f"sweep: {name} is {text!r}; expected whole numbers such as '1,2'") from error
+        raise SettingError(f"sweep: {name} is {shown(text)}; expected whole numbers such as '1,2'") from error
     for number in numbers:
         checked_values({setting: number}, f"sweep, {name}")
     return numbers

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gch.data.cells import is_missing, positions, read_list, split_list
+from gch.data.cells import is_broken_list, is_missing, positions, read_list, split_list
 from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Pairs, multi_hot
 from gch.data.pictures import PictureFiles
@@ -29,11 +29,21 @@ _NAMES = {
     "labels": ("labels", "label", "category", "categories"),
 }
 _FIELD_OF = {name: field for field, names in _NAMES.items() for name in names}
-_GROUPS = (("path",), ("labels",), ("text", "tags"))  # one field of each
-_NEEDED = "path, labels, and text or tags"
 _DELIMITERS = ",;\t|"
 _DECLARED_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
-_Reader = Callable[[Path, str], Iterator[tuple[int, dict[str, object]]]]
+
+
+class _Fields(NamedTuple):
+    """Groups of fields, of each of which an entry has one, or of `some`; `needed` says so in words."""
+
+    groups: Sequence[Sequence[str]]
+    needed: str
+    some: bool = False
+
+
+_OF_COLLECTION = _Fields((("path",), ("labels",), ("text", "tags")), "path, labels, and text or tags")
+_OF_PAIRS = _Fields((("path",), ("text", "tags")), "path, text or tags", some=True)
+_Reader = Callable[[Path, str, _Fields], Iterator[tuple[int, dict[str, object]]]]
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
 
@@ -64,17 +74,8 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
       DataError: the file cannot be read, an entry is not as described above, or there is no entry with a
         label, or no text at all; names the line and the field.
     """
-    name, suffix = printable(file), file.suffix.lower()
-    if suffix not in (*ANNOTATION_SUFFIXES, ".txt"):
-        raise DataError(
-            f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
-        )
-    items = _items(_json_entries if suffix in (".jsonl", ".ndjson") else _csv_entries, file, name, folder)
-    if not items.paths:
-        raise DataError(f"{name}: found no entry, expected one for each picture")
-    paths, captions, labels, entries = items
-    if (inner := _inner_folder(folder, paths[0])) is not None:
-        paths = tuple(f"{inner}/{path}" for path in paths)
+    name = printable(file)
+    paths, captions, labels, _, entries = _items(file, name, folder, _OF_COLLECTION)
     kept = [row for row, names in enumerate(labels) if names]
     if not kept:
         raise DataError(f"{name}: field 'labels': empty in all {len(labels)} entries, expected labels")
@@ -113,48 +114,94 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     )
 
 
+class Described(NamedTuple):
+    """A pair, or one half of it."""
+
+    line: int  # of its first entry
+    path: str  # of the picture, relative to the folder; '' where there is none
+    caption: str | tuple[str, ...]  # free text or tags; empty where there are none
+
+
+def read_described(file: Path) -> list[Described]:
+    """Pictures with text or tags from a file as of `open_collection`, whose folder is that of the file.
+
+    Labels are not read and need not be there. An entry may lack its picture, or its text or tags. A picture
+    that is a link to another folder is no error here.
+
+    Raises:
+      DataError: the file cannot be read, an entry is not as described, or none has a picture, or none a text.
+    """
+    name, folder = printable(file), file.parent
+    items = _items(file, name, folder, _OF_PAIRS)
+    for field, column in (("'path'", items.paths), ("'text' or 'tags'", items.captions)):
+        if not any(column):
+            raise DataError(f"{name}: field {field}: empty in all {items.entries} entries, expected pairs")
+    return list(map(Described, items.lines, items.paths, items.captions))
+
+
 class _Items(NamedTuple):
-    """Pictures in the order of their first entries."""
+    """Pictures in the order of their first entries, and texts without a picture."""
 
     paths: tuple[str, ...]
     captions: list[str | tuple[str, ...]]
     labels: list[set[str]]
+    lines: tuple[int, ...]
     entries: int
 
 
-def _items(entries: _Reader, file: Path, name: str, folder: Path) -> _Items:
+def _items(file: Path, name: str, folder: Path, fields: _Fields) -> _Items:
     """The pictures of a file; the texts and labels of those that have several entries are joined."""
+    suffix = file.suffix.lower()
+    if suffix not in (*ANNOTATION_SUFFIXES, ".txt"):
+        raise DataError(
+            f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
+        )
+    read: _Reader = _json_entries if suffix in (".jsonl", ".ndjson") else _csv_entries
     roots = os.path.realpath(folder), os.path.abspath(folder)
     paths: list[str] = []
     free: list[bool] = []  # free text, not tags
     words: list[tuple[str, ...]] = []
     labels: list[tuple[str, ...]] = []
-    for line, entry in entries(file, name):
-        where = f"{name}: line {line}"
-        paths.append(_path(entry["path"], roots, f"{where}: field 'path'"))
+    lines: list[int] = []
+    for line, entry in read(file, name, fields):
+        where, path = f"{name}: line {line}", entry.get("path")
+        none = fields.some and (is_missing(path) or (isinstance(path, str) and not path.strip()))
+        paths.append("" if none else _path(path, roots, f"{where}: field 'path'", links=fields.some))
         free.append("text" in entry)
         words.append(_strings(entry, "text" if free[-1] else "tags", where))
         labels.append(_strings(entry, "labels", where))
+        lines.append(line)
+    if not paths:
+        raise DataError(f"{name}: found no entry, expected one for each picture")
     if not any(free):
         words = positions(words)
-    joined: dict[str, tuple[bool, list[str], set[str]]] = {}
-    for path, text, own, names in zip(paths, free, words, positions(labels), strict=True):
-        if path not in joined:
-            joined[path] = text, list(own), set(names)
+    first = next(filter(None, paths), "")
+    if first and (inner := _inner_folder(folder, first)) is not None:
+        paths = [path and f"{inner}/{path}" for path in paths]
+    joined: dict[str | int, tuple[int, bool, list[str], set[str]]] = {}
+    for line, path, text, own, names in zip(lines, paths, free, words, positions(labels), strict=True):
+        if (path or line) not in joined:  # those without a picture stay apart
+            joined[path or line] = line, text, list(own), set(names)
             continue
-        _, known, all_names = joined[path]
-        known += [word for word in own if word not in known]
-        all_names.update(names)
-    captions = ["\n".join(own) if text else tuple(own) for text, own, _ in joined.values()]
-    return _Items(tuple(joined), captions, [names for _, _, names in joined.values()], len(paths))
+        first_line, of_text, known, all_names = joined[path]
+        merged = known + [word for word in own if word not in known]
+        joined[path] = first_line, of_text if known else text, merged, all_names | set(names)
+    captions = ["\n".join(own) if text else tuple(own) for _, text, own, _ in joined.values()]
+    return _Items(
+        tuple("" if isinstance(path, int) else path for path in joined),
+        captions,
+        [names for *_, names in joined.values()],
+        tuple(line for line, *_ in joined.values()),
+        len(paths),
+    )
 
 
-def _csv_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]]]:
+def _csv_entries(file: Path, name: str, fields: _Fields) -> Iterator[tuple[int, dict[str, object]]]:
     rows = _csv_rows(file, name)
     line, header = next(rows, (0, None))
     if header is None:
-        raise DataError(f"{name}: empty file, expected a header line with {_NEEDED}")
-    column_of = _fields(header, f"{name}: line {line}", "columns")
+        raise DataError(f"{name}: empty file, expected a header line with {fields.needed}")
+    column_of = _columns(header, f"{name}: line {line}", "columns", fields)
     for line, row in rows:
         if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
@@ -212,30 +259,34 @@ def _delimiter(header: str) -> str:
     return max(_DELIMITERS, key=fitness)
 
 
-def _json_entries(file: Path, name: str) -> Iterator[tuple[int, dict[str, object]]]:
+def _json_entries(file: Path, name: str, fields: _Fields) -> Iterator[tuple[int, dict[str, object]]]:
     line = 0
     for line, entry in json_lines(file, _EXPECTED, MAX_FILE_BYTES):
         keys = list(entry)
-        column_of = _fields(keys, f"{name}: line {line}", "fields")
+        column_of = _columns(keys, f"{name}: line {line}", "fields", fields)
         yield line, {field: entry[keys[column]] for field, column in column_of.items()}
     if not line:
         raise DataError(f"{name}: empty file, expected one JSON object a line")
 
 
-def _fields(names: Sequence[str], where: str, kind: str) -> dict[str, int]:
-    """The positions of the fields among `names`: path, labels, and text or tags."""
+def _columns(names: Sequence[str], where: str, kind: str, wanted: _Fields) -> dict[str, int]:
+    """The positions of the wanted fields among `names`."""
     fields = [_FIELD_OF.get(name.strip().lower(), "") for name in names]
     position_of: dict[str, int] = {}
-    for group in _GROUPS:
-        wanted = " or ".join(map(repr, group))
+    absent = []
+    for group in wanted.groups:
+        one = " or ".join(map(repr, group))
         positions = [position for position, field in enumerate(fields) if field in group]
         if not positions:
-            found = f"found {kind} {shown(list(names))}"
-            raise DataError(f"{where}: field {wanted} not found, {found}, expected {_NEEDED}")
+            absent.append(one)
+            continue
         if len(positions) > 1:
             both = " and ".join(shown(names[position]) for position in positions[:2])
-            raise DataError(f"{where}: found {both}, expected one field for {wanted}")
+            raise DataError(f"{where}: found {both}, expected one field for {one}")
         position_of[fields[positions[0]]] = positions[0]
+    if absent and not (wanted.some and position_of):
+        found = f"found {kind} {shown(list(names))}"
+        raise DataError(f"{where}: field {absent[0]} not found, {found}, expected {wanted.needed}")
     return position_of
 
 
@@ -247,8 +298,10 @@ def _inner_folder(folder: Path, path: str) -> str | None:
     return found[0].name if len(found) == 1 else None
 
 
-def _path(value: object, roots: tuple[str, str], where: str) -> str:
-    """The path of a picture in the folder; `roots` are the folder without links, and as it is named."""
+def _path(value: object, roots: tuple[str, str], where: str, links: bool) -> str:
+    """The path of a picture in the folder; `roots` are the folder without links, and as it is named. It may
+    be a link to elsewhere if `links` are allowed.
+    """
     path = PurePosixPath(value.replace("\\", "/") if isinstance(value, str) and value.strip() else "")
     if not isinstance(value, str) or not path.parts:
         raise DataError(f"{where}: found {shown(value)}, expected the path of a picture")
@@ -259,23 +312,29 @@ def _path(value: object, roots: tuple[str, str], where: str) -> str:
     windows, root = PureWindowsPath(path), roots[0]
     outside = not path.parts or windows.drive or windows.root or ".." in path.parts
     # What is named may still be a link to elsewhere. Whether the picture is there is found out later.
-    if outside or os.path.commonpath([root, os.path.realpath(os.path.join(root, path))]) != root:
+    if not outside and not links:
+        outside = os.path.commonpath([root, os.path.realpath(os.path.join(root, path))]) != root
+    if outside:
         raise DataError(f"{where}: found {shown(value)}, expected a path that stays in the folder")
     return path.as_posix()
 
 
 def _strings(entry: dict[str, object], field: str, where: str) -> tuple[str, ...]:
     """The members of a list, or the parts of a string, normalised and stripped; without empty ones."""
-    value, where = entry[field], f"{where}: field {field!r}"
+    value, where = entry.get(field), f"{where}: field {field!r}"
     value = whole(value) if isinstance(value, str) else value
     members: list = value if isinstance(value, list) else [] if is_missing(value) else [value]
     if isinstance(value, str) and members:
         _check_characters(value, where)
         written = read_list(value)
+        if field != "text" and is_broken_list(value, written):
+            raise DataError(f"{where}: found {shown(value)}, expected a whole list of strings")
         if written and (field != "text" or written[1]):
             members = written[0]
         elif field != "text":
             members = split_list(unicodedata.normalize("NFKC", value), ";|" if field == "labels" else ";")
+    if isinstance(value, list) and all(type(member) is bool for member in members):
+        members = [str(member) for member in members]  # see `positions`
     parts: list[str] = []
     for member in members:
         if member is None or member != member:

@@ -17,13 +17,11 @@ import numpy as np
 import scipy.sparse
 
 from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
-from gch.data.text_files import opened
+from gch.data.text_files import opened, require_stored
 from gch.errors import DataError, damage
 
 _MAX_ARRAYS = 1000  # listed of one file
 _SLAB_BYTES = 2**26
-_SMALL_BYTES = 2**28  # of an array that any file may hold
-_MOST_PACKED = 250  # times that the arrays of a file are larger than the file
 _V5_TYPES = {"double": "f8", "single": "f4", "logical": "?", "sparse": "f8"}
 _V5_TYPES |= {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
@@ -73,13 +71,7 @@ class StoredArray:
 
     def require_stored(self) -> None:
         """Raises DataError where the file is too small to hold the array: never written, or a bomb."""
-        least = self.path.stat().st_size * _MOST_PACKED
-        found = (
-            f"{self.shape} would be {self.size / 2**30:.1f} GiB of a file of {self.path.stat().st_size} bytes"
-        )
-        self.require(
-            self.size <= max(_SMALL_BYTES, least), f"{found}, expected an array that was written whole"
-        )
+        require_stored(self.path, self.size, what=f"{self.name} {self.shape} ")
 
     def read(self) -> np.ndarray:
         """The whole array; an .npy file is memory-mapped. DataError where it is too large or damaged."""
@@ -205,7 +197,8 @@ def _npz(path: Path) -> list[StoredArray]:
                 else:
                     shape, _, dtype = np.lib.format.read_array_header_2_0(member)
             name = info.filename.removesuffix(".npy")
-            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", size=info.file_size))
+            size = max(info.file_size, math.prod(shape) * dtype.itemsize)  # either may lie
+            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", size=size))
     return found
 
 
@@ -265,6 +258,7 @@ def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
     kind, empty = _matlab_class(dataset)
     if empty:
         return np.empty(0, str)
+    require_stored(dataset.file.filename, dataset.nbytes, what=f"{dataset.name.strip('/')} {dataset.shape} ")
     stored = np.asarray(dataset[()])
     if kind == "char":
         units = np.atleast_2d(stored.T).astype("<u2")  # the letters of a text along the last axis
@@ -282,6 +276,8 @@ def _texts(value: Any) -> Iterator[str]:
     """The strings in a cell, and in the cells in it, column by column, without empty ones."""
     if isinstance(value, bytes):
         value = value.decode("utf-8")
+    if isinstance(value, np.ndarray) and not value.size:
+        return  # MATLAB's [], of any type
     if isinstance(value, str):
         yield value.rstrip()
     elif isinstance(value, np.ndarray) and value.dtype.kind in "OUS":

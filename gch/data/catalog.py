@@ -13,16 +13,23 @@ from gch.data.pairs import Pairs, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepare import prepare, report_broken
 from gch.data.prepared import open_prepared
-from gch.data.split import DEFAULT, Split, hold_out, make_split, resolve_sizes
+from gch.data.split import DEFAULT, ORDERS, Split, hold_out, make_split, resolve_sizes
 from gch.data.split_file import load_split
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
 
 
-def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda done, total: None) -> Pairs:
+def open_pairs(
+    settings: Settings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    cache: Path | None = None,
+) -> Pairs:
     """Opens the data set that the settings name; pictures in files of their own are prepared in the cache.
 
-    `progress` is called with the number of pictures prepared and of all.
+    Args:
+      settings: of the data.
+      progress: called with the number of pictures prepared and of all.
+      cache: folder of caches; None: `cache_folder`.
 
     Raises:
       SettingError: no such data set.
@@ -30,7 +37,7 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     """
     name = canonical_dataset(settings.dataset_dir)
     if name == "OpenMoji":
-        return open_openmoji(cache_folder(settings), settings.image_size, report=print)
+        return open_openmoji(cache or cache_folder(settings), settings.image_size, report=print)
     if name == "generated":
         return generate(image_size=settings.image_size, seed=settings.seed)
     pairs = open_source(settings)
@@ -45,8 +52,8 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     return pairs
 
 
-def open_source(settings: Settings) -> Pairs:
-    """Opens the files in DATA_DIR as they are.
+def open_source(settings: Settings, cache: Path | None = None) -> Pairs:
+    """Opens the files in DATA_DIR as they are; of features, a copy in the cache.
 
     Raises:
       SettingError: no such data set.
@@ -62,7 +69,7 @@ def open_source(settings: Settings) -> Pairs:
         return open_prepared(layout.path, file_name(dataset) if file_stems(dataset) else "")
     if layout.annotations is not None:
         return open_collection(layout.annotations, layout.path, size, fit)
-    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache_folder(settings))
+    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache or cache_folder(settings))
 
 
 def cache_folder(settings: Settings) -> Path:
@@ -81,7 +88,7 @@ def choose_split(settings: Settings, pairs: Pairs) -> Split:
     sizes = (settings.QUERY_SIZE, settings.DATABASE_SIZE, settings.TRAINING_SIZE)
     requested = SplitSizes(*sizes, settings.VERIFICATION_SIZE)
     own = pairs.own_split if settings.split == "" else None
-    if own is None and settings.split in ("", "random", "sequential"):
+    if own is None and settings.split in ("", *ORDERS):
         resolved = resolve_sizes(requested, pairs.default_sizes, len(pairs.labels))
         split = make_split(len(pairs.labels), resolved, settings.seed, settings.split or "random")
     else:

@@ -22,8 +22,9 @@ _BITS = {"0": False, "0.": False, "0.0": False, "False": False, "false": False}
 _BITS |= {"1": True, "1.": True, "1.0": True, "True": True, "true": True}
 _QUOTED = re.compile(r"""(?<!\w)([bBuU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))(?!\w)""", re.DOTALL)
 _WRAPPED = re.compile(
-    r"(?:np\.|numpy\.)?(?:array|set|frozenset|tuple|list)\((.*?)(?:,\s*dtype=[^\]]*)?\)", re.DOTALL
+    r"(?:np\.|numpy\.)?(?:array|set|frozenset|tuple|list|Index)\((.*?)(?:,\s*dtype=[^\]]*)?\)", re.DOTALL
 )
+_BROKEN = re.compile(r"""[\[{]\s*[bBuU]?['"]""")
 _NUMPY_SCALAR = re.compile(r"\bnp\.\w+\(([^()]*)\)")
 _NUMBERS = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:\s+-?[0-9]+(?:\.[0-9]*)?)*")
 _PART = {
@@ -74,6 +75,16 @@ def read_list(text: str) -> tuple[list, bool] | None:
             parts = piece.split() if numbers else re.split("[,;|]", piece)
             members += [None if is_missing(part) else part.strip() for part in parts if part.strip()]
     return members, len(pieces) > 1
+
+
+def is_broken_list(text: str, written: tuple[list, bool] | None) -> bool:
+    """Whether a text is a mapping, or a list of strings without its end or, as NumPy prints it, its middle.
+
+    `written` is what `read_list` found.
+    """
+    if written is None:
+        return _BROKEN.match(text.strip()) is not None
+    return "..." in written[0] and re.search(r"[\s,]\.\.\.[\s,]", text) is not None
 
 
 def split_list(text: str, separators: str) -> list[str]:

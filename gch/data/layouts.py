@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gch.data.array_files import StoredArray, list_arrays
 from gch.data.names import file_stems
-from gch.data.text_files import printable
+from gch.data.text_files import printable, require_file
 from gch.errors import DataError
 
 INDEX_NAME = "index.json"
@@ -68,10 +68,9 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
 
     Its files are looked for by the names that it goes by. A folder in DATA_DIR of such a name comes first.
     """
-    if path.is_file():
-        return _of_file(path)
     if not path.is_dir():
-        raise DataError(f"{path}: not found, expected a folder of data files or a data file")
+        require_file(path, "expected a folder of data files or a data file")
+        return _of_file(path)
     stems = file_stems(dataset)
     own = [child for child in _entries(path) if child.name.lower() in stems and child.is_dir()]
     for folder in (*own, path):
@@ -84,7 +83,7 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
             f"expected {stems[1].upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with "
             "Tag.h5 and Lab.h5, index.mat with caption.mat and label.mat, or a prepared folder"
         )
-    names = ", ".join(entry.name for entry in _entries(path)[:8]) or "nothing"
+    names = ", ".join(map(_shown, _entries(path)[:8])) or "nothing"
     raise DataError(f"{path}: no data set found for {dataset}, the folder holds {names}; {expected}")
 
 
@@ -219,6 +218,15 @@ def _one(files: list[Path], what: str = "arrays") -> Path:
         setting = "annotations" if what == "annotations" else "DATA_DIR"
         raise DataError(f"{found}, expected one; the setting {setting} can name it")
     return files[0]
+
+
+def _shown(entry: Path) -> str:
+    """An entry of a folder, with its kind where that is not what its name says."""
+    name = printable(entry.name)
+    if entry.is_file() or entry.suffix.lower() not in (*ARRAY_SUFFIXES, *ANNOTATION_SUFFIXES, ".json"):
+        return name
+    kind = "a folder" if entry.is_dir() else "not a regular file" if entry.exists() else "a link to nothing"
+    return f"{name} ({kind})"
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -19,6 +19,13 @@ from gch.errors import DataError, damage, reason
 
 MAX_BYTES = 2**32  # of an array that is read whole
 _INTERPRETER_BYTES = 2**30  # of address space, beside what is read
+_CHILD = """
+import sys
+from gch.child import end_with_parent
+end_with_parent()
+from gch.data.mat_file import child
+child(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
+"""
 _FOLDER_OF_GCH = str(Path(__file__).parents[2])
 
 
@@ -53,8 +60,8 @@ def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """
     paths = os.pathsep.join([_FOLDER_OF_GCH, *filter(None, sys.path)])
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, path, str(_INTERPRETER_BYTES + 3 * MAX_BYTES), *names],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-c", _CHILD, path, str(_INTERPRETER_BYTES + 3 * MAX_BYTES), *names],
+        stdin=subprocess.PIPE,  # its end ends the child
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"},
@@ -62,7 +69,7 @@ def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     ) as child:
         assert child.stdout is not None
         try:
-            found = pickle.load(child.stdout)  # by `_child`; nothing in the file is unpickled
+            found = pickle.load(child.stdout)  # by `child`; nothing in the file is unpickled
         except (EOFError, pickle.UnpicklingError):
             found = "it ended the process that read it"
     if isinstance(found, str):
@@ -70,8 +77,8 @@ def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _child(path: str, limit: int, names: list[str]) -> None:
-    """Writes the variables of a file to standard output, or a message about what is wrong with it."""
+def child(path: str, limit: int, names: list[str]) -> None:
+    """Writes the variables of a file to standard output, or what is wrong with it: the child's work."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource  # not on Windows
 
@@ -130,7 +137,3 @@ def _codec_of_units(name: str) -> codecs.CodecInfo | None:
         return units.tobytes().decode("utf-32-le", "surrogatepass"), len(content)
 
     return codecs.CodecInfo(encode, decode)
-
-
-if __name__ == "__main__":
-    _child(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

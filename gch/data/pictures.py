@@ -4,7 +4,7 @@ import concurrent.futures
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,15 @@ DRAFT = 2  # A JPEG is decoded at a fraction of its size, but at this multiple o
 # Raster formats that Pillow decodes by itself: EPS, for one, would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _EXPECTED = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_STRIP = 2**20  # pixels
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
 }
 
 
@@ -156,10 +157,19 @@ def _decoded(image: Image.Image, size: int, fit: str) -> np.ndarray:
         least = max(1, least * min(image.size) // max(image.size))
     draft = image.draft(None, (least, least))
     image.load()  # Pillow turns a TIFF while it loads, and finds EXIF data behind a PNG's pixels.
-    pixels = _rgb(image)
+    width, height = image.size
     if draft:  # Last pixels that stand for less than half of one go.
-        width, height = draft[1][2:]
-        pixels = pixels.crop((0, 0, int(width + 0.5), int(height + 0.5)))
+        width, height = (int(side + 0.5) for side in draft[1][2:])
+    # Strips, since a conversion of the whole would take its memory again several times over.
+    rows = max(1, _STRIP // width)
+    boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+    float_top = 255
+    if image.mode == "F" and all(_finite(image.crop(box)).max() <= 1 for box in boxes):
+        float_top = 1
+    pixels = np.empty((height, width, 3), np.uint8)
+    for box in boxes:
+        pixels[box[1] : box[3]] = np.asarray(_rgb(image.crop(box), float_top))
+    image.close()  # Its memory is needed to scale the pixels.
     try:  # The EXIF data alone count: an exported model does not read what other data say of it.
         exif = Image.Exif()
         exif.load(image.info["exif"])
@@ -167,15 +177,18 @@ def _decoded(image: Image.Image, size: int, fit: str) -> np.ndarray:
     except Exception:  # EXIF data are often mangled where the picture itself is fine.
         orientation = None
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return np.asarray(pixels if turn is None else pixels.transpose(turn))
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _finite(image: Image.Image) -> np.ndarray:
+    return np.nan_to_num(np.asarray(image), nan=0, posinf=0, neginf=0)
+
+
+def _rgb(image: Image.Image, float_top: int) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_grey(np.asarray(image), 65535)
     if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image), nan=0, posinf=0, neginf=0)
-        return _from_grey(values, 255 if values.max() > 1 else 1)
+        return _from_grey(_finite(image), float_top)
     if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

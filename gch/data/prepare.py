@@ -9,7 +9,6 @@ import dataclasses
 import errno
 import json
 import os
-import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,12 +22,12 @@ from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import Pairs, Pictures, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
+from gch.data.text_files import read_object
 from gch.errors import DataError
-from gch.storage import atomic_path, digest, lock, new_array, write_json
+from gch.storage import UNFINISHED, atomic_path, digest, lock, new_array, write_json
 
 _BLOCK = 16  # pictures that a worker reads at once, or some more
 _PLAN_NAME = "plan.json"
-_TEMPORARY = re.compile(r"\.(index|labels|plan|texts)-.*")  # as `gch.storage` names them
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xae\x42\x60\x82"}
 # NumPy and Pillow give no error number for a short write.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
@@ -95,9 +94,6 @@ def prepare(
             _require_own(folder, plan)  # before a lock is written into a folder of something else
         with lock(folder, "another process is preparing it", wait=True):
             _require_own(folder, plan)
-            for path in folder.iterdir():
-                if _TEMPORARY.fullmatch(path.name):  # of a process that was killed
-                    path.unlink()
             if _plan_in(folder / _PLAN_NAME) != plan:
                 write_json(folder / _PLAN_NAME, {"plan": plan})
             places, left_out = _write_pictures(work, jobs, progress)
@@ -123,8 +119,11 @@ def _require_own(folder: Path, plan: str) -> None:
     """Raises DataError unless a folder is empty or begun with the same plan."""
     plans = (_plan_in(folder / name) for name in (_PLAN_NAME, INDEX_NAME))
     begun = {found for found in plans if found is not None}
+    for name in (PICTURES, PLACES):  # would be written through
+        if (folder / name).is_symlink() or ((folder / name).exists() and not (folder / name).is_file()):
+            raise DataError(f"{folder / name}: a link or no file; expected a new folder")
     names = {path.name for path in folder.iterdir()} - {".lock"}
-    if not begun and not all(map(_TEMPORARY.fullmatch, names)):
+    if not begun and not all(name.startswith(UNFINISHED) for name in names):
         raise DataError(f"{folder}: not empty, expected a new folder")
     if not begun <= {plan}:
         if (folder / INDEX_NAME).exists():
@@ -135,8 +134,8 @@ def _require_own(folder: Path, plan: str) -> None:
 def _plan_in(path: Path) -> str | None:
     """The plan that a JSON file names; None where it is missing, damaged, or names none."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["plan"])
-    except (FileNotFoundError, ValueError, RecursionError, LookupError, TypeError):
+        return read_object(path, {"plan": ("a text", lambda value: isinstance(value, str))})["plan"]
+    except DataError:
         return None
 
 
@@ -186,7 +185,7 @@ def _open_places(path: Path, rows: int) -> np.memmap:
         places = np.load(path, mmap_mode="r+", allow_pickle=False)
         if isinstance(places, np.memmap) and (places.shape, places.dtype) == ((rows, 3), np.int64):
             return places
-    except (OSError, ValueError, EOFError):
+    except Exception:  # NumPy raises nearly anything on a header that is not its own
         pass
     return new_array(path, np.int64, (rows, 3))
 

@@ -9,6 +9,7 @@ from gch.data.pairs import SplitSizes
 from gch.errors import SettingError
 from gch.storage import digest
 
+ORDERS = ("random", "sequential")  # of splits that are made, not read
 DEFAULT = -1  # A requested size of -1 leaves the choice to the data set.
 _PAPERS = {
     # data set: items, query, training

@@ -8,14 +8,48 @@ import math
 import os
 import reprlib
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gch.errors import DataError, GCHError, reason
 
-Fields = Mapping[str, tuple[str, Callable[[Any], bool]]]
+# What a value of JSON must be: what is expected and whether a value fits; a list of values of one shape; or
+# an object of these fields, by ... for any other field.
+Shape = tuple[str, Callable[[Any], bool]] | list["Shape"] | Mapping[Any, "Shape"]
+Fields = Mapping[Any, Shape]
 _MOST = 2**40  # of anything that is counted
+_SMALL_BYTES = 2**28  # that any file may hold
+_MOST_PACKED = 250  # times that the content of a file is larger than the file
+
+
+def require_file(path: str | os.PathLike, expected: str, fault: type[GCHError] = DataError) -> os.stat_result:
+    """The state of a regular file, or of the one that a link leads to; raises `fault` for anything else."""
+    name = printable(path)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as error:
+        raise fault(f"{name}: not found, {expected}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise fault(f"{name}: {kind}, {expected}")
+    return found
+
+
+def require_stored(
+    path: str | os.PathLike, size: int, fault: type[GCHError] = DataError, what: str = ""
+) -> None:
+    """Raises `fault` where a file is too small to hold `size` bytes: never written, or a bomb.
+
+    `what` is the name and shape of an array, for messages.
+    """
+    stored = os.stat(path).st_size
+    if size > max(_SMALL_BYTES, _MOST_PACKED * stored):
+        found = f"{size / 2**30:.1f} GiB of a file of {stored} bytes"
+        raise fault(f"{printable(path)}: {what}would be {found}, expected content that was written whole")
 
 
 @contextlib.contextmanager
@@ -30,19 +64,13 @@ def opened(
       max_bytes: of the file.
       fault: raised where it cannot be read or is too large; names the file.
     """
-    name = printable(path)
+    name, size = printable(path), require_file(path, expected, fault).st_size
+    if size > max_bytes:
+        raise fault(f"{name}: {size} bytes, expected {max_bytes} at most")
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-            raise fault(f"{name}: {kind}, {expected}")
-        if found.st_size > max_bytes:
-            raise fault(f"{name}: {found.st_size} bytes, expected {max_bytes} at most")
         with open(path, "rb") as file:
             yield file
-    except FileNotFoundError as error:
-        raise fault(f"{name}: not found, {expected}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:
         raise fault(f"{name}: cannot be read, {getattr(error, 'strerror', error)}; {expected}") from error
 
 
@@ -133,32 +161,54 @@ def read_object(path: Path, fields: Fields) -> dict[str, Any]:
 
     Args:
       path: the file.
-      fields: for each field that the object must have, what is expected of it, and whether a value fits.
+      fields: the shape of each field that the object must have.
 
     Raises:
       DataError: it cannot be read, or is not such an object; names the first field that does not fit.
     """
-    return object_of(read_json(path), str(path), fields)
+    return object_of(read_json(path), printable(path), fields)
 
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file; raises DataError where it cannot be read, or is not JSON."""
+    return json_of(file_bytes(path, "expected a JSON file"), printable(path))
+
+
+def json_of(content: str | bytes, where: str) -> Any:
+    """The value of JSON; raises DataError where it is none. `where` it is, for messages."""
     try:
-        return json.loads(file_bytes(path, "expected a JSON file"))
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{printable(path)}: cannot be read as JSON, {reason(error)}") from error
+        raise DataError(f"{where}: cannot be read as JSON, {reason(error)}") from error
 
 
 def object_of(value: Any, where: str, fields: Fields) -> dict[str, Any]:
     """A value of JSON that is an object, checked as by `read_object`; `where` it is, for messages."""
     if not isinstance(value, dict):
         raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
-    for field, (expected, fits) in fields.items():
-        if field not in value:
-            raise DataError(f"{where}: {field} is missing, expected {expected}")
-        if not fits(value[field]):
-            raise DataError(f"{where}: {field} is {shown(value[field])}, expected {expected}")
+    _require(value, where, "", fields)
     return value
+
+
+def _require(value: Any, where: str, field: str, shape: Shape) -> None:
+    """Raises DataError unless the value of a field fits its shape; ... where the field is missing."""
+    if isinstance(shape, tuple):
+        expected, fits = shape[0], value is not ... and shape[1](value)
+    else:
+        kind = list if isinstance(shape, list) else dict
+        expected, fits = f"a JSON {'list' if kind is list else 'object'}", isinstance(value, kind)
+    if not fits:
+        found = "missing" if value is ... else shown(value)
+        raise DataError(f"{where}: {field} is {found}, expected {expected}")
+    if isinstance(shape, list):
+        for number, part in enumerate(value):
+            _require(part, where, f"{field}[{number}]", shape[0])
+    elif isinstance(shape, Mapping):
+        parts = [(name, value.get(name, ...), one) for name, one in shape.items() if name is not ...]
+        if ... in shape:
+            parts += [(name, value[name], shape[...]) for name in value if name not in shape]
+        for name, part, one in parts:
+            _require(part, where, f"{field}.{printable(name)}".lstrip("."), one)
 
 
 def whole(text: str) -> str:
@@ -176,7 +226,9 @@ def is_count(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether a value of JSON is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # an int may be too long for a float
 
 
 def list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:

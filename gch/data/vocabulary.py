@@ -64,7 +64,7 @@ class Vocabulary:
 
 
 def with_vocabulary(
-    pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path, save: bool = True
+    pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path
 ) -> Pairs:
     """The data set with bags of words; a data set that has them already is returned unchanged.
 
@@ -72,9 +72,8 @@ def with_vocabulary(
       pairs: the data set.
       training: int64 (n,), rows of the training items, of which the vocabulary is built.
       settings: as in `build_vocabulary`.
-      saved: file of the run's vocabulary; read where it exists, else written.
+      saved: file of the run's vocabulary, read where it exists.
       cache: folder of the bags, which are kept on disk.
-      save: whether `saved` may be written.
 
     Raises:
       DataError: no word is left, a file is damaged, or the cache cannot be written.
@@ -82,12 +81,7 @@ def with_vocabulary(
     captions = pairs.captions
     if captions is None:
         return pairs
-    if saved.exists():
-        vocabulary = load_vocabulary(saved)
-    else:
-        vocabulary = build_vocabulary(captions, training, settings)
-        if save:
-            vocabulary.save(saved)
+    vocabulary = load_vocabulary(saved) if saved.exists() else build_vocabulary(captions, training, settings)
 
     def fill(bags: np.ndarray) -> None:
         for start in range(0, len(captions), _ITEMS_AT_ONCE):
@@ -98,6 +92,11 @@ def with_vocabulary(
     path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
     bags = cached_array(path, np.uint8, (len(captions), len(vocabulary.words)), fill)
     return dataclasses.replace(pairs, texts=bags, tag_names=vocabulary.words)
+
+
+def used_vocabulary(pairs: Pairs, settings: Settings) -> Vocabulary:
+    """The vocabulary of a data set whose bags `with_vocabulary` has made."""
+    return Vocabulary(pairs.tag_names, settings.ngrams, read_stop_words(settings.stop_words))
 
 
 def tokens(caption: Caption, ngrams: int, stop_words: frozenset[str]) -> list[str]:
@@ -188,7 +187,7 @@ def _are_words(value: object) -> bool:
 
 _FIELDS = {
     "format": (f"{_FORMAT}, that of a saved vocabulary", lambda value: is_count(value) and value == _FORMAT),
-    "ngrams": ("a whole number from 1 on", lambda value: is_count(value) and value > 0),
+    "ngrams": ("a whole number from 1 to 5", lambda value: is_count(value) and 1 <= value <= 5),
     "stop_words": ("a list of different words", _are_words),
     "words": ("a list of different words, one or more", lambda value: _are_words(value) and value != []),
 }

@@ -1,6 +1,7 @@
 """What was measured of one ranking task: values of every query, their means and intervals."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from scipy import stats
@@ -65,7 +66,9 @@ class Evaluation:
             "retrieval": database,
             "ties": self.ties,
             "measures": {name: self._measure(values) for name, values in self.values.items()},
-            "mAP_by_ties": {policy: self.mean(values) for policy, values in self.average_precision.items()},
+            "mAP_by_ties": {
+                policy: _plain([self.mean(values)])[0] for policy, values in self.average_precision.items()
+            },
             "mAP_by_label": _plain(_ratio(self.values["mAP"] @ of_label, of_label.sum(axis=0))),
             "radius": {
                 "precision": _plain(_ratio(np.nansum(precision, axis=0), inside)),
@@ -80,7 +83,7 @@ class Evaluation:
         return values[self.has_relevant] if self.without_relevant == "skip" else values
 
     def _measure(self, values: np.ndarray) -> dict[str, float | None]:
-        (mean,) = _plain(np.array([self.mean(values)]))
+        (mean,) = _plain([self.mean(values)])
         low, high = mean_interval(self._counted(values)) or (None, None)
         return {"mean": mean, "low": low, "high": high}
 
@@ -89,5 +92,5 @@ def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
+def _plain(values: Iterable[float]) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]

@@ -14,14 +14,14 @@ _VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
 
 
 class SearchModel(tf.Module):
-    """Encodes pictures and texts; `signatures` lists its functions.
+    """Encodes pictures, texts and pairs of both; `signatures` lists its functions.
 
     Each function returns a dictionary of
       codes: uint8 (B, K / 8), packed as by numpy.packbits and as FAISS reads them: the first bit is the
         highest of the first byte, and 1 where the relaxed code is 0 or more.
       relaxed: float32 (B, K), in (-1, 1).
       labels: float32 (B, C), independent probabilities of the labels.
-      words: int32 (B,), of `encode_text_string` only, how many words of the vocabulary the text holds.
+      words: int32 (B,), where texts are strings, how many words of the vocabulary the text holds.
 
     A saved signature does not check shapes, so inputs of any shape arrive. A wrong input raises
     InvalidArgumentError with a message that says what was found and what is expected.
@@ -36,7 +36,8 @@ class SearchModel(tf.Module):
         *,
         image: keras.Model,
         text: keras.Model,
-        backbone: keras.Model | None,  # from pixels to the features that `image` takes
+        pair: keras.Model | None = None,  # of the inputs of both, as a list; None: there are no unified codes
+        backbone: keras.Model | None,  # from pixels to the features that `image` and `pair` take
         image_size: int,  # side of the pictures; 0 where there are features of a data set in their place
         fit: str,  # how a picture becomes a square, 'crop' or 'letterbox'
         words: Words | None,  # None where the data set does not tell what its columns mean
@@ -45,33 +46,35 @@ class SearchModel(tf.Module):
         super().__init__(name="search_model")
         self._fill = fill
         self._image, self._text = Network(image), Network(text)
+        self._pair = Network(pair) if pair is not None else None
         self._backbone = Network(backbone) if backbone is not None else None
         self._size, self._fit, self._words = image_size, fit, words
         self._feature_size, self._vector_size = image.input_shape[-1], text.input_shape[-1]
 
     def signatures(self) -> dict[str, Callable]:
         """Functions of tensors of any shape by name, for `tf.saved_model.save`."""
-        kinds = {"encode_image_features": (self.encode_image_features, tf.float32, "features")}
+        image = tf.TensorSpec(None, tf.float32, "features")
+        kinds: dict[str, tuple] = {"encode_image_features": (self.encode_image_features, image)}
         if self._size:
+            image = tf.TensorSpec(None, tf.uint8, "images")
             kinds = {
-                "encode_image": (self.encode_image, tf.uint8, "images"),
-                "encode_image_float": (self.encode_image, tf.float32, "images"),
-                "encode_image_bytes": (self.encode_image_bytes, tf.string, "contents"),
+                "encode_image": (self.encode_image, image),
+                "encode_image_float": (self.encode_image, tf.TensorSpec(None, tf.float32, "images")),
+                "encode_image_bytes": (self.encode_image_bytes, tf.TensorSpec(None, tf.string, "contents")),
             }
-        kinds["encode_text"] = self.encode_text, tf.float32, "texts"
+        text = tf.TensorSpec(None, tf.float32, "texts")
+        kinds["encode_text"] = self.encode_text, text
         if self._words is not None:
-            kinds["encode_text_string"] = self.encode_text_string, tf.string, "texts"
-        return {
-            name: function.get_concrete_function(tf.TensorSpec(None, dtype, argument))
-            for name, (function, dtype, argument) in kinds.items()
-        }
+            text = tf.TensorSpec(None, tf.string, "texts")
+            kinds["encode_text_string"] = self.encode_text_string, text
+        if self._pair is not None:
+            kinds["encode_pair"] = self.encode_pair, image, text
+        return {name: function.get_concrete_function(*taken) for name, (function, *taken) in kinds.items()}
 
     @tf.function
     def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes pictures (B, H, W, 3), uint8 or float, RGB, 0..255."""
-        images = _pictures(images)
-        fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
-        return self._of_squares(tf.cond(fits, lambda: images, lambda: squared(images, self._size, self._fit)))
+        return self._of_squares(self._squares(images))
 
     @tf.function
     def encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -99,25 +102,59 @@ class SearchModel(tf.Module):
     @tf.function
     def encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes free texts, string (B,), or tags, string (B, T)."""
+        bags = self._bags(texts)
+        return encoded(self._outputs(self._text, bags)) | _known(bags)
+
+    @tf.function
+    def encode_pair(self, images: tf.Tensor, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes pairs: B pictures as of `encode_image`, or features in their place, and B texts, strings as
+        of `encode_text_string` or vectors.
+        """
+        assert self._pair is not None
+        if self._size:
+            seen, multiple = self._features(self._squares(images))
+        else:
+            seen, multiple = _vectors(images, self._feature_size, "features"), _VECTORS
+        strings = texts.dtype == tf.string
+        bags = self._bags(texts) if strings else _vectors(texts, self._vector_size, "texts")
+        count = tf.shape(bags)[0]
+        fits, expected = count == tf.shape(seen)[0], "expected a text for each picture"
+        with tf.control_dependencies([_check(fits, "texts", count, expected)]):
+            outputs = encoded(self._outputs(self._pair, [tf.identity(seen), tf.identity(bags)], multiple))
+        return outputs | _known(bags) if strings else outputs
+
+    def _squares(self, images: tf.Tensor) -> tf.Tensor:
+        images = _pictures(images)
+        fits = tf.reduce_all(tf.shape(images)[1:3] == self._size)
+        return tf.cond(fits, lambda: images, lambda: squared(images, self._size, self._fit))
+
+    def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return encoded(self._outputs(self._image, *self._features(images)))
+
+    def _features(self, images: tf.Tensor) -> tuple[tf.Tensor, int]:
+        """What the networks take of squares, and the multiple of rows that they get."""
+        images = tf.ensure_shape(images, (None, self._size, self._size, 3))
+        if self._backbone is None:
+            return images, _PICTURES
+        return self._outputs(self._backbone, images, _PICTURES), _VECTORS
+
+    def _bags(self, texts: tf.Tensor) -> tf.Tensor:
+        """Bags of words (B, D) of strings (B,) or (B, T)."""
         fits = (tf.rank(texts) == 1) | (tf.rank(texts) == 2)
         expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
         assert self._words is not None
         bags = self._words.bags(_shaped(texts, "texts", fits, expected))
-        bags = tf.ensure_shape(bags, (None, self._vector_size))
-        known = tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
-        return encoded(self._outputs(self._text, bags)) | {"words": known}
+        return tf.ensure_shape(bags, (None, self._vector_size))
 
-    def _of_squares(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        images = tf.ensure_shape(images, (None, self._size, self._size, 3))
-        if self._backbone is None:
-            return encoded(self._outputs(self._image, images, _PICTURES))
-        return encoded(self._outputs(self._image, self._outputs(self._backbone, images, _PICTURES)))
-
-    def _outputs(self, network: "Network", rows: tf.Tensor, multiple: int = _VECTORS):
+    def _outputs(self, network: "Network", rows: tf.Tensor | list[tf.Tensor], multiple: int = _VECTORS):
         """Outputs for rows, which are padded with zeros to a multiple on their way through the network."""
-        count = tf.shape(rows)[0]
+        count = tf.shape(tf.nest.flatten(rows)[0])[0]
+
+        def padded(tensor: tf.Tensor) -> tf.Tensor:
+            return tf.pad(tensor, [[0, -count % multiple], *[[0, 0]] * (tensor.shape.rank - 1)])
+
         if self._fill:
-            rows = tf.pad(rows, [[0, -count % multiple], *[[0, 0]] * (rows.shape.rank - 1)])
+            rows = tf.nest.map_structure(padded, rows)
         return tf.nest.map_structure(lambda output: output[:count], network(rows))
 
 
@@ -134,6 +171,10 @@ def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     }
 
 
+def _known(bags: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"words": tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)}
+
+
 class Network(tf.Module):
     """A network as functions and variables, without Keras' own metadata."""
 
@@ -142,7 +183,7 @@ class Network(tf.Module):
         self._variables = [variable.value for variable in network.variables]
         self._call = lambda inputs: network(inputs, training=False)
 
-    def __call__(self, inputs: tf.Tensor):
+    def __call__(self, inputs: tf.Tensor | list[tf.Tensor]):
         """The outputs in inference mode."""
         return self._call(inputs)
 

@@ -17,17 +17,17 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.vocabulary import Vocabulary, load_vocabulary
-from gch.errors import DataError, RunError
+from gch.errors import RunError, disk_errors
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.words import Words
 from gch.methods.method import Method
 from gch.networks.backbone import Backbone
-from gch.search.exported import NOTE, ModelNote, read_model_note
+from gch.search.exported import NOTE, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
-from gch.storage import digest
+from gch.storage import digest, unfinished_folder
 
 
 def save_model(
@@ -43,7 +43,8 @@ def save_model(
 
     Args:
       out: the folder; replaces an earlier model in it, one of another digest only if `replace` is true.
-      networks: 'image' and 'text' encoders, and 'backbone' where the first takes its features.
+      networks: 'image' and 'text' encoders, 'pair' where there are unified codes, and 'backbone' where images
+        are its features.
       vocabulary: of the texts, or None if their words are not known.
       note: of the model; returned with its `signatures`.
       replace: see `out`.
@@ -53,31 +54,25 @@ def save_model(
       RunError: the folder holds something else, or cannot be written; TensorFlow Lite cannot hold a network,
         or its codes depend on their batch.
     """
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        try:
-            found = read_model_note(out)
-        except DataError as error:
-            raise RunError(f"{out}: holds something other than a model; expected a new folder") from error
-        if not replace and found.digest != note.digest:
-            raise RunError(
-                f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
-            )
+    found = require_replaceable(out)
+    if found and not replace and found.digest != note.digest:
+        raise RunError(
+            f"{out}: holds another model, {found.bits} bits of {found.dataset}; expected a new folder"
+        )
     if lite and note.encoding_batch is not None:
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
-    unfinished, earlier = (out.with_name(f".{out.name}-{state}") for state in ("unfinished", "earlier"))
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        note = _write(unfinished, networks, vocabulary, note)
-        for name, content in converted.items():
-            (unfinished / "lite").mkdir(exist_ok=True)
-            (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
-        shutil.rmtree(earlier, ignore_errors=True)
-        if out.exists():
-            out.rename(earlier)
-        unfinished.rename(out)
-        shutil.rmtree(earlier, ignore_errors=True)
+        with disk_errors(out), unfinished_folder(out.parent) as place:
+            unfinished = place / "model"
+            unfinished.mkdir()
+            note = _write(unfinished, networks, vocabulary, note)
+            for name, content in converted.items():
+                (unfinished / "lite").mkdir(exist_ok=True)
+                (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
+            if out.exists():
+                out.rename(place / "earlier")
+            unfinished.rename(out)
     except OSError as error:
         raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
     return note
@@ -91,6 +86,7 @@ def _write(
     model = SearchModel(
         image=networks["image"],
         text=networks["text"],
+        pair=networks.get("pair"),
         backbone=networks.get("backbone"),
         image_size=note.image_size,
         fit=note.fit,

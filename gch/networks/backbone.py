@@ -3,7 +3,6 @@
 import functools
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 
@@ -11,12 +10,10 @@ from gch.errors import SettingError, WeightsError
 from gch.networks import matconvnet
 from gch.networks.efficientnet_lite0 import efficientnet_lite0, load_weights
 from gch.networks.parts import float32
-from gch.networks.settings import VGGF, canonical_backbone
-from gch.networks.vggf import MEAN_COLOR, WIDTHS, vggf
+from gch.networks.settings import VGGF, canonical_backbone, require_keras_file
+from gch.networks.vggf import WIDTHS, vggf
 from gch.settings import Settings
 from gch.storage import digest, file_digest
-
-VGGF_IMAGE_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,6 @@ def load_backbone(settings: Settings) -> Backbone:
     policy = keras.config.dtype_policy().name
 
     if canonical.endswith(".keras"):
-        if not pretrained:
-            raise SettingError(
-                f"backbone_start: found 'random', expected 'pretrained', as {name} brings its weights"
-            )
         model = _from_keras_file(canonical, image_size)
         # The digest of the file rather than of the weights: two files may preprocess in different ways.
         return Backbone(canonical, model, digest(".keras", image_size, policy, file_digest(canonical)))
@@ -63,10 +56,6 @@ def load_backbone(settings: Settings) -> Backbone:
         if pretrained:
             load_weights(model)
     elif canonical in VGGF:
-        if image_size != VGGF_IMAGE_SIZE:
-            raise SettingError(
-                f"image_size: found {image_size}, expected {VGGF_IMAGE_SIZE} for the backbone {canonical}"
-            )
         model = _vggf(settings, as_agah=canonical == "vggf-agah")
     else:
         model = _from_applications(canonical, image_size, pretrained)
@@ -74,22 +63,12 @@ def load_backbone(settings: Settings) -> Backbone:
 
 
 def _vggf(settings: Settings, as_agah: bool) -> keras.Model:
-    size, path = settings.image_size, settings.MODEL_DIR
-    file = matconvnet.read_matconvnet(path) if settings.backbone_start == "pretrained" else None
-    mean = file.mean_image if file else MEAN_COLOR
-    if settings.meanpath:
-        mean = matconvnet.mean_from_h5(settings.meanpath)
-    if mean is None or mean.shape not in ((size, size, 3), (3,)):
-        found = "none" if mean is None else f"shape {mean.shape}"
-        raise WeightsError(
-            f"{settings.meanpath or path}: mean image: found {found}, expected {(size, size, 3)}; meanpath"
-            " may name another file, Mean.h5"
-        )
+    file, mean = matconvnet.read_vggf(settings)
     # The kernels set the widths: a slimmer network in the same format works as well.
     widths = [kernel.shape[-1] for kernel, _ in file.layers.values()] if file else WIDTHS
-    model = vggf(size, mean, settings.seed, as_agah, widths)
+    model = vggf(settings.image_size, mean, settings.seed, as_agah, widths)
     if file:
-        matconvnet.assign_vggf(model, file.layers, path)
+        matconvnet.assign_vggf(model, file.layers, settings.MODEL_DIR)
     return _with_float32_features(model)
 
 
@@ -119,8 +98,7 @@ def _from_applications(name: str, image_size: int, pretrained: bool) -> keras.Mo
 
 
 def _from_keras_file(path: str, image_size: int) -> keras.Model:
-    if not Path(path).is_file():
-        raise WeightsError(f"{path}: not found; expected a Keras model")
+    require_keras_file(path)
     images = keras.Input((image_size, image_size, 3), name="images")
     try:
         # Without safe_mode a file could run code of its own.

@@ -59,7 +59,8 @@ def _compiled(network: keras.Model, training: bool) -> Callable:
     # Without XLA, under which EfficientNet-Lite0 was ten times slower on a CPU.
     kept, name = vars(network), f"compiled_{training}"  # not by setattr: Keras would track it as a part
     if name not in kept:
-        kept[name] = tf.function(functools.partial(network, training=training), reduce_retracing=True)
+        call = functools.partial(network, training=training)
+        kept[name] = tf.function(call, autograph=False, reduce_retracing=True)
     return kept[name]
 
 

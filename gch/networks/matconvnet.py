@@ -15,14 +15,18 @@ import h5py
 import numpy as np
 
 from gch.data.mat_file import load_mat5
-from gch.data.text_files import opened
-from gch.errors import DataError, WeightsError
+from gch.data.text_files import opened, require_file, require_stored
+from gch.errors import DataError, SettingError, WeightsError
 
 if TYPE_CHECKING:
     import keras
 
+    from gch.settings import Settings
+
 VGGF_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 SOURCE = "MatConvNet's pretrained model imagenet-vgg-f.mat (VLFeat project, page 'pretrained models')"
+VGGF_IMAGE_SIZE = 224
+MEAN_COLOR = np.array((123.68, 116.779, 103.939))  # of ImageNet, RGB 0..255
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -34,20 +38,12 @@ class MatConvNetFile(NamedTuple):
     mean_image: np.ndarray | None  # float32 (H, W, 3) or mean colour (3,), RGB 0..255
 
 
-def require_weights(path: str | os.PathLike) -> None:
-    """Raises WeightsError, saying where the weights come from, unless there is a file at `path`."""
-    if not Path(path).is_file():
-        raise WeightsError(
-            f"{path or 'imagenet-vgg-f.mat'}: not found; expected {SOURCE}; MODEL_DIR points to it,"
-            " and backbone_start='random' starts without it"
-        )
-
-
 def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
     """Reads imagenet-vgg-f.mat in any of its layouts, without fc8, the classifier; raises WeightsError where
     it is missing, damaged, or lacks a layer.
     """
-    require_weights(path)
+    advice = "MODEL_DIR points to it, and backbone_start='random' starts without it"
+    require_file(path or "imagenet-vgg-f.mat", f"expected {SOURCE}; {advice}", WeightsError)
     try:
         content = load_mat5(Path(path), ("net", "layers", "normalization", "meta"))
     except DataError as error:
@@ -73,13 +69,39 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
     return MatConvNetFile(layers, None if mean is None else _mean_image(mean, f"{path}: averageImage"))
 
 
+def read_vggf(settings: Settings) -> tuple[MatConvNetFile | None, np.ndarray]:
+    """The weights that VGG-F starts from, None for a random start, and the mean image, (224, 224, 3) or (3,).
+
+    Raises:
+      SettingError: the images have another size.
+      WeightsError: a file is missing or broken, or the mean image has another size.
+    """
+    size, path = settings.image_size, settings.MODEL_DIR
+    if size != VGGF_IMAGE_SIZE:
+        raise SettingError(
+            f"image_size: found {size}, expected {VGGF_IMAGE_SIZE} for the backbone {settings.netStr}"
+        )
+    file = read_matconvnet(path) if settings.backbone_start == "pretrained" else None
+    mean = file.mean_image if file else MEAN_COLOR
+    if settings.meanpath:
+        mean = mean_from_h5(settings.meanpath)
+    if mean is None or mean.shape not in ((size, size, 3), (3,)):
+        found = "none" if mean is None else f"shape {mean.shape}"
+        raise WeightsError(
+            f"{settings.meanpath or path}: mean image: found {found}, expected {(size, size, 3)}; meanpath"
+            " may name another file, Mean.h5"
+        )
+    return file, mean
+
+
 def mean_from_h5(path: str | os.PathLike) -> np.ndarray:
     """Reads the mean image, float32 (H, W, 3), RGB 0..255, from an HDF5 file such as Mean.h5."""
     expected = "expected an HDF5 file such as Mean.h5, with the mean image as `Mean` (H, W, 3)"
     try:
         with opened(path, expected, fault=WeightsError), h5py.File(path, "r") as file:
+            require_stored(path, file["Mean"].nbytes, WeightsError, "Mean ")
             return _mean_image(np.asarray(file["Mean"][()]), f"{path}: Mean")
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: cannot be read, {' '.join(str(error).split())}; {expected}") from None
 
 

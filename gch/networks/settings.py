@@ -1,8 +1,10 @@
 """Settings of what the networks of all methods share, and the names of image backbones."""
 
 import dataclasses
+import zipfile
 
-from gch.errors import SettingError
+from gch.data.text_files import opened, require_stored
+from gch.errors import SettingError, WeightsError, reason
 from gch.rules import setting
 
 VGGF = ("vggf", "vggf-agah")  # as published, and as changed by AGAH's original
@@ -15,6 +17,7 @@ MobileNetV3Large NASNetMobile NASNetLarge ResNet50 ResNet101 ResNet152 ResNet50V
 VGG16 VGG19 Xception
 """
 KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed here, so that they are known without TensorFlow
+_LEAST_SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 
@@ -23,6 +26,25 @@ def canonical_backbone(name: str) -> str | None:
     if name.endswith(".keras"):
         return name
     return {known.lower(): known for known in BACKBONES}.get(name.lower())
+
+
+def least_image_size(name: str) -> int:
+    """The smallest height and width of images that one of BACKBONES takes."""
+    return _LEAST_SIZES.get(name, 32 if name in KERAS_APPLICATIONS else 1)
+
+
+def require_keras_file(path: str) -> None:
+    """Raises WeightsError unless a file may hold a Keras model; does not load it."""
+    expected = "expected a Keras model"
+    with opened(path, expected, fault=WeightsError) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {member.filename: member.file_size for member in archive.infolist()}
+        except zipfile.BadZipFile as error:
+            raise WeightsError(f"{path}: found {reason(error)}; {expected}") from error
+    if "config.json" not in members:
+        raise WeightsError(f"{path}: found no config.json in it; {expected}")
+    require_stored(path, sum(members.values()), WeightsError)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +72,7 @@ class NetworkSettings:
         "", "folder of a run whose best weights the networks start from; '': from those of `start`"
     )
     SEMANTIC_EMBED: int = setting(
-        512, "size of the layer before the code", minimum=1, maximum=2**20, aliases=["emb_dim"]
+        512, "size of the layer before the code", minimum=1, maximum=2**16, aliases=["emb_dim"]
     )
     start: str = setting(
         "glorot",
@@ -64,4 +86,8 @@ class NetworkSettings:
             raise SettingError(
                 f"netStr is {self.netStr!r}; expected {', '.join(BACKBONES[:5])} ... (keras.applications), "
                 "or a .keras file"
+            )
+        if self.netStr.endswith(".keras") and self.backbone_start == "random":
+            raise SettingError(
+                f"backbone_start: found 'random', expected 'pretrained', as {self.netStr} brings its weights"
             )

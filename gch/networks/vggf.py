@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from gch.networks.matconvnet import MEAN_COLOR
 from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling, SubtractMeanImage
 
-MEAN_COLOR = np.array((123.68, 116.779, 103.939))  # of ImageNet, RGB 0..255
 WIDTHS = (64, 256, 256, 256, 256, 4096, 4096)  # of conv1 ... conv5, fc6, fc7
 
 

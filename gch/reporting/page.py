@@ -8,10 +8,11 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from gch.data.text_files import file_bytes
 from gch.evaluation.codes import KINDS
 from gch.reporting import tables
 from gch.reporting.plots import DPI, OF_PAIRS, SHOWN_BY_LABEL, SHOWN_DISTANCES
-from gch.reporting.record import Record
+from gch.reporting.record import CODE_FIGURES, Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,12 +24,6 @@ TITLES = {
     "distances": f"Hamming distances of relevant and of other pairs (of at most {SHOWN_DISTANCES} runs)",
     "map_by_label": f"mAP of the queries with each label (of at most {SHOWN_BY_LABEL} runs); new items: |",
     "map_by_bits": "mAP against the length of the codes, over all items and over new ones",
-}
-CODE_FIGURES = {
-    "bit_balance": "balance",
-    "bit_correlation": "correlation",
-    "quantization_error": "quantization",
-    "distinct_codes": "distinct codes",
 }
 INTERVAL = (
     "The interval holds 95 % of the means over resampled queries (bootstrap); it does not tell what "
@@ -89,7 +84,9 @@ def _gallery(records: Sequence[Record]) -> str:
     for record in records:
         panels = (record.folder / "panels").glob("*.png") if record.folder else []
         images = [
-            _image(_direction(file.stem), file.read_bytes(), f"{record.name} {file.stem}")
+            _image(
+                _direction(file.stem), file_bytes(file, "expected a picture"), f"{record.name} {file.stem}"
+            )
             for file in sorted(panels, key=lambda file: ("pair" in file.stem, file.stem))
         ]
         if images:
@@ -105,7 +102,17 @@ def _direction(panel: str) -> str:
 
 
 def _codes(records: Sequence[Record]) -> str:
-    header = ["", "codes of", *CODE_FIGURES.values(), "agreement", "best epoch", "seconds of training"]
+    header = [
+        "",
+        "codes of",
+        "balance",
+        "correlation",
+        "quantization",
+        "distinct codes",
+        "agreement",
+        "best epoch",
+        "seconds of training",
+    ]
     lines = []
     for record in records:
         codes, training = record.results.get("codes"), record.results.get("training")

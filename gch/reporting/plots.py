@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
-SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records, the first are drawn
+SHOWN_BY_LABEL, SHOWN_DISTANCES = (
+    3,
+    4,
+)  # of many records, the first are drawn; those with as many labels as the first
 NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
 CURVES = {  # name to the kind of curve, its figures along x, and words for both axes
     "precision_recall": ("recall_level", "recall", "recall", "precision"),
@@ -65,8 +68,11 @@ def _draw(records: Sequence[Record], directions: Sequence[str]) -> Iterator[tupl
     for name in CURVES:
         yield name, _each(directions, functools.partial(_curve, records, name))
     yield "distances", _distances(records[:SHOWN_DISTANCES], directions)
-    some = records[:SHOWN_BY_LABEL]
-    height = 1.2 + len(records[0].directions["I->T"]["mAP_by_label"]) * (0.1 + 0.08 * len(some))
+    labels = [len(record.directions["I->T"]["mAP_by_label"]) for record in records]
+    some = [record for record, count in zip(records, labels, strict=True) if count == labels[0]][
+        :SHOWN_BY_LABEL
+    ]
+    height = 1.2 + labels[0] * (0.1 + 0.08 * len(some))
     yield "map_by_label", _each(directions, functools.partial(_by_label, some), height)
     if len({record.bits for record in records}) > 1:
         yield "map_by_bits", _each(directions, functools.partial(_by_bits, records))

@@ -1,84 +1,69 @@
 """One evaluated set of codes, as tables, plots and pages need it; read from results.json."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gch.data.text_files import is_count, is_number, read_json
+from gch.data.text_files import Fields, Shape, is_count, is_number, object_of, read_json
 from gch.errors import DataError, RunError
-from gch.evaluation.evaluate import DIRECTIONS, UNIFIED
-
-
-def _number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Optional:
-    """The shape of a part that may be missing."""
-
-    shape: Any
-
+from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
 
 NEW = "evaluation_not_trained_on"  # None where there are no new items
-_STATISTICS = {...: is_number}
-_DIRECTION = {
-    **dict.fromkeys(("bits", "queries", "queries_without_relevant", "retrieval"), is_count),
-    "ties": _text,
-    "without_relevant": _text,
-    "measures": {...: dict.fromkeys(("mean", "low", "high"), _number)},
-    "mAP_by_ties": {...: _number},
-    "mAP_by_label": [_number],
-    "radius": {"precision": [_number], "recall": [_number]},
-    "recall_level": {"recall": [_number], "precision": [_number]},
-    "rank": {"rank": [is_count], "precision": [_number]},
-    "pairs_at_distance": {"relevant": [is_number], "other": [is_number]},
-}
-_EVALUATION = dict.fromkeys(DIRECTIONS, _DIRECTION) | dict.fromkeys(UNIFIED, _Optional(_DIRECTION))
-_RESULTS = {
-    "evaluation": _EVALUATION,
-    "settings": {...: lambda value: True},
-    NEW: _Optional(_EVALUATION),
-    "label_names": _Optional([_text]),
-    "training": _Optional({"best_epoch": is_count, "seconds": is_number}),
-    "codes": _Optional(
-        {
-            "retrieval": {"image": _STATISTICS, "text": _STATISTICS, "pair": _Optional(_STATISTICS)},
-            "query": {"image_text_agreement": is_number},
-        }
-    ),
+CODE_FIGURES = ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes")
+
+
+def _is_share(value: Any) -> bool:
+    return is_number(value) and -1e-6 <= value <= 1 + 1e-6  # rounded
+
+
+def _or_null(expected: str, fits: Callable[[Any], bool]) -> Shape:
+    return f"{expected}, or null", lambda value: value is None or fits(value)
+
+
+_COUNT, _NUMBER = ("a whole number from 0 on", is_count), ("a finite number", is_number)
+_PAIRS = ("a whole number from 0 on", lambda value: type(value) is int and 0 <= value < 2**53)
+_TEXT = ("a text", lambda value: isinstance(value, str))
+_SETTING = (
+    "a text, a number, true or false",
+    lambda value: isinstance(value, str | bool) or is_number(value),
+)
+_SHARE = _or_null("a number from 0 to 1", _is_share)
+_BOUNDS = dict.fromkeys(("low", "high"), _or_null("a finite number", is_number))
+_MEASURE: Fields = {"mean": _or_null("a finite number", is_number), **_BOUNDS}
+_CURVES: Fields = {
+    "radius": {"precision": [_SHARE], "recall": [_SHARE]},
+    "recall_level": {"recall": [_SHARE], "precision": [_SHARE]},
+    "rank": {"rank": [_COUNT], "precision": [_SHARE]},
+    "pairs_at_distance": {"relevant": [_PAIRS], "other": [_PAIRS]},
 }
 
 
-def _misfit(value: Any, shape: Any, where: str) -> str:
-    """The path of the first part of a value of JSON that does not fit; '' where all does. A shape is a
-    function, a list of one shape, or a dictionary of shapes, by ... for any name.
-    """
-    if callable(shape):
-        return "" if shape(value) else where or "its content"
-    if not isinstance(value, type(shape)):
-        return where or "its content"
-    parts: list[tuple]
-    if isinstance(shape, list):
-        parts = [(number, part, shape[0]) for number, part in enumerate(value)]
-    elif ... in shape:
-        parts = [(name, part, shape[...]) for name, part in value.items()]
-    else:
-        given = {name: part for name, part in value.items() if (name, part) != (NEW, None)}
-        parts = [
-            (name, given.get(name, ...), part.shape if isinstance(part, _Optional) else part)
-            for name, part in shape.items()
-            if name in given or not isinstance(part, _Optional)
-        ]
-        lengths = {len(part) for part in value.values() if isinstance(part, list)}
-        if len(lengths) > 1 and all(isinstance(part, list) for part in shape.values()):
-            return where
-    wrong = (_misfit(part, inner, f"{where}.{name}".lstrip(".")) for name, part, inner in parts)
-    return next(filter(None, wrong), "")
+def _direction(precision: Shape) -> Fields:
+    """The figures of a direction, whose mAP has a shape of its own."""
+    return {
+        "bits": ("a positive multiple of 8", lambda value: is_count(value) and value >= 8 and value % 8 == 0),
+        **dict.fromkeys(("queries", "queries_without_relevant", "retrieval"), _COUNT),
+        **dict.fromkeys(("ties", "without_relevant"), _TEXT),
+        "measures": {"mAP": {"mean": precision, **_BOUNDS}, ...: _MEASURE},
+        # Earlier versions wrote NaN where no query counts.
+        "mAP_by_ties": {
+            ...: _or_null("a number from 0 to 1", lambda value: _is_share(value) or value != value)
+        },
+        "mAP_by_label": [_SHARE],
+        **_CURVES,
+    }
+
+
+_ANY: dict[Any, Shape] = {direction: _direction(_SHARE) for direction in DIRECTIONS}
+_OF_PAIRS = {direction: _direction(_SHARE) for direction in UNIFIED}  # of methods with unified codes
+_EVALUATION = _ANY | {direction: _direction(("a number from 0 to 1", _is_share)) for direction in CROSS}
+_OF_CODES = dict.fromkeys(("image", "text"), dict.fromkeys(CODE_FIGURES, _NUMBER))
+_OPTIONAL: Fields = {
+    "label_names": [_TEXT],
+    "training": {"best_epoch": _COUNT, "seconds": _NUMBER},
+    "codes": {"retrieval": _OF_CODES, "query": {"image_text_agreement": _NUMBER}},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,19 +115,37 @@ def read_run(folder: Path) -> Record:
     if not path.is_file():
         raise RunError(f"{path}: not found; expected the folder of a tested run")
     try:
-        results: Any = read_json(path)
-        wrong = _misfit(results, _RESULTS, "")
-        if wrong:
-            raise DataError(f"{path}: {wrong} is missing or damaged")
+        results = _checked(read_json(path), str(path))
     except DataError as error:
         raise RunError(f"{error}; test the run again") from error
-    try:
-        name, new = path.parent.resolve().name, results.get(NEW) or {}
-        record = Record(name, results["evaluation"], new, results["settings"], results, path.parent)
-        if None in (record.mean("I->T", "mAP"), record.mean("T->I", "mAP")):
-            raise ValueError("no mAP")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{path}: no evaluation in it ({type(error).__name__}: {error}); test the run again"
-        ) from error
-    return record
+    name, new = path.parent.resolve().name, results.get(NEW) or {}
+    return Record(name, results["evaluation"], new, results["settings"], results, path.parent)
+
+
+def _checked(results: Any, where: str) -> dict[str, Any]:
+    """The content of results.json; raises DataError where tables or plots could not be made of it."""
+    given = results if isinstance(results, dict) else {}
+    evaluation = given.get("evaluation")
+    unified = isinstance(evaluation, dict) and not UNIFIED.keys().isdisjoint(evaluation)
+    of_pairs = _OF_PAIRS if unified else {}
+    optional: Fields = {**_OPTIONAL, NEW: {**_ANY, **of_pairs}}
+    there = {
+        name: optional[name] for name in optional if name in given and (name, given[name]) != (NEW, None)
+    }
+    object_of(
+        results, where, {"evaluation": {**_EVALUATION, **of_pairs}, "settings": {...: _SETTING}, **there}
+    )
+    labels = len(given.get("label_names") or given["evaluation"]["I->T"]["mAP_by_label"])
+    for key in ("evaluation", NEW):
+        for direction, one in (given.get(key) or {}).items():
+            if direction not in DIRECTIONS | of_pairs:
+                raise DataError(f"{where}: {key} has {direction!r:.40}, expected {', '.join(DIRECTIONS)}")
+            sizes: dict[str, tuple[int, ...]] = {"mAP_by_label": (len(one["mAP_by_label"]), labels)}
+            for curve, axes in _CURVES.items():
+                sizes[curve] = tuple(len(one[curve][axis]) for axis in axes)
+            for name, (found, expected) in sizes.items():
+                if found != expected:
+                    raise DataError(
+                        f"{where}: {key}.{direction}.{name} has {found} numbers, expected {expected}"
+                    )
+    return given

@@ -3,7 +3,7 @@
 codes.json     what the codes are (`CodesNote`), and how far the encoding is
 00000.codes    codes packed as by numpy.packbits, K / 8 bytes an item; then 00001.codes ...
 00000.items    the items of the same rows, a JSON object a line: id, and text where there is one
-skipped.jsonl  what could not be encoded: id and reason
+skipped.jsonl  what could not be encoded, or of a pair only its text: id and reason
 
 A folder may hold folders 'shard-1-of-3' ... 'shard-3-of-3' instead, which count as one once all are there.
 """
@@ -19,16 +19,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gch.data.text_files import opened
+from gch.data.text_files import json_of, object_of, opened, shown
 from gch.errors import DataError, RunError
-from gch.search.note_file import read_note_file, require_bytes, write_note_file
+from gch.search.note_file import read_note_file, require_bits, require_bytes, write_note_file
 from gch.storage import lock
 
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
-MODALITIES = ("image", "text")
+MODALITIES = ("image", "text", "pair")
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
-_SHARD = re.compile(r"shard-(\d+)-of-(\d+)")
+_SHARD = re.compile(r"shard-([0-9]{1,6})-of-([0-9]{1,6})")
+_TEXT = ("a text", lambda value: isinstance(value, str))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +54,19 @@ class CodesNote:
     entries: int  # of this shard, broken ones too
     done: int = 0  # entries that are encoded or skipped
     skipped: int = 0  # of these
+    text_only: int = 0  # of the coded pairs, those whose picture could not be read
     skipped_bytes: int = 0  # length of skipped.jsonl
     parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.modality not in MODALITIES or self.bits < 8 or self.bits % 8:
-            raise ValueError(f"codes of {self.bits} bits of {self.modality!r}")
-        if any(not re.fullmatch(r"\d{5}", part.name) for part in self.parts):
+        require_bits(self.bits)
+        if self.modality not in MODALITIES:
+            raise ValueError(f"modality is {shown(self.modality)}, expected {' or '.join(MODALITIES)}")
+        if any(not re.fullmatch("[0-9]{5}", part.name) for part in self.parts):
             raise ValueError("a part has another name than five digits")
+        if self.items + self.skipped != self.done or self.done > self.entries:
+            found = f"{self.items} items and {self.skipped} skipped of {self.entries} entries"
+            raise ValueError(f"done is {self.done}, {found}; expected their sum")
 
     @property
     def items(self) -> int:
@@ -103,13 +109,7 @@ class Items:
         path, content, ends = self._files[number]
         line = row - self._starts[number]
         start = ends[line - 1] + 1 if line else 0
-        try:
-            item = json.loads(content[start : ends[line]].tobytes())
-            if not isinstance(item["id"], str) or not isinstance(item.get("text", ""), str):
-                raise TypeError("id or text is not a string")
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: line {line + 1}: not an item, {error}; expected id") from error
-        return item
+        return item_of(content[start : ends[line]].tobytes(), f"{path}: line {line + 1}")
 
     def at(self, rows: Sequence[int]) -> list[dict[str, str]]:
         """The items at rows."""
@@ -128,6 +128,13 @@ def item_line(identity: str, text: str | None = None) -> bytes:
     except UnicodeEncodeError:  # a file's name that is not UTF-8
         line = json.dumps(item).encode("ascii")
     return line + b"\n"
+
+
+def item_of(line: str | bytes, where: str) -> dict[str, str]:
+    """The item of a line that `item_line` made; raises DataError where it is another one."""
+    item = json_of(line, where)
+    has_text = isinstance(item, dict) and "text" in item
+    return object_of(item, where, dict.fromkeys(("id", "text") if has_text else ("id",), _TEXT))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -237,9 +244,13 @@ class CodesWriter:
 
     def __init__(self, folder: Path, note: CodesNote, part_items: int):
         self._folder, self._part_items = folder, part_items
+        self._require_own()  # before a lock is written into a folder of something else
         self._lock = lock(folder, "another process is writing codes to it")
         self.note = self._found(note)
         self._parts, self._skips = list(self.note.parts), self.note.skipped
+        for name, length in {SKIPPED: self.note.skipped_bytes, **self._lengths(*self._parts)}.items():
+            self._require(name, length)  # before any is changed
+        self._text_only = self.note.text_only
         self._skipped = self._appending(SKIPPED, self.note.skipped_bytes)
         self._files = self._opened(self._parts[-1]) if self._parts else ()
 
@@ -252,7 +263,7 @@ class CodesWriter:
         self._lock.release()
 
     def write(self, codes: np.ndarray, items: Iterable[tuple[str, str | None]]) -> None:
-        """Appends packed codes, uint8 (n, K / 8), and n pairs of id and text, which is None for pictures."""
+        """Appends packed codes, uint8 (n, K / 8), and n tuples of id and text, or None for pictures."""
         lines = [item_line(*item) for item in items]
         while lines:
             if not self._parts or self._parts[-1].items >= self._part_items:
@@ -270,27 +281,36 @@ class CodesWriter:
             self._parts[-1] = Part(last.name, last.items + fitting, last.items_bytes + len(content[1]))
             codes, lines = codes[room:], lines[room:]
 
-    def skip(self, identity: str, reason: str) -> None:
-        """Notes an entry that could not be encoded."""
+    def skip(self, identity: str, reason: str, text_only: bool = False) -> None:
+        """Notes an entry that could not be encoded, or of which only the text could."""
         self._skipped.write(json.dumps({"id": identity, "reason": reason}).encode("ascii") + b"\n")
-        self._skips += 1
+        self._skips += not text_only
+        self._text_only += text_only
 
     def save(self, done: int) -> None:
         """Makes the written codes durable: `done` entries are encoded or skipped."""
         for file in (*self._files, self._skipped):
             _sync(file)
-        skipped, length = self._skips, self._skipped.tell()
         self.note = dataclasses.replace(
-            self.note, done=done, skipped=skipped, skipped_bytes=length, parts=tuple(self._parts)
+            self.note,
+            done=done,
+            skipped=self._skips,
+            text_only=self._text_only,
+            skipped_bytes=self._skipped.tell(),
+            parts=tuple(self._parts),
         )
         write_note_file(self._folder / NOTE, self.note)
+
+    def _require_own(self) -> None:
+        names = os.listdir(self._folder) if self._folder.is_dir() else ()
+        for name in () if NOTE in names else names:
+            if name != SKIPPED and not name.startswith((".", "00000.")):  # of a start that was killed
+                raise RunError(f"{self._folder}: holds other files and no {NOTE}; expected a new folder")
 
     def _found(self, note: CodesNote) -> CodesNote:
         path = self._folder / NOTE
         if not path.exists():
-            for name in os.listdir(self._folder):
-                if name != SKIPPED and not name.startswith((".", "00000.")):  # of a start that was killed
-                    raise RunError(f"{self._folder}: holds other files and no {NOTE}; expected a new folder")
+            self._require_own()
             write_note_file(path, note)
             return note
         earlier = read_note(self._folder)
@@ -304,17 +324,23 @@ class CodesWriter:
         return earlier
 
     def _opened(self, part: Part) -> tuple[BinaryIO, ...]:
-        lengths = {"codes": part.items * (self.note.bits // 8), "items": part.items_bytes}
-        return tuple(self._appending(f"{part.name}.{suffix}", length) for suffix, length in lengths.items())
+        return tuple(self._appending(name, length) for name, length in self._lengths(part).items())
 
-    def _appending(self, name: str, length: int) -> BinaryIO:
+    def _lengths(self, *parts: Part) -> dict[str, int]:
+        codes = {f"{part.name}.codes": part.items * (self.note.bits // 8) for part in parts}
+        return codes | {f"{part.name}.items": part.items_bytes for part in parts}
+
+    def _require(self, name: str, length: int) -> None:
         path = self._folder / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise RunError(f"{path}: a link or no file; expected one that `encode` wrote, or a new folder")
         found = path.stat().st_size if path.exists() else 0
         if found < length:
             raise DataError(f"{path}: {found} bytes, expected {length} or more; encode into another folder")
-        file = open(path, "ab")  # noqa: SIM115 closed with the writer
+
+    def _appending(self, name: str, length: int) -> BinaryIO:
+        self._require(name, length)
+        file = open(self._folder / name, "ab")  # noqa: SIM115 closed with the writer
         file.truncate(length)
         file.seek(length)
         return file

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import DataError
+from gch.search.asymmetric import ReadCodes
 from gch.search.hamming import Search
 
 
@@ -30,11 +31,11 @@ class IndexPart:
     the largest distance it finds is not defined. Methods raise DataError where there is no such row.
     """
 
-    modality: str  # 'image' or 'text'
+    modality: str  # one of `gch.search.codes_folder.MODALITIES`
     kind: str  # one of `gch.search.index_kinds.KINDS`, or 'clickhouse'
     sources: Sequence[Source]  # the folders that the items are from, in the order of rows
     search: Search  # finds the nearest items, in the order of distance, then row
-    read_code: Callable[[int], np.ndarray]  # at a row
+    read_codes: ReadCodes  # at rows
     read_items: Callable[[Sequence[int]], list[dict[str, str]]]  # at rows
 
     @functools.cached_property
@@ -47,7 +48,7 @@ class IndexPart:
     def code(self, row: int) -> np.ndarray:
         """The code of an item, uint8 (K / 8,)."""
         self._require([row])
-        return self.read_code(row)
+        return self.read_codes([row])[0]
 
     def item(self, row: int) -> dict[str, str]:
         """One of `items`."""
@@ -59,12 +60,15 @@ class IndexPart:
         return self.read_items(rows)
 
     def picture_path(self, row: int) -> Path:
-        """The absolute path of an image.
+        """`path_of` an item."""
+        return self.path_of(row, self.item(row)["id"])
+
+    def path_of(self, row: int, identity: str) -> Path:
+        """The absolute path of the picture of an image or a pair, whose id is given.
 
         Raises:
           DataError: it lies outside the folder of pictures, as '../x', an absolute path or a link would.
         """
-        identity = self.item(row)["id"]
         root = Path(self.sources[bisect.bisect_right(self._stops, row)].root)
         try:
             path = (root / identity).resolve()
@@ -81,7 +85,7 @@ class IndexPart:
 
 
 class CollectionIndex(NamedTuple):
-    """Coded images, texts or both."""
+    """Coded images, texts, pairs, or several of these."""
 
     bits: int  # length of a code K
     model: str  # digest of the model that made the codes

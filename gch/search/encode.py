@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,11 +23,19 @@ from gch.search.exported import ExportedModel
 from gch.terminal import quiet_stderr
 
 SECONDS_BETWEEN_SAVES = 1.0
+EMPTY = "neither a picture nor a text"
+FROM_TEXT = "coded from its text"
 UNKNOWN = "none of its words is known to the model"
 _SHOWN = 3
 
-# Entries, for each the reason why it could not be coded or None, and the codes of the others.
-_Coded = tuple[Sequence[Entry], Sequence[str | None], np.ndarray]
+
+class _Coded(NamedTuple):
+    """A batch of n entries."""
+
+    entries: Sequence[Entry]
+    codes: np.ndarray  # uint8 (n, K / 8)
+    coded: np.ndarray  # bool (n,), whether they have a code
+    reasons: Sequence[str | None]  # why one could not be read whole
 
 
 def load_on_devices(path: Path) -> list[ExportedModel]:
@@ -59,11 +68,11 @@ def encode_entries(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[Entry, str]]:
-    """Encodes the rest of a shard; returns the first skipped entries, with reasons.
+    """Encodes the rest of a shard; returns the first entries that could not be read whole, with reasons.
 
     Args:
       entries: of all shards.
-      models: the model on each device; pictures go to them in turn, texts to the first.
+      models: the model on each device; batches go to them in turn.
       writer: holds the number of finished entries of the shard, and receives the rest.
       start: first entry of the shard.
       batch: entries that are encoded together.
@@ -76,21 +85,17 @@ def encode_entries(
     done, total = writer.note.done, writer.note.entries
     left = itertools.islice(entries, start + done, start + total)
     batches = iter(lambda: list(itertools.islice(left, batch)), [])
-    if entries.modality == "image":
-        coded = _coded_pictures(batches, Path(entries.root), models, jobs)
-    else:
-        coded = _coded_texts(batches, models[0])
     skipped: list[tuple[Entry, str]] = []
     saved = time.monotonic()
     progress(done, total)
-    for some, reasons, codes in coded:
-        results = list(zip(some, reasons, strict=True))
-        writer.write(codes, [(entry.id, entry.shown) for entry, reason in results if reason is None])
-        for entry, reason in results:
+    for some in _coded(batches, Path(entries.root), models, jobs):
+        whole = itertools.compress(some.entries, some.coded)
+        writer.write(some.codes[some.coded], [(entry.id, entry.shown) for entry in whole])
+        for entry, coded, reason in zip(some.entries, some.coded.tolist(), some.reasons, strict=True):
             if reason is not None:
-                writer.skip(entry.id, reason)
+                writer.skip(entry.id, reason, coded)
                 skipped += [(entry, reason)] if len(skipped) < _SHOWN else []
-        done += len(some)
+        done += len(some.entries)
         if done == total or time.monotonic() - saved >= SECONDS_BETWEEN_SAVES:
             writer.save(done)
             saved = time.monotonic()
@@ -100,20 +105,15 @@ def encode_entries(
     return skipped
 
 
-def _coded_texts(batches: Iterator[list[Entry]], model: ExportedModel) -> Iterator[_Coded]:
-    for entries in batches:
-        outputs = model.text_outputs([entry.text or "" for entry in entries])
-        known = np.asarray(outputs.words) > 0
-        yield entries, [None if word else UNKNOWN for word in known.tolist()], outputs.codes[known]
-
-
-def _coded_pictures(
+def _coded(
     batches: Iterator[list[Entry]], root: Path, models: Sequence[ExportedModel], jobs: int
 ) -> Iterator[_Coded]:
-    """Batches of pictures in order; while one is coded, the files of the next ones are read."""
+    """Batches in order; while one is coded, the files of the next ones are read."""
     note = models[0].note
 
-    def read(entry: Entry) -> np.ndarray | str:
+    def read(entry: Entry) -> np.ndarray | str | None:
+        if not entry.pictured:
+            return None
         path = root / entry.id
         if not Path(os.path.realpath(path)).is_relative_to(root):
             return "a link to a file outside the folder, expected a picture inside it"
@@ -124,10 +124,10 @@ def _coded_pictures(
 
     def code(entries: list[Entry], pictures: list[Future], model: ExportedModel) -> _Coded:
         found = [picture.result() for picture in pictures]
-        whole = [picture for picture in found if not isinstance(picture, str)]
-        none = np.empty((0, note.bits // 8), np.uint8)
-        codes = model.picture_outputs(np.stack(whole)).codes if whole else none
-        return entries, [one if isinstance(one, str) else None for one in found], codes
+        read = [None if isinstance(picture, str) else picture for picture in found]
+        codes, coded = model.codes_of_halves(read, [entry.text for entry in entries])
+        reasons = list(map(_reason, entries, found, coded.tolist()))
+        return _Coded(entries, codes, coded, reasons)
 
     readers, coders = ThreadPoolExecutor(jobs, "pictures"), ThreadPoolExecutor(len(models), "devices")
     waiting: collections.deque[Future[_Coded]] = collections.deque()
@@ -142,3 +142,11 @@ def _coded_pictures(
     finally:
         for pool in (readers, coders):
             pool.shutdown(cancel_futures=True)
+
+
+def _reason(entry: Entry, picture: np.ndarray | str | None, coded: bool) -> str | None:
+    """Why an entry could not be read whole, where `picture` is what was read of it."""
+    unread = [picture] if isinstance(picture, str) else []
+    if coded:
+        return f"{unread[0]}; {FROM_TEXT}" if unread else None
+    return "; ".join([*unread, *([UNKNOWN] if entry.text is not None else [])]) or EMPTY

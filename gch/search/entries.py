@@ -1,4 +1,4 @@
-"""The entries to encode: a list of picture files, or the texts of a file, always in the same order."""
+"""The entries to encode: picture files, the texts of a file, or pairs of both, always in the same order."""
 
 import dataclasses
 import hashlib
@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gch.data.text_files import json_lines, text_lines
+from gch.data.annotations import read_described
+from gch.data.text_files import json_lines, require_file, text_lines
+from gch.data.vocabulary import Caption
 from gch.errors import DataError
 
 PICTURE_SUFFIXES = frozenset(
@@ -20,10 +22,11 @@ TEXTS_EXPECTED = "expected a text on each line, or JSON objects with 'id' and 't
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A picture or a text."""
+    """A picture, a text, or a pair."""
 
     id: str  # path of a picture relative to the root, or name of a text
-    text: str | tuple[str, ...] | None = None  # a free text, or tags; None for a picture
+    text: str | tuple[str, ...] | None = None  # a free text, or tags; None for a picture alone
+    pictured: bool = False  # whether `id` is the path of a picture
 
     @property
     def shown(self) -> str | None:
@@ -33,12 +36,13 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Entries:
-    """The entries to encode; iterated as often as needed, with one line or folder in memory at a time.
+    """The entries to encode; iterated as often as needed, with one line or folder in memory at a time, but
+    all pairs.
 
     Iterating raises DataError where something cannot be read.
     """
 
-    modality: str  # 'image' or 'text'
+    modality: str  # 'image', 'text' or 'pair'
     root: str  # absolute path of the folder that ids of pictures are relative to; '' for texts
     read: Callable[[], Iterator[Entry]]
 
@@ -54,20 +58,34 @@ def picture_entries(path: Path) -> Entries:
     """
     if path.is_dir():
         root = str(path.resolve())
-        return Entries("image", root, lambda: (Entry(picture) for picture in _pictures(root, "")))
-    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
-    if is_picture or not path.is_file():
-        found = "is a picture" if is_picture and path.is_file() else "not found"
-        raise DataError(f"{path}: {found}; expected a folder of pictures, or a list of their paths")
+        return Entries("image", root, lambda: (Entry(one, None, True) for one in _pictures(root, "")))
+    expected = "expected a folder of pictures, or a list of their paths"
+    require_file(path, expected)
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        raise DataError(f"{path}: is a picture, {expected}")
     root = str(path.resolve().parent)
     return Entries("image", root, lambda: _listed(path, root))
 
 
 def text_entries(path: Path) -> Entries:
     """The texts of a file: one on each line, whose id is its number from 1 on, or JSON objects."""
-    if not path.is_file():
-        raise DataError(f"{path}: not found; {TEXTS_EXPECTED}")
+    require_file(path, TEXTS_EXPECTED)
     return Entries("text", "", lambda: _texts(path))
+
+
+def pair_entries(path: Path) -> Entries:
+    """The pairs of a file, see `gch.data.annotations.read_described`, known by the paths of their pictures.
+
+    Texts without a picture are known by the numbers of their lines. Several texts of a picture become one,
+    on one line. Raises DataError as that function does.
+    """
+
+    def entry(line: int, picture: str, caption: Caption) -> Entry:
+        text = caption.replace("\n", " / ") if isinstance(caption, str) else caption
+        return Entry(picture or str(line), text or None, bool(picture))
+
+    found = [entry(*one) for one in read_described(path)]
+    return Entries("pair", str(path.resolve().parent), lambda: iter(found))
 
 
 def survey(entries: Entries, rule: str) -> tuple[int, str]:
@@ -102,7 +120,7 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
             path = os.path.normpath(os.path.join(root, line))
             if not path.startswith(root.rstrip(os.sep) + os.sep):
                 raise DataError(f"{file}: line {number}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
-            yield Entry(os.path.relpath(path, root))
+            yield Entry(os.path.relpath(path, root), None, True)
 
 
 def _texts(file: Path) -> Iterator[Entry]:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
 import os
 import re
 import unicodedata
@@ -15,18 +16,24 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from gch.data.pictures import decode_picture, read_picture
-from gch.data.text_files import file_bytes, opened, whole
-from gch.errors import DataError, damage
-from gch.search.note_file import read_note_file
-from gch.storage import literal_path
+from gch.data.pictures import FITS, decode_picture, read_picture
+from gch.data.text_files import file_bytes, opened, shown, whole
+from gch.errors import DataError, RunError, damage
+from gch.search.note_file import read_note_file, require_bits
+from gch.storage import literal_path, require_place
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
 PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
+_MOST_SIDE = 2**14  # of a picture, as of image_size
+OF_PAIRS = ("encode_image", "encode_text_string", "encode_pair")  # what coding pairs and halves needs
 _TAGS = Path("assets") / "tags.tsv"
-_NEEDED = {"encode_image": "pictures", "encode_text_string": "words"}
+_NEEDED = {
+    "encode_image": "{dataset} has no pictures",
+    "encode_text_string": "{dataset} has no words",
+    "encode_pair": "{method} has no unified codes, or an earlier version exported it",
+}
 
 Text = str | Sequence[str]  # a free text, or tags
 
@@ -46,12 +53,22 @@ class ModelNote:
     signatures: tuple[str, ...]  # names of its functions
     encoding_batch: int | None  # items encoded together where a code depends on its batch
 
+    def __post_init__(self) -> None:
+        require_bits(self.bits)
+        if self.image_size > _MOST_SIDE or self.fit not in FITS or self.encoding_batch == 0:
+            found = (
+                f"image_size {self.image_size}, fit {shown(self.fit)}, encoding_batch {self.encoding_batch}"
+            )
+            raise ValueError(
+                f"found {found}; expected at most {_MOST_SIDE}, {' or '.join(FITS)}, from 1 on or null"
+            )
+
     def require(self, signature: str) -> None:
-        """Raises DataError unless the model has `signature`, 'encode_image' or 'encode_text_string'."""
+        """Raises DataError unless the model has `signature`, one of those for pictures and strings."""
         if signature not in self.signatures:
+            reason = _NEEDED[signature].format(dataset=self.dataset, method=self.method)
             raise DataError(
-                f"the model has no {signature}, because {self.dataset} has no {_NEEDED[signature]}; "
-                f"found {', '.join(self.signatures)}"
+                f"the model has no {signature}, because {reason}; found {', '.join(self.signatures)}"
             )
 
 
@@ -71,6 +88,19 @@ def read_model_note(path: Path) -> ModelNote:
     return read_note_file(path / NOTE, ModelNote, EXPECTED)
 
 
+def require_replaceable(out: Path) -> ModelNote | None:
+    """The note of the model in a folder that is to be written, None where there is nothing; raises RunError
+    where it holds something else, or cannot be written.
+    """
+    require_place(out.parent)
+    if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        return read_model_note(out)
+    except DataError as error:
+        raise RunError(f"{out}: holds something other than a model; expected a new folder") from error
+
+
 def load(folder: str | Path) -> "ExportedModel":
     """Loads an exported model: the folder that `export` wrote, of this version or an earlier one.
 
@@ -81,7 +111,7 @@ def load(folder: str | Path) -> "ExportedModel":
 
 
 class ExportedModel:
-    """Encodes pictures and texts with an exported model; several threads may call it.
+    """Encodes pictures, texts and pairs of both with an exported model; several threads may call it.
 
     Args:
       path: the folder that `export` wrote.
@@ -142,12 +172,7 @@ class ExportedModel:
         Raises:
           DataError: an entry is of another type or has no known word, or the model knows no words at all.
         """
-        if isinstance(texts, str):
-            raise DataError(f"texts is the string {texts!r:.40}; expected a list of texts")
-        for row, text in enumerate(texts):
-            tags = [text] if isinstance(text, str) else text
-            if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
-                raise DataError(f"texts[{row}] is {text!r:.40}; expected a string or a list of strings")
+        _check_texts(texts)
         return self._in_batches(self._text_codes, texts, TEXTS_AT_ONCE)
 
     def encode_images(self, images: Sequence[str | Path | np.ndarray] | np.ndarray) -> np.ndarray:
@@ -161,39 +186,124 @@ class ExportedModel:
           DataError: a file is not a picture, an entry has another type or shape, or the model takes no
             pictures, but features of them.
         """
-        if isinstance(images, (str, Path)):
-            raise DataError(f"images is the path {images}; expected a list of paths")
+        _check_images(images)
         self.note.require("encode_image")
-        with ThreadPoolExecutor(os.cpu_count(), "pictures") as pool:
-            return self._in_batches(
-                lambda some: self.picture_outputs(np.stack(list(pool.map(self._squared, some)))).codes,
-                list(enumerate(images)),
-                PICTURES_AT_ONCE,
-            )
+        images = list(images)
+        for row, image in enumerate(images):
+            if image is None:
+                raise DataError(f"images[{row}] is None; expected a path or an array, uint8 (H, W, 3)")
+        return self._codes_of_halves(images, [None] * len(images))
+
+    def encode_pairs(
+        self, images: Sequence[str | Path | np.ndarray | None] | np.ndarray, texts: Sequence[Text | None]
+    ) -> np.ndarray:
+        """Unified codes of pairs, uint8 (N, K / 8), packed as by numpy.packbits.
+
+        A pair may lack one half, as None. Its code is then that of the other half, by `encode_images` or
+        `encode_texts`, and compares with all others. So is the code of a picture whose text has no known
+        word.
+
+        Args:
+          images: N pictures as of `encode_images`, or None.
+          texts: N texts as of `encode_texts`, or None.
+
+        Raises:
+          DataError: an entry is wrong as of these functions, both halves are missing, there are more of one
+            than of the other, or the model has no unified codes.
+
+        Example:
+          >>> model = gch.load("runs/openmoji_gch_64/export")
+          >>> codes = model.encode_pairs(["cat.jpg", "cat.jpg", None], ["the red cat", None, ["red", "sea"]])
+          >>> codes.dtype, codes.shape == (3, model.bits // 8)
+          (dtype('uint8'), True)
+          >>> bool((codes[1] == model.encode_images(["cat.jpg"])).all())
+          True
+        """
+        _check_images(images)
+        _check_texts(texts, missing=True)
+        for signature in OF_PAIRS:
+            self.note.require(signature)
+        if len(images) != len(texts):
+            raise DataError(f"{len(images)} images and {len(texts)} texts; expected as many of both")
+        for row, halves in enumerate(zip(images, texts, strict=True)):
+            if all(half is None for half in halves):
+                raise DataError(f"images[{row}] and texts[{row}] are None; expected one of them")
+        return self._codes_of_halves(images, texts)
 
     def picture_outputs(self, pictures: np.ndarray) -> ModelOutputs:
         """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`."""
-        return self._run("encode_image", np.asarray(pictures))
+        return self._run("encode_image", images=np.asarray(pictures))
 
     def text_outputs(self, texts: Sequence[Text]) -> ModelOutputs:
         """All outputs for a batch of free texts and sets of tags; unknown words count as absent."""
+        return self._of_strings("encode_text_string", texts)
+
+    def pair_outputs(self, pictures: np.ndarray, texts: Sequence[Text]) -> ModelOutputs:
+        """All outputs for a batch of pairs, of B pictures and B texts as of the functions of either."""
+        return self._of_strings("encode_pair", texts, images=np.asarray(pictures))
+
+    def codes_of_halves(
+        self, pictures: Sequence[np.ndarray | None], texts: Sequence[Text | None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of a batch by what there is of each pair.
+
+        Args:
+          pictures: B arrays, uint8 (S, S, 3), or None.
+          texts: B texts, or None. One without a known word counts as missing.
+
+        Returns:
+          uint8 (B, K / 8), zeros where both halves are missing; bool (B,), False there.
+        """
+        codes = np.zeros((len(texts), self.bits // 8), np.uint8)
+        seen = np.array([picture is not None for picture in pictures], bool)
+        worded = np.array([text is not None for text in texts], bool)
+
+        def taken(rows: np.ndarray, column: Sequence) -> list:
+            return [column[row] for row in rows]
+
+        if len(rows := np.flatnonzero(seen & worded)):
+            outputs = self.pair_outputs(np.stack(taken(rows, pictures)), taken(rows, texts))
+            codes[rows], worded[rows] = outputs.codes, np.asarray(outputs.words) > 0
+        if len(rows := np.flatnonzero(~seen & worded)):
+            outputs = self.text_outputs(taken(rows, texts))
+            codes[rows], worded[rows] = outputs.codes, np.asarray(outputs.words) > 0
+        if len(rows := np.flatnonzero(seen & ~worded)):
+            codes[rows] = self.picture_outputs(np.stack(taken(rows, pictures))).codes
+        return codes, seen | worded
+
+    def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
         strings = [_nfkc(text) for text in texts if isinstance(text, str)]
         free = [row for row, text in enumerate(texts) if isinstance(text, str)]
         tagged = [row for row, text in enumerate(texts) if not isinstance(text, str)]
         parts = []
+
+        def run(rows: list[int], strings: list) -> None:
+            given = {name: array[rows] for name, array in others.items()}
+            parts.append(self._run(signature, texts=np.array(strings, object), **given))
+
         if free or not tagged:
-            parts.append(
-                self._run(
-                    "encode_text_string",
-                    np.array(strings, object),
-                )
-            )
+            run(free, strings)
         if tagged:
             width = max(1, *(len(texts[row]) for row in tagged))
             tags = [[*map(_nfkc, texts[row]), *[""] * (width - len(texts[row]))] for row in tagged]
-            parts.append(self._run("encode_text_string", np.array(tags, object)))
+            run(tagged, tags)
         order = np.argsort([*free, *tagged], kind="stable")
         return ModelOutputs(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
+
+    def _codes_of_halves(
+        self, images: Sequence[str | Path | np.ndarray | None] | np.ndarray, texts: Sequence[Text | None]
+    ) -> np.ndarray:
+        with ThreadPoolExecutor(os.cpu_count(), "pictures") as pool:
+
+            def encode(rows: Sequence[int]) -> np.ndarray:
+                some = [texts[row] for row in rows]
+                pictures = list(pool.map(self._squared, rows, [images[row] for row in rows]))
+                codes, coded = self.codes_of_halves(pictures, some)
+                for text in itertools.compress(some, ~coded):
+                    raise _unknown(text or "")
+                return codes
+
+            return self._in_batches(encode, range(len(texts)), PICTURES_AT_ONCE)
 
     def _in_batches(self, encode: Callable[[Sequence], np.ndarray], items: Sequence, most: int) -> np.ndarray:
         size = most if self.note.encoding_batch is None else 1  # where a code depends on its batch
@@ -204,12 +314,12 @@ class ExportedModel:
         outputs = self.text_outputs(texts)
         for text, words in zip(texts, np.asarray(outputs.words), strict=True):
             if words == 0:
-                shown = text if isinstance(text, str) else ", ".join(text)
-                raise DataError(f"text {shown!r:.100}: none of its words is known to the model")
+                raise _unknown(text)
         return outputs.codes
 
-    def _squared(self, numbered: tuple[int, str | Path | np.ndarray]) -> np.ndarray:
-        row, image = numbered
+    def _squared(self, row: int, image: str | Path | np.ndarray | None) -> np.ndarray | None:
+        if image is None:
+            return None
         size, fit = self.note.image_size, self.note.fit
         if isinstance(image, (str, Path)):
             return read_picture(Path(image), size, fit)
@@ -222,15 +332,34 @@ class ExportedModel:
         Image.fromarray(image).save(file, "PPM")
         return decode_picture(file.getvalue(), f"images[{row}]", size, fit)
 
-    def _run(self, name: str, batch: np.ndarray) -> ModelOutputs:
+    def _run(self, name: str, **batch: np.ndarray) -> ModelOutputs:
         import tensorflow as tf
 
         self.note.require(name)
-        signature = self._signatures[name]
-        (argument,) = signature.structured_input_signature[1]
         with self._on_device():
-            outputs = signature(**{argument: tf.constant(batch)})
+            outputs = self._signatures[name](**{key: tf.constant(value) for key, value in batch.items()})
         return ModelOutputs(**{field: value.numpy() for field, value in outputs.items()})
+
+
+def _check_images(images: object) -> None:
+    if isinstance(images, (str, Path)):
+        raise DataError(f"images is the path {images}; expected a list of paths")
+
+
+def _check_texts(texts: Sequence[Text | None], missing: bool = False) -> None:
+    if isinstance(texts, str):
+        raise DataError(f"texts is the string {texts!r:.40}; expected a list of texts")
+    for row, text in enumerate(texts):
+        if missing and text is None:
+            continue
+        tags = [text] if isinstance(text, str) else text
+        if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+            raise DataError(f"texts[{row}] is {text!r:.40}; expected a string or a list of strings")
+
+
+def _unknown(text: Text) -> DataError:
+    shown = text if isinstance(text, str) else ", ".join(text)
+    return DataError(f"text {shown!r:.100}: none of its words is known to the model")
 
 
 def _nfkc(text: str) -> str:

@@ -5,7 +5,7 @@ image.codes    packed codes, K / 8 bytes an item; with image.items they are as `
 image.items    an item a line
 image.faiss    FAISS's index of the distinct codes, and
 image.equal    the rows of each, see `gch.search.index_kinds`; a flat index has neither
-text.codes ... the same of texts
+text.codes ... the same of texts, and of pairs
 
 The files are written to a folder inside that of the index, and moved when they are whole, index.json last. So
 a process killed at any moment leaves a new index without index.json, and an earlier one as it was.
@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.errors import DataError, RunError
+from gch.data.text_files import shown
+from gch.errors import DataError, RunError, SettingError
 from gch.search import codes_folder
 from gch.search.codes_folder import MODALITIES, Codes, Items, by_modality, read_codes_file, require_one_model
 from gch.search.collection_index import CollectionIndex, IndexPart, Source
@@ -33,13 +34,14 @@ from gch.search.index_kinds import (
     choose,
     complete,
     faiss_search,
+    file_checksum,
     group_equal,
     load_faiss,
     read,
     read_equal,
     write_equal,
 )
-from gch.search.note_file import read_note_file, require_bytes, write_note_file
+from gch.search.note_file import read_note_file, require_bits, require_bytes, write_note_file
 from gch.storage import lock
 
 NOTE = "index.json"
@@ -55,6 +57,7 @@ class PartNote:
     parameters: Mapping[str, int]  # all of the kind
     digest: str  # of codes and items
     faiss_bytes: int = 0  # length of FAISS's file
+    faiss_checksum: int = 0  # its CRC-32; 0: of an earlier version, which kept none
     distinct: int = 0  # number of distinct codes in it
     sources: tuple[Source, ...]  # in the order of rows
 
@@ -73,10 +76,9 @@ class IndexNote:
     parts: Mapping[str, PartNote]  # by modality
 
     def __post_init__(self) -> None:
-        if self.bits < 8 or self.bits % 8:
-            raise ValueError(f"bits is {self.bits}, not a multiple of 8")
+        require_bits(self.bits)
         if not self.parts or not set(self.parts) <= set(MODALITIES):
-            raise ValueError(f"parts are {', '.join(self.parts) or 'none'}, not image or text")
+            raise ValueError(f"parts are {shown(list(self.parts))}, expected image, text or pair")
 
 
 def read_note(folder: Path) -> IndexNote:
@@ -116,15 +118,22 @@ def open_index(path: str | Path) -> CollectionIndex:
 
 def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexPart:
     if note.kind not in KINDS or note.parameters.keys() != KINDS[note.kind].keys():
-        found = f"{note.kind!r} with {', '.join(note.parameters) or 'no parameters'}"
+        found = f"{shown(note.kind)} with {shown(list(note.parameters))}"
         expected = f"expected {', '.join(KINDS)}; build the index again"
         raise DataError(f"{folder}: kind of the {modality}s is {found}; {expected}")
+    try:
+        complete(note.kind, note.parameters, bits)
+    except SettingError as error:
+        raise DataError(f"{folder / NOTE}: {modality}s: {error}; build the index again") from error
     codes = read_codes_file(folder / f"{modality}.codes", note.items, bits)
     items = Items([(folder / f"{modality}.items", note.items)])
     search = exact_search(codes)
     if note.kind != "flat":
         file = folder / f"{modality}.faiss"
         require_bytes(file, note.faiss_bytes, "build the index again")
+        # FAISS would end the process, or never end, on some damaged files.
+        if note.faiss_checksum and file_checksum(file) != note.faiss_checksum:
+            raise DataError(f"{file}: damaged, its checksum differs; build the index again")
         equal = read_equal(folder / f"{modality}.equal", note.items, note.distinct)
         search = faiss_search(read(file, note.kind, note.parameters, note.distinct, bits), equal, search)
     return IndexPart(modality, note.kind, note.sources, search, codes.__getitem__, items.at)
@@ -136,7 +145,8 @@ def build_index(
     """Writes an index of all codes; their folders may be removed afterwards.
 
     Args:
-      sources: of one model, of images, texts or both; those of a modality are joined in their order.
+      sources: of one model, of images, texts, pairs or several of these; those of a modality are joined in
+        their order.
       out: the folder of the index; an earlier index of the same codes is replaced.
       kind: one of `gch.search.index_kinds.KINDS`, or 'auto', which chooses for each modality by its size.
       parameters: of that kind; those left out have their defaults.
@@ -211,7 +221,7 @@ def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:
 def _build_part(
     folder: Path, modality: str, sources: Sequence[Codes], kind: str, parameters: dict[str, int], digest: str
 ) -> PartNote:
-    distinct = faiss_bytes = 0
+    distinct = faiss_bytes = faiss_checksum = 0
     if kind != "flat":
         items = sum(len(codes.codes) for codes in sources)
         codes = read_codes_file(folder / f"{modality}.codes", items, sources[0].bits)
@@ -223,12 +233,13 @@ def _build_part(
             raise RunError(
                 f"{folder.parent}: FAISS cannot build or write the index, out of memory or disk"
             ) from error
-        distinct, faiss_bytes = len(equal.distinct), file.stat().st_size
+        distinct, faiss_bytes, faiss_checksum = len(equal.distinct), file.stat().st_size, file_checksum(file)
     return PartNote(
         kind=kind,
         parameters=parameters,
         digest=digest,
         faiss_bytes=faiss_bytes,
+        faiss_checksum=faiss_checksum,
         distinct=distinct,
         sources=tuple(Source(one.root, len(one.codes)) for one in sources),
     )

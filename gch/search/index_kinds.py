@@ -12,6 +12,7 @@ Hash and hnsw are FAISS's, over the distinct codes. Half of the learned codes an
 graph of nearest neighbours over all of them falls apart, since a code may be linked only to its equals.
 """
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +99,15 @@ def read(path: Path, kind: str, parameters: Mapping[str, int], distinct: int, bi
     return index
 
 
+def file_checksum(path: Path) -> int:
+    """CRC-32 of a file."""
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(2**24):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
 def _set_search(index: Any, parameters: Mapping[str, int]) -> None:
     if "nflip" in parameters:
         index.nflip = parameters["nflip"]
@@ -139,7 +149,8 @@ def read_equal(path: Path, items: int, distinct: int) -> EqualCodes:
     require_bytes(path, 8 * (items + distinct + 1), "build the index again")
     values = np.memmap(path, np.int64, "r")
     equal = EqualCodes(values[:items], values[items:])
-    if equal.starts[0] != 0 or equal.starts[-1] != items:
+    within = items and equal.rows.min() >= 0 and equal.rows.max() < items
+    if not within or equal.starts[0] != 0 or equal.starts[-1] != items or (np.diff(equal.starts) <= 0).any():
         raise DataError(f"{path}: damaged; build the index again")
     return equal
 

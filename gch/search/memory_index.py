@@ -7,18 +7,30 @@ import numpy as np
 
 from gch.errors import DataError, SettingError
 from gch.evaluation.arrays import BYTE_SIGNS, byte_signs, packed_codes, require_matrix
+from gch.evaluation.codes import pack
+from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
 from gch.search.hamming import exact_search
 
 
-class Neighbours(NamedTuple):
-    """The codes nearest to each query, nearest first."""
+class _Neighbours(NamedTuple):
+    ids: np.ndarray
+    distances: np.ndarray
 
-    ids: np.ndarray  # (Q, k), their ids; their rows if the index has no ids
-    distances: np.ndarray  # int32 (Q, k), numbers of bits that differ
+
+class Neighbours(_Neighbours):
+    """The codes nearest to each query, nearest first: a tuple of ids and distances.
+
+    Attributes:
+      ids: (Q, k), their ids; their rows if the index has no ids.
+      distances: int32 (Q, k), numbers of bits that differ.
+      scores: float64 (Q, k), asymmetric distances where these rank, else None.
+    """
+
+    scores: np.ndarray | None = None
 
 
 class Index:
-    """Finds the codes nearest to a query by Hamming distance, exactly.
+    """Finds the codes nearest to a query: by Hamming distance, exactly, or by asymmetric distance.
 
     FAISS compares them if it is installed, otherwise NumPy. Several threads may search at once.
 
@@ -42,6 +54,10 @@ class Index:
       >>> found = index.search(np.array([[0b11110000]], np.uint8), k=2)
       >>> found.ids.tolist(), found.distances.tolist()
       ([['car', 'cup']], [[0, 1]])
+      >>> relaxed = np.array([[0.9, 0.9, 0.9, 0.9, -0.9, -0.9, -0.9, -0.1]], np.float32)
+      >>> found = index.search(relaxed, k=2)
+      >>> found.ids.tolist(), found.distances.tolist(), found.scores.round(2).tolist()
+      ([['car', 'cup']], [[0, 1]], [[0.8, 0.9]])
     """
 
     def __init__(self, codes: np.ndarray, ids: Sequence | np.ndarray | None = None):
@@ -56,30 +72,61 @@ class Index:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def search(self, query_codes: np.ndarray, k: int = 10) -> Neighbours:
+    def search(self, query_codes: np.ndarray, k: int = 10, ranking: str = ASYMMETRIC) -> Neighbours:
         """The k codes nearest to each query; ties in the order of the database.
+
+        Packed codes and signs are ranked by Hamming distance. Relaxed codes are ranked by asymmetric
+        distance, the sum of (1 - r b) / 2 over all bits, see `gch.search.asymmetric`.
 
         Args:
           query_codes: packed, uint8 (Q, K / 8), or signs (Q, K); in uint8, of the same kind as the index's.
+            Floats (Q, K), -1 to +1 as `ModelOutputs.relaxed` has them, are relaxed codes.
           k: results for each query, 1 or more; at most all codes are found.
+          ranking: 'asymmetric', or 'hamming' to rank relaxed codes by their signs.
 
         Returns:
           Neighbours of min(k, N) columns.
 
         Raises:
           DataError: the queries have another shape, length or other values.
-          SettingError: k is less than 1.
+          SettingError: k is less than 1, or `ranking` is another.
         """
+        require_ranking(ranking)
+        if k < 1:
+            raise SettingError(f"k is {k}; expected 1 or more")
         queries = _matrix("query_codes", query_codes)
+        if queries.dtype.kind == "f":
+            return self._by_relaxed(queries, k, ranking)
         of_signs = queries.shape[1] == self.bits
         signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
         queries, bits = packed_codes("query_codes", queries, signs)
-        if bits != self.bits:
-            raise DataError(f"query_codes have {bits} bits; expected {self.bits}, as in the index")
-        if k < 1:
-            raise SettingError(f"k is {k}; expected 1 or more")
+        self._require(bits)
         rows, distances = self._search(queries, k)
         return Neighbours(self._ids[rows], distances)
+
+    def _by_relaxed(self, queries: np.ndarray, k: int, ranking: str) -> Neighbours:
+        self._require(queries.shape[1])
+        wrong = np.argwhere(~(np.abs(queries) <= 1))  # NaN, too
+        if len(wrong):
+            row, bit = wrong[0]
+            value = f"{queries[row, bit]} (item {row}, bit {bit})"
+            raise DataError(f"query_codes holds {value}; expected relaxed codes, -1 to +1")
+        if np.isin(queries, (0, 1)).all():  # signs
+            queries = 2 * queries - 1
+        packed = pack(queries)
+        if ranking == HAMMING:
+            rows, distances = self._search(packed, k)
+            return Neighbours(self._ids[rows], distances)
+        filled = np.pad(queries, ((0, 0), (0, -self.bits % 8)), constant_values=-1)  # as packbits fills codes
+        read = self._codes.__getitem__
+        rows, distances, scores = asymmetric_search(self._search, read, packed, filled, k)
+        found = Neighbours(self._ids[rows], distances)
+        found.scores = scores
+        return found
+
+    def _require(self, bits: int) -> None:
+        if bits != self.bits:
+            raise DataError(f"query_codes have {bits} bits; expected {self.bits}, as in the index")
 
 
 def _matrix(name: str, codes: np.ndarray) -> np.ndarray:

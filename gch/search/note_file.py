@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gch.data.text_files import read_json
+from gch.data.text_files import is_count, printable, read_json, shown
 from gch.errors import DataError
 from gch.storage import write_json
 
 Note = TypeVar("Note")
-FORMAT = 1
-_EXPECTED = {int: "a whole number from 0 up", str: "a string"}
+FORMAT, MOST_BITS = 1, 2**16
+_EXPECTED = {int: "a whole number from 0 on", str: "a text", tuple: "a list", Mapping: "an object"}
 
 
 def write_note_file(path: Path, note: Any) -> None:
@@ -41,10 +41,17 @@ def read_note_file(path: Path, kind: type[Note], expected: str) -> Note:
     """
     if not path.is_file():
         raise DataError(f"{path.parent}: no {path.name} in it; {expected}")
+    value = read_json(path)
     try:
-        return note_from(read_json(path), kind)
-    except (DataError, ValueError) as error:
-        raise DataError(f"{path}: {error}; {expected}") from error
+        return note_from(value, kind)
+    except ValueError as error:
+        raise DataError(f"{printable(path)}: {error}; {expected}") from error
+
+
+def require_bits(bits: int) -> None:
+    """Raises ValueError unless codes may have this length."""
+    if not 8 <= bits <= MOST_BITS or bits % 8:
+        raise ValueError(f"bits is {bits}, expected a multiple of 8 up to {MOST_BITS}")
 
 
 def require_bytes(path: Path, size: int, expected: str) -> None:
@@ -66,11 +73,12 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
         return {key: _typed(f"{name}.{key}", one, inner[1]) for key, one in value.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
         fields = typing.get_type_hints(kind)
-        try:
-            return kind(**{key: _typed(key, one, fields.get(key, Any)) for key, one in value.items()})
-        except TypeError as error:  # a field is missing or unknown
-            raise ValueError(f"{name}: {error}") from error
-    fits = type(value) is int and value >= 0 if kind is int else isinstance(value, str)
-    if fits or kind is Any:
+        for field in dataclasses.fields(kind):
+            if field.name not in value and field.default is dataclasses.MISSING:
+                raise ValueError(f"{name}: {field.name} is missing")
+        for unknown in value.keys() - fields.keys():
+            raise ValueError(f"{name}: {shown(unknown)} is no field of it, expected {', '.join(fields)}")
+        return kind(**{key: _typed(key, one, fields[key]) for key, one in value.items()})
+    if is_count(value) if kind is int else kind is str and isinstance(value, str):
         return value
-    raise ValueError(f"{name} is {value!r:.60}, not {_EXPECTED.get(kind, kind)}")
+    raise ValueError(f"{name} is {shown(value)}, expected {_EXPECTED.get(origin or kind, 'an object')}")

@@ -1,15 +1,28 @@
-"""Queries by text, picture or item, and their results, for `search` and `serve`."""
+"""Queries by text, picture, both or an item, and their results, for `search` and `serve`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from gch.errors import DataError, SettingError
+from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
 from gch.search.collection_index import CollectionIndex, IndexPart
-from gch.search.exported import ExportedModel, ModelNote, Text
+from gch.search.exported import (
+    PICTURES_AT_ONCE,
+    TEXTS_AT_ONCE,
+    ExportedModel,
+    ModelNote,
+    ModelOutputs,
+    Text,
+)
 
-FINDS = {"images": "image", "texts": "text"}
+FINDS = {"images": "image", "texts": "text", "pairs": "pair"}
+_BY_DEFAULT = {  # what a query finds, the first that the index has
+    "image": ("pair", "text", "image"),
+    "text": ("pair", "image", "text"),
+    "pair": ("pair", "image", "text"),
+}
 MAX_COUNT = 1000
 
 
@@ -19,17 +32,21 @@ class Hit(NamedTuple):
     rank: int  # from 1 on
     distance: int  # number of bits in which its code differs from that of the query, 0..K
     row: int  # among the items of its modality
-    modality: str  # 'image' or 'text'
-    id: str  # its id in the collection; for an image its path
+    modality: str  # 'image', 'text' or 'pair'
+    id: str  # its id in the collection; for an image or a pair the path of its picture
     text: str | None
+    score: float | None = None  # its asymmetric distance, 0..K, where it was ranked by it
 
 
 class Searcher:
     """Puts queries to a model, and their codes to an index; several threads may call it.
 
-    All methods take `find`, 'images' or 'texts', and `count`, the most results of a query, 1..`MAX_COUNT`.
-    They raise SettingError if one is out of range, and DataError if the index has no items of the kind to
-    find. Results come nearest first, ties in the order of rows.
+    All methods take `find`, 'images', 'texts' or 'pairs', and `count`, the most results of a query,
+    1..`MAX_COUNT`. They raise SettingError if one is out of range, and DataError if the index has no items of
+    the kind to find. Results come nearest first, ties in the order of rows.
+
+    By words and pictures `ranking` is 'asymmetric', see `gch.search.asymmetric`, or 'hamming'. By an item
+    both are the same, since its stored code is hard.
 
     The constructor raises DataError where the codes of the index were made by another model.
     """
@@ -38,37 +55,91 @@ class Searcher:
         require_same_model(model.note, index)
         self.model, self.index = model, index
 
-    def by_texts(self, texts: Sequence[Text], find: str, count: int) -> list[list[Hit]]:
-        """The results of each free text or set of tags; see `ExportedModel.encode_texts`."""
-        part = self._part(find, count)
-        return _hits(part, self.model.encode_texts(texts), count)
+    def by_texts(
+        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC
+    ) -> list[list[Hit]]:
+        """The results of each free text or set of tags; DataError where the model knows none of its words."""
 
-    def by_decoded(self, pictures: Sequence[np.ndarray], find: str, count: int) -> list[list[Hit]]:
-        """The results of each picture; see `ExportedModel.encode_images`."""
-        part = self._part(find, count)
-        return _hits(part, self.model.encode_images(pictures), count)
+        def encode(some: Sequence[Text]) -> ModelOutputs:
+            return _known(some, self.model.text_outputs(some))
+
+        return self._answers(encode, TEXTS_AT_ONCE, [texts], self._part(find, count), count, ranking)
+
+    def by_decoded(
+        self, pictures: Sequence[np.ndarray], find: str, count: int, ranking: str = ASYMMETRIC
+    ) -> list[list[Hit]]:
+        """The results of each picture, uint8 (S, S, 3), S = `ModelNote.image_size`."""
+
+        def encode(some: Sequence[np.ndarray]) -> ModelOutputs:
+            return self.model.picture_outputs(np.stack(some))
+
+        return self._answers(encode, PICTURES_AT_ONCE, [pictures], self._part(find, count), count, ranking)
+
+    def by_pairs(
+        self,
+        pictures: Sequence[np.ndarray],
+        texts: Sequence[Text],
+        find: str,
+        count: int,
+        ranking: str = ASYMMETRIC,
+    ) -> list[list[Hit]]:
+        """The results of each picture together with its text, as one query; DataError as of `by_texts`."""
+
+        def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
+            return _known(words, self.model.pair_outputs(np.stack(some), words))
+
+        columns, part = [pictures, texts], self._part(find, count)
+        return self._answers(encode, PICTURES_AT_ONCE, columns, part, count, ranking)
 
     def by_row(self, modality: str, row: int, find: str, count: int) -> list[Hit]:
         """The results of an item of the collection, by its stored code; also itself if `find` is its kind."""
         part = self._part(find, count)
         if modality not in self.index.parts:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
-        return _hits(part, self.index.parts[modality].code(row)[None], count)[0]
+        return _hits(part, *part.search(self.index.parts[modality].code(row)[None], count))[0]
+
+    def _answers(
+        self,
+        encode: Callable[..., ModelOutputs],
+        most: int,
+        columns: Sequence[Sequence],
+        part: IndexPart,
+        count: int,
+        ranking: str,
+    ) -> list[list[Hit]]:
+        """The results of queries, `most` coded at once; `columns` are the arguments of `encode`."""
+        require_ranking(ranking)
+        size = most if self.model.note.encoding_batch is None else 1  # where a code depends on its batch
+        hits: list[list[Hit]] = []
+        for start in range(0, len(columns[0]), size):
+            outputs = encode(*(column[start : start + size] for column in columns))
+            if ranking == HAMMING:
+                hits += _hits(part, *part.search(outputs.codes, count))
+            else:
+                hits += _hits(
+                    part,
+                    *asymmetric_search(part.search, part.read_codes, outputs.codes, outputs.relaxed, count),
+                )
+        return hits
 
     def _part(self, find: str, count: int) -> IndexPart:
-        if find not in FINDS:
-            raise SettingError(f"find is {find!r}; expected one of {', '.join(FINDS)}")
-        if not 1 <= count <= MAX_COUNT:
-            raise SettingError(f"count is {count}; expected 1 to {MAX_COUNT}")
-        if FINDS[find] not in self.index.parts:
-            raise DataError(f"the index holds no {find}; expected {_plural(self.index.parts)}")
-        return self.index.parts[FINDS[find]]
+        return found_part(self.index, find, count)
+
+
+def found_part(index: CollectionIndex, find: str, count: int) -> IndexPart:
+    """The part of an index that a query finds items of; raises as `Searcher` does."""
+    if find not in FINDS:
+        raise SettingError(f"find is {find!r}; expected one of {', '.join(FINDS)}")
+    if not 1 <= count <= MAX_COUNT:
+        raise SettingError(f"count is {count}; expected 1 to {MAX_COUNT}")
+    if FINDS[find] not in index.parts:
+        raise DataError(f"the index holds no {find}; expected {_plural(index.parts)}")
+    return index.parts[FINDS[find]]
 
 
 def default_find(given: str, modalities: Collection[str]) -> str:
-    """What a query of a modality finds by default: the other modality if it is in the index, else its own."""
-    other = {"image": "text", "text": "image"}[given]
-    return f"{other if other in modalities else given}s"
+    """What a query of a modality finds by default: pairs, the other modality, or its own."""
+    return f"{next(name for name in _BY_DEFAULT[given] if name in modalities)}s"
 
 
 def require_same_model(note: ModelNote, index: CollectionIndex) -> None:
@@ -84,15 +155,26 @@ def _plural(modalities: Collection[str]) -> str:
     return " and ".join(f"{name}s" for name in modalities)
 
 
-def _hits(part: IndexPart, codes: np.ndarray, count: int) -> list[list[Hit]]:
-    rows, distances = part.search(codes, count)
+def _known(texts: Sequence[Text], outputs: ModelOutputs) -> ModelOutputs:
+    """The outputs, where the model knows a word of each text."""
+    for text, words in zip(texts, () if outputs.words is None else outputs.words, strict=False):
+        if words == 0:
+            shown = text if isinstance(text, str) else ", ".join(text)
+            raise DataError(f"text {shown!r:.100}: none of its words is known to the model")
+    return outputs
+
+
+def _hits(
+    part: IndexPart, rows: np.ndarray, distances: np.ndarray, scores: np.ndarray | None = None
+) -> list[list[Hit]]:
     wanted = np.unique(rows[rows >= 0]).tolist()
     items = dict(zip(wanted, part.items(wanted), strict=True))
+    columns = [rows, distances, np.full(rows.shape, None) if scores is None else scores]
     return [
         [
-            Hit(rank, distance, row, part.modality, items[row]["id"], items[row].get("text"))
-            for rank, (row, distance) in enumerate(zip(*found, strict=True), 1)
+            Hit(rank, distance, row, part.modality, items[row]["id"], items[row].get("text"), score)
+            for rank, (row, distance, score) in enumerate(zip(*found, strict=True), 1)
             if row >= 0
         ]
-        for found in zip(rows.tolist(), distances.tolist(), strict=True)
+        for found in zip(*(column.tolist() for column in columns), strict=True)
     ]

@@ -15,12 +15,12 @@ from gch.search.query import Searcher
 from gch.serve.api import api_routes
 from gch.serve.batching import Batcher
 from gch.serve.collection import Collection
-from gch.serve.limits import Limits
+from gch.serve.limits import Limits, Workers
 from gch.serve.pictures import picture_routes
 from gch.serve.refusals import add_handlers, document, refusal
 
 _ABOUT = """\
-Search pictures by words and words by pictures, by the Hamming distance of their codes.
+Search pictures, words and pairs of both by words, a picture or both, by the distance of their codes.
 Errors are answered with {"error": reason}.
 """
 _HEADERS = {
@@ -50,7 +50,9 @@ def build_app(
     collection = Collection(searcher.index)
     # A model whose codes depend on their batch encodes queries one by one.
     size = limits.batch if searcher.model.note.encoding_batch is None else 1
-    batcher = Batcher(lambda key, queries: key[0](queries, *key[1:]), size, limits.queue)
+    # A result costs more than its share of the model: a batch of many results would keep others waiting.
+    batcher = Batcher(lambda key, queries: key[0](queries, *key[1:]), size, limits.count, limits.queue)
+    decoders = Workers(limits.queue)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,8 +69,8 @@ def build_app(
         lifespan=lifespan,
     )
     app.state.batcher = batcher
-    app.include_router(api_routes(searcher, collection, batcher, limits))
-    app.include_router(picture_routes(collection, limits))
+    app.include_router(api_routes(searcher, collection, batcher, decoders, limits))
+    app.include_router(picture_routes(collection, decoders.beside(), limits))
     page = StaticFiles(packages=[("gch.serve", "page")])
     app.mount("/page", page)
 

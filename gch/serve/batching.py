@@ -1,12 +1,13 @@
 """Batching: requests that wait at the same time are answered in one batch.
 
 While the worker is busy, requests collect; when it is free, they are the next batch. A lone request is
-answered at once.
+answered at once. A cheap request does not wait for many costly ones, see `Batcher`.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
 
@@ -19,21 +20,32 @@ class Closed(Exception):
 class _Request:
     key: Hashable
     payload: object
+    cost: int
+    due: float  # when it would be answered if all that wait were worked on side by side
     answer: asyncio.Future
+
+
+def _due(request: _Request) -> float:
+    return request.due
 
 
 class Batcher:
     """Collects requests and answers them in batches, one batch at a time, in a thread.
 
+    Requests share the worker by weighted fair queueing: `_clock` is the work that each of those that wait
+    would have had by now if all were worked on side by side, and who would be ready first comes first.
+
     Args:
       work: takes the key and the payloads of a batch, returns one answer for each, in order. If it raises,
         both halves of the batch are tried again, down to single requests: a request fails only itself.
       size: largest batch. Requests of a batch have equal keys.
-      queue: largest number of waiting requests.
+      cost: largest cost of a batch of several requests.
+      queue: largest number of waiting requests. Of more, the one that would be ready last is refused.
     """
 
-    def __init__(self, work: Callable[[Any, list], Sequence], size: int, queue: int):
-        self._work, self._size, self._queue = work, size, queue
+    def __init__(self, work: Callable[[Any, list], Sequence], size: int, cost: int, queue: int):
+        self._work, self._size, self._cost, self._queue = work, size, cost, queue
+        self._clock = 0.0
         self._waiting: list[_Request] = []
         self._arrived = asyncio.Event()
         self._closed = False
@@ -44,8 +56,8 @@ class Batcher:
         """Number of waiting requests."""
         return len(self._waiting)
 
-    async def submit(self, key: Hashable, payload: object) -> Any:
-        """The answer to one request.
+    async def submit(self, key: Hashable, payload: object, cost: int = 1) -> Any:
+        """The answer to one request, which takes work in proportion to `cost`.
 
         Raises:
           asyncio.QueueFull: too many requests wait.
@@ -54,10 +66,14 @@ class Batcher:
         """
         if self._closed:
             raise Closed
-        if len(self._waiting) >= self._queue:
-            raise asyncio.QueueFull
-        request = _Request(key, payload, asyncio.get_running_loop().create_future())
+        answer = asyncio.get_running_loop().create_future()
+        request = _Request(key, payload, cost, self._clock + cost, answer)
         self._waiting.append(request)
+        if len(self._waiting) > self._queue:
+            last = max(reversed(self._waiting), key=_due)
+            self._waiting.remove(last)
+            if not last.answer.done():
+                last.answer.set_exception(asyncio.QueueFull())
         self._arrived.set()
         try:
             return await request.answer
@@ -101,9 +117,13 @@ class Batcher:
                     (request.answer.set_exception if failed else request.answer.set_result)(answer)
 
     def _next_batch(self) -> list[_Request]:
-        """The first request, and the next ones with its key."""
-        batch = [one for one in self._waiting if one.key == self._waiting[0].key][: self._size]
-        self._waiting = [one for one in self._waiting if one not in batch]
+        """The request that is due first, and the next ones with its key."""
+        waiting = sorted(self._waiting, key=_due)
+        alike = [one for one in waiting if one.key == waiting[0].key][: self._size]
+        spent = itertools.accumulate(one.cost for one in alike)
+        batch = [one for one, cost in zip(alike, spent, strict=True) if one is alike[0] or cost <= self._cost]
+        self._clock += sum(one.cost for one in batch) / max(1, len(waiting))
+        self._waiting = [one for one in waiting if one not in batch]
         if not self._waiting:
             self._arrived.clear()
         return batch

@@ -1,11 +1,14 @@
 """The items of an index as the API shows them."""
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any, cast
 
 from starlette.exceptions import HTTPException
 
 from gch.data.text_files import whole
+from gch.errors import DataError
 from gch.search.collection_index import CollectionIndex
 from gch.search.query import FINDS, Hit, default_find
 from gch.serve.replies import Find, Item, Modality, Part, Result
@@ -19,7 +22,7 @@ class Collection:
         self.bits = index.bits  # length of a code
 
     def part(self, find: str) -> Part | None:
-        """The 'images' or the 'texts'."""
+        """The 'images', the 'texts' or the 'pairs'."""
         part = self._parts.get(FINDS[find])
         return None if part is None else Part(items=len(part), index=part.kind)
 
@@ -34,36 +37,41 @@ class Collection:
 
     def item(self, modality: str, row: int) -> Item:
         """An item."""
-        self._require(modality, row)
+        self.require(modality, row)
         item = self._parts[modality].item(row)
-        return Item(**_fields(modality, row, item["id"], item.get("text")))
+        return Item(**self._fields(modality, row, item["id"], item.get("text")))
 
     def spread(self, find: str, count: int) -> list[Item]:
         """At most `count` items, spread evenly over those of a modality."""
-        items = len(self._parts[FINDS[find]])
-        count = min(count, items)
-        return [self.item(FINDS[find], number * items // count) for number in range(count)]
+        modality, part = FINDS[find], self._parts[FINDS[find]]
+        count = min(count, len(part))
+        rows = [number * len(part) // count for number in range(count)]
+        items = zip(rows, part.items(rows), strict=True)
+        return [Item(**self._fields(modality, row, item["id"], item.get("text"))) for row, item in items]
 
-    def picture_path(self, row: int) -> Path:
-        """The file of an image; raises DataError where it lies outside the folder of the collection."""
-        self._require("image", row)
-        return self._parts["image"].picture_path(row)
+    def picture_path(self, modality: str, row: int) -> Path:
+        """The file of an image or a pair; DataError where it lies outside the folder of the collection."""
+        self.require(modality, row)
+        return self._parts[modality].picture_path(row)
 
-    def _require(self, modality: str, row: int) -> None:
+    def require(self, modality: str, row: int) -> None:
+        """Raises HTTPException unless there is such an item."""
         part = self._parts.get(modality)
         if part is None:
             raise HTTPException(404, f"no {modality}s in this collection")
         if not 0 <= row < len(part):
             raise HTTPException(404, f"no {modality} {row}; expected 0 to {len(part) - 1}")
 
+    def result(self, hit: Hit) -> Result:
+        """A hit as the API shows it."""
+        fields = self._fields(hit.modality, hit.row, hit.id, hit.text)
+        return Result(**fields, rank=hit.rank, distance=hit.distance, score=hit.score)
 
-def result(hit: Hit) -> Result:
-    """A hit as the API shows it."""
-    fields = _fields(hit.modality, hit.row, hit.id, hit.text)
-    return Result(**fields, rank=hit.rank, distance=hit.distance)
-
-
-def _fields(modality: str, row: int, identity: str, text: str | None) -> dict[str, Any]:
-    picture = f"/pictures/{row}" if modality == "image" else None
-    texts = {"id": whole(identity), "text": text and whole(text)}  # answers are UTF-8
-    return {"modality": modality, "row": row, "picture": picture, **texts}
+    def _fields(self, modality: str, row: int, identity: str, text: str | None) -> dict[str, Any]:
+        picture = f"/pictures/{row}" if modality == "image" else None
+        if modality == "pair":  # which may lack a picture
+            with contextlib.suppress(DataError):
+                path = self._parts[modality].path_of(row, identity)
+                picture = f"/pictures/pair/{row}" if os.path.isfile(path) else None
+        texts = {"id": whole(identity), "text": text and whole(text)}  # answers are UTF-8
+        return {"modality": modality, "row": row, "picture": picture, **texts}

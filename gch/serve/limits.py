@@ -1,21 +1,24 @@
-"""Limits on what a client may cost in memory, time, threads and connections, and their enforcement."""
+"""Limits on what a client may cost, and their enforcement in bodies and threads."""
 
 import asyncio
 import contextlib
 import dataclasses
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TypeVar, TypeVarTuple
+from typing import ClassVar, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from starlette.requests import ClientDisconnect, Request
 
+from gch.data.pictures import MAX_SIDE
 from gch.search.query import MAX_COUNT
 
 _Arguments = TypeVarTuple("_Arguments")
 _Result = TypeVar("_Result")
+
+_LANES = {2**22: 2, 2**25: 1, math.inf: 1}  # threads for work up to a weight
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,14 @@ class Limits:
     count: int = MAX_COUNT  # results of a request
     text_characters: int = 2000  # of a text, or of tags together
     tags: int = 100
+    connections: int = 512  # open at the same time
+    pixels: int = 2**26  # that decoding a picture may hold in memory, about 7 bytes each
+    side: ClassVar[int] = MAX_SIDE  # of a picture, in pixels
+
+    @property
+    def query_bytes(self) -> int:
+        """Of the JSON of a text or tags, in which a character takes 12 bytes at most."""
+        return 16 * self.text_characters + 1024
 
     def answer_time(self) -> contextlib.AbstractContextManager[None]:
         """Answers 504 in place of a block that takes longer than `seconds`."""
@@ -52,22 +63,22 @@ class Bodies:
         self._limits, self._total = limits, 0
 
     @contextlib.asynccontextmanager
-    async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body of a request. Its memory counts until the context ends.
+    async def read(self, request: Request, most: int) -> AsyncIterator[bytes]:
+        """The whole body of a request, `most` bytes at most. Its memory counts until the context ends.
 
-        Raises HTTPException: 413, the body is too large; 408, it is too slow; and asyncio.QueueFull where the
-        bodies of all requests take too much memory.
+        Raises HTTPException: 413, the body is too large; 408, it is too slow; and asyncio.QueueFull where it
+        is larger than the memory that all bodies leave free. So large ones leave room for small ones.
         """
         body, size, seconds = bytearray(), 0, self._limits.seconds
         try:
             with _time_limit(seconds, 408, f"the body did not come within {seconds:g} s"):
-                self._require_size(int(request.headers.get("content-length", 0)))
+                _require_size(int(request.headers.get("content-length", 0)), most)
                 async for piece in request.stream():
                     body += piece
                     size += len(piece)
                     self._total += len(piece)
-                    self._require_size(size)
-                    if self._total > self._limits.total_body_bytes:
+                    _require_size(size, most)
+                    if size > self._limits.total_body_bytes - self._total:
                         raise asyncio.QueueFull
             content = bytes(body)
             body.clear()
@@ -75,48 +86,46 @@ class Bodies:
         finally:
             self._total -= size
 
-    def _require_size(self, size: int) -> None:
-        if size > self._limits.body_bytes:
-            limit = self._limits.body_bytes / 2**20
-            raise HTTPException(413, f"the body is too large; expected at most {limit:g} MiB")
+
+def _require_size(size: int, most: int) -> None:
+    if size > most:
+        limit = f"{most} bytes" if most % 2**10 else f"{most / 2**20:g} MiB"
+        raise HTTPException(413, f"the body is too large; expected at most {limit}")
 
 
 class Workers:
-    """Some threads for work that would block the event loop, and a bound on the calls that wait for them."""
+    """Threads for work on pictures, which would block the event loop, in lanes by its weight.
 
-    def __init__(self, threads: int, queue: int):
-        self._limiter, self._queue = anyio.CapacityLimiter(threads), queue
+    A weight is a number of pixels or bytes. Small pictures do not wait for large ones, and only one of the
+    largest is in memory at a time.
+    """
 
-    async def run(self, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
-        """Calls in a thread, or raises asyncio.QueueFull where too many calls wait.
+    def __init__(self, queue: int):
+        self._queue = queue
+        self._lanes = {most: anyio.CapacityLimiter(threads) for most, threads in _LANES.items()}
+
+    def beside(self) -> "Workers":
+        """Workers with a light lane of their own, which share the other lanes."""
+        workers = Workers(self._queue)
+        light = next(iter(_LANES))
+        workers._lanes = {**self._lanes, light: workers._lanes[light]}
+        return workers
+
+    async def run(
+        self, request: Request, weight: int, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments
+    ) -> _Result:
+        """Calls in a thread for a request.
 
         A time limit waits for a call that has begun: its thread is not free before.
+
+        Raises:
+          asyncio.QueueFull: too many calls wait.
+          ClientDisconnect: the client left while the call waited.
         """
-        if self._limiter.statistics().tasks_waiting >= self._queue:
+        lane = next(lane for most, lane in self._lanes.items() if weight <= most)
+        if lane.statistics().tasks_waiting >= self._queue:
             raise asyncio.QueueFull
-        return await anyio.to_thread.run_sync(call, *arguments, limiter=self._limiter)
-
-
-def connection_protocol(limits: Limits) -> type[H11Protocol]:
-    """Uvicorn's protocol with time limits; by itself it waits forever for a request or a reader."""
-
-    class Connection(H11Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)  # type: ignore[arg-type]  # which TCP always gives
-            self.loop.call_later(limits.head_seconds, self._close_unless_used, None)
-
-        def _close_unless_used(self, last: RequestResponseCycle | None) -> None:
-            if self.cycle is last and (last is None or last.response_complete):
-                self.transport.close()
-            elif not self.transport.is_closing():
-                self.loop.call_later(limits.head_seconds, self._close_unless_used, self.cycle)
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._reading_timer = self.loop.call_later(limits.seconds, self.transport.abort)
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._reading_timer.cancel()
-
-    return Connection
+        async with lane:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await anyio.to_thread.run_sync(call, *arguments)

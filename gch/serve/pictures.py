@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -24,39 +25,52 @@ from gch.storage import digest
 
 SIZES = (160, 240, 480, 960)
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+WEBP_WEIGHT = 2  # WebP's decoder takes 17 bytes a pixel, the others 7
 _QUALITY = 82  # of WebP
 _CACHED = 512  # thumbnails, about 20 KB each
 _log = logging.getLogger(__name__)
+_Row = Annotated[int, InPath(ge=0, description="row of an item, as in results")]
+_Size = Annotated[
+    int | None,
+    Query(description="pixels of the long side, for a small WebP", json_schema_extra={"enum": [*SIZES]}),
+]
 
 
-def picture_routes(collection: Collection, limits: Limits) -> APIRouter:
-    """The route /pictures/{row}, which shows only files of the collection."""
+def picture_routes(collection: Collection, workers: Workers, limits: Limits) -> APIRouter:
+    """The routes /pictures/{row} and /pictures/pair/{row}, which show only files of the collection."""
     router = APIRouter()
-    workers = Workers(2, limits.queue)
 
     @functools.lru_cache(_CACHED)
-    def scaled(row: int, size: int) -> bytes:
-        return thumbnail(collection.picture_path(row), size)
+    def scaled(modality: str, row: int, size: int) -> bytes:
+        return thumbnail(collection.picture_path(modality, row), size)
+
+    @functools.lru_cache(_CACHED)
+    def weight(modality: str, row: int, size: int) -> int:
+        return decoding_weight(collection.picture_path(modality, row), size)
 
     @router.get("/pictures/{row}", response_class=Response, responses=documented())
-    async def picture(
-        request: Request,
-        row: Annotated[int, InPath(ge=0, description="row of an image, as in results")],
-        size: Annotated[
-            int | None, Query(description=f"pixels of the long side, for a small WebP: one of {SIZES}")
-        ] = None,
-    ) -> Response:
+    async def picture_of_image(request: Request, row: _Row, size: _Size = None) -> Response:
         """The file of an image, or the picture scaled down."""
+        return await picture(request, "image", row, size)
+
+    @router.get("/pictures/pair/{row}", response_class=Response, responses=documented())
+    async def picture_of_pair(request: Request, row: _Row, size: _Size = None) -> Response:
+        """The file of a pair's picture, or the picture scaled down."""
+        return await picture(request, "pair", row, size)
+
+    async def picture(request: Request, modality: str, row: int, size: int | None) -> Response:
         if size is not None and size not in SIZES:
             raise DataError(f"size: {size}, expected one of {', '.join(map(str, SIZES))}")
         try:
             with limits.answer_time():
+                run = functools.partial(workers.run, request)
                 if size is None:
-                    path = await workers.run(collection.picture_path, row)
-                    return FileResponse(path, media_type=await workers.run(media_type, path))
-                content = await workers.run(scaled, row, size)
+                    path = await run(0, collection.picture_path, modality, row)
+                    return FileResponse(path, media_type=await run(0, media_type, path))
+                one = modality, row, size
+                content = await run(await run(0, weight, *one), scaled, *one)
         except DataError as error:
-            _log.warning("picture %d: %s", row, error)
+            _log.warning("picture of %s %d: %s", modality, row, error)
             raise HTTPException(404, f"picture {row}: its file cannot be shown") from error
         headers = {"etag": f'"{digest(content)[:32]}"'}
         if headers["etag"] in request.headers.get("if-none-match", ""):
@@ -89,6 +103,23 @@ def thumbnail(path: Path, longest: int) -> bytes:
     content = io.BytesIO()
     small.save(content, "WEBP", quality=_QUALITY)
     return content.getvalue()
+
+
+def decoding_weight(file: Path | io.BytesIO, draft: int) -> int:
+    """The pixels that a decoder holds in memory; 0 for what is no picture, which the decoder refuses.
+
+    `draft` is the side below which a JPEG is not scaled down while it is decoded.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)  # as `decode_picture` does
+    try:
+        if isinstance(file, Path) and not file.is_file():
+            return 0
+        with Image.open(file, formats=_FORMATS) as image:
+            if "progressive" not in image.info:  # The decoder needs the whole of a progressive JPEG.
+                image.draft("RGB", (draft, draft))
+            return image.width * image.height * (WEBP_WEIGHT if image.format == "WEBP" else 1)
+    except Exception:  # Pillow raises a dozen types on broken bytes.
+        return 0
 
 
 @contextlib.contextmanager

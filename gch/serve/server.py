@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from fastapi import FastAPI
 from gch.errors import RunError
 from gch.search.query import Searcher
 from gch.serve.app import build_app
-from gch.serve.limits import Limits, connection_protocol
+from gch.serve.connections import connection_protocol
+from gch.serve.limits import Limits
 
 _GRACE_SECONDS = 5
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -50,6 +52,7 @@ def serve(
     server = Server(build_app(searcher, limits, hosts, hidden), limits)
     shown = f"[{host}]" if ":" in host else host
     print(f"http://{shown}:{listener.getsockname()[1]} (Ctrl-C to stop)", flush=True)
+    sys.setswitchinterval(0.001)  # The event loop does not wait long for a thread that runs Python.
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again at the end.
         server.run(sockets=[listener])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from gch.errors import RunError, reason
+from gch.errors import RunError, disk_errors, reason
 from gch.methods.method import Method
 from gch.run import REMEDY, RunFolder, require_checkpoint
 from gch.storage import literal_path
@@ -57,7 +57,7 @@ class Checkpoints:
         """Replaces the checkpoint of this kind."""
         for name, variable in self._counts.items():
             variable.assign(getattr(self._position, name))
-        with literal_path(self._folder) as folder:
+        with disk_errors(self._folder / kind), literal_path(self._folder) as folder:
             tf.train.CheckpointManager(self._checkpoints[kind], str(folder / kind), max_to_keep=1).save()
 
     def restore(self, kind: str) -> bool:

@@ -1,10 +1,10 @@
 """The workers of a training on several machines, read from TF_CONFIG without loading TensorFlow."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 
-from gch.errors import SettingError
+from gch.data.text_files import Fields, json_of, object_of, shown
+from gch.errors import DataError, SettingError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Cluster:
 
 
 ALONE = Cluster()
+_ADDRESS = ("a text host:port", lambda value: isinstance(value, str))
+_CONFIG: Fields = {"cluster": {...: [_ADDRESS]}, "task": {}}
 
 
 def read_cluster(environment: Mapping[str, str]) -> Cluster:
@@ -31,16 +33,22 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
     """
     text = environment.get("TF_CONFIG") or "{}"
     try:
-        config = json.loads(text)
-        jobs, task = config.get("cluster", {}), config.get("task", {})
+        value = json_of(text, "TF_CONFIG")
+        config = object_of(
+            {"cluster": {}, "task": {}} | value if isinstance(value, dict) else value, "TF_CONFIG", _CONFIG
+        )
+        jobs, task = config["cluster"], config["task"]
         if not jobs.keys() <= {"chief", "worker"}:
-            raise ValueError(f"its tasks are {', '.join(jobs)}")
+            raise DataError(f"TF_CONFIG: its tasks are {shown(list(jobs))}")
         tasks = [(job, index) for job in ("chief", "worker") for index in range(len(jobs.get(job, ())))]
         if len(tasks) < 2:
             return ALONE
-        return Cluster(len(tasks), tasks.index((task.get("type"), task.get("index"))))
-    except (ValueError, TypeError, AttributeError) as error:
+        mine = task.get("type"), task.get("index")
+        if mine not in tasks:
+            raise DataError(f"TF_CONFIG: its task is {shown(task)}, not one of the cluster")
+        return Cluster(len(tasks), tasks.index(mine))
+    except DataError as error:
         raise SettingError(
-            f'TF_CONFIG is {text!r}: {error}; expected {{"cluster": {{"worker": ["host:port", ...]}}, '
+            f'{error}; expected {{"cluster": {{"worker": ["host:port", ...]}}, '
             '"task": {"type": "worker", "index": 0}}, with another index in every process'
         ) from error

@@ -101,8 +101,9 @@ def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     if cluster.workers == 1:
         return tf.distribute.MirroredStrategy()
     print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
-    # Otherwise Python would see Ctrl-C only once all are there.
-    with on_signals(signal.SIG_DFL, signal.SIGINT), quiet_stderr():
+    # Where no thread ends the process (gch.signals), Python would see Ctrl-C only once all are there.
+    alone = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with on_signals(signal.SIG_DFL, *([signal.SIGINT] if alone else [])), quiet_stderr():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
 

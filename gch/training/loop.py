@@ -110,6 +110,7 @@ class StageLoop:
         losses = self._strategy.run(step, args=batch)
         return self._strategy.experimental_local_results(losses)[0]  # they are the same on all replicas
 
+    @tf.autograph.experimental.do_not_convert  # it would rewrite every function that a step calls
     def _packed(self, positions: tf.Tensor, images: tf.Tensor | None = None) -> tf.Tensor:
         """The losses of a step in the order of `self._parts`, filled up with zeros."""
         if images is None and self.stage.reads_images:

@@ -1,10 +1,14 @@
 """Settings of the training of any method, of where a run is kept, and of the device."""
 
 import dataclasses
+import os
 import re
 
+from gch.data.text_files import shown
 from gch.errors import SettingError
 from gch.rules import setting
+
+_LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class RunSettings:
         """Raises SettingError where values are impossible."""
         if any(separator in self.run_name for separator in ("/", "\\")) or self.run_name in (".", ".."):
             raise SettingError(f"run_name is {self.run_name!r}; expected a plain name, without a path")
+        if len(os.fsencode(self.run_name)) > _LONGEST_NAME:
+            raise SettingError(f"run_name is {shown(self.run_name)}; expected {_LONGEST_NAME} bytes at most")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

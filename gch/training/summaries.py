@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_file_loader import RawEventFileL
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
 
+from gch.errors import disk_errors
 from gch.methods.method import Method
 from gch.settings import Settings, free_settings
 
@@ -22,32 +23,38 @@ class Summaries:
     """
 
     def __init__(self, folder: Path | None):
-        self._before = sorted(folder.glob("*tfevents*")) if folder else []
+        self._before = sorted(filter(Path.is_file, folder.glob("*tfevents*"))) if folder else []
         create = tf.summary.create_file_writer
-        self._writer = create(str(folder)) if folder else tf.summary.create_noop_writer()
+        self._folder = folder or ""
+        with disk_errors(self._folder):
+            self._writer = create(str(folder)) if folder else tf.summary.create_noop_writer()
 
     def purge(self, counts: Callable[[str, int], bool]) -> None:
         """Removes what earlier processes wrote to the log and what is written again, so that nothing is in it
         twice; `counts` says of a tag and its step whether it stays.
         """
         for path in self._before:
-            temporary, found = path.with_name(".purged"), False
-            with tf.io.TFRecordWriter(str(temporary)) as kept:
-                for record in RawEventFileLoader(str(path)).Load():
-                    event = event_pb2.Event.FromString(record)
-                    values = [value for value in event.summary.value if counts(value.tag, event.step)]
-                    graph = event.HasField("graph_def") and not counts("", event.step)
-                    if graph or len(values) < len(event.summary.value):
-                        found = True
-                        if not values:
-                            continue
-                        del event.summary.value[:]
-                        event.summary.value.extend(values)
-                    kept.write(event.SerializeToString())
-            if found:
-                temporary.replace(path)
-            else:
-                temporary.unlink()
+            with disk_errors(self._folder):
+                self._purge(path, counts)
+
+    def _purge(self, path: Path, counts: Callable[[str, int], bool]) -> None:
+        temporary, found = path.with_name(".purged"), False
+        with tf.io.TFRecordWriter(str(temporary)) as kept:
+            for record in RawEventFileLoader(str(path)).Load():
+                event = event_pb2.Event.FromString(record)
+                values = [value for value in event.summary.value if counts(value.tag, event.step)]
+                graph = event.HasField("graph_def") and not counts("", event.step)
+                if graph or len(values) < len(event.summary.value):
+                    found = True
+                    if not values:
+                        continue
+                    del event.summary.value[:]
+                    event.summary.value.extend(values)
+                kept.write(event.SerializeToString())
+        if found:
+            temporary.replace(path)
+        else:
+            temporary.unlink()
 
     def settings(self, settings: Settings, metrics: Iterable[str]) -> None:
         """The settings as a table, and as hyper-parameters to compare runs by the scalars `metrics`."""
@@ -64,7 +71,7 @@ class Summaries:
         """The networks as a graph."""
         networks = method.networks
 
-        @tf.function
+        @tf.function(autograph=False)
         def forward(inputs):
             outputs = {}
             for name, network in networks.items():
@@ -111,9 +118,10 @@ class Summaries:
 
     @contextlib.contextmanager
     def _at(self, step: int) -> Iterator[None]:
-        with self._writer.as_default(step=step):
-            yield
-        self._writer.flush()
+        with disk_errors(self._folder):
+            with self._writer.as_default(step=step):
+                yield
+            self._writer.flush()
 
 
 def _sampled(values: tf.Tensor | np.ndarray) -> tf.Tensor:

@@ -24,7 +24,11 @@ STEPS_BETWEEN_REPORTS = 20  # of several workers, who must report after the same
 
 
 class Stopped(KeyboardInterrupt):
-    """The user asked to stop; everything up to here is saved."""
+    """The user asked to stop, by the signal `number`; everything up to here is saved."""
+
+    def __init__(self, where: str, number: int):
+        super().__init__(where)
+        self.number = number
 
 
 class Trainer:
@@ -53,7 +57,7 @@ class Trainer:
         self._position = Position()
         self._checkpoints = Checkpoints(run.path, method, self._position)
         self._saved_at = time.monotonic()
-        self._compiled = self._stop = False
+        self._compiled, self._stop = False, 0  # the number of a signal
 
     def resume(self) -> bool:
         """Restores the latest checkpoint, if there is one; returns whether there was."""
@@ -153,9 +157,9 @@ class Trainer:
                     )
             self._summaries.losses(stage.name, epoch * stage.steps + position.step, parts, rate)
             progress(position.step, stage.steps, {part: parts[part] for part in stage.shown or parts})
-            if any_worker(self._device, self._stop):
+            if any_worker(self._device, bool(self._stop)):
                 self._save()
-                raise Stopped(f"stopped in {self._where()}")
+                raise Stopped(f" in {self._where()}", self._stop or signal.SIGINT)
             if time.monotonic() - self._saved_at > 60 * self._settings.checkpoint_minutes:
                 self._save()
             if alone:
@@ -187,5 +191,4 @@ class Trainer:
     def _ask_to_stop(self, number: int, frame: object) -> None:
         if self._stop:  # for the second time
             raise KeyboardInterrupt
-        self._stop = True
-        print("\nStopping after these steps; press Ctrl-C again to stop at once.")
+        self._stop = number

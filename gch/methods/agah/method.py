@@ -175,12 +175,14 @@ def updated_code_map(code_map: tf.Tensor, label_codes: tf.Tensor, bit_products: 
     apart = 2 * tf.eye(labels) - 1
     pull = tf.transpose(2 * bits * (label_codes + tf.matmul(apart, code_map)))
     columns = tf.transpose(code_map)
-    for bit in tf.range(bits):
-        column = columns[bit]
-        weights = bit_products[:, bit] + tf.linalg.matvec(columns, column)
+
+    def descend(bit: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        weights = bit_products[:, bit] + tf.linalg.matvec(columns, columns[bit])
         weights = tf.where(tf.range(bits) == bit, 0.0, weights)
         new = sign(pull[bit] - 2 * tf.linalg.matvec(columns, weights, transpose_a=True))
-        columns = tf.where(tf.range(bits)[:, None] == bit, new, columns)
+        return bit + 1, tf.where(tf.range(bits)[:, None] == bit, new, columns)
+
+    _, columns = tf.while_loop(lambda bit, _: bit < bits, descend, (0, columns))
     return tf.transpose(columns)
 
 
@@ -238,8 +240,7 @@ class PassMaps:
         of["bit_products"].assign_add(tf.add_n([tf.matmul(code, code, transpose_a=True) for code in codes]))
         of["label_features"].assign_add(tf.matmul(labels, features, transpose_a=True))
         of["items_seen"].assign_add(tf.cast(tf.shape(labels)[0], tf.float32))
-        if of["items_seen"] >= self._items:
-            self._make()
+        tf.cond(of["items_seen"] >= self._items, self._make, lambda: None)
 
     def _make(self) -> None:
         of = self._gathered

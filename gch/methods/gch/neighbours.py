@@ -102,7 +102,7 @@ def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndar
     the nearest first: positions int32 and cosines float32, both (N, 1 + count).
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def search(unit, rows):  # a function that held the vectors would keep them on the device
         return nearest(tf.gather(unit, rows), unit, count + 1, own=rows, own_score=2.0)
 

@@ -1,6 +1,5 @@
 """Searches codes in an engine, as `gch.search.index` does in files."""
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gch.errors import DataError
+from gch.search.codes_folder import item_of
 from gch.search.collection_index import CollectionIndex, IndexPart
 from gch.search.engine.client import Address, Client, read_address
 from gch.search.engine.loading import LOADED, TableNote, read_notes
@@ -66,10 +66,11 @@ def _open_part(client: Client, address: Address, modality: str, note: TableNote)
             found |= zip(*columns, strict=True)
         return [found[row] for row in rows]
 
-    def read_code(row: int) -> np.ndarray:
-        return np.frombuffer(bytes.fromhex(cells("hex(code)", [row])[0]), np.uint8)
+    def read_codes(rows: Sequence[int]) -> np.ndarray:
+        codes = bytes.fromhex("".join(cells("hex(code)", [int(row) for row in rows])))
+        return np.frombuffer(codes, np.uint8).reshape(-1, note.bits // 8)
 
     def read_items(rows: Sequence[int]) -> list[dict[str, str]]:
-        return [json.loads(text) for text in cells("item", rows)]
+        return [item_of(text, f"{address}: an item of the {modality}s") for text in cells("item", rows)]
 
-    return IndexPart(modality, "clickhouse", note.sources, bounded(search, items), read_code, read_items)
+    return IndexPart(modality, "clickhouse", note.sources, bounded(search, items), read_codes, read_items)

@@ -4,8 +4,8 @@ The tables:
 
 notes          what the codes of each modality are: modality, note (JSON: format, bits, model, and of each
                folder of codes the root of its pictures, number of items, and a digest)
-image, text    an item a row: row (from 0 on), code (K / 8 bytes), source (number of a folder of codes), item
-               (JSON: id, and text where there is one)
+image, text,   an item a row: row (from 0 on), code (K / 8 bytes), source (number of a folder of codes), item
+pair           (JSON: id, and text where there is one)
 
 On a cluster these are views of all machines' tables notes_shard, image_shard and text_shard, and a row lies
 on the machine that its number chooses.
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gch.data.text_files import json_of
 from gch.errors import DataError, RunError
 from gch.search.codes_folder import Codes, by_modality, item_line, require_one_model
 from gch.search.collection_index import Source
@@ -81,8 +82,8 @@ def read_notes(client: Client, address: Address) -> dict[str, TableNote]:
     columns = client.columns(f"SELECT modality, note FROM {address.table(NOTES)} ORDER BY modality")
     try:
         rows = zip(*columns, strict=True)
-        return {modality: note_from(json.loads(text), TableNote) for modality, text in rows}
-    except ValueError as error:
+        return {modality: note_from(json_of(text, modality), TableNote) for modality, text in rows}
+    except (DataError, ValueError) as error:
         raise DataError(f"{address}: its notes are not from this program, {error}; {LOADED}") from error
 
 

@@ -14,6 +14,7 @@ export function search(query, file, signal) {
   }
   if (query.by === "picture") {
     const headers = { "content-type": "application/octet-stream" };
+    if (query.words) fields.set("text", query.words);
     return ask(`/api/search/picture?${fields}`, { method: "POST", headers, body: file, signal });
   }
   const headers = { "content-type": "application/json" };

@@ -20,16 +20,16 @@ export function picture(item, side) {
 
 /** A file's name without folder and suffix, or the id of a text. */
 export function name(item) {
-  return item.modality === "image" ? item.id.split("/").pop().replace(/\.\w+$/, "") : item.id;
+  return item.picture ? item.id.split("/").pop().replace(/\.\w+$/, "") : item.id;
 }
 
 /** A card of a list: a link to the search by this item. */
 export function card(item, bits) {
   const query = { by: "row", modality: item.modality, row: item.row, count: STEP };
   const link = element("a", { className: "card", href: writeAddress(query) });
-  link.append(item.modality === "image" ? shown(item) : element("div", { className: "said" }, item.text ?? item.id));
+  link.append(item.picture ? shown(item) : element("div", { className: "said" }, item.text ?? item.id));
   link.append(caption(item, bits));
-  if (item.distance !== undefined) link.append(near(item.distance, bits));
+  if (item.distance !== undefined) link.append(near(item.score ?? item.distance, bits));
   return element("li", {}, link);
 }
 
@@ -41,9 +41,10 @@ function shown(item) {
 
 function caption(item, bits) {
   const line = element("div", { className: "caption" });
-  const label = item.modality === "image" ? (item.text ?? name(item)) : item.id;
-  const hidden = item.modality === "image"; // The picture's alternative text says the same.
-  line.append(element("span", { className: "name", title: item.id, ariaHidden: hidden ? "true" : null }, label));
+  const label = item.picture ? (item.text ?? name(item)) : item.id;
+  const title = item.modality === "pair" ? label : item.id;
+  const hidden = item.picture; // The picture's alternative text says the same.
+  line.append(element("span", { className: "name", title, ariaHidden: hidden ? "true" : null }, label));
   if (item.distance !== undefined) {
     const title = `Hamming distance ${item.distance} of ${bits} bits`;
     const visible = element("span", { ariaHidden: "true" }, String(item.distance), element("small", {}, ` / ${bits}`));

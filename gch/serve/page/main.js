@@ -14,6 +14,8 @@ const page = Object.fromEntries(
 const uploads = new Map(); // The user's files, by the number in the address.
 const answers = new Map(); // By address, so that going back is instant.
 const KEPT_ANSWERS = 40;
+const KINDS = ["images", "texts", "pairs"];
+const PLACEHOLDER = page.words.placeholder;
 let info = null;
 let asking = new AbortController();
 
@@ -53,7 +55,7 @@ async function answerTo(query, signal) {
   if (answers.has(address)) return answers.get(address);
   const answer = query
     ? await api.search(query, file(query), signal)
-    : await api.sample(info.images ? "images" : "texts", STEP);
+    : await api.sample(["pairs", "images", "texts"].find((kind) => info[kind]), STEP);
   answers.set(address, answer);
   if (answers.size > KEPT_ANSWERS) answers.delete(answers.keys().next().value);
   return answer;
@@ -85,7 +87,7 @@ function showAnswer(query, answer) {
 function found(answer) {
   const { length } = answer.results;
   if (!length) return "Nothing found.";
-  const what = { images: ["picture", "pictures"], texts: ["text", "texts"] }[answer.find][length > 1 ? 1 : 0];
+  const what = { images: ["picture", "pictures"], texts: ["text", "texts"], pairs: ["pair", "pairs"] }[answer.find][length > 1 ? 1 : 0];
   return `${length} ${what}, the nearest at distance ${answer.results[0].distance} of ${answer.bits}.`;
 }
 
@@ -106,8 +108,8 @@ function showError(query, error) {
 /** The kind that a query finds; without one, the server's choice. */
 function wanted(query) {
   if (query.find || !info) return query.find ?? "images";
-  const other = query.by === "picture" || (query.by === "row" && query.modality === "image") ? "texts" : "images";
-  return info[other] ? other : { texts: "images", images: "texts" }[other];
+  const picture = (query.by === "picture" && !query.words) || (query.by === "row" && query.modality === "image");
+  return (picture ? ["pairs", "texts", "images"] : ["pairs", "images", "texts"]).find((kind) => info[kind]);
 }
 
 function sentence(text) {
@@ -115,17 +117,26 @@ function sentence(text) {
 }
 
 function setForm(query) {
-  page.words.value = query?.by === "words" ? query.words : "";
+  page.words.value = query?.words ?? "";
 }
 
 function setFind(find, query) {
-  page.find.hidden = !(query && info?.images && info?.texts);
-  for (const choice of page.find.querySelectorAll("input")) choice.checked = choice.value === find;
+  page.find.hidden = !query || KINDS.filter((kind) => info?.[kind]).length < 2;
+  for (const choice of page.find.querySelectorAll("input")) {
+    choice.checked = choice.value === find;
+    choice.parentElement.hidden = !info?.[choice.value];
+  }
+  page.words.placeholder = query?.by === "picture" && takesBoth() ? "Add words to the picture …" : PLACEHOLDER;
+}
+
+/** Whether a picture with words is one query. */
+function takesBoth() {
+  return info?.queries.includes("pair");
 }
 
 function showFacts() {
   const count = (part, what) => part && `${part.items.toLocaleString("en")} ${what}`;
-  const facts = [count(info.images, "pictures"), count(info.texts, "texts"), `${info.bits}-bit codes`];
+  const facts = [count(info.images, "pictures"), count(info.texts, "texts"), count(info.pairs, "pairs"), `${info.bits}-bit codes`];
   page.facts.textContent = [...facts, `${info.method.toUpperCase()} trained on ${info.dataset}`].filter(Boolean).join(" · ");
   page.words.disabled = !info.queries.includes("text");
   page.pick.hidden = !info.queries.includes("image");
@@ -147,7 +158,8 @@ page.form.addEventListener("submit", (event) => {
   event.preventDefault();
   const words = page.words.value.trim();
   const now = readAddress(location.search);
-  if (words) open({ by: "words", words, find: now?.by === "words" ? now.find : null, count: STEP });
+  if (now?.by === "picture" && takesBoth()) open({ ...now, words, count: STEP });
+  else if (words) open({ by: "words", words, find: now?.by === "words" ? now.find : null, count: STEP });
 });
 
 page.find.addEventListener("change", (event) => {
@@ -165,7 +177,7 @@ page.more.addEventListener("click", async () => {
 });
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest?.("a.card, a[data-home]");
+  const link = event.target.closest?.("a.card, a.half, a[data-home]");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   open(readAddress(link.search));
@@ -187,7 +199,8 @@ takePictures({
   take(given) {
     const upload = Date.now(); // Not a count: after a reload, old addresses must not name new pictures.
     uploads.set(upload, { file: given, address: URL.createObjectURL(given) });
-    open({ by: "picture", upload, find: null, count: STEP });
+    const words = takesBoth() ? page.words.value.trim() : "";
+    open({ by: "picture", upload, words, find: null, count: STEP });
   },
 });
 

@@ -1,0 +1,177 @@
+"""What is wrong without a doubt is refused in one line before TensorFlow loads, and leaves nothing behind."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BIT, DATA = 16, ["--dataset_dir=generated", "--image_size=32"]
+ENCODE, SEARCH = ["encode", "model", "--out=new"], ["search", "model", "codes"]
+VGGF = ["train", "--dataset_dir=generated", "--netStr=vggf"]
+AGAH = ["train", "--method=agah", *DATA]
+NOTHING, NO_FILE, UNWRITABLE = "not found, ", "not a regular file, ", "cannot be written, "
+
+ROWS = {
+    "bit of 23 digits": (["train", "--bit=80000000000000000000000"], "bit is 80000.*at most 65536"),
+    "image beyond memory": (["train", "--image_size=100000"], "image_size is 100000; expected at most"),
+    "epochs with exponent": (["train", "--Epoch=1e20"], "Epoch"),
+    "batch": (["train", "--batch_size=1000000000000"], "batch_size .* at most"),
+    "embedding": (["train", "--emb_dim=1048576"], "SEMANTIC_EMBED is 1048576; expected at most 65536"),
+    "widths": ([*AGAH, "--txt_widths=999999999"], "txt_widths: needs .* GiB"),
+    "image widths": (["train", "--method=dcmh", "--img_widths=999999999", *DATA], "img_widths: needs .* GiB"),
+    "many widths": ([*AGAH, f"--txt_widths={','.join(['1'] * 1000)}"], "lists 1000 numbers; expected 100"),
+    "labels": (["train", *DATA, "--num_label=3"], "num_label is 3; generated has 8 labels"),
+    "words": (["train", *DATA, "--tag_dim=3"], "tag_dim is 3; generated has 40 words"),
+    "long name": (["train", *DATA, f"--run_name={'a' * 300}"], "run_name is .* expected 200 bytes"),
+    "log in a file": (["train", *DATA, "--log_dir=file"], f"file: {UNWRITABLE}"),
+    "log under a file": (["train", *DATA, "--log_dir=file/logs"], f"file/logs: {UNWRITABLE}"),
+    "runs in a file": (["train", *DATA, "--checkpoint_dir=file"], f"file: {UNWRITABLE}"),
+    "no split": (["train", *DATA, "--split=gone.npz"], f"gone.npz: {NOTHING}"),
+    "split of a pipe": (["train", *DATA, "--split=fifo"], f"fifo: {NO_FILE}"),
+    "settings of a pipe": (["train", "--settings=fifo"], f"fifo: {NO_FILE}"),
+    "no Keras file": (["train", *DATA, "--netStr=gone.keras"], f"gone.keras: {NOTHING}"),
+    "no Keras model": (["train", *DATA, "--netStr=text.keras"], "text.keras: found File is not a zip file"),
+    "random Keras file": (
+        ["train", *DATA, "--netStr=text.keras", "--backbone_start=random"],
+        "backbone_start: found 'random'",
+    ),
+    "small images": (["train", *DATA, "--netStr=InceptionV3"], "InceptionV3 expects at least 75"),
+    "images of VGG-F": ([*VGGF, "--image_size=64"], "image_size: found 64, expected 224"),
+    "weights of a pipe": ([*VGGF, "--MODEL_DIR=fifo"], f"fifo: {NO_FILE}"),
+    "weights of text": ([*VGGF, "--MODEL_DIR=file"], "file: cannot be read as a MATLAB v5 file"),
+    "no mean": ([*VGGF, "--backbone_start=random", "--meanpath=gone.h5"], "gone.h5: "),
+    "start of no run": (["train", *DATA, "--load_model_path=file"], "file: no best checkpoint"),
+    "start of other bits": (
+        ["train", *DATA, "--load_model_path=run", "--bit=32"],
+        "a run of gch with 16 bits",
+    ),
+    "data of a pipe": (["train", "--dataset_dir=files", "--DATA_DIR=fifo"], f"fifo: {NO_FILE}"),
+    "test of nothing": (["test", *DATA], "no checkpoint to test"),
+    "export of nothing": (["export", "empty"], "empty: no settings.json in it; expected the folder of a run"),
+    "export to a file": (["export", "run", "--out=file"], "file: holds something other than a model"),
+    "export under a file": (["export", "run", "--out=file/model"], f"file: {UNWRITABLE}"),
+    "encode by no model": (["encode", "empty", "--images=pictures", "--out=new"], "empty: no saved_model.pb"),
+    "encode a pipe": ([*ENCODE, "--images=fifo"], f"fifo: {NO_FILE}"),
+    "encode texts of a pipe": ([*ENCODE, "--texts=fifo"], f"fifo: {NO_FILE}"),
+    "encode to other files": (["encode", "model", "--texts=file", "--out=empty/.."], "holds other files"),
+    "encode by a wrong setting": ([*ENCODE, "--texts=file", "--bit=7"], "bit is 7; expected at least 8"),
+    "index of nothing": (["index", "empty", "--out=new"], "empty: no codes.json"),
+    "index to a file": (["index", "codes", "--out=file"], "file: holds something other"),
+    "search nothing": (["search", "model", "empty", "dog"], "empty: no index.json or codes.json"),
+    "search by a blank": ([*SEARCH, " "], "the query is blank"),
+    "search a part that is not there": ([*SEARCH, "dog", "--find=images"], "the index holds no images"),
+    "search by a pipe": ([*SEARCH, "--picture=fifo"], f"fifo: {NO_FILE}"),
+    "serve nothing": (["serve", "model", "empty", "--port=0"], "empty: no index.json or codes.json"),
+    "serve by another model": (["serve", "other", "codes", "--port=0"], "expected the one that encoded"),
+    "eval of a pipe": (["eval", "fifo"], f"fifo: {NO_FILE}"),
+    "eval to a file": (["eval", "codes.npz", "--out=file"], f"file: {UNWRITABLE}"),
+    "prepare a pipe": (["prepare", "fifo", "--out=new"], f"fifo: {NO_FILE}"),
+    "inspect a device": (["inspect", "/dev/zero"], f"/dev/zero: {NO_FILE}"),
+    "inspect a pipe of the right name": (
+        ["inspect", "piped", "--dataset_dir=FLICKR"],
+        r"the folder holds FLICKR-25K.mat \(not a regular file\)",
+    ),
+    "sweep of a power": (["sweep", "--bits=²"], "bits is '²'; expected whole numbers"),
+    "sweep to a file": (["sweep", "--out=file"], f"file: {UNWRITABLE}"),
+    "report of nothing": (["report", "empty"], f"results.json: {NOTHING.replace(',', ';')}"),
+    "report under a file": (["report", "run", "--out=file/page.html"], f"file: {UNWRITABLE}"),
+}
+
+
+def prepare(folder: Path) -> None:
+    """What the rows name."""
+    from gch.run import RunFolder
+    from gch.search.codes_folder import CodesNote, CodesWriter
+    from gch.search.exported import NOTE, ModelNote
+    from gch.search.note_file import write_note_file
+    from gch.settings import load_settings
+
+    for name in ("empty", "pictures", "piped"):
+        (folder / name).mkdir()
+    (folder / "file").write_text("a dog\n")
+    (folder / "text.keras").write_text("no model")
+    os.mkfifo(folder / "fifo")
+    os.mkfifo(folder / "piped" / "FLICKR-25K.mat")
+    np.savez(folder / "codes.npz", Qi=np.ones((4, 8), np.int8))
+    for name in ("model", "other"):
+        (folder / name / NOTE).parent.mkdir(parents=True)
+        (folder / name / "saved_model.pb").touch()
+        note = ModelNote(
+            bits=BIT,
+            image_size=32,
+            fit="crop",
+            digest=name,
+            dataset="generated",
+            method="gch",
+            run="run",
+            label_names=(),
+            signatures=("encode_image", "encode_text_string"),
+            encoding_batch=None,
+        )
+        write_note_file(folder / name / NOTE, note)
+    codes = CodesNote(bits=BIT, modality="text", model="model", root="", source="", shard=(1, 1), entries=2)
+    with CodesWriter(folder / "codes", codes, 10) as writer:
+        writer.write(np.zeros((2, BIT // 8), np.uint8), [("1", "a dog"), ("2", "a cat")])
+        writer.save(2)
+    run = RunFolder(folder / "run")
+    run.start(load_settings(None, {"bit": BIT, "dataset_dir": "generated", "image_size": 32}), "data")
+    run.close()
+    (folder / "run" / "best").mkdir()
+    for suffix in ("index", "data-00000-of-00001"):
+        (folder / "run" / "best" / f"ckpt-1.{suffix}").touch()
+    (folder / "run" / "best" / "checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+
+
+def main(folder: Path) -> None:
+    """Runs the rows where TensorFlow cannot be imported; prints what each did as JSON."""
+    from gch.cli import main as command
+
+    class Loaded(BaseException):
+        pass
+
+    class Blocker:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in ("tensorflow", "keras"):
+                raise Loaded(name)
+
+    prepare(folder)
+    os.chdir(folder)
+    sys.meta_path.insert(0, Blocker())
+    found = {}
+    for name, (words, _) in ROWS.items():
+        before, error = set(folder.rglob("*")), io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(error):
+            try:
+                status = command(["gch", *words])
+            except Loaded as module:
+                status = f"loads {module}"
+        left = sorted(path.relative_to(folder).as_posix() for path in set(folder.rglob("*")) - before)
+        found[name] = status, error.getvalue(), left
+    print(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    place = [sys.executable, __file__, str(tmp_path_factory.mktemp("refusals"))]
+    return json.loads(subprocess.run(place, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_refusal_needs_no_tensorflow_and_leaves_nothing(name, refusals):
+    status, error, left = refusals[name]
+    assert status in (1, 2), error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    assert not left
+    assert re.search(ROWS[name][1], error), error
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
