@@ -40,9 +40,9 @@ def test_a_tile_of_a_pair_shows_its_picture_above_its_words():
         panel = retrieval_panel(PAIRS, query, items, kind, kind, count=1, top=1)
         tiles[kind] = [panel[GAP + FRAME :, x + FRAME :][:TILE, :TILE] for x in (GAP, 3 * GAP + CELL)]
     for image, text, pair in zip(tiles["image"], tiles["text"], tiles["pair"], strict=True):
-        np.testing.assert_array_equal(pair[TILE - WORDS :], text[:WORDS])
-        lower = slice(TILE // 4, TILE - WORDS)  # below the distance
-        np.testing.assert_array_equal(pair[lower], image[lower])
+        beside = slice(TILE // 4, None)  # the distance in the corner
+        np.testing.assert_array_equal(pair[TILE - WORDS :, beside], text[:WORDS, beside])
+        np.testing.assert_array_equal(pair[: TILE - WORDS], image[: TILE - WORDS])
 
 
 def test_the_nearest_picture_is_shown_first():

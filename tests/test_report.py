@@ -76,8 +76,8 @@ def test_runs_with_and_without_unified_codes_share_a_page_and_their_directions_a
     _, seeds, measures, drawn, gallery, codes, _ = text.split("<h2 ")
     for part in (seeds, measures):
         papers, others = part.split(f"<h3>{tables.OF_PAIRS}</h3>")
-        assert ("pair → pair" in papers, "I → T" in others) == (False, False)
-        assert ("pair → pair" in others, "I → T" in papers) == (True, True)
+        assert ("pair→pair" in papers, "I→T" in others) == (False, False)
+        assert ("pair→pair" in others, "I→T" in papers) == (True, True)
     record = read_run(folders[0])
     for direction in ("I->T", "pair->pair"):
         for new in (False, True):
