@@ -84,7 +84,10 @@ def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
         (["--QUERY_SIZE=400", "--TRAINING_SIZE=300"], ["QUERY_SIZE", "TRAINING_SIZE = 300", "200 items"]),
         (["--QUERY_SIZE=601"], ["QUERY_SIZE = 601", "600 items"]),
         (["--batch_size=501"], ["batch_size is 501", "450 items"]),
-        (["--netStr=vggf"], ["imagenet-vgg-f.mat", "MatConvNet", "backbone_start='random'"]),
+        (
+            ["--netStr=vggf", "--image_size=224"],
+            ["imagenet-vgg-f.mat", "MatConvNet", "backbone_start='random'"],
+        ),
         (["--netStr=none.keras"], ["none.keras: not found"]),
         (["--dataset_dir=FLICKR"], ["no data set found for FLICKR", "expected FLICKR-25K.mat"]),
     ],
@@ -102,8 +105,8 @@ def test_what_cannot_work_ends_before_tensorflow_is_needed(command, tmp_path, ar
     ("name", "flags"),
     [
         ("image_size", ["--image_size=16384"]),
-        ("SEMANTIC_EMBED", ["--image_size=8", "--SEMANTIC_EMBED=1048576", "--bit=65536"]),
-        ("txt_widths", ["--image_size=8", "--method=agah", "--txt_widths=999999999,999999999"]),
+        ("SEMANTIC_EMBED", ["--image_size=32", "--SEMANTIC_EMBED=1048576", "--bit=65536"]),
+        ("txt_widths", ["--image_size=32", "--method=agah", "--txt_widths=999999999,999999999"]),
     ],
 )
 def test_sizes_beyond_memory_are_refused_before_a_run_is_made(command, tmp_path, name, flags):
