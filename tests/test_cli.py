@@ -105,7 +105,7 @@ def test_what_cannot_work_ends_before_tensorflow_is_needed(command, tmp_path, ar
     ("name", "flags"),
     [
         ("image_size", ["--image_size=16384"]),
-        ("SEMANTIC_EMBED", ["--image_size=32", "--SEMANTIC_EMBED=1048576", "--bit=65536"]),
+        ("SEMANTIC_EMBED", ["--image_size=32", "--SEMANTIC_EMBED=65536", "--bit=65536"]),
         ("txt_widths", ["--image_size=32", "--method=agah", "--txt_widths=999999999,999999999"]),
     ],
 )
