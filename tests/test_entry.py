@@ -133,7 +133,7 @@ def test_tensorboard_finds_everything(finished):
         "loss text/label/code",
         "loss image/label/pair",
         "loss graph/I->T",
-        "loss graph/balance",
+        "loss graph/I->pair",
         "learning rate/graph",
         "mAP of the validation set/I->T",
         "mAP of the validation set/I->T, new items",

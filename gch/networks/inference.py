@@ -26,6 +26,8 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
     """
     run, parts = _compiled(network, training=False), []
     for batch in batches:
+        if not parts:  # One trace for all B: TensorFlow may add in another order in one for a known B.
+            run.get_concrete_function(tf.nest.map_structure(_of_any_size, batch))
         result = run(batch)
         parts.append([result[key].numpy() for key in outputs] if outputs else [result.numpy()])
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -55,13 +57,17 @@ def infer_under_dropout(
     return np.stack(drawn)
 
 
-def _compiled(network: keras.Model, training: bool) -> Callable:
+def _compiled(network: keras.Model, training: bool) -> tf.types.experimental.PolymorphicFunction:
     # Without XLA, under which EfficientNet-Lite0 was ten times slower on a CPU.
     kept, name = vars(network), f"compiled_{training}"  # not by setattr: Keras would track it as a part
     if name not in kept:
         call = functools.partial(network, training=training)
         kept[name] = tf.function(call, autograph=False, reduce_retracing=True)
     return kept[name]
+
+
+def _of_any_size(part: np.ndarray | tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *part.shape[1:]], part.dtype)
 
 
 def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.Tensor]:
