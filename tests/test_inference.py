@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from gch.data.generated import generate
 from gch.networks.backbone import Backbone
-from gch.networks.inference import backbone_features, infer_under_dropout
+from gch.networks.inference import backbone_features, infer, infer_under_dropout
 from gch.networks.parts import synchronize_batch_norms
 
 
@@ -25,6 +25,16 @@ def features(tmp_path):
         return np.array(found), reports
 
     return features
+
+
+def test_batches_of_all_sizes_share_one_trace_so_that_codes_repeat_in_another_process():
+    vectors = [keras.Input((3,), name=name) for name in "ab"]
+    network = keras.Model(vectors, {"code": keras.layers.Add()(vectors)})
+    for size in (5, 8, 5):
+        given = np.arange(3.0 * size, dtype=np.float32).reshape(size, 3)
+        (found,) = infer(network, [[given, given], [given[:2], given[:2]]], "code")
+        np.testing.assert_array_equal(found, 2 * np.concatenate([given, given[:2]]))
+    assert network.compiled_False.experimental_get_tracing_count() == 1
 
 
 def test_features_are_computed_once_for_weights_and_data(features, tmp_path):

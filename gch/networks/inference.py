@@ -24,7 +24,8 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
     Batches are inputs (B, ...) of any B. Returns float32 (all items, ...) for each of `outputs`, keys of the
     dictionary that the network returns; or one array where it returns a tensor, and none is named.
     """
-    run, parts = _compiled(network, training=False), []
+    run = _compiled(network, training=False)
+    parts: list[list[np.ndarray]] = []
     for batch in batches:
         if not parts:  # One trace for all B: TensorFlow may add in another order in one for a known B.
             run.get_concrete_function(tf.nest.map_structure(_of_any_size, batch))
