@@ -135,7 +135,8 @@ def test_a_collection_has_the_codes_of_the_test_phase(exported, collection):
 def test_searching_both_ways(exported, collection, command):
     model, codes = exported[0].run_folder / "export", exported[0].codes()
     picture = f"--picture={collection / 'pictures' / '007.png'}"
-    _, output, _ = command("search", model, collection / "index", picture, "--count=100", "--json")
+    exact = "--count=100", "--json", "--ranking=hamming"
+    _, output, _ = command("search", model, collection / "index", picture, *exact)
     found = json.loads(output)
     away = (codes["Qi"][7] != codes["Qt"]).sum(axis=1)
     assert found["find"] == "texts"

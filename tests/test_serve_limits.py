@@ -29,10 +29,10 @@ def test_each_of_many_requests_at_once_gets_its_own_answer(folder):
     async def answer_to(client, number):
         if number % 4 < 2:  # A text without known words fails alone in its batch.
             text = "whale" if number % 4 == 0 else "#" + bytes(tints[number].tolist()).hex()
-            answer = await client.post("/api/search/text", json={"text": text})
+            answer = await client.post("/api/search/text", json={"text": text, "ranking": "hamming"})
         else:
             content = square(tints[number]) if number % 4 == 2 else b"broken"
-            answer = await client.post("/api/search/picture?find=images", content=content)
+            answer = await client.post("/api/search/picture?find=images&ranking=hamming", content=content)
         if answer.status_code != 200:
             return answer.status_code
         return [(item["row"], item["distance"]) for item in answer.json()["results"]]

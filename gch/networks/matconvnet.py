@@ -17,6 +17,7 @@ import numpy as np
 from gch.data.mat_file import load_mat5
 from gch.data.text_files import opened, require_file, require_stored
 from gch.errors import DataError, SettingError, WeightsError
+from gch.networks.settings import canonical_backbone
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +80,8 @@ def read_vggf(settings: Settings) -> tuple[MatConvNetFile | None, np.ndarray]:
     size, path = settings.image_size, settings.MODEL_DIR
     if size != VGGF_IMAGE_SIZE:
         raise SettingError(
-            f"image_size: found {size}, expected {VGGF_IMAGE_SIZE} for the backbone {settings.netStr}"
+            f"image_size: found {size}, expected {VGGF_IMAGE_SIZE} for the backbone "
+            f"{canonical_backbone(settings.netStr)}"
         )
     file = read_matconvnet(path) if settings.backbone_start == "pretrained" else None
     mean = file.mean_image if file else MEAN_COLOR
