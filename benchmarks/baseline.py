@@ -55,7 +55,10 @@ def label_codes(labels: np.ndarray, bits: int, seed: int) -> np.ndarray:
     centred = similar - mean[:, None] - mean + mean @ count / len(labels)
     weight = np.sqrt(count)
     # Items of the same labels have the same entries: one row stands for all of them.
-    values, vectors = eigsh(weight[:, None] * centred * weight, k=min(bits, len(distinct) - 1), which="LA")
+    start = np.random.default_rng(seed).normal(size=len(distinct))
+    values, vectors = eigsh(
+        weight[:, None] * centred * weight, k=min(bits, len(distinct) - 1), which="LA", v0=start
+    )
     embedded = (vectors / weight[:, None] * np.sqrt(values.clip(min=0)))[place.ravel()]
     embedded = np.pad(embedded, ((0, 0), (0, bits - embedded.shape[1])))
     return embedded @ itq_rotation(embedded, seed)
