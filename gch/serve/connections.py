@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from gch.serve.limits import Limits
 
 _EVENTS = 32  # of HTTP that a connection may bring in a turn: heads, chunks; about a millisecond
+# A loop that is never idle lets go of the interpreter too briefly for a thread to take it.
+_YIELD_SECONDS = 1e-4
 
 
 class _Events(h11.Connection):
@@ -64,6 +67,7 @@ class _Turns:
         finally:
             self._waiting.popleft()
             if self._waiting:
+                time.sleep(_YIELD_SECONDS)
                 asyncio.get_running_loop().call_soon(self._next)
 
 
