@@ -15,11 +15,11 @@ from absl import flags
 from gch.commands import COMMANDS, run_command
 from gch.errors import GCHError, SettingError
 from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
-from gch.terminal import print_lines
 
 PHASES = ("train", "test")
 LONGEST = 2000  # characters of a message
 EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_PIPE = 141  # of a program that SIGPIPE ends
 
 USAGE = """\
 Usage: {program} [train | test | help] [--SETTING=VALUE ...]
@@ -38,7 +38,8 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
       settings_file: a file like setting.py; None: the defaults.
 
     Returns:
-      The exit status: 0; 1 after an error in data or training, 2 in the settings.
+      The exit status: 0; 1 after an error in data or training, 2 in the settings, 141 where the reader of
+      standard output has left.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -46,27 +47,32 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     program = Path(argv[0]).name
     command = next((word for word in argv[1:] if not word.startswith("-")), "")
     command = command if command in COMMANDS else ""
-    settings = None
+    settings, shown = None, ""
     try:
         given, words = _parse(argv, command)
         if "settings" in given:
             settings_file = Path(given.pop("settings"))
         if given.pop("help", False) or "help" in words[:1]:
-            print_lines([_help(program, settings_file, command)])
-            return 0
-        if not command:
+            shown = _help(program, settings_file, command)
+        elif not command:
             settings = load_settings(settings_file, given | _phase(words))
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
     # TensorFlow reports a lost worker in many lines; gch.training.cluster reports it in one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
     try:
-        if settings:
+        if shown:
+            print(shown)
+        elif settings:
             from gch.job import run_job
 
             run_job(settings)
         else:
             run_command(command, words[1:], given, settings_file)
+        sys.stdout.flush()
+    except BrokenPipeError:  # The reader has seen enough, as `head` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it ends.
+        return EXIT_PIPE
     except (GCHError, OSError) as error:
         misused = command and isinstance(error, SettingError)
         return _complain(program, error, EXIT_USAGE if misused else EXIT_ERROR)

@@ -6,11 +6,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+
+LOG_SECONDS = 30.0  # between lines of progress where there is no terminal
 
 
 class Progress:
-    """Prints progress: at most twice a second on a terminal, and once at the end.
+    """Prints progress: at most twice a second on a terminal, else a line every LOG_SECONDS; and at the end.
 
     Args:
       things: what is counted.
@@ -27,17 +29,19 @@ class Progress:
         now = time.monotonic()
         if self._start is None:
             self._start = now, done
+            self._printed = now
             print(end=self._title and f"{self._title}\n")
-        if done < total and (now - self._printed < 0.5 or not sys.stdout.isatty()):
+        terminal = sys.stdout.isatty()
+        if done < total and now - self._printed < (0.5 if terminal else LOG_SECONDS):
             return
         self._printed = now
         rate = (done - self._start[1]) / max(now - self._start[0], 1e-3)
         words = [f"  {done:,} of {total:,} {self._things}", f"{rate:.0f} a second"]
         line = ", ".join([*words, *(f"{name} {value:.4f}" for name, value in (figures or {}).items())])
-        if sys.stdout.isatty():
+        if terminal:
             width = shutil.get_terminal_size().columns - 1
             line = f"\r{line[:width]:<{width}}"
-        print(line, end="\n" if done >= total else "", flush=True)
+        print(line, end="" if terminal and done < total else "\n", flush=True)
 
 
 @contextlib.contextmanager
@@ -64,13 +68,3 @@ def quiet_stderr() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-def print_lines(lines: Iterable[str]) -> None:
-    """Prints lines; a reader that stops early, as `head` does, ends it without an error."""
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # The reader has seen enough, as `head` has; Python would complain when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

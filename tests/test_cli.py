@@ -1,8 +1,10 @@
 import dataclasses
+import os
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from gch.commands import COMMANDS
@@ -117,10 +119,12 @@ def test_sizes_beyond_memory_are_refused_before_a_run_is_made(command, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_ends_quietly_when_its_reader_stops():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gch", "help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    assert process.wait(60) == 0
+@pytest.mark.parametrize("words", [["help"], ["eval", "--help"], ["inspect", "FILE"]])
+def test_a_command_ends_quietly_when_its_reader_stops(tmp_path, words):
+    np.savez(tmp_path / "data.npz", images=np.ones((4, 64), np.float32), texts=np.eye(4), labels=np.eye(4))
+    words = [str(tmp_path / "data.npz") if word == "FILE" else word for word in words]
+    reads, writes = os.pipe()
+    os.close(reads)
+    process = subprocess.run([sys.executable, "-m", "gch", *words], stdout=writes, stderr=subprocess.PIPE)
+    os.close(writes)
+    assert (process.returncode, process.stderr) == (141, b"")

@@ -365,13 +365,15 @@ def test_chatter_is_hidden_unless_something_fails_or_the_user_wants_it(
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_progress_is_one_line_on_a_terminal_and_only_its_end_elsewhere(capsys, monkeypatch, terminal):
-    times = iter([10.0, 10.1, 12.0])
+def test_progress_is_one_line_on_a_terminal_and_a_line_now_and_then_elsewhere(capsys, monkeypatch, terminal):
+    times = iter([10.0, 11.0, 40.5, 41.0, 50.0])
     monkeypatch.setattr("gch.terminal.time.monotonic", lambda: next(times))
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
     progress = Progress("steps", title="text")
-    for done in (0, 1, 2000):
+    for done in (0, 1, 61, 62, 2000):
         progress(done, 2000, {"code": 0.25})
     lines = [line.strip() for line in capsys.readouterr().out.replace("\r", "\n").splitlines()]
-    first = ["", "0 of 2,000 steps, 0 a second, code 0.2500"] if terminal else []
-    assert lines == ["text", *first, "2,000 of 2,000 steps, 1000 a second, code 0.2500"]
+    often = ["", "1 of 2,000 steps, 1 a second, code 0.2500"] if terminal else []
+    third = ["62 of 2,000 steps, 2 a second, code 0.2500"] if terminal else []
+    now_and_then = "61 of 2,000 steps, 2 a second, code 0.2500"
+    assert lines == ["text", *often, now_and_then, *third, "2,000 of 2,000 steps, 50 a second, code 0.2500"]

@@ -19,7 +19,6 @@ from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
 from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
-from gch.terminal import print_lines
 
 STDIN = "-"
 DIGITS = 4  # of a score
@@ -81,7 +80,8 @@ def run(call: Call) -> None:
         found = searcher.by_texts(texts, *rest)
     queries = [_Query(text, picture) for text in texts or [""]]
     answers = list(zip(queries, found, strict=True))
-    print_lines(_objects(answers, find, index) if options.json else _tables(answers))
+    for line in _objects(answers, find, index) if options.json else _tables(answers):
+        print(line)
 
 
 def _lines(path: str) -> list[str]:

@@ -27,7 +27,7 @@ from gch.networks.backbone import Backbone
 from gch.search.exported import NOTE, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
-from gch.storage import digest, unfinished_folder
+from gch.storage import digest, file_digest, unfinished_folder
 
 
 def save_model(
@@ -96,10 +96,12 @@ def _write(
     signatures = model.signatures()
     tf.saved_model.save(model, str(folder), signatures)
     shutil.rmtree(tables)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    digests = {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
     (folder / "networks").mkdir()
     for name, network in networks.items():
         network.save(folder / "networks" / f"{name}.keras")
-    note = dataclasses.replace(note, signatures=tuple(signatures))
+    note = dataclasses.replace(note, signatures=tuple(signatures), files=digests)
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note

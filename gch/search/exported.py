@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from gch.data.pictures import FITS, decode_picture, read_picture
 from gch.data.text_files import file_bytes, opened, shown, whole
 from gch.errors import DataError, RunError, damage
 from gch.search.note_file import read_note_file, require_bits
-from gch.storage import literal_path, require_place
+from gch.storage import file_digest, literal_path, require_place
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
@@ -52,6 +52,8 @@ class ModelNote:
     label_names: tuple[str, ...]  # C, or none where the data set does not name them
     signatures: tuple[str, ...]  # names of its functions
     encoding_batch: int | None  # items encoded together where a code depends on its batch
+    # SHA-256 of what TensorFlow reads, by the path in the folder; none of earlier versions
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_bits(self.bits)
@@ -139,6 +141,7 @@ class ExportedModel:
             for file in (file for file in self._path.rglob("*") if not file.is_dir()):
                 with opened(file, EXPECTED):
                     pass  # TensorFlow would wait for a pipe
+            self._require_files()
             with (
                 damage(f"{path}: cannot be loaded"),
                 self._on_device(),
@@ -146,6 +149,15 @@ class ExportedModel:
             ):
                 self._model = tf.saved_model.load(str(place))
                 self._signatures = {name: self._model.signatures[name] for name in self.note.signatures}
+
+    def _require_files(self) -> None:
+        """Checks the files that TensorFlow reads: of a damaged graph it runs what is left."""
+        for name, expected in self.note.files.items():
+            with opened(self._path / name, EXPECTED):
+                found = file_digest(self._path / name)
+            if found != expected:
+                reason = "differs from what `export` wrote"
+                raise DataError(f"{self._path / name}: damaged, {reason}; export the run again")
 
     @property
     def bits(self) -> int:

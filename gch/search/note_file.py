@@ -74,7 +74,8 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
         fields = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
-            if field.name not in value and field.default is dataclasses.MISSING:
+            required = field.default is field.default_factory is dataclasses.MISSING
+            if field.name not in value and required:
                 raise ValueError(f"{name}: {field.name} is missing")
         for unknown in value.keys() - fields.keys():
             raise ValueError(f"{name}: {shown(unknown)} is no field of it, expected {', '.join(fields)}")

@@ -11,6 +11,8 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
 
+LONG_ANSWER = 100  # items
+
 
 class Closed(Exception):
     """The server is stopping."""
@@ -115,6 +117,8 @@ class Batcher:
                 if not request.answer.done():
                     failed = isinstance(answer, Exception)
                     (request.answer.set_exception if failed else request.answer.set_result)(answer)
+                    if request.cost > LONG_ANSWER:
+                        await asyncio.sleep(0)  # Others have the loop between two long answers.
 
     def _next_batch(self) -> list[_Request]:
         """The request that is due first, and the next ones with its key."""
