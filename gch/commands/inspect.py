@@ -118,10 +118,8 @@ def _statistics(pairs: Pairs) -> list[str]:
     for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
-    if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:
-        missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
-        if missing:
-            lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
+    if isinstance(pairs.pictures, PictureFiles) and (missing := pairs.pictures.missing()):
+        lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
     return lines + oddities(pairs)
 
 

@@ -16,7 +16,7 @@ from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES: tuple[str, ...] = ()
+_MODULES = ("mirflickr",)
 
 
 def find_downloads(path: Path) -> list[Download]:
