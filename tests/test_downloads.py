@@ -7,6 +7,7 @@ from downloaded import jpeg, mirflickr, write, write_zip
 
 from gch.commands.source import guess_dataset
 from gch.data.downloads import find_download, find_downloads
+from gch.data.downloads.download import difference
 from gch.data.downloads.files import DownloadPictures, Files
 from gch.errors import DataError
 
@@ -101,3 +102,9 @@ def test_downloads_are_told_apart_by_what_can_be_made_of_them(tmp_path):
     assert find_download(tmp_path, "flickr25k").title == "MIRFLICKR-25000"
     assert find_download(tmp_path, "NUS-WIDE-TC21") is None
     assert guess_dataset(tmp_path) == "MIRFLICKR"
+
+
+def test_numbers_are_compared_with_those_of_the_literature():
+    assert difference("items", 20_015, 20_015, "no reason") == "20,015 items, as in the literature"
+    line = difference("items", 20_000, 20_015, "15 pictures are missing")
+    assert line == "20,000 items, 20,015 in the literature: 15 pictures are missing"
