@@ -11,6 +11,7 @@ import numpy as np
 from gch.commands import Call
 from gch.commands.source import setting_lines, source_settings
 from gch.data.catalog import cache_folder, choose_split, open_pairs, open_source
+from gch.data.downloads import DownloadPictures, recognised
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
@@ -52,6 +53,11 @@ def _inspect(settings: Settings, out: Path, cache: Path) -> None:
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
     print(f"Sample pictures with their words: {out}{turned}")
     if not embedded:
+        if isinstance(pairs.pictures, DownloadPictures):
+            for other in recognised(pairs.pictures.files):
+                if canonical_dataset(settings.dataset_dir) not in map(canonical_dataset, other.datasets):
+                    state = f"not whole: {'; '.join(other.missing)}" if other.missing else "whole"
+                    print(f"Also there: {other.offer}; {state}")
         print("To train on it, set in setting.py:")
         print(setting_lines(settings, changes))
 
@@ -118,10 +124,8 @@ def _statistics(pairs: Pairs) -> list[str]:
     for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
-    if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:
-        missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
-        if missing:
-            lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
+    if isinstance(pairs.pictures, PictureFiles) and (missing := pairs.pictures.missing()):
+        lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
     return lines + oddities(pairs)
 
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from gch.commands import Call
+from gch.data.downloads import find_downloads
 from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared import read_index
@@ -38,6 +39,10 @@ def guess_dataset(path: Path) -> str:
     suffixes = {".csv" if entry.name.lower() == KAGGLE_NAME else entry.suffix.lower() for entry in entries}
     if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
+    if path.is_dir() or (path.is_file() and suffixes == {".zip"}):
+        downloads = [] if suffixes.intersection(ARRAY_SUFFIXES) else find_downloads(path)
+        if downloads:  # the one that lacks least
+            return min(downloads, key=lambda found: len(found.missing)).datasets[0]
     names = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
     for name in (path.absolute().name, *names):
         fitting = [

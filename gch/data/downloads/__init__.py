@@ -1,0 +1,85 @@
+"""Official downloads as they unpack, or in their zip files: how each is recognised, and what becomes of it.
+
+A module of this package is one download. Its `recognise(files)` returns a `Download` where the files are of
+it, else None.
+"""
+
+import importlib
+from pathlib import Path
+
+from gch.data.downloads.download import Download
+from gch.data.downloads.files import DownloadPictures, Files
+from gch.data.names import canonical_dataset, file_name
+from gch.data.pairs import Pairs
+from gch.data.split import default_sizes
+from gch.data.text_files import printable
+from gch.errors import DataError
+from gch.storage import digest
+
+_MODULES = ("mirflickr", "nus_wide")
+
+
+def find_downloads(path: Path) -> list[Download]:
+    """The downloads that lie in a folder, in its folders, or in zip files there, whole or in part.
+
+    Raises:
+      DataError: the folder cannot be listed.
+    """
+    return recognised(Files(path))
+
+
+def recognised(files: Files) -> list[Download]:
+    """The downloads that these files are of."""
+    modules = (importlib.import_module(f"{__name__}.{name}") for name in _MODULES)
+    return [found for module in modules if (found := module.recognise(files)) is not None]
+
+
+def find_download(path: Path, dataset: str) -> Download | None:
+    """The download in a folder that a data set can be made of; None where there is none."""
+    known = canonical_dataset(dataset)
+    return next(
+        (found for found in find_downloads(path) if known in map(canonical_dataset, found.datasets)), None
+    )
+
+
+def open_download(download: Download, dataset: str, size: int, fit: str, cache: Path) -> Pairs:
+    """Opens a data set of a download; its pictures are not read here.
+
+    Args:
+      download: what the folder holds.
+      dataset: one of the download's.
+      size: height and width that pictures are scaled to.
+      fit: 'crop' or 'letterbox'.
+      cache: folder for tables that take long to read.
+
+    Raises:
+      DataError: a file is missing or damaged, or no item is left.
+    """
+    folder = printable(download.files.folder)
+    if download.missing:
+        raise DataError(f"{folder}: {download.title} is not whole: {'; '.join(download.missing)}")
+    contents = download.read(dataset, cache)
+    if len(contents.labels) < 8:
+        found = f"{len(contents.labels)} items of {download.title}"
+        raise DataError(f"{folder}: {found}, expected 8 or more; {'; '.join(contents.lines())}")
+    pictures = DownloadPictures(download.files, contents.paths, size, fit)
+    words = repr((contents.captions, contents.tag_names, contents.label_names))
+    split = contents.own_split
+    return Pairs(
+        name=file_name(dataset),
+        texts=contents.texts,
+        labels=contents.labels,
+        default_sizes=default_sizes(dataset, len(contents.labels)),
+        digest=digest(contents.labels, contents.texts, words, pictures.digest, *(split or ())),
+        tag_names=contents.tag_names,
+        label_names=contents.label_names,
+        pictures=pictures,
+        captions=contents.captions,
+        ids=contents.ids,
+        own_split=split,
+        found=(
+            f"{folder}: {download.offer}",
+            *contents.lines(),
+            *pictures.oddities(),
+        ),
+    )
