@@ -134,7 +134,7 @@ def _require_sizes(settings: Settings, pairs: Pairs) -> None:
     """Checks num_label and tag_dim."""
     for setting, found, what in (
         ("num_label", pairs.labels.shape[1], "labels"),
-        ("tag_dim", pairs.texts.shape[1], "words"),
+        ("tag_dim", pairs.texts.shape[1], "dimensions of texts" if pairs.text_vectors else "words"),
     ):
         expected = getattr(settings, setting)
         if expected not in (-1, found):
@@ -174,8 +174,8 @@ def _require_memory(needs: Mapping[str, int]) -> None:
 
 def _print_sizes(pairs: Pairs, split: Split) -> None:
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
-    words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
-    print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
+    content = f"{len(pairs.labels)} pairs, {pairs.texts_in_words}, {pairs.labels.shape[1]} labels"
+    print(f"{pairs.name}: {content}; {parts}")
     for line in (*split_oddities(split), *oddities(pairs)):
         print(f"  {line}")
 

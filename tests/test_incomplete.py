@@ -146,6 +146,7 @@ def enormous(path):
 
 
 NAN = np.where((np.arange(ITEMS) == 7)[:, None] & (np.arange(4) == 2), np.nan, HOT)
+HALF = np.where((np.arange(ITEMS) == 5)[:, None] & (np.arange(TEXTS.shape[1]) == 3), 0.5, TEXTS)
 BROKEN = [
     ("not found, expected a folder of data files or a data file", lambda path: None),
     ("empty; expected a file of arrays", lambda path: path.write_bytes(b"")),
@@ -158,13 +159,13 @@ BROKEN = [
     ("LAll has shape", one_file(LAll=HOT[:, 0])),
     ("LAll holds 2 .*0 or 1$", one_file(LAll=2 * HOT)),
     ("YAll holds -1 .*or a count up to 255", one_file(YAll=-TEXTS.astype(int))),
-    ("YAll holds 0.5 .*item 0, column 0", one_file(YAll=TEXTS / 2)),
+    (r"YAll holds 0.5 \(item 5, column 3\)", one_file(YAll=HALF)),
     ("LAll holds zeros only", one_file(LAll=0 * HOT)),
     (r"LAll holds nan \(item 7, column 2\)", one_file(LAll=NAN)),
     ("YAll holds no numbers", one_file(YAll=np.full(TEXTS.shape, b"a"))),
     ("YAll is a link; expected an array of this file", linked),
     ("LAll lies in another file", external),
-    ("YAll .* would be .* GiB in memory", enormous),
+    ("YAll .* would be .* GiB of a file", enormous),
     ("item 0, column 5", one_file(images=np.where(FEATURES[0, 5] == FEATURES, np.nan, FEATURES))),
     ("expected finite numbers", one_file(images=FEATURES.astype(float) * 1e300)),
     ("images holds zeros only", one_file(images=0 * FEATURES)),

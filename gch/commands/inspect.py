@@ -17,6 +17,7 @@ from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.split import split_oddities
 from gch.data.tiles import sample_sheet
+from gch.data.vector_files import blocks
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import RunError
 from gch.settings import Settings
@@ -86,8 +87,8 @@ def _content(pairs: Pairs) -> str:
     elif pairs.pictures is not None:
         kind = "picture files, brought to" if isinstance(pairs.pictures, PictureFiles) else "pictures of"
         images = f"{kind} {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
-    texts = f"{pairs.texts.shape[1]} words" if pairs.captions is None else "raw texts"
-    return f"{pairs.name}: {len(pairs.labels)} items, {images}, {texts}, {pairs.labels.shape[1]} labels"
+    labels = f"{pairs.labels.shape[1]} labels"
+    return f"{pairs.name}: {len(pairs.labels)} items, {images}, {pairs.texts_in_words}, {labels}"
 
 
 def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, object]]:
@@ -121,9 +122,16 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
 
 def _statistics(pairs: Pairs) -> list[str]:
     lines = []
-    for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
+    words = {} if pairs.text_vectors else {"words": pairs.texts}
+    for name, matrix in (words | {"labels": pairs.labels}).items():
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
+    of_texts = pairs.texts if pairs.text_vectors else None
+    for name, vectors in (("image features", pairs.features), ("text vectors", of_texts)):
+        if vectors is not None:
+            lengths = np.concatenate([np.linalg.norm(part, axis=1) for part in blocks(vectors)])
+            extremes = f"{lengths.min():.2f} to {lengths.max():.2f}"
+            lines.append(f"length of {name}:  {lengths.mean():.2f} ({extremes})")
     if isinstance(pairs.pictures, PictureFiles) and (missing := pairs.pictures.missing()):
         lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
     return lines + oddities(pairs)

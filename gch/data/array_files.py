@@ -55,14 +55,14 @@ class StoredArray:
             raise DataError(f"{self.where} {fault}")
 
     def items_first(self, items: int) -> bool:
-        """Whether the first axis of a matrix is that of the items; if both could be, the usual order."""
-        if self.shape[0] == self.shape[1]:
+        """Whether the first axis is that of the items, not the last; if both could be, the usual order."""
+        if self.shape[0] == self.shape[-1]:
             return not self.reversed
         return self.shape[0] == items
 
     def columns(self, items: int) -> int:
-        """The length of a matrix's other axis, which is not that of the items."""
-        return self.shape[1 if self.items_first(items) else 0]
+        """The length of the last axis if the first is that of the items, else of the first."""
+        return self.shape[-1 if self.items_first(items) else 0]
 
     def require_room(self, size: int) -> None:
         """Raises DataError where `size` bytes are more than an array may take."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from gch.data.array_files import StoredArray
-from gch.data.image_features import open_features
 from gch.data.layouts import Layout
 from gch.data.names import file_name
 from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
@@ -21,6 +20,7 @@ from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
 from gch.data.text_files import text_lines
+from gch.data.vector_files import is_vectors, open_vectors
 from gch.errors import DataError
 from gch.storage import digest
 
@@ -45,7 +45,10 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     found = [line for part in parts for line in part.found()]
     labels = _matrix(parts, "labels")
     if captions is None:
-        texts = _matrix(parts, "texts")
+        for part in parts:
+            expected = f"expected {parts[0].words} as in {parts[0].arrays['texts'].name}"
+            part.arrays["texts"].require(part.words == parts[0].words, f"holds {part.words}, {expected}")
+        texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
     else:
         source = layout.captions or layout.parts[0]["texts"].path
         texts = np.zeros((len(labels), 0), np.uint8)
@@ -61,7 +64,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         again = len(labels) - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
         if again:
-            texts, labels = texts[kept], labels[kept]
+            texts, labels = _kept(texts, kept), labels[kept]
             images.keep(kept)
         validation = training // _VALIDATION_SHARE
         sizes = SplitSizes(query, retrieval, training - validation, validation)
@@ -98,6 +101,7 @@ class _Part:
     items: int
     paths: Sequence[str] | None
     pixels: PixelLayout | None
+    text_vectors: bool  # whether texts are vectors, not words
 
     @property
     def kind(self) -> str:
@@ -105,14 +109,22 @@ class _Part:
             return f"pictures of {self.pixels.height} x {self.pixels.width}"
         return "features" if self.paths is None else "paths"
 
+    @property
+    def words(self) -> str:
+        """What the texts are, for messages."""
+        return "vectors" if self.text_vectors else "words"
+
     def found(self) -> list[str]:
         """What was found, a line for each array of numbers or paths."""
         what = f"pixels, axes {self.pixels.axes}" if self.pixels else "features"
         if self.paths is not None:
             what = f"{len(self.paths)} paths, such as {self.paths[0]}" if self.paths else "no path"
-        shown = {"images": what, "texts": "words", "labels": "labels"}
-        arrays = self.arrays.items()
-        return [f"{array}: {shown[role]}" for role, array in arrays if role == "images" or array.dtype]
+        shown = {"images": what, "texts": self.words, "labels": "labels"}
+        lines = []
+        for role, array in self.arrays.items():
+            several = f", the mean of {array.shape[1]} an item" if len(array.shape) == 3 else ""
+            lines += [f"{array}: {shown[role]}{several}"] if role == "images" or array.dtype else []
+        return lines
 
 
 class _JoinedPictures:
@@ -151,7 +163,7 @@ class _Images:
         elif parts[0].paths is not None:
             self.paths = tail_in_folder(folder, [path for part in parts for path in part.paths or ()])
         else:
-            self.features = open_features(list(zip(images, lengths, strict=True)), cache)
+            self.features = _vectors(parts, "images", cache)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Pixels or features of these rows."""
@@ -175,8 +187,7 @@ class _Images:
         if self.paths is not None:
             self.paths = [self.paths[row] for row in rows]
         elif self.features is not None:
-            whole = rows[-1] == len(rows) - 1  # a slice leaves them on disk
-            self.features = self.features[: len(rows)] if whole else self.features[rows]
+            self.features = _kept(self.features, rows)
         elif isinstance(self.pictures, _JoinedPictures):
             self.pictures.rows = rows
 
@@ -198,25 +209,44 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes
     if kind == "index files" or images.dtype is None:
         paths = images.strings()
         known = len(paths)
-    elif len(images.shape) != 2:
+    elif not _holds_vectors(images):
         pixels = pixel_layout(images, axes)
         known = pixels.items
     stored = [images, *matrices] if known is None else matrices
     for array in stored:
-        matrix = len(array.shape) == 2 and 0 not in array.shape
-        array.require(matrix, f"has shape {array.shape}, expected (items, columns)")
-    shared = set.intersection(*(set(array.shape) for array in stored))
+        array.require(_holds_vectors(array), f"has shape {array.shape}, expected (items, columns)")
+    shared = set.intersection(*({array.shape[0], array.shape[-1]} for array in stored))
     if not (shared := shared if known is None else shared & {known}):
         found = "; ".join([*map(str, stored), *([] if known is None else [f"{known} images"])])
         expected = "expected (items, columns) each"
         raise DataError(f"{stored[0].path}: {found}: no number of items in common, {expected}")
     items = max(shared)
-    if of_words:
+    starts = {array.shape[0] for array in stored}
+    if starts <= shared and len(starts) == 1 and not any(array.kind or array.reversed for array in stored):
+        items = starts.pop()  # Python's order; in MATLAB's files either is usual
+    text_vectors = of_words and is_vectors(arrays["texts"])
+    if of_words and not text_vectors:
         texts, labels = matrices
         words, classes = texts.columns(items), labels.columns(items)
         expected = "expected more words than labels: are the two swapped?"
         labels.require(classes <= words, f"has {classes} columns, {texts.name} {words}; {expected}")
-    return _Part(arrays, items, paths, pixels)
+    return _Part(arrays, items, paths, pixels, text_vectors)
+
+
+def _holds_vectors(array: StoredArray) -> bool:
+    """Whether an array has a vector, or several, for each item: (items, columns) or (items, m, columns)."""
+    several = len(array.shape) == 3 and array.dtype is not None and array.dtype.kind == "f"
+    return (len(array.shape) == 2 or several) and 0 not in array.shape
+
+
+def _vectors(parts: Sequence[_Part], role: str, cache: Path) -> np.ndarray:
+    """Features of images or texts of all parts, float32 (N, columns)."""
+    return open_vectors([(part.arrays[role], part.items) for part in parts], role.removesuffix("s"), cache)
+
+
+def _kept(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The rows that are kept; the first ones are a slice, which leaves them on disk."""
+    return rows[: len(kept)] if kept[-1] == len(kept) - 1 else rows[kept]
 
 
 def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:

@@ -26,9 +26,11 @@ ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
 KAGGLE_NAME = "captions.txt"  # a CSV
 ANNOTATION_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
+_IMAGE_VECTORS = ("image_features", "image_vectors", "image_embeddings")
+_TEXT_VECTORS = ("text_features", "text_vectors", "text_embeddings")
 _NAMES = {  # of arrays in common files, in a group or not
-    "images": ("images", "IAll", "XAll", "features"),
-    "texts": ("YAll", "tags", "texts"),
+    "images": ("images", "IAll", "XAll", "features", *_IMAGE_VECTORS),
+    "texts": ("YAll", "tags", "texts", *_TEXT_VECTORS),
     "labels": ("LAll", "labels"),
 }
 _SPLIT_FILES = {"img": ("images", "Img", "I"), "tag": ("texts", "Tag", "T"), "lab": ("labels", "Lab", "L")}
@@ -46,8 +48,8 @@ _INDEX_FILES = {
     "label": ("labels", ("category", "label", "labels")),
 }
 _ENDS = {  # of the names of separate files
-    "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", "features"),
-    "texts": ("-yall", "yall", "texts", "tags"),
+    "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", *_IMAGE_VECTORS, "features"),
+    "texts": ("-yall", "yall", "texts", "tags", *_TEXT_VECTORS),
     "labels": ("-lall", "lall", "labels"),
 }
 

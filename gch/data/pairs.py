@@ -60,7 +60,8 @@ class Pairs:
     """N image-text pairs with labels. Matrices may be memory-mapped; pixels are read on demand."""
 
     name: str  # of the data set, in file names
-    texts: np.ndarray  # uint8 (N, D), bag of words: 0 and 1, or counts; D is 0 for raw `captions`
+    # uint8 (N, D), bags of words: 0 and 1, or counts; D is 0 for raw `captions`. Or float32 (N, D), vectors.
+    texts: np.ndarray
     labels: np.ndarray  # uint8 (N, C), multi-hot
     default_sizes: SplitSizes  # the split that the literature uses, or that the size suggests
     digest: str  # changes with any text, label or picture, whatever the files are called
@@ -72,6 +73,18 @@ class Pairs:
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file
+
+    @property
+    def text_vectors(self) -> bool:
+        """Whether `texts` are vectors, not words."""
+        return self.texts.dtype.kind == "f"
+
+    @property
+    def texts_in_words(self) -> str:
+        """What `texts` are, for messages: '1386 words', 'text vectors of 512 dimensions' or 'raw texts'."""
+        if self.text_vectors:
+            return f"text vectors of {self.texts.shape[1]} dimensions"
+        return f"{self.texts.shape[1]} words" if self.texts.shape[1] else "raw texts"
 
 
 def multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarray:
@@ -87,7 +100,8 @@ def oddities(pairs: Pairs) -> list[str]:
     """What is likely a mistake without being wrong, a line each: no words, no labels, lists as labels."""
     lines, total = [], len(pairs.labels)
     if pairs.texts.shape[1] and (wordless := total - pairs.texts.any(axis=1).sum()):
-        lines.append(f"{wordless} of {total} items have no word of the vocabulary")
+        missing = "a text vector of zeros" if pairs.text_vectors else "no word of the vocabulary"
+        lines.append(f"{wordless} of {total} items have {missing}")
     if unlabelled := total - pairs.labels.any(axis=1).sum():
         lines.append(f"{unlabelled} of {total} items have no label, so nothing is relevant to them")
     if pairs.label_names and (lists := _lists_as_labels(pairs.labels, pairs.label_names)):

@@ -4,7 +4,7 @@
     pictures.bin              the pictures one after another: JPEG, PNG or raw bytes (H, W, 3)
     places.npy                int64 (R, 3) for the R pictures of the source: offset, bytes, CRC-32;
                               bytes are 0 until the picture is written, and where it is left out
-    texts.npy, labels.npy     uint8 (N, D), (N, C), of the N pictures that are there
+    texts.npy, labels.npy     uint8 (N, D), (N, C), of the N pictures that are there; text vectors are float32
 
 Any order costs the same, so shuffling is exact and needs no buffer.
 """
@@ -25,6 +25,7 @@ from PIL import Image
 from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import OwnSplit, Pairs, SplitSizes
 from gch.data.text_files import is_count, list_of, opened, read_object
+from gch.data.vector_files import require_finite
 from gch.errors import DataError
 from gch.storage import digest
 
@@ -53,12 +54,13 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     if size != index["bytes"]:
         found = "not found" if size is None else f"{size} bytes"
         raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare repairs it")
-    places = _array(folder, PLACES, np.int64, (items + left_out, 3))
+    places = _array(folder, PLACES, (np.int64,), (items + left_out, 3))
     places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
     if len(places) != items:
         raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare repairs it")
-    texts = _array(folder, "texts.npy", np.uint8, (items, len(index["tag_names"]) or None))
-    labels = np.array(_array(folder, "labels.npy", np.uint8, (items, len(index["label_names"]) or None)))
+    texts = _array(folder, "texts.npy", (np.uint8, np.float32), (items, len(index["tag_names"]) or None))
+    require_finite(texts, str(folder / "texts.npy"))
+    labels = np.array(_array(folder, "labels.npy", (np.uint8,), (items, len(index["label_names"]) or None)))
     if not labels.size or labels.max() > 1:
         found = f"{labels.max()}" if labels.size else "no label"
         raise DataError(f"{folder / 'labels.npy'}: holds {found}, expected 0 and 1")
@@ -142,7 +144,7 @@ class PreparedPictures:
         raise DataError(f"{where}: {found[0]} x {found[1]}, expected {width} x {height}")
 
 
-def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
+def _array(folder: Path, name: str, dtypes: tuple[type, ...], shape: tuple[int | None, ...]) -> np.ndarray:
     path = folder / name
     try:
         with opened(path, "prepare mends it"):
@@ -154,8 +156,9 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
     fits = array.ndim == len(shape) and all(
         wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
     )
-    if not fits or array.dtype != dtype:
-        raise DataError(f"{path}: {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    if not fits or array.dtype not in dtypes:
+        expected = " or ".join(np.dtype(dtype).name for dtype in dtypes)
+        raise DataError(f"{path}: {array.dtype} {array.shape}, expected {expected} {shape}")
     return array
 
 

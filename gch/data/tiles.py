@@ -22,10 +22,12 @@ def picture_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
 
 
 def words_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
-    """The first words of an item; by number where the data set does not name them."""
+    """The first words of an item, by number where the data set does not name them; or the item's number."""
     if pairs.captions is not None and not pairs.texts.shape[1]:
         caption = pairs.captions[row]
         text = " ".join((caption if isinstance(caption, str) else ", ".join(caption)).split())[:200]
+    elif pairs.text_vectors:
+        text = f"item {row} (no words)"
     else:
         numbers = np.flatnonzero(pairs.texts[row])
         words = [pairs.tag_names[n] if pairs.tag_names else f"#{n}" for n in numbers[:_WORDS_SHOWN]]

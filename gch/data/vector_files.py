@@ -1,0 +1,119 @@
+"""Vectors that a data set holds in place of pixels or words, such as 4096 activations of VGG-F, or CLIP's."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gch.data.array_files import StoredArray
+from gch.errors import DataError
+from gch.storage import cached_array, digest
+
+_AT_ONCE = 2**20  # numbers
+
+
+def is_vectors(array: StoredArray) -> bool:
+    """Whether the texts in a file are vectors, not words: most numbers but zeros have fractions.
+
+    Reads no further than the first numbers that are not 0.
+    """
+    if array.dtype is None or array.dtype.kind != "f":
+        return False
+    for _, slab in array.slabs():
+        for part in blocks(slab):
+            found = part[np.isfinite(part) & (part != 0)]
+            if len(found):
+                return bool(2 * np.count_nonzero(found % 1) > len(found))
+    return False
+
+
+def open_vectors(parts: Sequence[tuple[StoredArray, int]], modality: str, cache: Path) -> np.ndarray:
+    """Vectors float32 (N, F), memory-mapped: a single .npy file of float32, else a copy in the cache.
+
+    An item with several vectors has the mean of them, each divided by its length; vectors of zeros fill up
+    and do not count.
+
+    Args:
+      parts: arrays one after the other, each with its number of items n; stored as (n, F) or (F, n), or as
+        (n, m, F) or (F, m, n) with m vectors an item, in any type of number.
+      modality: 'image' or 'text', for messages and in the name of the copy.
+      cache: folder of the copy.
+
+    Raises:
+      DataError: a number is not finite, all of an array are 0, an array is damaged, parts differ in F, or the
+        cache cannot be written.
+    """
+    for array, _ in parts:
+        array.require(array.dtype is not None, f"holds no numbers, expected features of {modality}s")
+    widths = [array.columns(items) for array, items in parts]
+    for (array, _), width in zip(parts, widths, strict=True):
+        array.require(width == widths[0], f"has {width} columns, expected {widths[0]}")
+    array, items = parts[0]
+    mapped = array.format == "npy" and array.dtype == np.float32 and len(array.shape) == 2
+    if len(parts) == 1 and mapped and array.items_first(items):
+        vectors = array.read()
+        require_finite(vectors, array.where)
+        _require_some(array, vectors)
+        return vectors
+    files = [(array.path.resolve(), array.path.stat(), array.name) for array, _ in parts]
+    states = (repr((str(path), stat.st_size, stat.st_mtime_ns, name)) for path, stat, name in files)
+    path = cache / f"{modality}-features-{digest(*states)[:16]}.npy"
+    shape = (sum(items for _, items in parts), widths[0])
+    return cached_array(path, np.float32, shape, lambda vectors: _copy(parts, vectors))
+
+
+def require_finite(vectors: np.ndarray, where: str) -> None:
+    """Raises DataError where a number of vectors (N, F) is not finite; `where` they are, for messages."""
+    row = 0
+    for part in blocks(vectors):
+        finite = np.isfinite(part)
+        if not finite.all():
+            item, column = np.argwhere(~finite)[0]
+            found = f"{part[item, column]} (item {row + item}, column {column})"
+            raise DataError(f"{where} holds {found}, expected finite numbers of float32")
+        row += len(part)
+
+
+def mean_of_units(vectors: np.ndarray) -> np.ndarray:
+    """The means of vectors of length 1: (n, m, F) to float32 (n, F). Vectors of zeros do not count."""
+    lengths = np.sqrt(np.sum(np.square(vectors, dtype=np.float64), axis=-1, keepdims=True))
+    units = np.divide(vectors, lengths, where=lengths != 0, out=np.zeros(vectors.shape))
+    return (units.sum(axis=1) / np.maximum(np.count_nonzero(lengths, axis=1), 1)).astype(np.float32)
+
+
+def blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive rows, about `_AT_ONCE` numbers together."""
+    size = max(1, _AT_ONCE * len(rows) // max(1, rows.size))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _copy(parts: Sequence[tuple[StoredArray, int]], vectors: np.ndarray) -> None:
+    row = 0
+    for array, items in parts:
+        own = vectors[row : row + items]
+        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: refused below
+            if len(array.shape) == 3:
+                _copy_means(array, own)
+            else:
+                for start, slab in array.slabs():
+                    if array.items_first(items):
+                        own[start : start + len(slab)] = slab
+                    else:
+                        own[:, start : start + len(slab)] = slab.T
+        require_finite(own, array.where)
+        _require_some(array, own)
+        row += items
+
+
+def _copy_means(array: StoredArray, vectors: np.ndarray) -> None:
+    # Where the items come last, a part of the file holds a part of every vector.
+    first = array.items_first(len(vectors))
+    slabs = array.slabs() if first else [(0, array.read().T)]
+    for row, slab in slabs:
+        for part in blocks(slab):
+            vectors[row : row + len(part)] = mean_of_units(part)
+            row += len(part)
+
+
+def _require_some(array: StoredArray, vectors: np.ndarray) -> None:
+    array.require(any(part.any() for part in blocks(vectors)), "holds zeros only, expected features")
