@@ -165,7 +165,8 @@ def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other, 
             assert "test the run again" in refusal
             refusals += 1
             continue
-        tables.titled(tables.over_seeds, records)
+        tables.all_means(records)
+        tables.all_measures(records)
         tables.comma_separated(records)
         tables.rows(records, (*DIRECTIONS, *UNIFIED))
         tables.notes(records)

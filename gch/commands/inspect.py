@@ -22,6 +22,10 @@ from gch.settings import Settings
 from gch.storage import atomic_path, require_place
 
 _LABELS_SHOWN = 100
+_WITHOUT_LABELS = (
+    "No labels: pairs belong together whose pictures and texts are alike (affinity = 'pairs'), and what is "
+    "measured is the rank of a pair's other half, recall@1, 5 and 10 and the median rank, instead of mAP."
+)
 
 
 def run(call: Call) -> None:
@@ -44,9 +48,12 @@ def _inspect(settings: Settings, out: Path, cache: Path) -> None:
     pairs = _with_words(settings, pairs)
     for line in _statistics(pairs):
         print(f"  {line}")
-    print("Items by label:")
-    for line in _by_label(pairs):
-        print(f"  {line}")
+    if pairs.labels.shape[1]:
+        print("Items by label:")
+        for line in _by_label(pairs):
+            print(f"  {line}")
+    else:
+        print(_WITHOUT_LABELS)
     with atomic_path(out) as temporary:
         sample_sheet(pairs).save(temporary)
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
@@ -81,7 +88,8 @@ def _content(pairs: Pairs) -> str:
         kind = "picture files, brought to" if isinstance(pairs.pictures, PictureFiles) else "pictures of"
         images = f"{kind} {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
     texts = f"{pairs.texts.shape[1]} words" if pairs.captions is None else "raw texts"
-    return f"{pairs.name}: {len(pairs.labels)} items, {images}, {texts}, {pairs.labels.shape[1]} labels"
+    labels = pairs.labels.shape[1] or "no"
+    return f"{pairs.name}: {len(pairs.labels)} items, {images}, {texts}, {labels} labels"
 
 
 def _fitting(settings: Settings, pairs: Pairs) -> tuple[Settings, dict[str, object]]:
@@ -116,6 +124,8 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
 def _statistics(pairs: Pairs) -> list[str]:
     lines = []
     for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
+        if not matrix.shape[1]:
+            continue
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
     if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:

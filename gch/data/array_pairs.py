@@ -43,7 +43,11 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     captions = _captions(layout)
     parts = [_measured(layout.kind, arrays, captions is None, axes) for arrays in layout.parts]
     found = [line for part in parts for line in part.found()]
-    labels = _matrix(parts, "labels")
+    total = sum(part.items for part in parts)
+    labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
+    if not labels.shape[1]:
+        unread = f"; not read: {', '.join(layout.unread)}" if layout.unread else ""
+        found.append(f"no array of labels{unread}")
     if captions is None:
         texts = _matrix(parts, "texts")
     else:
@@ -193,7 +197,8 @@ def _captions(layout: Layout) -> list[str] | None:
 def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes: str) -> _Part:
     """A part with its number of items: the largest length that is an axis of every matrix."""
     images = arrays["images"]
-    matrices = [arrays["texts"], arrays["labels"]] if of_words else [arrays["labels"]]
+    roles = ("texts", "labels") if of_words else ("labels",)
+    matrices = [arrays[role] for role in roles if role in arrays]
     paths = pixels = known = None
     if kind == "index files" or images.dtype is None:
         paths = images.strings()
@@ -205,13 +210,13 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes
     for array in stored:
         matrix = len(array.shape) == 2 and 0 not in array.shape
         array.require(matrix, f"has shape {array.shape}, expected (items, columns)")
-    shared = set.intersection(*(set(array.shape) for array in stored))
-    if not (shared := shared if known is None else shared & {known}):
+    lengths = [set(array.shape) for array in stored] + ([] if known is None else [{known}])
+    if not (shared := set.intersection(*lengths)):
         found = "; ".join([*map(str, stored), *([] if known is None else [f"{known} images"])])
         expected = "expected (items, columns) each"
         raise DataError(f"{stored[0].path}: {found}: no number of items in common, {expected}")
     items = max(shared)
-    if of_words:
+    if of_words and "labels" in arrays:
         texts, labels = matrices
         words, classes = texts.columns(items), labels.columns(items)
         expected = "expected more words than labels: are the two swapped?"
