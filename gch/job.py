@@ -49,6 +49,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _require_memory({"image_size": sizes * settings.image_size**2})
         _require_places(settings, export_to, cluster.chief)
         pairs = open_pairs(settings, Progress())
+        _require_labels(settings, pairs)
         _require_backbone(settings, pairs)
         split = choose_split(settings, pairs)
         run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
@@ -113,6 +114,15 @@ def _require_places(settings: Settings, export_to: Path | None, writes: bool) ->
         require_place(Path(settings.log_dir))
 
 
+def _require_labels(settings: Settings, pairs: Pairs) -> None:
+    """Raises SettingError where the method needs labels, and the data have none."""
+    if not pairs.labels.shape[1] and (needs := settings.options.needs_labels):
+        raise SettingError(
+            f"{needs}, but {pairs.name} has no labels; expected data with labels, or method 'gch' with "
+            "affinity 'pairs'"
+        )
+
+
 def _require_backbone(settings: Settings, pairs: Pairs) -> None:
     """Checks the backbone's files and the size of its images, if the data need a backbone."""
     if pairs.features is not None:
@@ -174,8 +184,8 @@ def _require_memory(needs: Mapping[str, int]) -> None:
 
 def _print_sizes(pairs: Pairs, split: Split) -> None:
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
-    content = f"{len(pairs.labels)} pairs, {pairs.texts_in_words}, {pairs.labels.shape[1]} labels"
-    print(f"{pairs.name}: {content}; {parts}")
+    labels = f"{pairs.labels.shape[1] or 'no'} labels"
+    print(f"{pairs.name}: {len(pairs.labels)} pairs, {pairs.texts_in_words}, {labels}; {parts}")
     for line in (*split_oddities(split), *oddities(pairs)):
         print(f"  {line}")
 

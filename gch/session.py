@@ -14,8 +14,15 @@ from gch.evaluation.codes import EncodedPairs, bit_agreement, code_statistics
 from gch.evaluation.codes_file import save_codes
 from gch.evaluation.encoding import encode
 from gch.evaluation.evaluate import ASYMMETRIC, CROSS, NEW_ITEMS, UNIFIED, directions, map_by_direction
+from gch.evaluation.own_half import MEDIAN, RANKS, RECALL
 from gch.evaluation.panel import retrieval_panel, save_panel
-from gch.evaluation.results import map_over_new, measured_figures, save_results, weights_digest_parts
+from gch.evaluation.results import (
+    map_over_new,
+    measured_figures,
+    recall_among,
+    save_results,
+    weights_digest_parts,
+)
 from gch.export.save import describe, known_words, remarks, save_model
 from gch.methods.items import training_items
 from gch.methods.method import build_method
@@ -35,6 +42,8 @@ from gch.training.train import Trainer
 
 QUERY_MAP, VALIDATION_MAP = "mAP of the query set", "mAP of the validation set"
 QUERY_ASYMMETRIC = f"{ASYMMETRIC} of the query set"
+QUERY_OWN_HALF = "own halves of the query set"
+VALIDATION_RECALL = f"{RECALL} of the validation set's own halves"
 QUERY_PLOTS = "plots of the query set"
 OVER_NEW = ", new items"
 MAP = Mapping[str, float | None]
@@ -78,9 +87,10 @@ class Session:
                 self._summaries.purge(lambda tag, step: False)
             if self._settings.load_model_path:
                 self._trainer.start_from(Path(self._settings.load_model_path))
-            every = directions(self._method.encoders)
-            shown = [f"{direction}{kind}" for direction in every for kind in ("", OVER_NEW)]
-            self._summaries.settings(self._settings, [f"{QUERY_MAP}/{name}" for name in shown])
+            every = directions(self._method.encoders) if self._labelled else {}
+            shown = [f"{QUERY_MAP}/{direction}{kind}" for direction in every for kind in ("", OVER_NEW)]
+            shown += [f"{QUERY_OWN_HALF}/{RECALL} {direction}" for direction in CROSS]
+            self._summaries.settings(self._settings, shown)
             self._summaries.graph(self._method)
         self._trainer.train()
 
@@ -119,23 +129,36 @@ class Session:
         written = {
             QUERY_MAP: True,
             QUERY_ASYMMETRIC: True,
+            QUERY_OWN_HALF: True,
             "query set": settings.panel_queries,
             QUERY_PLOTS: self._plots,
         }
         again = tuple(f"{group}/" for group, applies in written.items() if applies)
         self._summaries.purge(lambda tag, step: step != best or not tag.startswith(again))
-        found, relaxed = ((figures[name], figures[f"{name}_not_trained_on"]) for name in ("mAP", ASYMMETRIC))
-        self._show_map(QUERY_MAP, *found, best)
-        self._show_map(QUERY_ASYMMETRIC, *relaxed, best)
+        lines = [_own_half_in_words(figures["own_half"])]
+        if self._labelled:
+            found, relaxed = (
+                (figures[name], figures[f"{name}_not_trained_on"]) for name in ("mAP", ASYMMETRIC)
+            )
+            self._show(QUERY_MAP, *found, best)
+            self._show(QUERY_ASYMMETRIC, *relaxed, best)
+            first, *others = [*_in_words("mAP", *found), *_in_words(ASYMMETRIC, *relaxed)]
+            lines += [*others, first]
+        of_own_half = {
+            f"{measure} {direction}": value["mean"]
+            for direction, one in figures["own_half"].items()
+            for measure, value in one["measures"].items()
+        }
+        self._summaries.scalars(QUERY_OWN_HALF, of_own_half, best)
         self._draw_panels(queries, database, best, "query set", save=True)
         self._draw_plots(figures, best)
-        print(NEW_ITEMS)
+        if self._labelled:
+            print(NEW_ITEMS)
         if left_out is not None and self._method.encoders_without_own:
             print("Training items were coded without their own entries in the neighbour table.")
         print(f"Codes in {codes}, figures in {self._run.results}")
         warning = ", chosen on this same set" if self._chosen_on == "query" else ""
-        lines = [*_in_words("mAP", *found), *_in_words(ASYMMETRIC, *relaxed)]
-        for line in (*lines[1:], lines[0]):
+        for line in lines:
             print(f"Query set, weights of outer epoch {best}{warning}: {line}")
 
     def export(self, out: Path | None, lite: bool) -> None:
@@ -192,7 +215,9 @@ class Session:
         return backbone
 
     def _validate(self, epoch: int) -> dict:
-        """Measures, prints and logs an outer epoch; its score is the mean mAP of I->T and T->I."""
+        """Measures, prints and logs an outer epoch; its score is the mean mAP of I->T and T->I, or without
+        labels their mean recall@10.
+        """
         relaxed = self._method.relaxed_codes()
         statistics = {name: code_statistics(codes) for name, codes in relaxed.items()}
         agreement = {}
@@ -204,23 +229,28 @@ class Session:
         on_validation = self._chosen_on == "validation"
         queries = self._encode(self._split.validation if on_validation else self._split.query)
         database = self._encode(np.setdiff1d(self._split.retrieval, queries.rows))
-        whole = map_by_direction(queries.coded(), database.coded())
-        over_new = map_over_new(queries, database, self._split.training, joins=on_validation)
+        new = database.only(~np.isin(database.rows, self._split.training))
+        measured: dict[str, tuple[MAP, MAP | None]] = {
+            RECALL: (recall_among(queries, database), recall_among(queries, new))
+        }
+        if self._labelled:
+            whole = map_by_direction(queries.coded(), database.coded())
+            over_new = map_over_new(queries, database, self._split.training, joins=on_validation)
+            measured["mAP"] = whole, over_new
         relaxed = relaxed | dict(queries.codes)
         statistics |= {kind: code_statistics(codes) for kind, codes in queries.codes.items()}
         agreement["image and text"] = bit_agreement(queries.codes["image"], queries.codes["text"])
         self._log_codes(statistics, agreement, relaxed, epoch)
-        self._show_map(VALIDATION_MAP, whole, over_new, epoch)
         self._draw_panels(queries, database, epoch, "validation set")
-        for line in _in_words("mAP", whole, over_new):
+        figures: dict = {}
+        for measure, found in measured.items():
+            self._show(VALIDATION_MAP if measure == "mAP" else VALIDATION_RECALL, *found, epoch)
+            figures |= {measure: found[0], f"{measure}_not_trained_on": found[1]}
+        chosen_by = "mAP" if self._labelled else RECALL
+        for line in _in_words(chosen_by, *measured[chosen_by]):
             print(f"  validation {line}")
-        return {
-            "score": (whole["I->T"] + whole["T->I"]) / 2,
-            "mAP": whole,
-            "mAP_not_trained_on": over_new,
-            "codes": statistics,
-            "agreement": agreement,
-        }
+        score = (figures[chosen_by]["I->T"] + figures[chosen_by]["T->I"]) / 2
+        return {"score": score, **figures, "codes": statistics, "agreement": agreement}
 
     @property
     def _chosen_on(self) -> str:
@@ -232,14 +262,18 @@ class Session:
         return "validation" if len(self._split.validation) else "last"
 
     @property
+    def _labelled(self) -> bool:
+        return self._pairs.labels.shape[1] > 0
+
+    @property
     def _plots(self) -> bool:
         return self._settings.plots and plots.available()
 
     def _encode(self, rows: np.ndarray, left_out: np.ndarray | None = None) -> EncodedPairs:
         return encode(self._method, self._pairs, self._features, rows, left_out)
 
-    def _show_map(self, group: str, whole: MAP, over_new: MAP | None, epoch: int) -> None:
-        """Logs mAP over all items and over the new ones."""
+    def _show(self, group: str, whole: MAP, over_new: MAP | None, epoch: int) -> None:
+        """Logs a measure over all items and over the new ones."""
         of_new = {f"{direction}{OVER_NEW}": value for direction, value in (over_new or {}).items()}
         shown = {name: value for name, value in {**whole, **of_new}.items() if value is not None}
         self._summaries.scalars(group, shown, epoch)
@@ -254,8 +288,7 @@ class Session:
     def _draw_plots(self, figures: dict, epoch: int) -> None:
         if not self._plots:
             return
-        new = figures["evaluation_not_trained_on"] or {}
-        record = Record(self._run.path.name, figures["evaluation"], new, results=figures)
+        record = Record.of_figures(self._run.path.name, figures)
         for name, drawn in plots.draw_all([record]):
             plots.save(drawn, self._run.path / "plots" / name)
             self._summaries.picture(f"{QUERY_PLOTS}/{name}", plots.pixels(drawn), epoch)
@@ -264,6 +297,8 @@ class Session:
         self, queries: EncodedPairs, database: EncodedPairs, epoch: int, name: str, save: bool = False
     ) -> None:
         every = directions(queries.codes)
+        if not self._labelled:  # only the queries' own halves are relevant to them
+            every, database = {direction: every[direction] for direction in CROSS}, queries
         drawn = [direction for direction in (*CROSS, *UNIFIED) if direction in every]
         for direction in drawn if self._settings.panel_queries else ():
             kinds = every[direction]
@@ -285,3 +320,15 @@ def _in_words(measure: str, whole: MAP, over_new: MAP | None) -> list[str]:
         title = f"{tables.OF_PAIRS.lower()}, {measure} over all items / new items"
         lines.append(f"{title}: {'  '.join(of_pairs)}")
     return lines
+
+
+def _own_half_in_words(figures: dict[str, dict]) -> str:
+    """The ranks of own halves by direction."""
+    said = []
+    for direction, one in figures.items():
+        means = {name: value["mean"] for name, value in one["measures"].items()}
+        recalls = " / ".join(tables.figure(means[f"recall@{rank}"]) for rank in RANKS)
+        said.append(f"{direction} {recalls}, median rank {means[MEDIAN]:.1f}")
+    among = figures[CROSS[0]]["queries"]
+    ranks = ", ".join(map(str, RANKS))
+    return f"recall@{ranks} of own halves among {among}: {'  '.join(said)}"

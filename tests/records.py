@@ -8,6 +8,7 @@ import numpy as np
 
 from gch.evaluation.codes import KINDS, MODALITIES, CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate_directions
+from gch.evaluation.own_half import own_halves
 from gch.reporting.record import Record
 from gch.settings import Settings
 
@@ -62,10 +63,33 @@ def record(name: str, seed: int = 0, bits: int = 16, pairs: bool = False, **sett
     return Record(name, directions(arrays, cutoffs=(5,)), directions(arrays, NEW, cutoffs=(5,)), settings)
 
 
+def own_half_figures(arrays: dict[str, np.ndarray]) -> dict[str, dict]:
+    """Figures of own halves of the queries, whose codes may be relaxed."""
+
+    def coded(codes: np.ndarray) -> CodedItems:
+        items, relaxed = coded_items(codes, np.zeros((len(codes), 0))), codes.dtype.kind == "f"
+        return dataclasses.replace(items, relaxed=codes.astype(np.float32) if relaxed else None)
+
+    found = own_halves({"image": coded(arrays["Qi"]), "text": coded(arrays["Qt"])})
+    return {direction: one.figures() for direction, one in found.items()}
+
+
+def unlabelled(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:
+    """A record in memory of data without labels, of relaxed queries."""
+    own_half = own_half_figures(random_arrays(seed, bits, pairs=True))
+    return Record(name, {}, settings=settings, own_half=own_half)
+
+
 def write_run(
-    folder: Path, settings: Settings, label_names: tuple[str, ...] = (), pairs: bool = False
+    folder: Path,
+    settings: Settings,
+    label_names: tuple[str, ...] = (),
+    pairs: bool = False,
+    labels: bool = True,
 ) -> None:
-    """The results.json of a run with these settings; without `pairs`, of a version that knew none."""
+    """The results.json of a run with these settings; without `pairs`, of a version that knew none; without
+    `labels`, of data that have none.
+    """
     code_figures = dict.fromkeys(
         ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes"), 0.125
     )
@@ -81,5 +105,8 @@ def write_run(
         "training": {"best_epoch": 2, "seconds": 31.0},
         "settings": settings.values(),
     }
+    if not labels:
+        del results["evaluation"], results["evaluation_not_trained_on"]
+        results["own_half"] = own_half_figures(arrays)
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")

@@ -296,9 +296,39 @@ def test_links_may_not_lead_out_of_the_folder(tmp_path):
             read(folder, one(path=path), "list.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("captions.txt", "image,caption\na.jpg,sea\nb.jpg,a cat\na.jpg,blue\n"),
+        ("list.csv", "path,text,labels\na.jpg,sea,\nb.jpg,a cat,;\na.jpg,blue,NaN\n"),
+        (
+            "list.jsonl",
+            json_lines(
+                {"path": "a.jpg", "text": "sea"},
+                {"path": "b.jpg", "text": "a cat", "labels": []},
+                {"path": "a.jpg", "text": "blue", "labels": None},
+            ),
+        ),
+    ],
+)
+def test_without_any_label_all_entries_are_kept(tmp_path, name, content):
+    got = read(tmp_path, content, name)
+    assert (got.ids, got.captions) == (("a.jpg", "b.jpg"), ("sea\nblue", "a cat"))
+    assert (got.labels.shape, got.labels.dtype, got.label_names) == ((2, 0), np.uint8, ())
+    assert got.found[0] == f"{name}: 2 pictures with free text and no labels"
+    assert len(got.found) == 2
+    assert oddities(got) == []
+
+
+def test_an_entry_that_lacks_the_field_of_others_is_left_out(tmp_path):
+    got = read(tmp_path, one() + json_lines({"path": "b.jpg", "text": "cat"}), "list.jsonl")
+    assert got.ids == ("a.jpg",)
+    assert got.found[1] == "left out, because they have no label: 1 entries (b.jpg ...)"
+
+
 HEADER = "path,text,labels\n"
 BAD_CSV = {
-    "blank": (" \n\n", "empty file, expected a header line with path, labels, and text or tags"),
+    "blank": (" \n\n", "empty file, expected a header line with path, text or tags, and labels if any"),
     "no rows": (HEADER, "found no entry"),
     "no path": ("url,text,labels\n", r"line 1: field 'path' not found, found columns \['url', 'text', 'lab"),
     "no text": ("\npath,labels\n", "line 2: field 'text' or 'tags' not found, found columns"),
@@ -312,7 +342,6 @@ BAD_CSV = {
     "not utf-16": (b"\xff\xfep\0a\0\x00\xd8", "line 1: not UTF-16; expected a file of annotations"),
     "not utf-8": (HEADER.encode() + b"a.jpg,s\xe9a,x\n", "line 2: byte 8 is 0xe9, not UTF-8"),
     "nul": (HEADER + "a.jpg,s\0a,x\n", "line 2: found a NUL byte"),
-    "no label": (HEADER + "a.jpg,sea,;\nb.jpg,sea, \n", "field 'labels': empty in all 2 entries"),
     "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
 }
 BAD_JSON = {
@@ -322,7 +351,7 @@ BAD_JSON = {
     "list": (f"[{one().strip()}]\n", "line 1: found .*, expected a JSON object"),
     "deep": (f'{{"path": {"[" * 100_000}\n', "line 1: maximum recursion.*, expected a simple JSON object"),
     "digits": (f'{{"labels": {"9" * 5000}}}\n', "line 1: Exceeds the limit.*, expected a simple JSON object"),
-    "nothing": ("{}\n", r"line 1: field 'path' not found, found fields \[\], expected path, labels"),
+    "nothing": ("{}\n", r"line 1: field 'path' not found, found fields \[\], expected path, text"),
     "path": (one(path=3), "line 1: field 'path': found 3, expected the path of a picture"),
     "the folder": (one(path="./"), r"line 1: field 'path': found './', expected the path of a picture"),
     "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string, or a list"),
@@ -481,7 +510,7 @@ def test_random_content_is_read_or_refused(tmp_path, name, content, changes):
         lines = ["read"]
         assert got.labels.shape == (len(got.ids), len(got.label_names))
         assert got.labels.any(0).all()
-        assert got.labels.any(1).all()
+        assert got.labels.any(1).all() or not got.label_names
     assert len(lines) == 1
 
 

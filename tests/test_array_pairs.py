@@ -380,3 +380,67 @@ def test_paths_of_another_machine(tmp_path, prefix):
     pairs = source(tmp_path, image_size=32)
     assert pairs.ids[3] == "im3.png"
     assert_colours(pairs)
+
+
+# ---------------------------------------------------------------- without labels
+
+NONE = np.zeros((ITEMS, 0), np.uint8)
+
+
+def one_without(path):
+    write_npz(path / "any.npz", images=PIXELS, YAll=TEXTS, other=HOT)
+
+
+def features_without(path):
+    save_npy(path, features=FEATURES, texts=TEXTS)
+
+
+def separate_without(path):
+    write_separate(path, "any")
+    (path / "any-lall.mat").unlink()
+
+
+def split_without(path):
+    write_split_files(path, PIXELS)
+    (path / "Lab.h5").unlink()
+
+
+def all_without(path):
+    arrays = {"I": PIXELS, "T": TEXTS}
+    ends = {"tr": AGAIN, "db": DATABASE, "te": QUERY}
+    write_npz(
+        path / "any.npz",
+        **{f"{name}_{end}": array[rows] for name, array in arrays.items() for end, rows in ends.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("write", "rows"),
+    [
+        (one_without, ALL),
+        (features_without, ALL),
+        (separate_without, ALL),
+        (split_without, np.concatenate([DATABASE, QUERY])),
+        (all_without, np.concatenate([DATABASE, QUERY])),
+    ],
+)
+def test_pairs_without_labels(tmp_path, write, rows):
+    write(tmp_path)
+    pairs = source(tmp_path, "files")
+    assert_same(pairs, rows, labels=NONE)
+    assert pairs.labels.shape == (len(rows), 0)
+    assert any(line.startswith("no array of labels") for line in pairs.found)
+    if write in (split_without, all_without):
+        np.testing.assert_array_equal(pairs.own_split.training, np.sort(AGAIN))
+    if write is one_without:
+        assert "no array of labels; not read: other" in pairs.found
+
+
+def test_index_files_without_labels(tmp_path):
+    index_files(tmp_path, leave_out="label")
+    pairs = source(tmp_path, "files", image_size=32)
+    assert (list(pairs.captions), pairs.labels.shape) == (CAPTIONS, (ITEMS, 0))
+    assert_colours(pairs)
+    shorter = tmp_path / "shorter"
+    index_files(shorter, leave_out="label", caption=CAPTIONS[:-2])
+    refused("38 captions, expected 40", shorter, "files", image_size=32)

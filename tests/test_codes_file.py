@@ -116,6 +116,41 @@ def test_files_of_another_kind_are_refused(tmp_path):
         read_codes(tmp_path / "few.npz")
 
 
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("database", [False, True])
+def test_without_labels_row_i_of_both_queries_is_a_pair(tmp_path, name, database):
+    values = {name: array for name, array in arrays().items() if not name.endswith("_L")}
+    if not database:
+        values = {name: values[name] for name in ("Qi", "Qt")}
+    WRITERS[name](tmp_path / name, values)
+    found = read_codes(tmp_path / name)
+    assert (list(found.queries), found.database, found.new) == (["image", "text"], {}, None)
+    for kind, name in (("image", "Qi"), ("text", "Qt")):
+        np.testing.assert_array_equal(found.queries[kind].codes, np.packbits(values[name] > 0, axis=1))
+        assert found.queries[kind].labels.shape == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"Qt": arrays()["Qt"][:4]}, "Qt has 4 items, Qi 5; without labels row i of both belongs together"),
+        (
+            {"Qt": None},
+            "array Qt is missing, found Di, Dt, Qi; expected the arrays Qi, Qt without labels, or",
+        ),
+        ({"query_L": arrays()["query_L"]}, "array retrieval_L is missing, found .*; expected the arrays Qi"),
+        ({"Qt": arrays()["Qt"][:, :8]}, "Qt has codes of 8 bits, Qi of 16"),
+    ],
+)
+def test_files_without_labels_that_do_not_fit_are_refused(tmp_path, changes, words):
+    values = {name: array for name, array in arrays().items() if not name.endswith("_L")} | changes
+    write_npy(tmp_path / "codes", {name: array for name, array in values.items() if array is not None})
+    with pytest.raises(DataError, match=words) as caught:
+        read_codes(tmp_path / "codes")
+    assert str(caught.value).startswith(str(tmp_path / "codes"))
+    assert "\n" not in str(caught.value)
+
+
 def with_pairs() -> dict[str, np.ndarray]:
     """Arrays with unified codes, the codes of all queries relaxed."""
     random, values = np.random.default_rng(1), arrays()

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.io
-from records import directions, random_arrays
+from records import directions, own_half_figures, random_arrays
 
 from gch.reporting import tables
 
@@ -52,7 +52,8 @@ def test_unified_codes_and_relaxed_queries_are_measured_apart_from_the_papers_di
     assert found["pairs"] == json.loads(json.dumps(expected))
     assert list(found["ours"]) == ["I->T", "T->I", "I->I", "T->T"]
     for text in (output, *((out / f"table.{form}").read_text() for form in ("md", "tex"))):
-        papers, unified = text.replace(r"$\to$", "->").split(f"{tables.OF_PAIRS}")
+        papers, rest = text.replace(r"$\to$", "->").split(tables.OF_PAIRS)
+        unified, own_halves = rest.split(tables.OF_OWN_HALVES)
         for direction, figures in expected.items():
             measured = [f"{figures['measures'][name]['mean']:.4f}" for name in ("mAP", "mAP_asymmetric")]
             lines = [
@@ -60,12 +61,39 @@ def test_unified_codes_and_relaxed_queries_are_measured_apart_from_the_papers_di
             ]
             assert len(lines) == (direction not in ("I->I", "T->T"))
             assert all(value in line for line in lines for value in measured)
-        assert ("pair->pair" in papers, "I->T" in unified) == (False, False)
+        assert ("pair->pair" in papers, "I->T" in unified, "pair->pair" in own_halves) == (False,) * 3
     rows = list(csv.DictReader((out / "results.csv").open()))
     measured = {(row["direction"], row["measure"]): row["mean"] for row in rows if row["name"] == "pairs"}
     value = expected["T->pair"]["measures"]["mAP_asymmetric"]
     assert value["low"] < value["mean"] == float(measured["T->pair", "mAP_asymmetric"]) < value["high"]
     assert (out / "plots" / "precision_recall_pairs.png").is_file()
+
+
+def test_codes_without_labels_are_measured_by_their_own_halves(eval_command, files, tmp_path):
+    arrays, out = random_arrays(3, pairs=True), tmp_path / "out"
+    bare = {name: arrays[name] for name in ("Qi", "Qt")}
+    np.savez(tmp_path / "bare.npz", **bare)
+    status, output, error = eval_command(files[0], tmp_path / "bare.npz", f"--out={out}", "--per_query")
+    assert (status, error) == (0, "")
+    expected = own_half_figures(arrays)
+    found = json.loads((out / "results.json").read_text())
+    assert found["evaluations"]["bare"] is None
+    assert found["own_half"]["bare"] == json.loads(json.dumps(expected))
+    assert set(found["own_half"]["ours"]) == {"I->T", "T->I"}  # with labels too
+    for text in (output, *((out / f"table.{form}").read_text() for form in ("md", "tex"))):
+        first, own_halves = text.split(tables.OF_OWN_HALVES)
+        assert ("bare" in first, "bare" in own_halves, "ours" in own_halves) == (False, True, True)
+        for name in ("recall@5", "recall_asymmetric@10"):
+            assert f"{expected['T->I']['measures'][name]['mean']:.4f}" in own_halves
+    with np.load(out / "per_query.npz") as values:
+        ranks = values["bare|own half I->T|median_rank"]
+        assert np.median(ranks) == expected["I->T"]["measures"]["median_rank"]["mean"]
+    assert (out / "plots" / "own_half.png").is_file()
+    # The policy for ties is followed.
+    assert eval_command(tmp_path / "bare.npz", f"--out={tmp_path / 'b'}", "--ties=pessimistic")[0] == 0
+    found = json.loads((tmp_path / "b" / "results.json").read_text())["own_half"]["bare"]["I->T"]
+    assert found["ties"] == "pessimistic"
+    assert found["measures"]["recall@1"]["mean"] < expected["I->T"]["measures"]["recall@1"]["mean"]
 
 
 def test_settings_are_followed_and_values_of_every_query_saved_on_demand(eval_command, files, tmp_path):

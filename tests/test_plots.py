@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from PIL import Image
-from records import record
+from records import record, unlabelled
 
 from gch.errors import GCHError
 from gch.reporting import plots
@@ -66,6 +66,25 @@ def test_by_bits_a_line_is_the_mean_of_the_runs():
     drawn = drawn_of(*(dataclasses.replace(run, new={}) for run in runs))
     assert drawn["map_by_bits"].axes[0].get_legend_handles_labels()[1] == ["gch"]
     assert drawn["map_by_label"].axes[0].get_legend_handles_labels()[1] == ["8", "9", "16"]
+
+
+def test_own_halves_are_drawn_with_labels_and_without(one):
+    runs = [
+        unlabelled(str(bits + seed), seed, bits, method="gch") for seed, bits in ((0, 8), (1, 8), (0, 16))
+    ]
+    drawn = drawn_of(*runs)
+    assert set(drawn) == {"own_half", "own_half_by_bits"}
+    axes = drawn["own_half"].axes[1]
+    for line, run in zip(axes.lines, runs, strict=True):
+        curve = run.own_half["T->I"]["rank"]
+        np.testing.assert_array_equal(line.get_xdata(), curve["rank"])
+        np.testing.assert_allclose(line.get_ydata(), curve["recall"])
+    mean = drawn["own_half_by_bits"].axes[0].lines[0].get_ydata()
+    recalls = [run.own_half_mean("I->T", "recall@10") for run in runs]
+    np.testing.assert_allclose(mean, [np.mean(recalls[:2]), recalls[2]])
+    both = drawn_of(one, dataclasses.replace(one, own_half=runs[2].own_half), runs[2])
+    assert set(both) == {*plots.CURVES, "distances", "map_by_label", "own_half"}
+    assert len(both["own_half"].axes[0].lines) == 2
 
 
 def test_figures_are_saved_and_become_pixels(drawn, tmp_path):

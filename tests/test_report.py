@@ -10,7 +10,7 @@ from records import write_run
 
 from gch.errors import RunError
 from gch.evaluation.evaluate import DIRECTIONS, NEW_ITEMS, UNIFIED
-from gch.reporting import tables
+from gch.reporting import plots, tables
 from gch.reporting.record import read_run
 from gch.settings import load_settings
 
@@ -88,6 +88,19 @@ def test_runs_with_and_without_unified_codes_share_a_page_and_their_directions_a
     assert codes.count("<td>pair</td>") == 2
 
 
+def test_runs_without_labels_share_a_page_with_others(command, repository, runs, tmp_path):
+    folders = [tmp_path / name for name in ("bare", "again")]
+    for seed, folder in enumerate(folders):
+        write_run(folder, load_settings(repository / "setting.py", {"seed": seed}), labels=False)
+    recall = read_run(folders[0]).own_half_mean("T->I", "recall@5")
+    for others in ([], runs):
+        assert command("report", *folders, *others, f"--out={tmp_path / 'page.html'}")[0] == 0
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert text.count(f"<h3>{tables.OF_OWN_HALVES}</h3>") == 2  # over the seeds, and of every run
+        assert f"<td>{recall:.4f}</td>" in text
+        assert ("mAP" in text, "counted 0" in text) == (bool(others),) * 2
+
+
 def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, runs, tmp_path):
     page = tmp_path / "page.html"
     for _ in range(2):
@@ -141,10 +154,11 @@ def places(value, path=()):
         yield from places(part, (*path, name))
 
 
-@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("pairs", "labels"), [(False, True), (True, True), (False, False)])
 @pytest.mark.parametrize("other", [None, {}, "text", "gone"])
-def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other, pairs):
-    write_run(tmp_path / "run", load_settings(repository / "setting.py", {}), ("a", "b", "c", "d"), pairs)
+def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other, pairs, labels):
+    settings, names = load_settings(repository / "setting.py", {}), ("a", "b", "c", "d") if labels else ()
+    write_run(tmp_path / "run", settings, names, pairs, labels)
     path = tmp_path / "run" / "results.json"
     whole, refusals = path.read_text(), 0
     for place in places(json.loads(whole)):
@@ -165,8 +179,11 @@ def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other, 
             assert "test the run again" in refusal
             refusals += 1
             continue
-        tables.titled(tables.over_seeds, records)
+        tables.all_means(records)
+        tables.all_measures(records)
         tables.comma_separated(records)
         tables.rows(records, (*DIRECTIONS, *UNIFIED))
         tables.notes(records)
+        if not labels:
+            list(plots.draw_all(records))
     assert refusals > 10

@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from gch.evaluation.codes import KINDS, EncodedPairs, joined
 from gch.evaluation.evaluate import evaluate_items, mean_average_precision
-from gch.evaluation.results import map_over_new, measured_figures
+from gch.evaluation.own_half import own_halves
+from gch.evaluation.results import map_over_new, measured_figures, recall_among
 
 
 def encoded(rows: np.ndarray) -> EncodedPairs:
@@ -37,6 +40,33 @@ def test_new_items_are_ranked_apart_by_the_same_measures_and_policies():
     assert new["measures"]["mAP"]["mean"] == expected.mean(expected.values["mAP"])
     assert figures["mAP_not_trained_on"]["I->T"] == new["measures"]["mAP"]["mean"]
     assert figures["mAP"]["I->T"] == whole["measures"]["mAP"]["mean"] != new["measures"]["mAP"]["mean"]
+
+
+def test_own_halves_are_measured_beside_and_without_labels():
+    figures = figures_of(TRAINING, ties="optimistic")
+    expected = own_halves(QUERIES.coded(), "optimistic")
+    assert figures["own_half"] == {direction: one.figures() for direction, one in expected.items()}
+    bare = [
+        dataclasses.replace(items, labels=np.zeros((len(items), 0), np.uint8))
+        for items in (QUERIES, DATABASE)
+    ]
+    without = measured_figures(*bare, TRAINING, label_names=(), ties="optimistic", cutoffs=(3,))
+    by_labels = {key for key in figures if "mAP" in key or "evaluation" in key or "relevant" in key}
+    assert without.keys() == figures.keys() - by_labels
+    assert without["own_half"] == figures["own_half"]
+
+
+def test_recall_among_others_is_of_all_halves():
+    found = recall_among(QUERIES, DATABASE)
+    queries, everything = QUERIES.coded(), joined(DATABASE, QUERIES).coded()
+    for direction, one, other in (("I->T", "image", "text"), ("T->I", "text", "image")):
+        chances = []
+        for row in range(5):
+            away = np.bitwise_count(queries[one].codes[row] ^ everything[other].codes).sum(axis=1)
+            own = away[30 + row]
+            chances.append(np.clip((10 - (away < own).sum()) / (away == own).sum(), 0, 1))
+        assert found[direction] == pytest.approx(np.mean(chances))
+        assert 0 < found[direction] < 1
 
 
 def test_where_all_were_trained_on_there_is_no_such_figure():

@@ -2,7 +2,7 @@ import csv
 import dataclasses
 import io
 
-from records import record
+from records import record, unlabelled
 
 from gch.evaluation.evaluate import NEW_ITEMS
 from gch.reporting import tables
@@ -48,6 +48,65 @@ def test_the_mean_over_the_seeds_is_of_the_runs_of_one_method_and_length():
     assert shown[1] == ["X gch reference", "8", "0.4000 ± 0.0000", "0.1500 ± 0.0000", "-", "1"]
     without_own = record("a", dataset_dir="X", method="gch", own_neighbour=False)
     assert tables.over_seeds([without_own])[1][0][0] == "X gch own_neighbour=False"
+
+
+def test_lines_of_own_halves_have_every_measure_with_its_interval():
+    one = unlabelled("one")
+    header, lines = tables.all_measures([one])[tables.OF_OWN_HALVES]
+    assert [line[:5] for line in lines] == [
+        ["one", "16", direction, ranked, "12"]
+        for direction in ("I->T", "T->I")
+        for ranked in ("distance", "asymmetric")
+    ]
+    assert header[3:] == [
+        *("ranked by (tie-aware)", "among", "recall@1", "95 %", "recall@5", "95 %"),
+        *("recall@10", "95 %", "median rank", "95 %"),
+    ]
+    measured = one.own_half["T->I"]["measures"]
+    for line, names in (
+        (lines[2], ("recall@1", "recall@5", "recall@10", "median_rank")),
+        (
+            lines[3],
+            ("recall_asymmetric@1", "recall_asymmetric@5", "recall_asymmetric@10", "median_rank_asymmetric"),
+        ),
+    ):
+        for place, name in enumerate(names):
+            decimals = 1 if "median" in name else 4
+            mean, low, high = (f"{measured[name][key]:.{decimals}f}" for key in ("mean", "low", "high"))
+            assert line[5 + 2 * place : 7 + 2 * place] == [mean, f"{low} to {high}"]
+
+
+def test_records_with_and_without_labels_share_no_line():
+    labelled = dataclasses.replace(record("a"), own_half=unlabelled("a").own_half)
+    found = tables.all_measures([labelled, unlabelled("b", 1)])
+    assert list(found) == ["", tables.OF_OWN_HALVES]
+    assert {line[0] for line in found[""][1]} == {"a"}
+    assert {line[0] for line in found[tables.OF_OWN_HALVES][1]} == {"a", "b"}
+    assert list(tables.all_measures([unlabelled("b")])) == [tables.OF_OWN_HALVES]
+    first, second, *why = tables.notes([labelled, unlabelled("b")])
+    assert first.startswith("a: 12 queries, ")
+    assert second == "b: 12 queries without labels: each ranks the other halves of all 12, one its own"
+    assert why == [NEW_ITEMS, tables.OWN_HALVES]
+    assert tables.why([unlabelled("b")]) == [tables.OWN_HALVES]
+    rows = list(csv.DictReader(io.StringIO(tables.comma_separated([unlabelled("b")]))))
+    assert {row["items"] for row in rows} == {"own half"}
+    measured = {(row["direction"], row["measure"]): row for row in rows}
+    expected = unlabelled("b").own_half["I->T"]["measures"]["recall_asymmetric@5"]
+    for key, value in expected.items():
+        assert float(measured["I->T", "recall_asymmetric@5"][key]) == value
+
+
+def test_the_mean_over_the_seeds_of_own_halves():
+    runs = [unlabelled(name, seed, method="gch", dataset_dir="X") for name, seed in (("a", 0), ("b", 1))]
+    for run, recall, median in zip(runs, (0.5, 0.7), (3.0, 5.0), strict=True):
+        run.own_half["T->I"]["measures"]["recall@10"]["mean"] = recall
+        run.own_half["I->T"]["measures"]["median_rank"]["mean"] = median
+    ((header, lines),) = tables.all_means(runs).values()
+    (line,) = lines
+    shown = dict(zip(header, line, strict=True))
+    assert shown["recall@10 T->I"] == "0.6000 ± 0.1414"
+    assert shown["median rank I->T"] == "4.0 ± 1.4"
+    assert (shown["bits"], shown["runs"], shown["seconds"]) == ("16", "2", "-")
 
 
 def test_notes_that_hold_for_all_are_given_once():

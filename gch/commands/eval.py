@@ -11,7 +11,8 @@ from gch.commands import Call
 from gch.data.text_files import read_object
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
-from gch.evaluation.evaluate import NEW_ITEMS, evaluate_directions
+from gch.evaluation.evaluate import evaluate_directions
+from gch.evaluation.own_half import own_halves
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.storage import atomic_path, file_digest, require_place, write_json, write_text
@@ -37,16 +38,22 @@ def run(call: Call) -> None:
     records: list[Record] = []
     per_query: dict[str, Any] = {}
     for name, codes in zip(_names([codes.path for codes in saved]), saved, strict=True):
-        whole = evaluate_directions(codes.queries, codes.database, **options)
-        of_new = {}
+        whole = evaluate_directions(codes.queries, codes.database, **options) if codes.database else {}
+        own, of_new = own_halves(codes.queries, settings.ties), {}
         if codes.new is not None and codes.new.any():
-            new = {kind: items.only(codes.new) for kind, items in codes.database.items()}
-            of_new = evaluate_directions(codes.queries, new, **options)
-        measured = [{key: one.figures() for key, one in found.items()} for found in (whole, of_new)]
-        records.append(Record(name, measured[0], measured[1]))
+            new_items = {kind: items.only(codes.new) for kind, items in codes.database.items()}
+            of_new = evaluate_directions(codes.queries, new_items, **options)
+        found, new = ({key: one.figures() for key, one in some.items()} for some in (whole, of_new))
+        own_half = {direction: one.figures() for direction, one in own.items()}
+        records.append(Record(name, found, new, own_half=own_half))
         per_query |= {
             f"{name}|{direction}|{measure}": values
             for direction, one in whole.items()
+            for measure, values in one.values.items()
+        }
+        per_query |= {
+            f"{name}|own half {direction}|{measure}": values
+            for direction, one in own.items()
             for measure, values in one.values.items()
         }
     _save(out, records, digests)
@@ -63,19 +70,24 @@ def run(call: Call) -> None:
 
 
 def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) -> None:
-    measured = tables.titled(tables.rows, records)
+    measured, why = tables.all_measures(records), tables.why(records)
     print("\n".join([tables.joined(measured, tables.plain, "{}:"), *tables.notes(records)]))
     texts = {
         "results.csv": tables.comma_separated(records),
-        "table.md": tables.joined(measured, tables.markdown, "{}:\n") + f"\n\n{NEW_ITEMS}\n",
-        "table.tex": tables.joined(measured, tables.latex, "% {}") + f"\n% {NEW_ITEMS}\n",
+        "table.md": tables.joined(measured, tables.markdown, "{}:\n")
+        + "".join(f"\n\n{line}" for line in why)
+        + "\n",
+        "table.tex": tables.joined(measured, tables.latex, "% {}")
+        + "".join(f"\n% {line}" for line in why)
+        + "\n",
     }
     for name, text in texts.items():
         write_text(out / name, text)
     results = {
         "files": digests,
-        "evaluations": {record.name: record.directions for record in records},
+        "evaluations": {record.name: record.directions or None for record in records},
         "evaluations_not_trained_on": {record.name: record.new or None for record in records},
+        "own_half": {record.name: record.own_half for record in records},
         "versions": {"gch": __version__},
     }
     write_json(out / "results.json", results)

@@ -24,6 +24,10 @@ from gch.settings import Settings
 from gch.storage import atomic_path, require_place
 
 _LABELS_SHOWN = 100
+_WITHOUT_LABELS = (
+    "No labels: pairs belong together whose pictures and texts are alike (affinity = 'pairs'), and what is "
+    "measured is the rank of a pair's other half, recall@1, 5 and 10 and the median rank, instead of mAP."
+)
 
 
 def run(call: Call) -> None:
@@ -46,9 +50,12 @@ def _inspect(settings: Settings, out: Path, cache: Path) -> None:
     pairs = _with_words(settings, pairs)
     for line in _statistics(pairs):
         print(f"  {line}")
-    print("Items by label:")
-    for line in _by_label(pairs):
-        print(f"  {line}")
+    if pairs.labels.shape[1]:
+        print("Items by label:")
+        for line in _by_label(pairs):
+            print(f"  {line}")
+    else:
+        print(_WITHOUT_LABELS)
     with atomic_path(out) as temporary:
         sample_sheet(pairs).save(temporary)
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
@@ -87,7 +94,7 @@ def _content(pairs: Pairs) -> str:
     elif pairs.pictures is not None:
         kind = "picture files, brought to" if isinstance(pairs.pictures, PictureFiles) else "pictures of"
         images = f"{kind} {pairs.pictures.size[0]} x {pairs.pictures.size[1]}"
-    labels = f"{pairs.labels.shape[1]} labels"
+    labels = f"{pairs.labels.shape[1] or 'no'} labels"
     return f"{pairs.name}: {len(pairs.labels)} items, {images}, {pairs.texts_in_words}, {labels}"
 
 
@@ -124,6 +131,8 @@ def _statistics(pairs: Pairs) -> list[str]:
     lines = []
     words = {} if pairs.text_vectors else {"words": pairs.texts}
     for name, matrix in (words | {"labels": pairs.labels}).items():
+        if not matrix.shape[1]:
+            continue
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
     of_texts = pairs.texts if pairs.text_vectors else None

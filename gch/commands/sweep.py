@@ -11,7 +11,6 @@ from gch.commands import Call
 from gch.data.names import file_name
 from gch.data.text_files import shown
 from gch.errors import RunError, SettingError
-from gch.evaluation.evaluate import NEW_ITEMS
 from gch.methods import METHODS
 from gch.reporting import tables
 from gch.reporting.record import read_run
@@ -43,12 +42,12 @@ def run(call: Call) -> None:
     print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
     _train(unfinished, call.options.jobs)
     records = [read_run(one.folder) for one in runs]
-    means = tables.titled(tables.over_seeds, records)
+    means, why = tables.all_means(records), tables.why(records)
     print(tables.joined(means, tables.plain, "{}:"))
-    print(NEW_ITEMS)
+    print("\n".join(why))
     texts = {
-        "sweep.md": tables.joined(means, tables.markdown, "{}:\n") + f"\n\n{NEW_ITEMS}",
-        "sweep.tex": tables.joined(means, tables.latex, "% {}") + f"\n% {NEW_ITEMS}",
+        "sweep.md": tables.joined(means, tables.markdown, "{}:\n") + "".join(f"\n\n{line}" for line in why),
+        "sweep.tex": tables.joined(means, tables.latex, "% {}") + "".join(f"\n% {line}" for line in why),
         "sweep.csv": tables.comma_separated(records),
     }
     for name, text in texts.items():

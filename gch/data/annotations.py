@@ -34,32 +34,38 @@ _DECLARED_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
 
 
 class _Fields(NamedTuple):
-    """Groups of fields, of each of which an entry has one, or of `some`; `needed` says so in words."""
+    """Groups of fields, of each of which an entry has one, or of `some`; `needed` says so in words. Those of
+    `optional` groups may be missing.
+    """
 
     groups: Sequence[Sequence[str]]
     needed: str
     some: bool = False
+    optional: Sequence[Sequence[str]] = ()
 
 
-_OF_COLLECTION = _Fields((("path",), ("labels",), ("text", "tags")), "path, labels, and text or tags")
+_OF_COLLECTION = _Fields(
+    (("path",), ("text", "tags")), "path, text or tags, and labels if any", optional=(("labels",),)
+)
 _OF_PAIRS = _Fields((("path",), ("text", "tags")), "path, text or tags", some=True)
 _Reader = Callable[[Path, str, _Fields], Iterator[tuple[int, dict[str, object]]]]
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
 
 def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
-    """Opens a collection; its texts await a vocabulary. Entries without a label are left out.
+    """Opens a collection; its texts await a vocabulary. Entries without a label are left out, unless none has
+    one: then all are kept, without labels.
 
-    Every entry has a path, a text or tags, and labels, by these names or others that are common, in upper
-    or lower case; further columns and fields are ignored. A path is relative to the folder, or absolute, and
-    stays in it; a backslash separates its parts just as '/' does. Tags in one string are separated by ';',
-    labels by ';' or '|', both by ',' where there is none of these, and whole numbers by blanks; parts in
-    double quotes stay whole. Texts, tags and labels may be lists, also in a string (see `gch.data.cells`):
-    their members are not split, and those of a text become its lines. Labels may be whole numbers. As many
-    zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the like are
-    missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The delimiter of
-    CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as five
-    captions, are joined.
+    Every entry has a path, a text or tags, and labels if any, by these names or others that are common, in
+    upper or lower case; further columns and fields are ignored. A path is relative to the folder, or
+    absolute, and stays in it; a backslash separates its parts just as '/' does. Tags in one string are
+    separated by ';', labels by ';' or '|', both by ',' where there is none of these, and whole numbers by
+    blanks; parts in double quotes stay whole. Texts, tags and labels may be lists, also in a string (see
+    `gch.data.cells`): their members are not split, and those of a text become its lines. Labels may be whole
+    numbers. As many zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the
+    like are missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The
+    delimiter of CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as
+    five captions, are joined.
 
     Args:
       file: .csv, .tsv, .txt (CSV), .jsonl or .ndjson, UTF-8 or UTF-16, of `MAX_FILE_BYTES` at most.
@@ -71,19 +77,17 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
       Pairs in the order of the file; ids are the paths, label names ascend.
 
     Raises:
-      DataError: the file cannot be read, an entry is not as described above, or there is no entry with a
-        label, or no text at all; names the line and the field.
+      DataError: the file cannot be read, an entry is not as described above, or there is no text at all;
+        names the line and the field.
     """
     name = printable(file)
     paths, captions, labels, _, entries = _items(file, name, folder, _OF_COLLECTION)
-    kept = [row for row, names in enumerate(labels) if names]
-    if not kept:
-        raise DataError(f"{name}: field 'labels': empty in all {len(labels)} entries, expected labels")
+    labelled = [row for row, names in enumerate(labels) if names]
+    kept = labelled or range(len(labels))
     texts = tuple(captions[row] for row in kept)
     if not any(texts):
-        raise DataError(
-            f"{name}: field 'text' or 'tags': empty in all {len(kept)} entries with labels, expected text"
-        )
+        some = f"{len(kept)} entries" + (" with labels" if labelled else "")
+        raise DataError(f"{name}: field 'text' or 'tags': empty in all {some}, expected text")
     label_names = tuple(sorted(frozenset[str]().union(*labels)))
     try:
         hot = multi_hot([labels[row] for row in kept], label_names)
@@ -93,11 +97,13 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     ids = tuple(paths[row] for row in kept)
     pictures = PictureFiles(folder, ids, size, fit)
     kind = "tags" if any(isinstance(caption, tuple) for caption in texts) else "free text"
-    lines = [f"{file.name}: {len(ids)} pictures with {kind} and {len(label_names)} labels"]
+    and_labels = f"and {len(label_names)} labels" if labelled else "and no labels"
+    lines = [f"{file.name}: {len(ids)} pictures with {kind} {and_labels}"]
     if entries > len(paths):
         joined = "texts and labels of a picture are joined"
         lines.append(f"{entries} entries describe {len(paths)} pictures; {joined}")
-    if unlabelled := [path for path, names in zip(paths, labels, strict=True) if not names]:
+    unlabelled = [path for path, names in zip(paths, labels, strict=True) if not names]
+    if labelled and unlabelled:
         first = ", ".join(unlabelled[:3])
         lines.append(f"left out, because they have no label: {len(unlabelled)} entries ({first} ...)")
     return Pairs(
@@ -274,11 +280,11 @@ def _columns(names: Sequence[str], where: str, kind: str, wanted: _Fields) -> di
     fields = [_FIELD_OF.get(name.strip().lower(), "") for name in names]
     position_of: dict[str, int] = {}
     absent = []
-    for group in wanted.groups:
+    for group in (*wanted.groups, *wanted.optional):
         one = " or ".join(map(repr, group))
         positions = [position for position, field in enumerate(fields) if field in group]
         if not positions:
-            absent.append(one)
+            absent += [one] if group in wanted.groups else []
             continue
         if len(positions) > 1:
             both = " and ".join(shown(names[position]) for position in positions[:2])

@@ -43,7 +43,11 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     captions = _captions(layout)
     parts = [_measured(layout.kind, arrays, captions is None, axes) for arrays in layout.parts]
     found = [line for part in parts for line in part.found()]
-    labels = _matrix(parts, "labels")
+    total = sum(part.items for part in parts)
+    labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
+    if not labels.shape[1]:
+        unread = f"; not read: {', '.join(layout.unread)}" if layout.unread else ""
+        found.append(f"no array of labels{unread}")
     if captions is None:
         for part in parts:
             expected = f"expected {parts[0].words} as in {parts[0].arrays['texts'].name}"
@@ -204,7 +208,8 @@ def _captions(layout: Layout) -> list[str] | None:
 def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes: str) -> _Part:
     """A part with its number of items: the largest length that is an axis of every matrix."""
     images = arrays["images"]
-    matrices = [arrays["texts"], arrays["labels"]] if of_words else [arrays["labels"]]
+    roles = ("texts", "labels") if of_words else ("labels",)
+    matrices = [arrays[role] for role in roles if role in arrays]
     paths = pixels = known = None
     if kind == "index files" or images.dtype is None:
         paths = images.strings()
@@ -225,7 +230,7 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes
     if starts <= shared and len(starts) == 1 and not any(array.kind or array.reversed for array in stored):
         items = starts.pop()  # Python's order; in MATLAB's files either is usual
     text_vectors = of_words and is_vectors(arrays["texts"])
-    if of_words and not text_vectors:
+    if of_words and not text_vectors and "labels" in arrays:
         texts, labels = matrices
         words, classes = texts.columns(items), labels.columns(items)
         expected = "expected more words than labels: are the two swapped?"

@@ -9,6 +9,8 @@
 | index files    | index.mat (paths), caption.mat or caption.txt, label.mat                       |
 | collection     | a folder of pictures and a CSV or JSON-lines file                              |
 | download       | the official download, unpacked or zip files: see `gch.data.downloads`         |
+
+Labels may be missing: YAll alone, Img.h5 and Tag.h5, index.mat and its captions; but not of the papers' sets.
 """
 
 import dataclasses
@@ -47,6 +49,12 @@ _INDEX_FILES = {
     "caption": ("texts", ("caption", "captions")),
     "label": ("labels", ("category", "label", "labels")),
 }
+_LABELS = {  # where the labels of a layout are
+    "one file": "LAll or labels",
+    "separate files": "its labels (-lall)",
+    "split files": "Lab.h5",
+    "index files": "label.mat",
+}
 _ENDS = {  # of the names of separate files
     "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", *_IMAGE_VECTORS, "features"),
     "texts": ("-yall", "yall", "texts", "tags", *_TEXT_VECTORS),
@@ -60,19 +68,31 @@ class Layout:
 
     kind: str
     path: Path  # the folder, or the one file
-    # Arrays by role ('images', 'texts', 'labels'), of the data set; in split files of database, queries and
-    # training items. Index files with `captions` lack 'texts'.
+    # Arrays by role ('images', 'texts' and, if any, 'labels'), of the data set; in split files of database,
+    # queries and training items. Index files with `captions` lack 'texts'.
     parts: Sequence[Mapping[str, StoredArray]] = ()
     annotations: Path | None = None  # the CSV or JSON-lines file of a collection
     captions: Path | None = None  # caption.txt of index files
     download: Download | None = None
+    unread: Sequence[str] = ()  # the other arrays of one file without labels
 
 
 def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     """Finds a data set by DATA_DIR, dataset_dir and annotations; DataError where it is incomplete.
 
     Its files are looked for by the names that it goes by. A folder in DATA_DIR of such a name comes first.
+    Labels are required of data sets that have such names, the papers'.
     """
+    found, stems = _found(path, dataset, annotations), file_stems(dataset)
+    if stems and found.parts and "labels" not in found.parts[0]:
+        raise DataError(
+            f"{found.path}: {_LABELS[found.kind]} not found, expected the labels of {dataset}; "
+            "dataset_dir = 'files' reads pairs without labels"
+        )
+    return found
+
+
+def _found(path: Path, dataset: str, annotations: str) -> Layout:
     if not path.is_dir():
         require_file(path, "expected a folder of data files or a data file")
         if path.suffix.lower() == ".zip" and (download := find_download(path, dataset)):
@@ -117,16 +137,15 @@ def _together(folder: Path) -> Layout | None:
     """Split files or index files, where at least two of them lie there."""
     named = _by_stem(folder)
     missing = [stem for stem in _SPLIT_FILES if stem not in named]
-    if len(missing) == 1:
+    if missing in (["img"], ["tag"]):
         raise DataError(f"{folder}: {missing[0].title()}.h5 not found; expected Img.h5, Tag.h5, Lab.h5")
-    if not missing:
-        return _split_layout(folder, {stem: _one(named[stem]) for stem in _SPLIT_FILES})
+    if missing in ([], ["lab"]):
+        return _split_layout(folder, {stem: _one(named[stem]) for stem in _SPLIT_FILES if stem in named})
     lines = next((file for file in _entries(folder) if file.name.lower() == "caption.txt"), None)
     if "index" not in named or not (lines or "label" in named or "caption" in named):
         return None
-    for stem, expected in (("label", "it"), ("caption", "it or caption.txt")):
-        if stem not in named and not (stem == "caption" and lines):
-            raise DataError(f"{folder}: {stem}.mat not found, expected {expected} beside index.mat")
+    if "caption" not in named and not lines:
+        raise DataError(f"{folder}: caption.mat not found, expected it or caption.txt beside index.mat")
     arrays = {
         role: _only(named[stem], names) for stem, (role, names) in _INDEX_FILES.items() if stem in named
     }
@@ -136,7 +155,7 @@ def _together(folder: Path) -> Layout | None:
 def _split_layout(path: Path, files: Mapping[str, Path]) -> Layout:
     listed = {stem: list_arrays(file) for stem, file in files.items()}
     parts = [
-        {role: _pick(files[stem], listed[stem], names[stem]) for stem, (role, *_) in _SPLIT_FILES.items()}
+        {_SPLIT_FILES[stem][0]: _pick(file, listed[stem], names[stem]) for stem, file in files.items()}
         for names in _SPLIT_NAMES
     ]
     return Layout("split files", path, parts)
@@ -168,11 +187,15 @@ def _of_file(path: Path) -> Layout:
     if stem in (*_SPLIT_FILES, *_INDEX_FILES) and (found := _together(path.parent)) is not None:
         return found
     arrays = list_arrays(path)
-    if all(_first(arrays, names) for part in _SPLIT_NAMES for names in part.values()):
-        return _split_layout(path, dict.fromkeys(_SPLIT_FILES, path))
+    held = [stem for stem in _SPLIT_FILES if any(_first(arrays, names[stem]) for names in _SPLIT_NAMES)]
+    if all(_first(arrays, names[stem]) for names in _SPLIT_NAMES for stem in ("img", "tag")):
+        return _split_layout(path, dict.fromkeys(held, path))
     if stem.endswith(_ENDS["images"]) and not _first(arrays, (*_NAMES["texts"], *_NAMES["labels"])):
         return _separate(path)
-    return Layout("one file", path, [{role: _pick(path, arrays, names) for role, names in _NAMES.items()}])
+    roles = [role for role in _NAMES if role != "labels" or _first(arrays, _NAMES[role])]
+    part = {role: _pick(path, arrays, _NAMES[role]) for role in roles}
+    unread = () if "labels" in part else tuple(name for name in arrays if arrays[name] not in part.values())
+    return Layout("one file", path, [part], unread=unread)
 
 
 def _separate(images: Path) -> Layout:
@@ -183,6 +206,8 @@ def _separate(images: Path) -> Layout:
     arrays = {"images": _only([images], _NAMES["images"])}
     for role in ("texts", "labels"):
         files = next((named[prefix + other] for other in _ENDS[role] if prefix + other in named), None)
+        if files is None and role == "labels":
+            continue
         if files is None:
             expected = prefix + _ENDS[role][0 if end.startswith("-") else 1] + images.suffix
             raise DataError(f"{images}: its {role} not found, expected {expected} beside it")

@@ -57,12 +57,12 @@ class Pictures(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Pairs:
-    """N image-text pairs with labels. Matrices may be memory-mapped; pixels are read on demand."""
+    """N image-text pairs, perhaps with labels. Matrices may be memory-mapped; pixels are read on demand."""
 
     name: str  # of the data set, in file names
     # uint8 (N, D), bags of words: 0 and 1, or counts; D is 0 for raw `captions`. Or float32 (N, D), vectors.
     texts: np.ndarray
-    labels: np.ndarray  # uint8 (N, C), multi-hot
+    labels: np.ndarray  # uint8 (N, C), multi-hot; C is 0 for data without labels
     default_sizes: SplitSizes  # the split that the literature uses, or that the size suggests
     digest: str  # changes with any text, label or picture, whatever the files are called
     tag_names: tuple[str, ...] = ()  # D words, or none if the data set does not name them
@@ -102,7 +102,7 @@ def oddities(pairs: Pairs) -> list[str]:
     if pairs.texts.shape[1] and (wordless := total - pairs.texts.any(axis=1).sum()):
         missing = "a text vector of zeros" if pairs.text_vectors else "no word of the vocabulary"
         lines.append(f"{wordless} of {total} items have {missing}")
-    if unlabelled := total - pairs.labels.any(axis=1).sum():
+    if pairs.labels.shape[1] and (unlabelled := total - pairs.labels.any(axis=1).sum()):
         lines.append(f"{unlabelled} of {total} items have no label, so nothing is relevant to them")
     if pairs.label_names and (lists := _lists_as_labels(pairs.labels, pairs.label_names)):
         lines.append(f"{lists}: cells look like lists; separate labels by ';'")

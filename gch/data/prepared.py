@@ -4,7 +4,8 @@
     pictures.bin              the pictures one after another: JPEG, PNG or raw bytes (H, W, 3)
     places.npy                int64 (R, 3) for the R pictures of the source: offset, bytes, CRC-32;
                               bytes are 0 until the picture is written, and where it is left out
-    texts.npy, labels.npy     uint8 (N, D), (N, C), of the N pictures that are there; text vectors are float32
+    texts.npy, labels.npy     uint8 (N, D), (N, C), of the N pictures that are there; text vectors are
+                              float32, and C may be 0
 
 Any order costs the same, so shuffling is exact and needs no buffer.
 """
@@ -61,9 +62,8 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     texts = _array(folder, "texts.npy", (np.uint8, np.float32), (items, len(index["tag_names"]) or None))
     require_finite(texts, str(folder / "texts.npy"))
     labels = np.array(_array(folder, "labels.npy", (np.uint8,), (items, len(index["label_names"]) or None)))
-    if not labels.size or labels.max() > 1:
-        found = f"{labels.max()}" if labels.size else "no label"
-        raise DataError(f"{folder / 'labels.npy'}: holds {found}, expected 0 and 1")
+    if labels.max(initial=0) > 1:
+        raise DataError(f"{folder / 'labels.npy'}: holds {labels.max()}, expected 0 and 1")
     captions = index["captions"] and tuple(
         caption if isinstance(caption, str) else tuple(caption) for caption in index["captions"]
     )

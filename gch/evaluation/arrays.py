@@ -24,7 +24,7 @@ Signs = tuple[tuple[int, int], ...]
 
 def coded_sets(
     arrays: Mapping[str, np.ndarray],
-    labels_of: Mapping[str, str],
+    labels_of: Mapping[str, str | None],
     queries: Container[str] = (),
     where: str = "",
 ) -> dict[str, CodedItems]:
@@ -32,14 +32,14 @@ def coded_sets(
 
     Args:
       arrays: by name, codes and multi-hot labels (N, C), all with the same K and C.
-      labels_of: from the name of each array of codes to that of its labels.
+      labels_of: from the name of each array of codes to that of its labels; to None without labels.
       queries: the names of queries' codes.
       where: what messages start with.
 
     Raises:
       DataError: an array has another shape, type, length or entry; names it and what was found.
     """
-    for name in (*labels_of, *labels_of.values()):
+    for name in filter(None, (*labels_of, *labels_of.values())):
         require_matrix(where + name, arrays[name], "(items, bits or labels)", empty=False)
     signs = byte_signs(arrays[name] for name in labels_of)
     relaxed = {name for name in labels_of if _is_relaxed(arrays[name])}
@@ -47,10 +47,11 @@ def coded_sets(
         relaxed = set()
     items: dict[str, CodedItems] = {}
     for name, label in labels_of.items():
-        codes, labels = arrays[name], arrays[label]
+        codes = arrays[name]
+        labels = np.zeros((len(codes), 0), np.uint8) if label is None else arrays[label]
         if len(codes) != len(labels):
             raise DataError(f"{where}{name} has {len(codes)} items, {label} {len(labels)}; expected one each")
-        _require(_holds(labels, (0, 1)), labels, where + label, "label", "0 or 1")
+        _require(_holds(labels, (0, 1)), labels, f"{where}{label}", "label", "0 or 1")
         labels = np.ascontiguousarray(labels, np.uint8)
         expected = f"{SIGNS}, or {RELAXED}" if name in queries or name in relaxed else SIGNS
         if name in relaxed:
@@ -67,6 +68,15 @@ def coded_sets(
             found = f"{labels.shape[1]} labels, {labels_of[first]} {of_first.labels.shape[1]}"
             raise DataError(f"{where}{label} has {found}")
     return items
+
+
+def require_own_halves(items: Mapping[str, CodedItems], where: str = "") -> None:
+    """Raises DataError unless all sets of coded items without labels have as many rows as the first."""
+    first, of_first = next(iter(items.items()))
+    for name, one in items.items():
+        if len(one) != len(of_first):
+            found = f"{where}{name} has {len(one)} items, {first} {len(of_first)}"
+            raise DataError(f"{found}; without labels row i of both belongs together, expected as many")
 
 
 def require_matrix(name: str, array: np.ndarray, expected: str, empty: bool) -> None:

@@ -27,14 +27,17 @@ def average_precision(queries: CodedItems, database: CodedItems, policy: str) ->
     """
     labels, values = database.labels.T.astype(bool), np.zeros(len(queries))
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy sorts and adds on all cores at once
-        for part, scores in _scores(queries, database):
+        for part, scores in relaxed_scores(queries, database):
             relevant = [labels[own > 0].any(axis=0) for own in queries.labels[part]]
             values[part] = list(pool.map(functools.partial(_one, policy), scores, relevant))
     return values
 
 
-def _scores(queries: CodedItems, database: CodedItems) -> Iterator[tuple[slice, np.ndarray]]:
-    """The scores of all items for a few queries after the other, int32 (q, N), in units of the rounding."""
+def relaxed_scores(queries: CodedItems, database: CodedItems) -> Iterator[tuple[slice, np.ndarray]]:
+    """The scores of all items for a few queries after the other, int32 (q, N), in units of the rounding.
+
+    The queries have relaxed codes. Memory is bounded.
+    """
     assert queries.relaxed is not None
     weights = np.rint(queries.relaxed * np.float32(2.0 ** (24 - (queries.bits - 1).bit_length())))
     block = max(1, SCORES // len(database))

@@ -28,7 +28,7 @@ class CodedItems:
 
     codes: np.ndarray  # uint8 (N, ceil(K / 8)), packed as by `pack`; bits beyond K are 0
     bits: int  # length of a code K
-    labels: np.ndarray  # uint8 (N, C), multi-hot
+    labels: np.ndarray  # uint8 (N, C), multi-hot; C is 0 where there are none
     relaxed: np.ndarray | None = None  # float32 (N, K), in [-1, 1], for asymmetric rankings
 
     def __len__(self) -> int:

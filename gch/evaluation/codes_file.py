@@ -1,4 +1,7 @@
-"""Codes in files, of this project or any tool: queries and database in both modalities, with labels."""
+"""Codes in files, of this project or any tool: queries and database in both modalities, with labels.
+
+In a file without labels, row i of the queries' arrays is one pair; the database may be missing.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +12,7 @@ import scipy.io
 from gch.data.array_files import list_arrays
 from gch.data.split_file import load_split
 from gch.errors import DataError
-from gch.evaluation.arrays import coded_sets
+from gch.evaluation.arrays import coded_sets, require_own_halves
 from gch.evaluation.codes import CodedItems, EncodedPairs, binarize
 from gch.storage import atomic_path
 
@@ -32,13 +35,13 @@ class SavedCodes:
 
     path: Path  # what was read
     queries: dict[str, CodedItems]  # 'image', 'text' and, if there are unified codes, 'pair'; coded items
-    database: dict[str, CodedItems]
+    database: dict[str, CodedItems]  # likewise; empty without labels, with which there are no unified codes
     new: np.ndarray | None  # bool (N,), items of the database never trained on; None if not known
 
 
 def save_codes(path: Path, queries: EncodedPairs, database: EncodedPairs) -> None:
-    """Writes the original's <dataset>_<bit>.mat (v5), atomically: codes as int8 -1 and +1, and labels."""
-    arrays = {"query_L": queries.labels, "retrieval_L": database.labels}
+    """Writes the original's <dataset>_<bit>.mat (v5), atomically: codes as int8 -1 and +1, any labels."""
+    arrays = {"query_L": queries.labels, "retrieval_L": database.labels} if queries.labels.shape[1] else {}
     for kind, relaxed in queries.codes.items():
         arrays |= dict(zip(OF_KIND[kind], map(binarize, (relaxed, database.codes[kind])), strict=True))
     with atomic_path(path) as temporary:
@@ -57,10 +60,14 @@ def read_codes(path: Path) -> SavedCodes:
         they should be, or lengths do not fit. Names the file and the array.
     """
     path = _codes_path(Path(path))
-    arrays = _read(path)
+    arrays, where = _read(path), f"{path}: "
+    if arrays.keys().isdisjoint(LABELS):
+        items = coded_sets(arrays, dict.fromkeys(arrays), arrays, where)
+        require_own_halves(items, where)
+        return SavedCodes(path, {"image": items["Qi"], "text": items["Qt"]}, {}, None)
     kinds = {kind: names for kind, names in OF_KIND.items() if set(names) <= set(arrays)}
     labels_of = {name: of for names in kinds.values() for name, of in zip(names, LABELS, strict=True)}
-    items = coded_sets(arrays, labels_of, [of_queries for of_queries, _ in kinds.values()], f"{path}: ")
+    items = coded_sets(arrays, labels_of, [of_queries for of_queries, _ in kinds.values()], where)
     queries, database = ({kind: items[names[side]] for kind, names in kinds.items()} for side in (0, 1))
     return SavedCodes(path, queries, database, _new_items(path.parent, len(items["Di"])))
 
@@ -88,10 +95,14 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     unified = any(name in listed for pair in UNIFIED_ARRAYS.items() for name in pair)
     wanted = ARRAYS | UNIFIED_ARRAYS if unified else ARRAYS
+    expected = ", ".join(wanted)
+    if not any(name in listed for label in LABELS for name in (label, ARRAYS[label])):
+        wanted = {name: ARRAYS[name] for name in ("Qi", "Qt")}
+        expected = f"Qi, Qt without labels, or {expected}"
     for name, alias in wanted.items():
         stored = listed.get(name) or listed.get(alias)
         if stored is None:
-            found, expected = ", ".join(listed) or "nothing", ", ".join(wanted)
+            found = ", ".join(listed) or "nothing"
             raise DataError(f"{path}: array {name} is missing, found {found}; expected the arrays {expected}")
         array = stored.read()
         arrays[name] = array.T if stored.reversed else array

@@ -3,11 +3,13 @@
 All measures but those of the database's order follow from these counts, so nothing is sorted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from gch.evaluation.codes import CodedItems
+
+DISTANCES = 2**22  # that are in memory at once
 
 
 def shared_label_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
@@ -37,6 +39,16 @@ def ranked_shared_labels(queries: CodedItems, database: CodedItems) -> np.ndarra
     return ranked
 
 
+def hamming_distances(queries: CodedItems, database: CodedItems) -> Iterator[tuple[slice, np.ndarray]]:
+    """The distances of all items from a few queries after the other, uint16 (q, N). Memory is bounded."""
+    others = _in_words(database.codes).T.copy()
+    codes = _in_words(queries.codes)
+    block = max(1, DISTANCES // max(1, len(database)))
+    for start in range(0, len(queries), block):
+        part = slice(start, start + block)
+        yield part, np.stack([_ones(code[:, None] ^ others) for code in codes[part]])
+
+
 def most_labels(queries: CodedItems) -> int:
     """The most labels that a query has, at least 1."""
     return int(queries.labels.sum(axis=1, dtype=np.int64).max(initial=1))
@@ -64,9 +76,12 @@ def _ones(words: np.ndarray) -> np.ndarray:
 
 def _words(items: CodedItems) -> list[np.ndarray]:
     """Codes and labels as bits in words, uint64 (N, w) and (N, v), filled up with zeros."""
-    packed = items.codes, np.packbits(items.labels, axis=1)
-    padded = (np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))) for bits in packed)
-    return [np.ascontiguousarray(bits).view(np.uint64) for bits in padded]
+    return [_in_words(items.codes), _in_words(np.packbits(items.labels, axis=1))]
+
+
+def _in_words(packed: np.ndarray) -> np.ndarray:
+    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(padded).view(np.uint64)
 
 
 def _columns(items: CodedItems) -> list[np.ndarray]:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from gch.errors import SettingError
+from gch.errors import DataError, SettingError
 from gch.evaluation import asymmetric, measures
-from gch.evaluation.arrays import coded_sets
+from gch.evaluation.arrays import coded_sets, require_own_halves
 from gch.evaluation.codes import CodedItems
 from gch.evaluation.counts import most_labels, ranked_shared_labels, shared_label_counts
 from gch.evaluation.figures import Evaluation
+from gch.evaluation.own_half import own_half
 from gch.evaluation.rankings import POLICIES, Groups, grouped, ranked
 
 # `mAP_truncated@n` and `mAP_relevant@n` are the two things that are called mAP@n.
@@ -50,8 +51,8 @@ RANKED_ITEMS = 2**20  # items of rankings that are in memory at once
 def evaluate(
     query_codes: np.ndarray,
     database_codes: np.ndarray,
-    query_labels: np.ndarray,
-    database_labels: np.ndarray,
+    query_labels: np.ndarray | None = None,
+    database_labels: np.ndarray | None = None,
     *,
     cutoffs: Sequence[int] = CUTOFFS,
     ties: str = "tie-aware",
@@ -74,13 +75,24 @@ def evaluate(
     The distances are 0, 1, 1 and 2; the first two items are relevant. Of the two orders of the tie, one has
     the relevant items at ranks 1 and 2, AP 1, the other at 1 and 3, AP (1 + 2/3) / 2 = 5/6.
 
+    Without labels, row i of both belongs together, and the rank of that own half is measured
+    (`gch.evaluation.own_half`).
+
+    >>> pictures, texts = np.array([[1, 1, 1], [1, -1, 1]]), np.array([[1, 1, 1], [1, -1, -1]])
+    >>> found = evaluate(pictures, texts)
+    >>> found["recall@1"], found["median_rank"]
+    (0.75, 1.25)
+
+    The first picture's own text is nearest. The second's ties with the other text, so its rank is 1 or 2.
+
     Args:
       query_codes: signs (Q, K), -1 and +1 or 0 and 1, packed uint8 (Q, K / 8), or relaxed codes, floats in
         [-1, 1], of which the distances take the signs: `gch.evaluation.arrays`.
       database_codes: likewise, (N, K) or (N, K / 8), relaxed only if the queries' are; N < 2^32.
-      query_labels: multi-hot (Q, C) of 0 and 1, or the classes as integers (Q,).
+      query_labels: multi-hot (Q, C) of 0 and 1, or the classes as integers (Q,); None for codes without
+        labels, of both.
       database_labels: likewise, (N, C) or (N,).
-      cutoffs: the ranks n of the measures at a rank, at least 1.
+      cutoffs: the ranks n of the measures at a rank, at least 1; with labels.
       ties: 'tie-aware'; 'stable' keeps ties in the order of the database; 'optimistic' and 'pessimistic' rank
         the items with most shared labels first and last.
       without_relevant: what a query without a relevant item counts: 'zero', or 'skip' to leave it out.
@@ -92,8 +104,11 @@ def evaluate(
       database's bits, instead of their signs (`gch.evaluation.asymmetric`). All are in [0, 1] but ACG, the
       mean number of shared labels. NaN where every query is left out.
 
+      Without labels: recall@1, recall@5 and recall@10, in [0, 1], and median_rank, from 1 on; and, of relaxed
+      query codes, recall_asymmetric@1 and so on, and median_rank_asymmetric.
+
     Raises:
-      DataError: an array has another shape, dtype, length or entry.
+      DataError: an array has another shape, dtype, length or entry, or labels are given for one side only.
       SettingError: an unknown policy, or a cutoff below 1.
     """
     if ties not in POLICIES:
@@ -102,16 +117,19 @@ def evaluate(
         raise SettingError(f"without_relevant is {without_relevant!r}; expected zero or skip")
     if any(cutoff < 1 for cutoff in cutoffs):
         raise SettingError(f"cutoffs is {tuple(cutoffs)}; expected ranks of at least 1")
+    given = {"query_codes": np.asarray(query_codes), "database_codes": np.asarray(database_codes)}
+    if query_labels is None and database_labels is None:
+        items = coded_sets(given, dict.fromkeys(given), queries=["query_codes"])
+        require_own_halves(items)
+        return own_half(items["query_codes"], items["database_codes"], ties).means()
+    if query_labels is None or database_labels is None:
+        missing = "query_labels" if query_labels is None else "database_labels"
+        raise DataError(f"{missing} is None; expected labels of both sides, or None for both")
     queries, database = np.asarray(query_labels), np.asarray(database_labels)
     if all(labels.ndim == 1 and labels.dtype.kind in "iu" for labels in (queries, database)):
         classes = np.unique(queries)
         queries, database = queries[:, None] == classes, database[:, None] == classes
-    arrays = {
-        "query_codes": np.asarray(query_codes),
-        "database_codes": np.asarray(database_codes),
-        "query_labels": queries,
-        "database_labels": database,
-    }
+    arrays = given | {"query_labels": queries, "database_labels": database}
     labels_of = {"query_codes": "query_labels", "database_codes": "database_labels"}
     items = coded_sets(arrays, labels_of, queries=["query_codes"])
     coded = items["query_codes"], items["database_codes"]
@@ -181,7 +199,7 @@ def mean_average_precision(
 
 
 def evaluate_directions(queries: Coded, database: Coded, **options) -> dict[str, Evaluation]:
-    """All measures of every direction; options as of `evaluate_items`."""
+    """All measures of every direction; options as of `evaluate_items`. The items have labels."""
     return {
         direction: evaluate_items(queries[one], database[other], **options)
         for direction, (one, other) in directions(queries).items()

@@ -1,7 +1,8 @@
 """What was measured of one ranking task: values of every query, their means and intervals."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -13,15 +14,16 @@ RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
 RANKS = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # of the curve of precision
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float] | None:
-    """95 % interval of the mean over draws of the queries, by the percentile bootstrap of 1,000 resamples.
+def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float] | None:
+    """95 % interval of the mean, or the median, over draws of the queries, by the percentile bootstrap of
+    1,000 resamples.
 
     It does not tell what another training run would change. None for fewer than two values.
     """
     if len(values) < 2:
         return None
     options = {"n_resamples": 1000, "confidence_level": 0.95, "method": "percentile", "batch": 100}
-    found = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(0), **options).confidence_interval
+    found = stats.bootstrap((values,), statistic, rng=np.random.default_rng(0), **options).confidence_interval
     return float(found.low), float(found.high)
 
 
@@ -84,7 +86,7 @@ class Evaluation:
 
     def _measure(self, values: np.ndarray) -> dict[str, float | None]:
         (mean,) = _plain([self.mean(values)])
-        low, high = mean_interval(self._counted(values)) or (None, None)
+        low, high = interval(self._counted(values)) or (None, None)
         return {"mean": mean, "low": low, "high": high}
 
 

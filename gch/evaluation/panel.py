@@ -28,8 +28,9 @@ def retrieval_panel(
     """Draws a row for each of `count` queries, spread evenly: the query, then the `top` nearest items.
 
     Ties in distance are shown in the order of the database. A frame is green where query and item share a
-    label, red where they share none; the number in the corner is the Hamming distance. Kinds are 'image',
-    'text' or 'pair', whose tile shows picture and words. The panel is uint8 (H, W, 3).
+    label, or, without labels, are halves of one pair, and else red; the number in the corner is the Hamming
+    distance. Kinds are 'image', 'text' or 'pair', whose tile shows picture and words. The panel is uint8
+    (H, W, 3).
     """
     shown = np.linspace(0, len(queries) - 1, min(count, len(queries))).astype(int)
     top = min(top, len(database))
@@ -37,7 +38,10 @@ def retrieval_panel(
     database_codes = binarize(database.codes[database_kind]).astype(np.int32)
     distances = (query_codes.shape[1] - query_codes @ database_codes.T) // 2
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :top]
-    relevant = queries.labels[shown].astype(int) @ database.labels.T.astype(int) > 0
+    if queries.labels.shape[1]:
+        relevant = queries.labels[shown].astype(int) @ database.labels.T.astype(int) > 0
+    else:
+        relevant = queries.rows[shown, None] == database.rows
     panel = Image.new("RGB", ((top + 1) * CELL + 3 * GAP, len(shown) * CELL + GAP), "white")
     for line, (query, items) in enumerate(zip(shown, nearest, strict=True)):
         y = GAP + line * CELL

@@ -10,6 +10,7 @@ import numpy as np
 from gch import __version__
 from gch.evaluation.codes import MODALITIES, EncodedPairs, bit_agreement, code_statistics, joined
 from gch.evaluation.evaluate import ASYMMETRIC, evaluate_directions, map_by_direction
+from gch.evaluation.own_half import own_halves, recall_by_direction
 from gch.settings import Settings
 from gch.storage import write_json
 
@@ -21,10 +22,31 @@ def measured_figures(
 ) -> dict:
     """What the test phase reports: mAP by direction, all other measures, and statistics of the codes.
 
-    All measures are over the whole retrieval set and, in keys that end in `_not_trained_on`, over its new
-    items alone (None where there are none); `gch.evaluation.evaluate.NEW_ITEMS` says why they differ.
-    `training`, int64, are the rows of the training items; options are those of `evaluate_items`.
+    All measures by labels are over the whole retrieval set and, in keys that end in `_not_trained_on`, over
+    its new items alone (None where there are none); `gch.evaluation.evaluate.NEW_ITEMS` says why they differ.
+    Without labels they are absent. `own_half` has the ranks of the queries' own halves among those of all
+    queries. `training`, int64, are the rows of the training items; options are those of `evaluate_items`.
     """
+    new = database.only(~np.isin(database.rows, training))
+    own = own_halves(queries.coded(), options.get("ties", "tie-aware"))
+    by_labels = _by_labels(queries, database, new, **options) if queries.labels.shape[1] else {}
+    return {
+        **by_labels,
+        "queries": len(queries),
+        "retrieval": len(database),
+        "retrieval_not_trained_on": len(new),
+        "label_names": list(label_names),
+        "own_half": {direction: one.figures() for direction, one in own.items()},
+        "codes": {
+            name: {kind: code_statistics(relaxed) for kind, relaxed in pairs.codes.items()}
+            | {"image_text_agreement": bit_agreement(*(pairs.codes[name] for name in MODALITIES))}
+            for name, pairs in (("query", queries), ("retrieval", database))
+        },
+    }
+
+
+def _by_labels(queries: EncodedPairs, database: EncodedPairs, new: EncodedPairs, **options) -> dict:
+    """The figures whose relevant items share a label with the query."""
 
     def evaluated(items: EncodedPairs) -> dict[str, dict]:
         found = evaluate_directions(queries.coded(), items.coded(), **options)
@@ -34,7 +56,6 @@ def measured_figures(
         found = (directions or {}).items()
         return {direction: figures["measures"][measure]["mean"] for direction, figures in found} or None
 
-    new = database.only(~np.isin(database.rows, training))
     whole, of_new = evaluated(database), evaluated(new) if len(new) else None
     first = whole["I->T"]
     return {
@@ -44,18 +65,9 @@ def measured_figures(
         f"{ASYMMETRIC}_not_trained_on": means(of_new, ASYMMETRIC),
         "mAP_policy": f"{first['ties']}, a query without a relevant item "
         + ("counts 0" if first["without_relevant"] == "zero" else "is left out"),
-        "queries": len(queries),
         "queries_without_relevant": first["queries_without_relevant"],
-        "retrieval": len(database),
-        "retrieval_not_trained_on": len(new),
-        "label_names": list(label_names),
         "evaluation": whole,
         "evaluation_not_trained_on": of_new,
-        "codes": {
-            name: {kind: code_statistics(relaxed) for kind, relaxed in pairs.codes.items()}
-            | {"image_text_agreement": bit_agreement(*(pairs.codes[name] for name in MODALITIES))}
-            for name, pairs in (("query", queries), ("retrieval", database))
-        },
     }
 
 
@@ -75,6 +87,14 @@ def map_over_new(
     if len(new) <= joins:
         return None
     return map_by_direction(queries.coded(), new.coded(), itself)
+
+
+def recall_among(queries: EncodedPairs, others: EncodedPairs) -> dict[str, float]:
+    """Tie-aware recall@10 of the queries' own halves, by direction, among those of the queries and of others,
+    which the queries are not in.
+    """
+    own = len(others) + np.arange(len(queries))
+    return recall_by_direction(queries.coded(), joined(others, queries).coded(), own)
 
 
 def save_results(

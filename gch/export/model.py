@@ -20,7 +20,7 @@ class SearchModel(tf.Module):
       codes: uint8 (B, K / 8), packed as by numpy.packbits and as FAISS reads them: the first bit is the
         highest of the first byte, and 1 where the relaxed code is 0 or more.
       relaxed: float32 (B, K), in (-1, 1).
-      labels: float32 (B, C), independent probabilities of the labels.
+      labels: float32 (B, C), independent probabilities of the labels; C is 0 without labels.
       words: int32 (B,), where texts are strings, how many words of the vocabulary the text holds.
 
     A saved signature does not check shapes, so inputs of any shape arrive. A wrong input raises
@@ -159,7 +159,7 @@ class SearchModel(tf.Module):
 
 
 def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The outputs of `SearchModel`, from the outputs code and label of an encoder."""
+    """The outputs of `SearchModel`, from the outputs code and, with labels, label of an encoder."""
     relaxed = tf.cast(outputs["code"], tf.float32)
     ones = tf.cast(relaxed >= 0, tf.int32)
     bytes_of_bits = tf.reshape(ones, [tf.shape(ones)[0], ones.shape[1] // 8, 8])
@@ -167,7 +167,7 @@ def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {
         "codes": tf.cast(tf.reduce_sum(bytes_of_bits * places, axis=2), tf.uint8),
         "relaxed": relaxed,
-        "labels": tf.sigmoid(tf.cast(outputs["label"], tf.float32)),
+        "labels": tf.sigmoid(tf.cast(outputs.get("label", relaxed[:, :0]), tf.float32)),
     }
 
 

@@ -24,14 +24,16 @@ TITLES = {
     "distances": f"Hamming distances of relevant and of other pairs (of at most {SHOWN_DISTANCES} runs)",
     "map_by_label": f"mAP of the queries with each label (of at most {SHOWN_BY_LABEL} runs); new items: |",
     "map_by_bits": "mAP against the length of the codes, over all items and over new ones",
+    "own_half": "Recall of a pair's own half among the first n",
+    "own_half_by_bits": "recall@10 of own halves against the length of the codes",
 }
 INTERVAL = (
     "The interval holds 95 % of the means over resampled queries (bootstrap); it does not tell what "
     "another seed of the training would change."
 )
 GALLERY = (
-    "Framed green: shares a label with the query; red: shares none. The number is the Hamming distance. The "
-    "queries are spread evenly over the query set, not chosen."
+    "Framed green: shares a label with the query or, without labels, is its own half; red: any other. The "
+    "number is the Hamming distance. The queries are spread evenly over the query set, not chosen."
 )
 CODES = (
     "Of the retrieval set: balance is the mean over bits of how far the share of +1 is from one half, "
@@ -43,7 +45,7 @@ CODES = (
 
 def page(records: Sequence[Record], drawn: Sequence[tuple[str, "Figure"]], mark: str) -> str:
     """The page of tested runs, with the results of `plots.draw_all` and a comment at its head."""
-    measured = _titled(tables.titled(tables.rows, records))
+    measured = _titled(tables.all_measures(records))
     sections = [
         ("seeds", "Mean over the seeds", _seeds(records)),
         ("measures", "Measures", measured + _notes(INTERVAL, *tables.notes(records))),
@@ -63,7 +65,7 @@ def page(records: Sequence[Record], drawn: Sequence[tuple[str, "Figure"]], mark:
 
 
 def _seeds(records: Sequence[Record]) -> str:
-    means = tables.titled(tables.over_seeds, records)
+    means = tables.all_means(records)
     return _titled(means) if any(int(line[-1]) > 1 for _, lines in means.values() for line in lines) else ""
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from gch.errors import GCHError
 from gch.evaluation.evaluate import CROSS, UNIFIED
+from gch.evaluation.own_half import RECALL
 from gch.reporting.record import Record
 from gch.storage import atomic_path
 
@@ -58,7 +59,13 @@ def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
     """
     if not available():
         raise GCHError(NEEDED)
-    yield from _draw(records, CROSS)
+    labelled = [record for record in records if record.directions]
+    if labelled:
+        yield from _draw(labelled, CROSS)
+    if own := [record for record in records if record.own_half]:
+        yield "own_half", _each(CROSS, functools.partial(_own_half, own))
+        if len({record.bits for record in own}) > 1:
+            yield "own_half_by_bits", _each(CROSS, functools.partial(_by_bits, own, RECALL, _recall))
     unified = [record for record in records if record.directions.keys() >= UNIFIED.keys()]
     if unified:
         yield from ((name + OF_PAIRS, drawn) for name, drawn in _draw(unified, tuple(UNIFIED)))
@@ -75,7 +82,7 @@ def _draw(records: Sequence[Record], directions: Sequence[str]) -> Iterator[tupl
     height = 1.2 + labels[0] * (0.1 + 0.08 * len(some))
     yield "map_by_label", _each(directions, functools.partial(_by_label, some), height)
     if len({record.bits for record in records}) > 1:
-        yield "map_by_bits", _each(directions, functools.partial(_by_bits, records))
+        yield "map_by_bits", _each(directions, functools.partial(_by_bits, records, "mAP", _mean_ap))
 
 
 def save(drawn: "Figure", path: Path) -> None:
@@ -132,6 +139,16 @@ def _curve(records: Sequence[Record], name: str, axes: "Axes", direction: str) -
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if kind == "rank" else "linear")
 
 
+def _own_half(records: Sequence[Record], axes: "Axes", direction: str) -> None:
+    """Recall of own halves along the ranks, a line for each record."""
+    for record in records:
+        curve = record.own_half[direction]["rank"]
+        axes.plot(curve["rank"], np.array(curve["recall"], float), marker=".", label=_plain(record.name))
+    axes.set(
+        xlabel="n, number of items shown", ylabel="recall of the own half at n", xscale="log", ylim=(0, 1)
+    )
+
+
 def _distances(records: Sequence[Record], directions: Sequence[str]) -> "Figure":
     """Shares of the relevant and of the other pairs at each distance."""
     drawn, grid = _panels(directions, height=3.2 * len(records), rows=len(records))
@@ -166,7 +183,21 @@ def _by_label(records: Sequence[Record], axes: "Axes", direction: str) -> None:
     axes.invert_yaxis()
 
 
-def _by_bits(records: Sequence[Record], axes: "Axes", direction: str) -> None:
+def _mean_ap(record: Record, direction: str, new: bool) -> float | None:
+    return record.mean(direction, "mAP", new)
+
+
+def _recall(record: Record, direction: str, new: bool) -> float | None:
+    return None if new else record.own_half_mean(direction, RECALL)
+
+
+def _by_bits(
+    records: Sequence[Record],
+    measure: str,
+    mean: Callable[[Record, str, bool], float | None],
+    axes: "Axes",
+    direction: str,
+) -> None:
     """The mean over seeds for each method, over all items and dashed over new ones; a dot for each record."""
     for method in dict.fromkeys(record.method for record in records):
         mine = [record for record in records if record.method == method]
@@ -174,7 +205,7 @@ def _by_bits(records: Sequence[Record], axes: "Axes", direction: str) -> None:
         colour = None
         for new, label, style in ((False, method, "-"), (True, f"{method}, new items", "--")):
             found = [
-                np.array([run.mean(direction, "mAP", new) for run in mine if run.bits == bit], float)
+                np.array([mean(run, direction, new) for run in mine if run.bits == bit], float)
                 for bit in bits
             ]
             means = [values.mean() for values in found]
@@ -185,6 +216,6 @@ def _by_bits(records: Sequence[Record], axes: "Axes", direction: str) -> None:
             for bit, values in zip(bits, found, strict=True):
                 axes.plot([bit] * len(values), values, ".", color=colour)
     every = sorted({record.bits for record in records})
-    axes.set(xlabel="bits", ylabel="mAP", xscale="log")
+    axes.set(xlabel="bits", ylabel=measure, xscale="log")
     axes.set_xticks(every, [str(bit) for bit in every])
     axes.minorticks_off()

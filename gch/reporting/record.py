@@ -1,7 +1,7 @@
 """One evaluated set of codes, as tables, plots and pages need it; read from results.json."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from gch.errors import DataError, RunError
 from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
 
 NEW = "evaluation_not_trained_on"  # None where there are no new items
+OWN_HALF = "own_half"
 CODE_FIGURES = ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes")
 
 
@@ -21,6 +22,7 @@ def _or_null(expected: str, fits: Callable[[Any], bool]) -> Shape:
     return f"{expected}, or null", lambda value: value is None or fits(value)
 
 
+_BITS = ("a positive multiple of 8", lambda value: is_count(value) and value >= 8 and value % 8 == 0)
 _COUNT, _NUMBER = ("a whole number from 0 on", is_count), ("a finite number", is_number)
 _PAIRS = ("a whole number from 0 on", lambda value: type(value) is int and 0 <= value < 2**53)
 _TEXT = ("a text", lambda value: isinstance(value, str))
@@ -42,7 +44,7 @@ _CURVES: Fields = {
 def _direction(precision: Shape) -> Fields:
     """The figures of a direction, whose mAP has a shape of its own."""
     return {
-        "bits": ("a positive multiple of 8", lambda value: is_count(value) and value >= 8 and value % 8 == 0),
+        "bits": _BITS,
         **dict.fromkeys(("queries", "queries_without_relevant", "retrieval"), _COUNT),
         **dict.fromkeys(("ties", "without_relevant"), _TEXT),
         "measures": {"mAP": {"mean": precision, **_BOUNDS}, ...: _MEASURE},
@@ -58,6 +60,13 @@ def _direction(precision: Shape) -> Fields:
 _ANY: dict[Any, Shape] = {direction: _direction(_SHARE) for direction in DIRECTIONS}
 _OF_PAIRS = {direction: _direction(_SHARE) for direction in UNIFIED}  # of methods with unified codes
 _EVALUATION = _ANY | {direction: _direction(("a number from 0 to 1", _is_share)) for direction in CROSS}
+_OF_OWN_HALF: Fields = {
+    "bits": _BITS,
+    "queries": _COUNT,
+    "ties": _TEXT,
+    "measures": {...: _MEASURE},
+    "rank": {"rank": [_COUNT], "recall": [_SHARE]},
+}
 _OF_CODES = dict.fromkeys(("image", "text"), dict.fromkeys(CODE_FIGURES, _NUMBER))
 _OPTIONAL: Fields = {
     "label_names": [_TEXT],
@@ -71,11 +80,14 @@ class Record:
     """The measures of a run, or of the codes of another tool."""
 
     name: str  # its name in tables
-    directions: dict[str, dict]  # 'I->T' and so on to `Evaluation.figures`, over the whole retrieval set
+    # 'I->T' and so on to `Evaluation.figures`, over the whole retrieval set; empty without labels.
+    directions: dict[str, dict]
     new: dict[str, dict] = dataclasses.field(default_factory=dict)  # over new items; empty if not known
     settings: dict[str, object] = dataclasses.field(default_factory=dict)  # of a run, by name
     results: dict = dataclasses.field(default_factory=dict)  # all of a run's results.json
     folder: Path | None = None  # of a run
+    # 'I->T' and 'T->I' to `OwnHalf.figures`; empty if not measured, as by earlier versions.
+    own_half: dict[str, dict] = dataclasses.field(default_factory=dict)
 
     @property
     def label_names(self) -> list[str]:
@@ -85,7 +97,7 @@ class Record:
     @property
     def bits(self) -> int:
         """Length of the codes."""
-        return self.directions["I->T"]["bits"]
+        return (self.directions or self.own_half)["I->T"]["bits"]
 
     @property
     def method(self) -> str:
@@ -95,9 +107,19 @@ class Record:
             parts.append("own_neighbour=False")
         return " ".join(str(part) for part in parts if part) or self.name
 
+    @classmethod
+    def of_figures(cls, name: str, figures: Mapping[str, Any], **more: Any) -> "Record":
+        """From what `gch.evaluation.results.measured_figures` returns, or what it became in results.json."""
+        whole, new, own = (figures.get(key) or {} for key in ("evaluation", NEW, OWN_HALF))
+        return cls(name, whole, new, results=dict(figures), own_half=own, **more)
+
     def mean(self, direction: str, measure: str, new: bool = False) -> float | None:
         """Mean of a measure, over all items or the new ones; None where it was not measured."""
         return self.measured(direction, measure, new).get("mean")
+
+    def own_half_mean(self, direction: str, measure: str) -> float | None:
+        """Mean, or median, of a measure of own halves; None where it was not measured."""
+        return self.own_half.get(direction, {}).get("measures", {}).get(measure, {}).get("mean")
 
     def measured(self, direction: str, measure: str, new: bool = False) -> dict[str, float | None]:
         """Mean of a measure and its interval, `low` and `high`; empty where it was not measured."""
@@ -118,8 +140,8 @@ def read_run(folder: Path) -> Record:
         results = _checked(read_json(path), str(path))
     except DataError as error:
         raise RunError(f"{error}; test the run again") from error
-    name, new = path.parent.resolve().name, results.get(NEW) or {}
-    return Record(name, results["evaluation"], new, results["settings"], results, path.parent)
+    name = path.parent.resolve().name
+    return Record.of_figures(name, results, settings=results["settings"], folder=path.parent)
 
 
 def _checked(results: Any, where: str) -> dict[str, Any]:
@@ -128,14 +150,21 @@ def _checked(results: Any, where: str) -> dict[str, Any]:
     evaluation = given.get("evaluation")
     unified = isinstance(evaluation, dict) and not UNIFIED.keys().isdisjoint(evaluation)
     of_pairs = _OF_PAIRS if unified else {}
-    optional: Fields = {**_OPTIONAL, NEW: {**_ANY, **of_pairs}}
+    own = dict.fromkeys(CROSS, _OF_OWN_HALF)
+    optional: Fields = {**_OPTIONAL, NEW: {**_ANY, **of_pairs}, OWN_HALF: own}
     there = {
         name: optional[name] for name in optional if name in given and (name, given[name]) != (NEW, None)
     }
-    object_of(
-        results, where, {"evaluation": {**_EVALUATION, **of_pairs}, "settings": {...: _SETTING}, **there}
-    )
-    labels = len(given.get("label_names") or given["evaluation"]["I->T"]["mAP_by_label"])
+    required: Fields = {"settings": {...: _SETTING}}
+    if evaluation is not None or OWN_HALF not in there:  # without labels there is no evaluation by them
+        required = {"evaluation": {**_EVALUATION, **of_pairs}, **required}
+    object_of(results, where, {**required, **there})
+    for direction, one in (given.get(OWN_HALF) or {}).items():
+        ranks, recalls = (len(one["rank"][axis]) for axis in ("rank", "recall"))
+        if ranks != recalls:
+            numbers = f"{OWN_HALF}.{direction}.rank has {recalls} recalls"
+            raise DataError(f"{where}: {numbers}, expected {ranks}, one for each rank")
+    labels = len(given.get("label_names") or (evaluation or {}).get("I->T", {}).get("mAP_by_label", ()))
     for key in ("evaluation", NEW):
         for direction, one in (given.get(key) or {}).items():
             if direction not in DIRECTIONS | of_pairs:

@@ -2,14 +2,22 @@
 
 import csv
 import io
+import itertools
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from gch.evaluation.evaluate import ASYMMETRIC, CROSS, NEW_ITEMS, UNIFIED
+from gch.evaluation.own_half import MEDIAN, measure_names
 from gch.reporting.record import Record
 
 OF_PAIRS = "Unified codes of pairs"
+OF_OWN_HALVES = "Own halves of pairs"
+OWN_HALVES = (
+    "Own halves: each query ranks the other halves of all queries, of which one is its own; no label is "
+    "needed. A median rank may be a fraction, because items at one distance share their ranks."
+)
+OWN_HALF_MEANS = ("recall@1", "recall@5", "recall@10", "median_rank", "recall_asymmetric@10")
 POLICIES = ("pessimistic", "stable", "optimistic")
 
 Table = tuple[list[str], list[list[str]]]
@@ -45,26 +53,81 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> Table:
     return [*header, *relaxed, *policies, *ranked], lines
 
 
-def titled(make: Callable[[Sequence[Record], Sequence[str]], Table], records: Sequence[Record]) -> Titled:
-    """The table of the papers' directions, without a title, and that of pairs where records have them."""
-    unified = [record for record in records if any(name in record.directions for name in UNIFIED)]
-    tables = {"": make(records, CROSS)}
-    return tables | {OF_PAIRS: make(unified, tuple(UNIFIED))} if unified else tables
+def own_half_rows(records: Sequence[Record]) -> Table:
+    """Header and cells: for each record and direction a line of the measures of own halves with intervals, by
+    Hamming distance, and one by relaxed queries, if any.
+    """
+    ties = dict.fromkeys(one["ties"] for record in records for one in record.own_half.values())
+    header = ["", "bits", "", f"ranked by ({', '.join(ties)})", "among"]
+    header += [cell for name in measure_names() for cell in (name.replace("_", " "), "95 %")]
+    lines = []
+    for record in records:
+        for (direction, one), asymmetric in itertools.product(record.own_half.items(), (False, True)):
+            found = {name: one["measures"].get(name, {}) for name in measure_names(asymmetric)}
+            if not any(found.values()):
+                continue
+            ranked_by = "asymmetric" if asymmetric else "distance"
+            cells = [record.name, str(one["bits"]), direction, ranked_by, str(one["queries"])]
+            for name, value in found.items():
+                shown = rank if name.startswith(MEDIAN) else figure
+                mean, low, high = (shown(value.get(key)) for key in ("mean", "low", "high"))
+                cells += [mean, "-" if low == high == "-" else f"{low} to {high}"]
+            lines.append(cells)
+    return header, lines
+
+
+def all_measures(records: Sequence[Record]) -> Titled:
+    """`rows` of the papers' directions, without a title, of those of pairs, and `own_half_rows`."""
+    return _titled(rows, own_half_rows, records)
+
+
+def all_means(records: Sequence[Record]) -> Titled:
+    """`over_seeds` of the papers' directions, without a title, of those of pairs, and of own halves."""
+    return _titled(over_seeds, own_half_over_seeds, records)
+
+
+def _titled(
+    make: Callable[[Sequence[Record], Sequence[str]], Table],
+    make_own_half: Callable[[Sequence[Record]], Table],
+    records: Sequence[Record],
+) -> Titled:
+    """Tables by title, each of the records that have its figures."""
+    labelled = [record for record in records if record.directions]
+    unified = [record for record in labelled if any(name in record.directions for name in UNIFIED)]
+    own = [record for record in records if record.own_half]
+    tables = {"": make(labelled, CROSS)} if labelled else {}
+    tables |= {OF_PAIRS: make(unified, tuple(UNIFIED))} if unified else {}
+    return tables | ({OF_OWN_HALVES: make_own_half(own)} if own else {})
 
 
 def over_seeds(records: Sequence[Record], directions: Sequence[str] = CROSS) -> Table:
     """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs."""
+    kinds = [(new, direction) for new in (False, True) for direction in directions]
+    columns = [f"{'new items' if new else 'mAP'} {direction}" for new, direction in kinds]
+    return _over_seeds(records, columns, lambda run: [run.mean(name, "mAP", new) for new, name in kinds])
+
+
+def own_half_over_seeds(records: Sequence[Record]) -> Table:
+    """As `over_seeds`, of the measures of own halves."""
+    kinds = [(name, direction) for name in OWN_HALF_MEANS for direction in CROSS]
+    columns = [f"{name.replace('_', ' ')} {direction}" for name, direction in kinds]
+    return _over_seeds(records, columns, lambda run: [run.own_half_mean(*kind[::-1]) for kind in kinds])
+
+
+def _over_seeds(
+    records: Sequence[Record], columns: Sequence[str], values: Callable[[Record], list[float | None]]
+) -> Table:
+    """Header and cells: a line for each method and length, with the means of the values of its runs."""
     groups: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         groups.setdefault((record.method, record.bits), []).append(record)
-    kinds = [(new, direction) for new in (False, True) for direction in directions]
     lines = []
     for (method, bits), mine in groups.items():
-        means = [_spread([run.mean(direction, "mAP", new) for run in mine]) for new, direction in kinds]
+        found = zip(columns, zip(*map(values, mine), strict=True), strict=True)
+        means = [_spread(of_runs, 1 if name.startswith("median") else 4) for name, of_runs in found]
         seconds = [run.results.get("training", {}).get("seconds") for run in mine]
         mean_seconds = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
         lines.append([method, str(bits), *means, mean_seconds, str(len(mine))])
-    columns = [f"{'new items' if new else 'mAP'} {direction}" for new, direction in kinds]
     return ["", "bits", *columns, "seconds", "runs"], lines
 
 
@@ -78,6 +141,11 @@ def notes(records: Sequence[Record]) -> list[str]:
     """Notes on the records for a reader of the table; records with the same note share it."""
     names: dict[str, list[str]] = {}
     for record in records:
+        if not record.directions:
+            total = record.own_half["I->T"]["queries"]
+            words = f"{total} queries without labels: each ranks the other halves of all {total}, one its own"
+            names.setdefault(words, []).append(record.name)
+            continue
         one = record.directions["I->T"]
         counted = "counted 0" if one["without_relevant"] == "zero" else "left out"
         without = f"{one['queries_without_relevant']} of them without a relevant item ({counted})"
@@ -88,12 +156,23 @@ def notes(records: Sequence[Record]) -> list[str]:
         words = f"{one['queries']} queries, {some}; {ranked}"
         names.setdefault(words, []).append(record.name)
     said = names if len(names) == 1 else (f"{', '.join(some)}: {words}" for words, some in names.items())
-    return [*said, NEW_ITEMS]
+    return [*said, *why(records)]
+
+
+def why(records: Sequence[Record]) -> list[str]:
+    """Why mAP differs between all and new items, and what own halves are, where records have these."""
+    new = [NEW_ITEMS] if any(record.directions for record in records) else []
+    return new + ([OWN_HALVES] if any(record.own_half for record in records) else [])
 
 
 def figure(value: float | None) -> str:
     """Four decimals, because papers report differences of a thousandth; a dash for None."""
     return "-" if value is None else f"{value:.4f}"
+
+
+def rank(value: float | None) -> str:
+    """One decimal, for a median rank; a dash for None."""
+    return "-" if value is None else f"{value:.1f}"
 
 
 def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -125,7 +204,7 @@ def latex(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def comma_separated(records: Sequence[Record]) -> str:
-    """All measures of all directions, a line each, over 'all' items and over the 'new' ones."""
+    """All measures of all directions, a line each: over 'all' items, 'new' ones, and of the 'own half'."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["name", "bits", "direction", "items", "ties", "measure", "mean", "low", "high"])
@@ -139,12 +218,16 @@ def comma_separated(records: Sequence[Record]) -> str:
                 for policy, mean in one["mAP_by_ties"].items():
                     if policy != one["ties"]:
                         writer.writerow([*start, policy, "mAP", mean, "", ""])
+        for direction, one in record.own_half.items():
+            start = [record.name, one["bits"], direction, "own half", one["ties"]]
+            for name, value in one["measures"].items():
+                writer.writerow([*start, name, value["mean"], value.get("low"), value.get("high")])
     return out.getvalue()
 
 
-def _spread(values: Sequence[Any]) -> str:
+def _spread(values: Sequence[Any], decimals: int = 4) -> str:
     """Mean and standard deviation (n - 1); a dash where a value is missing."""
     if None in values:
         return "-"
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.4f} ± {deviation:.4f}"
+    return f"{statistics.mean(values):.{decimals}f} ± {deviation:.{decimals}f}"

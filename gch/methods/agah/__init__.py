@@ -50,6 +50,11 @@ class MethodSettings:
         """Raises SettingError where values are impossible."""
         require_numbers("txt_widths", self.txt_widths, "8192,4096")
 
+    @property
+    def needs_labels(self) -> str:
+        """The setting that needs data with labels, and its value."""
+        return "method is 'agah'"
+
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
     """The method with freshly initialised networks; `backbone` may be None where the items have features."""

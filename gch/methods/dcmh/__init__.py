@@ -31,6 +31,11 @@ class MethodSettings:
         if self.img_widths:
             require_numbers("img_widths", self.img_widths, "1024")
 
+    @property
+    def needs_labels(self) -> str:
+        """The setting that needs data with labels, and its value."""
+        return "method is 'dcmh'"
+
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
     """The method with freshly initialised networks; `backbone` may be None where the items have features."""

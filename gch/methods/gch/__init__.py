@@ -22,6 +22,12 @@ class MethodSettings:
         "graph of the graph stages: items and labels, in-batch as in the paper, or no graph stages",
         choices=["label", "batch", "none"],
     )
+    affinity: str = setting(
+        "",
+        "which items belong together: those that share labels, pairs whose pictures and texts are alike, or "
+        "both mixed; '': labels where the data have them, else pairs",
+        choices=["", "labels", "pairs", "both"],
+    )
     MAX_ITER: int = setting(100, "steps in a round of the label and graph stages", minimum=1)
     k_lab: int = setting(2, "rounds of the label stage in an outer epoch", minimum=1)
     k_txt: int = setting(10, "passes over the training items of the text network's label stage", minimum=0)
@@ -119,6 +125,17 @@ class MethodSettings:
                 f"teacher is False and graph is {self.graph!r}; without a teacher codes come from the graph "
                 "'label' only"
             )
+        if self.affinity in ("pairs", "both") and self.graph == "batch":
+            raise SettingError(
+                f"affinity is {self.affinity!r} and graph is 'batch'; the paper's graph is of labels only"
+            )
+
+    @property
+    def needs_labels(self) -> str:
+        """The setting that needs data with labels, and its value; '' if none does."""
+        if self.affinity in ("labels", "both"):
+            return f"affinity is {self.affinity!r}"
+        return "graph is 'batch'" if self.graph == "batch" else ""
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":

@@ -1,0 +1,166 @@
+"""Where queries rank the other half of their own pair."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gch.errors import DataError, SettingError
+from gch.evaluation import asymmetric, counts
+from gch.evaluation.codes import CodedItems, coded_items
+from gch.evaluation.evaluate import evaluate
+from gch.evaluation.own_half import own_half, own_halves, own_ranks
+from gch.evaluation.rankings import POLICIES
+
+# Distances of the three pictures from the three texts: 0 1 1; 2 1 3; 1 2 0. Own halves are on the diagonal.
+PICTURES = np.array([[1, 1, 1], [1, -1, -1], [1, 1, -1]])
+TEXTS = np.array([[1, 1, 1], [-1, -1, -1], [1, 1, -1]])
+
+
+def items(codes: np.ndarray, relaxed: bool = False) -> CodedItems:
+    found = coded_items(codes, np.zeros((len(codes), 0)))
+    return dataclasses.replace(found, relaxed=codes.astype(np.float32)) if relaxed else found
+
+
+def random_items(seed: int, count: int, bits: int, relaxed: bool = False) -> CodedItems:
+    codes = np.tanh(np.random.default_rng(seed).normal(size=(count, bits)))
+    return items(codes.round(1), relaxed)  # rounded, so that scores tie
+
+
+@pytest.mark.parametrize("form", ["signs", "bits"])
+def test_by_hand(form):
+    # Texts from picture 0 [1 1 1]: 0, 3, 1: rank 1. From picture 1 [1 -1 -1]: 2, 1, 1: its own ties with the
+    # third, rank 1 or 2. From picture 2: its own at 0: rank 1.
+    pictures, texts = (PICTURES > 0, TEXTS > 0) if form == "bits" else (PICTURES, TEXTS)
+    found = evaluate(pictures, texts)
+    assert found == pytest.approx({"recall@1": 2.5 / 3, "recall@5": 1, "recall@10": 1, "median_rank": 1})
+    # Pictures from text 0 [1 1 1]: 0, 2, 1: rank 1. From text 1 [-1 -1 -1]: 3, 1, 2: rank 1.
+    # From text 2 [1 1 -1]: 1, 1, 0: rank 1.
+    assert evaluate(texts, pictures)["recall@1"] == 1
+
+
+def test_policies_by_hand():
+    # One picture is as far from all four texts: its own, the second, has any rank from 1 to 4.
+    pictures, texts = items(np.ones((4, 2))), items(np.array([[1, -1]] * 4))
+    expected = {"tie-aware": (0.25, 2.5), "optimistic": (1, 1), "pessimistic": (0, 4), "stable": (0.25, 2.5)}
+    for ties, (recall, median) in expected.items():
+        found = own_half(pictures, texts, ties).means()
+        assert (found["recall@1"], found["median_rank"]) == (recall, median), ties
+    stable = own_half(pictures, texts, "stable").values["median_rank"]
+    np.testing.assert_array_equal(stable, [1, 2, 3, 4])
+
+
+def test_relaxed_queries_by_hand():
+    # Scores of the three texts [1 1], [-1 1], [1 -1] by (.5, .25): .75, -.25, .25; by (.25, -.5): -.25, -.75,
+    # .75; by (-.5, .25) twice the same as its signs rank them.
+    pictures = np.array([[0.5, 0.25], [0.25, -0.5], [-0.5, 0.25]])
+    texts = np.array([[1, 1], [-1, 1], [1, -1]])
+    found = evaluate(pictures, texts)
+    # Ranks: 1; 3; the own score is -.75, those of the others -.25 and .75: 3.
+    assert found["recall_asymmetric@1"] == pytest.approx(1 / 3)
+    assert found["median_rank_asymmetric"] == 3
+    # By signs: distances 0 1 1: rank 1; [1 -1]: 1 2 0: rank 3; [-1 1]: 1 0 2: rank 3.
+    assert (found["recall@1"], found["median_rank"]) == (pytest.approx(1 / 3), 3)
+
+
+@hypothesis_settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**20), count=st.integers(1, 5), bits=st.integers(1, 3), relaxed=st.booleans())
+def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(seed, count, bits, relaxed):
+    queries, halves = random_items(seed, count, bits, relaxed), random_items(seed + 1, count, bits)
+    signs = np.where(np.unpackbits(halves.codes, axis=1, count=bits), 1.0, -1.0)
+    of_queries = np.where(np.unpackbits(queries.codes, axis=1, count=bits), 1.0, -1.0)
+    for ending, codes in {"": of_queries, "_asymmetric": queries.relaxed}.items():
+        if codes is None:
+            continue
+        scores = (codes.astype(float) @ signs.T).round(4)
+        found = {ties: own_half(queries, halves, ties).values for ties in POLICIES}
+        for query, own in enumerate(scores):
+            ranks = set()
+            ranks_of_orders = []
+            for order in itertools.permutations(range(count)):
+                ranking = sorted(order, key=lambda half: -own[half])  # stable: ties stay in the order drawn
+                ranks_of_orders.append(ranking.index(query) + 1)
+            ranks = np.array(ranks_of_orders)
+            at = {rank: (ranks <= rank).mean() for rank in (1, 5, 10)}
+            for rank, chance in at.items():
+                value = found["tie-aware"][f"recall{ending}@{rank}"][query]
+                assert value == pytest.approx(chance, abs=1e-12)
+            medians = {ties: found[ties][f"median_rank{ending}"][query] for ties in POLICIES}
+            assert medians == pytest.approx(
+                {
+                    "tie-aware": ranks.mean(),
+                    "stable": sorted(range(count), key=lambda half: -own[half]).index(query) + 1,
+                    "optimistic": ranks.min(),
+                    "pessimistic": ranks.max(),
+                }
+            )
+
+
+def test_blocks_and_many_bits_change_nothing(monkeypatch):
+    queries, halves = random_items(0, 60, 200, relaxed=True), random_items(1, 60, 200)
+    whole = own_half(queries, halves)
+    signs = [np.unpackbits(one.codes, axis=1, count=200).astype(int) for one in (queries, halves)]
+    distances = (signs[0][:, None] != signs[1]).sum(axis=2)
+    nearer = (distances < np.diag(distances)[:, None]).sum(axis=1)
+    np.testing.assert_array_equal(whole.ranks.before, nearer)
+    monkeypatch.setattr(counts, "DISTANCES", 130)
+    monkeypatch.setattr(asymmetric, "SCORES", 130)
+    again = own_half(queries, halves)
+    for name, values in whole.values.items():
+        np.testing.assert_array_equal(again.values[name], values, err_msg=name)
+
+
+def test_own_halves_may_lie_anywhere_among_others():
+    queries, halves = random_items(0, 5, 16), random_items(1, 30, 16)
+    own = np.array([29, 3, 0, 17, 8])
+    signs = [np.unpackbits(one.codes, axis=1).astype(int) for one in (queries, halves)]
+    distances = (signs[0][:, None] != signs[1]).sum(axis=2)
+    found = own_ranks(queries, halves, own)
+    for query, (half, away) in enumerate(zip(own, distances, strict=True)):
+        assert found.before[query] == (away < away[half]).sum()
+        assert found.tied[query] == (away == away[half]).sum()
+
+
+def test_figures_have_intervals_and_a_curve():
+    pictures, texts = random_items(0, 40, 24, relaxed=True), random_items(1, 40, 24, relaxed=True)
+    measured = own_halves({"image": pictures, "text": texts})
+    for direction, queries, halves in (("I->T", pictures, texts), ("T->I", texts, pictures)):
+        figures = measured[direction].figures()
+        assert (figures["bits"], figures["queries"], figures["ties"]) == (24, 40, "tie-aware")
+        assert set(figures["measures"]) == {
+            *("recall@1", "recall@5", "recall@10", "median_rank", "recall_asymmetric@1"),
+            *("recall_asymmetric@5", "recall_asymmetric@10", "median_rank_asymmetric"),
+        }
+        expected = own_half(queries, halves).values
+        for name, value in figures["measures"].items():
+            centre = np.median if "median" in name else np.mean
+            assert value["mean"] == pytest.approx(centre(expected[name]))
+            assert value["low"] <= value["mean"] <= value["high"]
+        recall, median = (figures["measures"][name] for name in ("recall@10", "median_rank"))
+        assert recall["low"] < recall["high"] < 1 < median["low"] < median["high"]
+        assert figures["rank"]["rank"] == [1, 2, 5, 10, 20]
+        at = dict(zip(*figures["rank"].values(), strict=True))
+        assert at[10] == pytest.approx(recall["mean"])
+        assert at[1] <= at[2] <= at[5] <= at[10] <= at[20]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((PICTURES, TEXTS[:2]), "database_codes has 2 items, query_codes 3; without labels row i of both"),
+        ((PICTURES, TEXTS[:, :2]), "database_codes has codes of 2 bits, query_codes of 3"),
+        ((PICTURES, TEXTS, [0, 1, 2]), "database_labels is None; expected labels of both sides, or None"),
+        ((PICTURES, TEXTS, None, [0, 1, 2]), "query_labels is None; expected labels of both sides"),
+        ((PICTURES * 3, TEXTS), r"query_codes holds 3 \(item 0, bit 0\); expected -1 and \+1, 0 and 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, words):
+    with pytest.raises(DataError, match=words) as caught:
+        evaluate(*arguments)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SettingError, match="ties is 'x'"):
+        evaluate(PICTURES, TEXTS, ties="x")
