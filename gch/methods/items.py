@@ -29,6 +29,8 @@ class TrainingItems:
       trains_backbone: whether the image network reads pixels.
       pictures: where pixels are read from.
       rows: int64 (N,), the items' rows in the data set.
+      text_parts: vectors float32 (W, D) of the words or captions whose means `texts` are, and which of them
+        each text has, int32 (N, m), filled up with -1; None where texts have no such parts.
     """
 
     texts: tf.Variable
@@ -37,6 +39,7 @@ class TrainingItems:
     trains_backbone: bool
     pictures: Pictures | None
     rows: np.ndarray
+    text_parts: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -141,8 +141,12 @@ class MethodSettings:
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
     """The method with freshly initialised networks; `backbone` may be None where the items have features."""
     from gch.methods.gch.label_graph import LabelGraphGCH
+    from gch.methods.gch.pair_graph import PairGraphGCH
     from gch.methods.gch.paper import PaperGCH
     from gch.methods.gch.students import WithoutGraph
 
+    affinity = settings.options.affinity or ("labels" if items.labels.shape[1] else "pairs")
+    if affinity == "pairs":
+        return PairGraphGCH(settings, items, backbone)
     variants = {"label": LabelGraphGCH, "batch": PaperGCH, "none": WithoutGraph}
     return variants[settings.options.graph](settings, items, backbone)

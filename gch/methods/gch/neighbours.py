@@ -153,6 +153,11 @@ class NeighbourLabels(keras.layers.Layer):
         """The sharpness of the weights, more than 0."""
         return tf.exp(self._sharpness.value)
 
+    @property
+    def values(self) -> tf.Tensor:
+        """What the training items pass on, float32 (N, C)."""
+        return self._labels.value
+
     def set_items(self, vectors: np.ndarray, labels: np.ndarray) -> None:
         """Sets the training items: vectors (N, F) of any length, labels (N, C)."""
         self._vectors.assign(unit_length(vectors))

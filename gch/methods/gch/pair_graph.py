@@ -1,0 +1,342 @@
+"""GCH over a graph of pairs: unified codes without labels.
+
+graph       graph networks of pictures, texts and pairs learn codes in which a picture and its text meet
+
+Without labels the affinity of items is that of their pictures and texts. Both are projected to a common
+space (`gch.methods.gch.canonical`), and an item is joined to its nearest training pairs by the cosine there.
+With its vector Z, its edges A to the training pairs, and their unified vectors F, means of both halves, its
+code is one graph convolution,
+
+    tanh([Z, A F] W).
+
+A code needs no other item of a batch, so a query can be encoded by itself. A pair has the means of both
+halves.
+
+A training item is its own nearest neighbour, and the projections have seen that its halves belong together;
+a new item is neither. So training items stand in for new ones: they are projected by what the other folds of
+the training set have learned, and their own entry is left out.
+
+The contrastive loss (van den Oord et al., 2018) has a query find its own other half among all that are drawn.
+Part of what it should find are the halves of items that are near in both modalities, so that neighbours stay
+near. Half of the loss compares relaxed codes, the other half relaxed codes with signs, as the search does.
+"""
+
+import functools
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gch.methods.batch import draw_positions, draw_uniform, sign
+from gch.methods.gch.canonical import Moments, Projection, projections, turned
+from gch.methods.gch.neighbours import QUERIES, NeighbourLabels, blend, nearest, unit_length
+from gch.methods.items import TrainingItems, state
+from gch.methods.method import Batch, Losses, Method, Stage
+from gch.methods.optimizer import RatedAdam, loss_scaled
+from gch.networks.backbone import Backbone
+from gch.networks.inference import infer
+from gch.settings import Settings
+
+WIDTH, RIDGE, FOLDS = 256, 1.0, 5  # of the common space
+NODES = 2**16  # most training pairs that items are joined to
+DRAWN = 512  # items among which a query finds its other half, beside those of the batch
+SCALE = 24.0  # sharpness of the softmax over codes
+NEIGHBOURS_SHARE, NEIGHBOURS_SCALE = 0.2, 20.0  # of the target: its neighbours, and their sharpness
+NOISE = 1.0  # on the edges of training items, whose pictures have a mean square of 1
+PARTS_SIZE = 2**28  # most numbers of the vectors of all parts of texts
+KINDS = {"image": ("image",), "text": ("text",), "pair": ("image", "text")}
+# Whose codes find whose, and with which weight.
+DIRECTIONS = {
+    "I->T": ("image", "text", 1.0),
+    "T->I": ("text", "image", 1.0),
+    "I->pair": ("image", "pair", 0.5),
+    "T->pair": ("text", "pair", 0.5),
+}
+
+
+def contrastive_loss(inner: tf.Tensor, targets: tf.Tensor, counted: tf.Tensor, scale: float) -> tf.Tensor:
+    """Cross-entropy of finding the targets among M items for each of B queries, by a softmax.
+
+    Args:
+      inner: float (B, M), inner products of codes divided by their length, in [-1, 1].
+      targets: float (B, M), of which each row sums to 1.
+      counted: bool (B, M), False for an item that is left out, such as a second copy of the target.
+      scale: sharpness of the softmax.
+
+    Returns:
+      Float scalar of 0 or more, the mean over the queries.
+    """
+    logits = tf.where(counted, scale * inner, -1e9)
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+
+
+def pair_graph_network(width: int, bits: int, seed: int, name: str) -> keras.Model:
+    """[Z, A F] W, 2W -> K tanh: codes over the graph of pairs.
+
+    Networks of one seed start with the same weights, so that codes of all kinds agree from the start.
+    """
+    vector = keras.Input((width,), name="vector")
+    neighbours = keras.Input((width,), name="neighbours")
+    edges = keras.layers.Concatenate(name="edges", dtype="float32")([vector, neighbours])
+    start = keras.initializers.Orthogonal(seed=seed)
+    layer = keras.layers.Dense(bits, "tanh", kernel_initializer=start, name="code", dtype="float32")
+    return keras.Model([vector, neighbours], {"code": layer(edges)}, name=name)
+
+
+class PairNodes:
+    """The training pairs as nodes, and the edges of items to them.
+
+    `begin` sets what is constant during a stage: the projections, the nodes' vectors, and for each training
+    item, as a new item would have them, its vector Z and the blend A F of its neighbours.
+
+    Attributes:
+      width: of the common space, W.
+      projections: by modality, the layer from inputs to Z; `neighbours`, the layer from Z to A F.
+    """
+
+    def __init__(self, settings: Settings, items: TrainingItems, features: int):
+        self._items, count = items, len(items)
+        sizes = {"image": features, "text": items.texts.shape[1]}
+        self.width = min(WIDTH, *sizes.values())
+        tables = {"image": items.images, "text": items.texts}
+        self._rooted = {name: table is not None and _counts(table) for name, table in tables.items()}
+        self._stride = -(-count // NODES)
+        nodes = len(range(0, count, self._stride))
+        self._nearest = min(settings.options.graph_neighbours, nodes - 1)
+        self.projections = {
+            modality: keras.layers.Dense(
+                self.width, trainable=False, name=f"canonical_{modality}", dtype="float32"
+            )
+            for modality in sizes
+        }
+        for modality, layer in self.projections.items():
+            layer.build((None, sizes[modality]))
+        self.neighbours = {
+            modality: NeighbourLabels(nodes, self.width, self.width, self._nearest, name=f"pairs_{modality}")
+            for modality in sizes
+        }
+        for layer in self.neighbours.values():
+            layer.trainable = False
+        self._vectors = {modality: state(tf.zeros((count, self.width))) for modality in sizes}
+        self._blends = {modality: state(tf.zeros((count, self.width))) for modality in sizes}
+        self._placed = False
+        self._parts: tuple[tf.Variable, tf.Variable] | None = None
+        if items.text_parts is not None:
+            _, members = items.text_parts
+            if members.size * self.width <= PARTS_SIZE:
+                shape = (*members.shape, self.width)
+                self._parts = state(tf.zeros(shape)), state(tf.constant(members >= 0))
+
+    @property
+    def layers(self) -> dict[str, keras.layers.Layer]:
+        """All layers, by name."""
+        return {layer.name: layer for part in (self.projections, self.neighbours) for layer in part.values()}
+
+    def begin(self, images: np.ndarray, fixed: bool) -> None:
+        """Places the nodes, unless they are placed and the `images`, vectors (N, F), are `fixed`."""
+        if self._placed and fixed:
+            return
+        texts = np.concatenate([part.numpy() for part in self._items.inputs("text")])
+        images = np.asarray(self._scaled("image", images))
+        texts = np.asarray(self._scaled("text", texts))
+        total = len(images)
+        # By position: training items are in no order.
+        parts = [np.arange(fold, total, FOLDS) for fold in range(FOLDS)] if total > 2 * FOLDS else []
+        moments = [Moments.of(images[part], texts[part]) for part in parts]
+        whole = moments[0].with_all(moments[1:]) if moments else Moments.of(images, texts)
+        final = projections(whole, images.shape[1], self.width, RIDGE)
+        vectors = [final[0](images), final[1](texts)]
+        unified = (vectors[0] + vectors[1])[:: self._stride] / 2
+        for number, modality in enumerate(self.projections):
+            one = final[number]
+            self.projections[modality].kernel.assign(one.matrix)
+            self.projections[modality].bias.assign(-one.mean @ one.matrix)
+            self.neighbours[modality].set_items(vectors[number][:: self._stride], unified)
+            self._blends[modality].assign(self._blended(modality, vectors[number]))
+        of_parts = None if self._parts is None else np.zeros(self._parts[0].shape, np.float32)
+        for part, moment in zip(parts, moments, strict=True):
+            rest = whole - moment
+            own = turned(projections(rest, images.shape[1], self.width, RIDGE), final, rest)
+            vectors[0][part], vectors[1][part] = own[0](images[part]), own[1](texts[part])
+            if of_parts is not None:
+                of_parts[part] = self._of_parts(own[1], part)
+        for number, modality in enumerate(self.projections):
+            self._vectors[modality].assign(vectors[number])
+        if self._parts is not None:
+            self._parts[0].assign(of_parts if parts else self._of_parts(final[1], np.arange(total)))
+        self._placed = True
+
+    def _scaled(self, modality: str, vectors):
+        """Square roots of what counts something, features after a ReLU or words: large values weigh less."""
+        return keras.ops.sqrt(keras.ops.relu(vectors)) if self._rooted[modality] else vectors
+
+    def _of_parts(self, projection: Projection, part: np.ndarray) -> np.ndarray:
+        """Vectors (n, m, W) of the parts of the texts of items at the positions `part`."""
+        assert self._items.text_parts is not None
+        table, members = self._items.text_parts
+        return projection(np.asarray(self._scaled("text", table)))[members[part].clip(min=0)]
+
+    def _blended(self, modality: str, vectors: np.ndarray) -> np.ndarray:
+        """A F of all training items, their own entries left out, float32 (N, W)."""
+        layer = self.neighbours[modality]
+        unit = unit_length(vectors)
+        nodes = tf.constant(unit[:: self._stride])
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def search(part, own):
+            found = nearest(part, nodes, self._nearest, own=own, own_score=-2.0)
+            values = tf.gather(layer.values, found.positions)
+            return blend(values, found.cosines, layer.sharpness)
+
+        blends = []
+        for start in range(0, len(unit), QUERIES):
+            positions = np.arange(start, min(start + QUERIES, len(unit)), dtype=np.int32)
+            own = np.where(positions % self._stride, -1, positions // self._stride).astype(np.int32)
+            blends.append(search(tf.constant(unit[positions]), tf.constant(own)).numpy())
+        return np.concatenate(blends)
+
+    def edges(self, batch: Batch, positions: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Z and A F, both (M, W), of the items at `positions` (M,), by kind, with noise."""
+        found = {}
+        for stream, modality in enumerate(self.projections, start=1):
+            vectors = tf.gather(self._vectors[modality], positions)
+            if modality == "text" and self._parts is not None:
+                vectors = self._some_parts(batch, positions)
+            blends = tf.gather(self._blends[modality], positions)
+            size = (2, *vectors.shape)
+            noise = NOISE * 12**0.5 * (draw_uniform(batch.positions, stream, size) - 0.5)
+            found[modality] = vectors + noise[0], blends + noise[1]
+        (images, seen), (texts, read) = found["image"], found["text"]
+        return found | {"pair": ((images + texts) / 2, (seen + read) / 2)}
+
+    def _some_parts(self, batch: Batch, positions: tf.Tensor) -> tf.Tensor:
+        """Means of some of the words or captions of the texts, (M, W): a query has few of them."""
+        assert self._parts is not None
+        vectors, there = (tf.gather(part, positions) for part in self._parts)
+        shape = tuple(there.shape)
+        chance = draw_uniform(batch.positions, 3, (shape[0], 1))
+        order = tf.where(there, draw_uniform(batch.positions, 4, shape), 2.0)
+        # The first of a random order is always there; each other one by the chance of its item.
+        chosen = there & ((order < chance) | (order == tf.reduce_min(order, axis=1, keepdims=True)))
+        weights = tf.cast(chosen, tf.float32)
+        total = tf.reduce_sum(weights, axis=1, keepdims=True)
+        means = tf.einsum("nm,nmw->nw", weights, vectors) / tf.maximum(total, 1)
+        return tf.where(total > 0, means, tf.gather(self._vectors["text"], positions))
+
+    def affinity(self, positions: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        """Mean cosine of the halves of training pairs and of their neighbours, (B, M), in [-1, 1]."""
+        tables = [*self._vectors.values(), *self._blends.values()]
+
+        def joined(places: tf.Tensor) -> tf.Tensor:
+            parts = [tf.math.l2_normalize(tf.gather(table, places), axis=1) for table in tables]
+            return tf.concat(parts, axis=1)
+
+        return tf.matmul(joined(positions), joined(others), transpose_b=True) / len(tables)
+
+    def inputs(self, students: dict[str, keras.KerasTensor], kind: str, own) -> list:
+        """Z and A F of a kind, from the inputs of the halves and, unless None, the items' own positions."""
+        halves = KINDS[kind]
+        vectors = [self.projections[half](self._scaled(half, students[half])) for half in halves]
+        places = []
+        if own is not None:
+            places = [keras.ops.where(own % self._stride == 0, own // self._stride, -1)]
+        blends = [
+            self.neighbours[half](vector, *places) for half, vector in zip(halves, vectors, strict=True)
+        ]
+        if len(halves) == 1:
+            return [vectors[0], blends[0]]
+        average = functools.partial(keras.layers.Average, dtype="float32")
+        return [average(name="pair_vector")(vectors), average(name="pair_neighbours")(blends)]
+
+
+def _counts(table: tf.Variable) -> bool:
+    """Whether no entry of a table is negative."""
+    return bool(tf.reduce_min(table) >= 0)
+
+
+class PairTask:
+    """The contrastive loss of a batch of pairs."""
+
+    def __init__(self, nodes: PairNodes, bits: int):
+        self._nodes, self._bits = nodes, bits
+
+    def losses(
+        self, batch: Batch, database: tf.Tensor, codes: dict[str, tf.Tensor], weight: float = 1.0
+    ) -> Losses:
+        """The loss by direction, of relaxed codes (B + M, K) by kind of the batch and then the database."""
+        count = batch.positions.shape[0]
+        positions = tf.concat([batch.positions, database], axis=0)
+        itself = batch.positions[:, None] == positions
+        own = tf.eye(count, positions.shape[0])
+        counted = ~itself | (own > 0)
+        near = tf.where(itself, -1e9, NEIGHBOURS_SCALE * self._nodes.affinity(batch.positions, positions))
+        targets = (1 - NEIGHBOURS_SHARE) * own + NEIGHBOURS_SHARE * tf.nn.softmax(near)
+
+        def found(query: str, other: str) -> tf.Tensor:
+            mine, others = codes[query][:count], codes[other]
+            signs = others + tf.stop_gradient(sign(others) - others)
+            return sum(
+                contrastive_loss(
+                    tf.matmul(mine, them, transpose_b=True) / self._bits, targets, counted, SCALE
+                )
+                for them in (others, signs)
+            )
+
+        return {
+            direction: weight * share * found(query, other) / 2
+            for direction, (query, other, share) in DIRECTIONS.items()
+        }
+
+
+class PairGraphGCH(Method):
+    """GCH with the graph of pairs."""
+
+    def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
+        super().__init__(settings, items, backbone)
+        own = self.own
+        self._nodes = PairNodes(settings, items, self.feature_size)
+        self._task = PairTask(self._nodes, settings.bit)
+        self._graphs = {
+            kind: pair_graph_network(self._nodes.width, settings.bit, settings.seed, f"graph_{kind}")
+            for kind in KINDS
+        }
+        self.encoders, self.encoders_without_own = (
+            {kind: self._encoder(kind, with_own) for kind in KINDS} for with_own in (True, False)
+        )
+        self.networks = {network.name: network for network in self._graphs.values()} | self._nodes.layers
+        trains = [weight for network in self._graphs.values() for weight in network.trainable_variables]
+        optimizer = loss_scaled(RatedAdam("graph", [], 1.0), settings.precision)
+        update = self.update("graph", self._loss, trains, optimizer, own.lr_gph)
+        self.stages = (Stage("graph", own.k_gph * own.MAX_ITER, self._forward, (update,), begin=self._begin),)
+
+    def _encoder(self, kind: str, with_own: bool) -> keras.Model:
+        shapes = {"image": (self.feature_size,), "text": (self.items.texts.shape[1],)}
+        inputs = {half: keras.Input(shapes[half], name=half) for half in KINDS[kind]}
+        places = [] if with_own else [keras.Input((), dtype="int32", name="positions")]
+        taken = [*inputs.values(), *places]
+        code = self._graphs[kind](self._nodes.inputs(inputs, kind, None if with_own else places[0]))
+        name = f"encoder_{kind}" + ("" if with_own else "_without_own")
+        return keras.Model(taken if len(taken) > 1 else taken[0], dict(code), name=name)
+
+    def _begin(self) -> None:
+        self._nodes.begin(image_vectors(self.items, self.backbone), self.backbone is None)
+
+    def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Positions (M,) drawn for the batch, and relaxed codes (B + M, K) of both by kind."""
+        database = draw_positions(batch.positions, DRAWN, len(self.items))
+        edges = self._nodes.edges(batch, tf.concat([batch.positions, database], axis=0))
+        return database, {
+            kind: self._graphs[kind](list(edges[kind]), training=True)["code"] for kind in KINDS
+        }
+
+    def _loss(self, batch: Batch, outputs: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> Losses:
+        return self._task.losses(batch, *outputs)
+
+
+def image_vectors(items: TrainingItems, backbone: keras.Model | None) -> np.ndarray:
+    """The vectors (N, F) of all training pictures: their features, or a trained backbone's."""
+    batches: Iterator[tf.Tensor] = items.inputs("image")
+    if backbone is not None:
+        return infer(backbone, batches)[0]
+    return np.concatenate([batch.numpy() for batch in batches])
