@@ -1,6 +1,6 @@
 """The exported model of a run: from pictures and texts to codes, with all preprocessing inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import keras
 import tensorflow as tf
@@ -41,10 +41,11 @@ class SearchModel(tf.Module):
         image_size: int,  # side of the pictures; 0 where there are features of a data set in their place
         fit: str,  # how a picture becomes a square, 'crop' or 'letterbox'
         words: Words | None,  # None where the data set does not tell what its columns mean
+        vectors: Collection[str] = (),  # 'image', 'text': of which modalities the data set has vectors
         fill: bool = True,  # not where a code depends on its batch
     ):
         super().__init__(name="search_model")
-        self._fill = fill
+        self._fill, self._vectors = fill, vectors
         self._image, self._text = Network(image), Network(text)
         self._pair = Network(pair) if pair is not None else None
         self._backbone = Network(backbone) if backbone is not None else None
@@ -67,6 +68,11 @@ class SearchModel(tf.Module):
         if self._words is not None:
             text = tf.TensorSpec(None, tf.string, "texts")
             kinds["encode_text_string"] = self.encode_text_string, text
+        vectors = tf.TensorSpec(None, tf.float32, "vectors")
+        if "image" in self._vectors:
+            kinds["encode_image_vector"] = self.encode_image_vector, vectors
+        if "text" in self._vectors:
+            kinds["encode_text_vector"] = self.encode_text_vector, vectors
         if self._pair is not None:
             kinds["encode_pair"] = self.encode_pair, image, text
         return {name: function.get_concrete_function(*taken) for name, (function, *taken) in kinds.items()}
@@ -93,6 +99,16 @@ class SearchModel(tf.Module):
         """Encodes features, float (B, F), of a data set that has them in place of pictures."""
         features = _vectors(features, self._feature_size, "features")
         return encoded(self._outputs(self._image, features))
+
+    @tf.function
+    def encode_image_vector(self, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes vectors of pictures, float (B, F), as the data set has them."""
+        return encoded(self._outputs(self._image, _vectors(vectors, self._feature_size, "vectors")))
+
+    @tf.function
+    def encode_text_vector(self, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes vectors of texts, float (B, D), as the data set or its encoder of texts has them."""
+        return encoded(self._outputs(self._text, _vectors(vectors, self._vector_size, "vectors")))
 
     @tf.function
     def encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -91,15 +91,17 @@ def _write(
         image_size=note.image_size,
         fit=note.fit,
         words=Words(vocabulary, tables) if vocabulary is not None else None,
+        vectors=note.vectors,
         fill=note.encoding_batch is None,
     )
     signatures = model.signatures()
+    widths = {f"{name}_width": networks[name].input_shape[-1] for name in ("image", "text")}
     tf.saved_model.save(model, str(folder), signatures)
     shutil.rmtree(tables)
     (folder / "networks").mkdir()
     for name, network in networks.items():
         network.save(folder / "networks" / f"{name}.keras")
-    note = dataclasses.replace(note, signatures=tuple(signatures))
+    note = dataclasses.replace(note, signatures=tuple(signatures), **widths)
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note
@@ -122,6 +124,7 @@ def describe(
         label_names=tuple(pairs.label_names),
         signatures=(),
         encoding_batch=method.encoding_batch,
+        vectors=("image",) * (pairs.features is not None) + ("text",) * pairs.text_vectors,
     )
 
 
@@ -136,11 +139,14 @@ def known_words(pairs: Pairs, saved: Path) -> Vocabulary | None:
 
 def remarks(note: ModelNote) -> list[str]:
     """Remarks for a user of the model."""
-    data, batch = note.dataset, note.encoding_batch
+    data, batch, named = note.dataset, note.encoding_batch, "encode_text_string" in note.signatures
     found = {
+        f"{data} has vectors of texts: encode_text_vector takes these, there is no encode_text_string": "text"
+        in note.vectors
+        and not named,
         f"{data} does not name the words of its texts: encode_text takes vectors, there is no "
-        "encode_text_string": "encode_text_string" not in note.signatures,
-        f"{data} has features in place of pictures: encode_image_features takes these, there is no "
+        "encode_text_string": "text" not in note.vectors and not named,
+        f"{data} has features in place of pictures: encode_image_vector takes these, there is no "
         "encode_image": not note.image_size,
         "with feature_norm = 'batch' a code depends on its batch: those of the test phase come in batches of "
         f"{batch} only": batch is not None,
