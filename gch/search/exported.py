@@ -17,7 +17,9 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import FITS, decode_picture, read_picture
+from gch.data.sentences import SentenceEncoder, require_encoder
 from gch.data.text_files import file_bytes, opened, shown, whole
+from gch.data.text_parts import Text, text_vectors
 from gch.data.vector_files import require_finite
 from gch.errors import DataError, RunError, damage
 from gch.search.note_file import read_note_file, require_bits
@@ -38,8 +40,6 @@ _NEEDED = {
     "encode_pair": "{method} has no unified codes, or an earlier version exported it",
 }
 
-Text = str | Sequence[str]  # a free text, or tags
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelNote:
@@ -58,6 +58,7 @@ class ModelNote:
     vectors: tuple[str, ...] = ()  # 'image', 'text': of which modalities the data set has vectors
     image_width: int = 0  # of the vectors that the image network takes; 0 in models of earlier versions
     text_width: int = 0  # the same of texts
+    text_encoder: str = ""  # package and version that encode texts, outside of the model; '': none
 
     def __post_init__(self) -> None:
         require_bits(self.bits)
@@ -80,9 +81,18 @@ class ModelNote:
             )
         return found
 
+    @property
+    def takes_texts(self) -> bool:
+        """Whether strings can be encoded, by the model or by its encoder of texts."""
+        return "encode_text_string" in self.signatures or self.text_encoder != ""
+
     def require(self, signature: str) -> None:
-        """Raises DataError unless the model has `signature`, one of those for pictures and strings."""
-        if signature not in self.signatures:
+        """Raises DataError unless the model has `signature`, one of those for pictures and strings, or an
+        encoder of texts in place of it; or where that is not installed.
+        """
+        if signature == "encode_text_string" and self.text_encoder:
+            require_encoder(self.text_encoder)
+        elif signature not in self.signatures:
             reason = _NEEDED[signature].format(dataset=self.dataset, method=self.method)
             raise DataError(
                 f"the model has no {signature}, because {reason}; found {', '.join(self.signatures)}"
@@ -316,7 +326,17 @@ class ExportedModel:
             codes[rows] = self.picture_outputs(np.stack(taken(rows, pictures))).codes
         return codes, seen | worded
 
+    @functools.cached_property
+    def _text_encoder(self) -> SentenceEncoder:
+        require_encoder(self.note.text_encoder)
+        return SentenceEncoder()
+
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
+        if self.note.text_encoder:
+            vectors, counts = text_vectors(texts, self._text_encoder)
+            if signature == "encode_text_string":
+                return self.vector_outputs("text", vectors)._replace(words=counts)
+            return self._run(signature, texts=vectors, **others)._replace(words=counts)
         strings = [_nfkc(text) for text in texts if isinstance(text, str)]
         free = [row for row, text in enumerate(texts) if isinstance(text, str)]
         tagged = [row for row, text in enumerate(texts) if not isinstance(text, str)]
