@@ -13,9 +13,11 @@ from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.generated import GENERATED
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
+from gch.data.sentences import SIZE, require_sentences
 from gch.data.split import ORDERS, Split, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
 from gch.data.text_files import require_file
+from gch.data.text_parts import require_raw_texts
 from gch.data.vocabulary import used_vocabulary, with_vocabulary
 from gch.errors import SettingError
 from gch.networks.matconvnet import read_vggf
@@ -51,6 +53,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         pairs = open_pairs(settings, Progress())
         _require_labels(settings, pairs)
         _require_backbone(settings, pairs)
+        _require_text_encoder(settings, pairs)
         split = choose_split(settings, pairs)
         run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
         log = Path(settings.log_dir) / run.path.name
@@ -140,12 +143,28 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
         raise SettingError(f"image_size is {settings.image_size}; {name} expects at least {least}")
 
 
+def _require_text_encoder(settings: Settings, pairs: Pairs) -> None:
+    """Checks the encoder of texts, and that the data have texts for it."""
+    name, width = settings.txtStr, pairs.texts.shape[1]
+    if name == "words":
+        return
+    if name == "sentences":
+        require_sentences("txtStr is 'sentences'")
+        if pairs.text_vectors and width != SIZE:
+            found = f"{pairs.name} has text vectors of {width} dimensions"
+            raise SettingError(f"txtStr is 'sentences'; {found}, expected {SIZE}")
+    elif name.endswith(".keras"):
+        require_keras_file(name)
+    if not pairs.text_vectors:
+        require_raw_texts(pairs, name)
+
+
 def _require_sizes(settings: Settings, pairs: Pairs) -> None:
     """Checks num_label and tag_dim."""
-    for setting, found, what in (
-        ("num_label", pairs.labels.shape[1], "labels"),
-        ("tag_dim", pairs.texts.shape[1], "dimensions of texts" if pairs.text_vectors else "words"),
-    ):
+    texts = ("tag_dim", pairs.texts.shape[1], "dimensions of texts" if pairs.text_vectors else "words")
+    encoded = settings.txtStr != "words" and not pairs.text_vectors  # their number is that of the encoder
+    labels = ("num_label", pairs.labels.shape[1], "labels")
+    for setting, found, what in (labels,) if encoded else (labels, texts):
         expected = getattr(settings, setting)
         if expected not in (-1, found):
             raise SettingError(f"{setting} is {expected}; {pairs.name} has {found} {what}")
@@ -200,5 +219,5 @@ def _keep(run: RunFolder, split: Split, pairs: Pairs, settings: Settings) -> Non
     if not run.split.exists():
         export_split(run.split_for_matlab, split)
         save_split(run.split, split)
-    if pairs.captions is not None and not run.vocabulary.exists():
+    if pairs.captions is not None and settings.txtStr == "words" and not run.vocabulary.exists():
         used_vocabulary(pairs, settings).save(run.vocabulary)

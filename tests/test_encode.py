@@ -301,7 +301,7 @@ def test_a_wrong_line_of_texts_is_named(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
-        ([], 2, "expected one of --images=FOLDER or LIST, --texts=FILE and --pairs=FILE"),
+        ([], 2, "expected one of --images=FOLDER or LIST, --texts=FILE, --pairs=FILE"),
         (["--images=PICTURES", "--pairs=MISSING", "--out=OUT"], 2, "expected one of --images"),
         (["--pairs=MISSING", "--out=OUT"], 1, "found suffix '', expected .csv"),
         (["--images=PICTURES"], 2, "out is missing"),

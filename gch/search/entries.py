@@ -1,4 +1,4 @@
-"""The entries to encode: picture files, the texts of a file, or pairs of both, always in the same order."""
+"""The entries to encode: picture files, texts, pairs of both, or vectors, always in the same order."""
 
 import dataclasses
 import hashlib
@@ -7,8 +7,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from gch.data.annotations import read_described
+from gch.data.layouts import array_of
 from gch.data.text_files import json_lines, require_file, text_lines
+from gch.data.vector_files import Rows
 from gch.data.vocabulary import Caption
 from gch.errors import DataError
 
@@ -17,16 +21,18 @@ PICTURE_SUFFIXES = frozenset(
 )
 LONGEST_TEXT = 100_000  # characters of a line
 LIST_EXPECTED = "expected a path on each line, relative to the folder of the list"
+NAMES_EXPECTED = "expected a line for each vector: the path of the picture, or the text"
 TEXTS_EXPECTED = "expected a text on each line, or JSON objects with 'id' and 'text' or 'tags'"
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A picture, a text, or a pair."""
+    """A picture, a text, a pair, or a vector of a picture or a text."""
 
     id: str  # path of a picture relative to the root, or name of a text
     text: str | tuple[str, ...] | None = None  # a free text, or tags; None for a picture alone
-    pictured: bool = False  # whether `id` is the path of a picture
+    pictured: bool = False  # whether `id` is the path of a picture, to be read
+    vector: np.ndarray | None = None  # float32 (F,), which is coded in place of a picture or a text
 
     @property
     def shown(self) -> str | None:
@@ -73,6 +79,42 @@ def text_entries(path: Path) -> Entries:
     return Entries("text", "", lambda: _texts(path))
 
 
+def vector_entries(path: Path, modality: str, width: int, names: Path | None) -> Entries:
+    """The vectors of a file, known by their rows, from 0 on; in a .npy file they stay on disk.
+
+    Args:
+      path: of an array (N, F) or (F, N); with several vectors an item, see `gch.data.vector_files`.
+      modality: 'image' or 'text'.
+      width: F, 0 for any.
+      names: file with a line for each vector: the path of the picture, as in `picture_entries`, or the text.
+
+    Raises:
+      DataError: a file cannot be read, vectors are not finite or of another width, or there are more or fewer
+        names.
+    """
+    array = array_of(path, f"{modality}s")
+    vectors = Rows(array, width)
+    root = str(names.resolve().parent) if names and modality == "image" else ""
+    if names is not None:
+        require_file(names, NAMES_EXPECTED)
+        found = sum(1 for _ in text_lines(names, NAMES_EXPECTED, max_line=LONGEST_TEXT))
+        if found != len(vectors):
+            raise DataError(f"{names}: {found} lines, expected {len(vectors)}, one for each vector of {path}")
+
+    def read() -> Iterator[Entry]:
+        if names is None:
+            yield from (Entry(str(row), vector=vector) for row, vector in enumerate(vectors))
+            return
+        lines = text_lines(names, NAMES_EXPECTED, max_line=LONGEST_TEXT)
+        for (row, vector), (number, line) in zip(enumerate(vectors), lines, strict=False):
+            if root:
+                yield Entry(_inside(line.rstrip("\r\n"), root, f"{names}: line {number}"), vector=vector)
+            else:
+                yield Entry(str(row), line.strip(), vector=vector)
+
+    return Entries(modality, root, read)
+
+
 def pair_entries(path: Path) -> Entries:
     """The pairs of a file, see `gch.data.annotations.read_described`, known by the paths of their pictures.
 
@@ -93,6 +135,7 @@ def survey(entries: Entries, rule: str) -> tuple[int, str]:
     content, count = hashlib.sha256(f"{rule}\n{entries.modality}\n".encode()), 0
     for entry in entries:
         content.update(json.dumps([entry.id, entry.text]).encode("ascii"))
+        content.update(b"" if entry.vector is None else entry.vector.tobytes())
         count += 1
     return count, content.hexdigest()
 
@@ -117,10 +160,15 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
     for number, line in text_lines(file, LIST_EXPECTED):
         line = line.rstrip("\r\n")
         if line.strip():
-            path = os.path.normpath(os.path.join(root, line))
-            if not path.startswith(root.rstrip(os.sep) + os.sep):
-                raise DataError(f"{file}: line {number}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
-            yield Entry(os.path.relpath(path, root), None, True)
+            yield Entry(_inside(line, root, f"{file}: line {number}"), None, True)
+
+
+def _inside(line: str, root: str, where: str) -> str:
+    """The path of a line of a list, relative to its root."""
+    path = os.path.normpath(os.path.join(root, line))
+    if not path.startswith(root.rstrip(os.sep) + os.sep):
+        raise DataError(f"{where}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
+    return os.path.relpath(path, root)
 
 
 def _texts(file: Path) -> Iterator[Entry]:

@@ -17,7 +17,10 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import FITS, decode_picture, read_picture
+from gch.data.sentences import SentenceEncoder, require_encoder
 from gch.data.text_files import file_bytes, opened, shown, whole
+from gch.data.text_parts import Text, text_vectors
+from gch.data.vector_files import require_finite
 from gch.errors import DataError, RunError, damage
 from gch.search.note_file import read_note_file, require_bits
 from gch.storage import file_digest, literal_path, require_place
@@ -25,17 +28,17 @@ from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
 EXPECTED = "expected a folder that `export` wrote"
-PICTURES_AT_ONCE, TEXTS_AT_ONCE = 32, 1024
+PICTURES_AT_ONCE, TEXTS_AT_ONCE, VECTORS_AT_ONCE = 32, 1024, 1024
 _MOST_SIDE = 2**14  # of a picture, as of image_size
 OF_PAIRS = ("encode_image", "encode_text_string", "encode_pair")  # what coding pairs and halves needs
+_EARLIER = {"image": "encode_image_features", "text": "encode_text"}  # signatures of vectors
+_TAKES = {"encode_image_features": "features", "encode_text": "texts"}
 _TAGS = Path("assets") / "tags.tsv"
 _NEEDED = {
     "encode_image": "{dataset} has no pictures",
     "encode_text_string": "{dataset} has no words",
     "encode_pair": "{method} has no unified codes, or an earlier version exported it",
 }
-
-Text = str | Sequence[str]  # a free text, or tags
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,10 @@ class ModelNote:
     encoding_batch: int | None  # items encoded together where a code depends on its batch
     # SHA-256 of what TensorFlow reads, by the path in the folder; none of earlier versions
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    vectors: tuple[str, ...] = ()  # 'image', 'text': of which modalities the data set has vectors
+    image_width: int = 0  # of the vectors that the image network takes; 0 in models of earlier versions
+    text_width: int = 0  # the same of texts
+    text_encoder: str = ""  # package and version that encode texts, outside of the model; '': none
 
     def __post_init__(self) -> None:
         require_bits(self.bits)
@@ -65,9 +72,29 @@ class ModelNote:
                 f"found {found}; expected at most {_MOST_SIDE}, {' or '.join(FITS)}, from 1 on or null"
             )
 
+    def vector_signature(self, modality: str) -> str:
+        """The signature that takes vectors of a modality, bags of words included; raises DataError."""
+        known = (f"encode_{modality}_vector", _EARLIER[modality])
+        found = next((name for name in known if name in self.signatures), None)
+        if found is None:
+            raise DataError(
+                f"the model has no {known[0]}, because {self.dataset} has no vectors of {modality}s; "
+                f"found {', '.join(self.signatures)}"
+            )
+        return found
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether strings can be encoded, by the model or by its encoder of texts."""
+        return "encode_text_string" in self.signatures or self.text_encoder != ""
+
     def require(self, signature: str) -> None:
-        """Raises DataError unless the model has `signature`, one of those for pictures and strings."""
-        if signature not in self.signatures:
+        """Raises DataError unless the model has `signature`, one of those for pictures and strings, or an
+        encoder of texts in place of it; or where that is not installed.
+        """
+        if signature == "encode_text_string" and self.text_encoder:
+            require_encoder(self.text_encoder)
+        elif signature not in self.signatures:
             reason = _NEEDED[signature].format(dataset=self.dataset, method=self.method)
             raise DataError(
                 f"the model has no {signature}, because {reason}; found {', '.join(self.signatures)}"
@@ -242,6 +269,34 @@ class ExportedModel:
                 raise DataError(f"images[{row}] and texts[{row}] are None; expected one of them")
         return self._codes_of_halves(images, texts)
 
+    def encode_image_vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """Codes of vectors of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
+
+        Args:
+          vectors: numbers (N, F), as the data set has them in place of pictures.
+
+        Raises:
+          DataError: they are of another width or not finite, or the model takes pictures.
+        """
+        return self._of_vectors("image", vectors)
+
+    def encode_text_vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """Codes of vectors of texts, uint8 (N, K / 8), packed as by numpy.packbits.
+
+        Args:
+          vectors: numbers (N, D), as the data set or its encoder of texts has them; for a model of words,
+            bags of words.
+
+        Raises:
+          DataError: they are of another width or not finite.
+        """
+        return self._of_vectors("text", vectors)
+
+    def vector_outputs(self, modality: str, vectors: np.ndarray) -> ModelOutputs:
+        """All outputs for a batch of vectors of an 'image' or 'text', (B, F) as of `encode_image_vectors`."""
+        signature = self.note.vector_signature(modality)
+        return self._run(signature, **{_TAKES.get(signature, "vectors"): self._checked(modality, vectors)})
+
     def picture_outputs(self, pictures: np.ndarray) -> ModelOutputs:
         """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`."""
         return self._run("encode_image", images=np.asarray(pictures))
@@ -283,7 +338,17 @@ class ExportedModel:
             codes[rows] = self.picture_outputs(np.stack(taken(rows, pictures))).codes
         return codes, seen | worded
 
+    @functools.cached_property
+    def _text_encoder(self) -> SentenceEncoder:
+        require_encoder(self.note.text_encoder)
+        return SentenceEncoder()
+
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
+        if self.note.text_encoder:
+            vectors, counts = text_vectors(texts, self._text_encoder)
+            if signature == "encode_text_string":
+                return self.vector_outputs("text", vectors)._replace(words=counts)
+            return self._run(signature, texts=vectors, **others)._replace(words=counts)
         strings = [_nfkc(text) for text in texts if isinstance(text, str)]
         free = [row for row, text in enumerate(texts) if isinstance(text, str)]
         tagged = [row for row, text in enumerate(texts) if not isinstance(text, str)]
@@ -321,6 +386,26 @@ class ExportedModel:
         size = most if self.note.encoding_batch is None else 1  # where a code depends on its batch
         parts = [encode(items[start : start + size]) for start in range(0, len(items), size)]
         return np.concatenate([np.empty((0, self.bits // 8), np.uint8), *parts])
+
+    def _of_vectors(self, modality: str, vectors: np.ndarray) -> np.ndarray:
+        array = self._checked(modality, vectors)
+
+        def encode(rows: Sequence[int]) -> np.ndarray:
+            return self.vector_outputs(modality, array[list(rows)]).codes
+
+        return self._in_batches(encode, range(len(array)), VECTORS_AT_ONCE)
+
+    def _checked(self, modality: str, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of the model's width as float32; raises DataError where they are not."""
+        self.note.vector_signature(modality)
+        array, width = np.asarray(vectors), getattr(self.note, f"{modality}_width")
+        if array.ndim != 2 or array.dtype.kind not in "buif" or width not in (0, array.shape[1]):
+            expected = f"numbers (N, {width or 'F'})"
+            raise DataError(f"vectors are {array.dtype} {array.shape}; the model expects {expected}")
+        with np.errstate(over="ignore"):  # too large for float32: refused
+            array = array.astype(np.float32, copy=False)
+        require_finite(array, "vectors: the array")
+        return array
 
     def _text_codes(self, texts: Sequence[Text]) -> np.ndarray:
         outputs = self.text_outputs(texts)

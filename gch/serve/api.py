@@ -45,7 +45,7 @@ def api_routes(
     bodies = Bodies(limits)
     sees = "encode_image" in note.signatures and note.image_size  # 0: it takes features
     takes: list[Modality] = ["image"] if sees else []
-    takes += ["text"] if "encode_text_string" in note.signatures else []
+    takes += ["text"] if note.takes_texts else []
     takes += ["pair"] if len(takes) == 2 and "encode_pair" in note.signatures else []
     count_field = Query(ge=1, le=limits.count, description="largest number of results")
     find_field = Query(

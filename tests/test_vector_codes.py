@@ -1,0 +1,175 @@
+"""Codes of vectors: exported models of data that have them, `encode`, index and search after it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exporting import BITS, save_small_model
+
+import gch
+from gch.errors import DataError
+from gch.search.codes_folder import open_codes
+
+WIDTH, DIMENSIONS, ITEMS = 6, 5, 2500
+RANDOM = np.random.default_rng(5)
+IMAGES = RANDOM.normal(size=(ITEMS, WIDTH)).astype(np.float32)
+TEXTS = RANDOM.normal(size=(ITEMS, DIMENSIONS)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "vectors"
+    save_small_model(folder, vocabulary=None, features=WIDTH, vectors=("image", "text"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(model) -> gch.ExportedModel:
+    return gch.load(model)
+
+
+def test_the_model_takes_vectors_of_both(tmp_path):
+    networks = save_small_model(tmp_path / "m", vocabulary=None, features=WIDTH, vectors=("image", "text"))
+    model = gch.load(tmp_path / "m")
+    names = (
+        "encode_image_features",
+        "encode_text",
+        "encode_image_vector",
+        "encode_text_vector",
+        "encode_pair",
+    )
+    assert model.note.signatures == names
+    assert (model.note.image_width, model.note.text_width) == (WIDTH, DIMENSIONS)
+    for codes, network, vectors in (
+        (model.encode_image_vectors(IMAGES), networks["image"], IMAGES),
+        (model.encode_text_vectors(TEXTS.astype(float)), networks["text"], TEXTS),
+    ):
+        relaxed = np.asarray(network(vectors)["code"])
+        bits = np.unpackbits(codes, axis=1)
+        assert bits.shape == (ITEMS, BITS)
+        sure = abs(relaxed) > 1e-4
+        np.testing.assert_array_equal(bits[sure], (relaxed >= 0)[sure])
+
+
+def test_models_of_earlier_versions_take_vectors_too(loaded, tmp_path):
+    save_small_model(tmp_path / "m", vocabulary=None, features=WIDTH)
+    note = tmp_path / "m" / "assets.extra" / "model.json"
+    value = json.loads(note.read_text())
+    for name in ("vectors", "image_width", "text_width"):
+        del value[name]
+    note.write_text(json.dumps(value))
+    model = gch.load(tmp_path / "m")
+    assert model.note.image_width == 0
+    np.testing.assert_array_equal(model.encode_image_vectors(IMAGES), loaded.encode_image_vectors(IMAGES))
+    np.testing.assert_array_equal(model.encode_text_vectors(TEXTS), loaded.encode_text_vectors(TEXTS))
+
+
+WRONG = [
+    (IMAGES[:, :-1], rf"vectors are float32 \({ITEMS}, 5\); the model expects numbers \(N, 6\)"),
+    (IMAGES[0], r"vectors are float32 \(6,\)"),
+    (np.full((2, WIDTH), "a"), "expects numbers"),
+    (np.where(np.arange(ITEMS)[:, None] == 7, np.nan, IMAGES), r"holds nan \(item 7, column 0\)"),
+    (IMAGES.astype(float) * 1e300, r"holds -?inf \(item 0, column 0\)"),
+]
+
+
+@pytest.mark.parametrize(("vectors", "line"), WRONG)
+def test_wrong_vectors_are_named(loaded, vectors, line):
+    with pytest.raises(DataError, match=line):
+        loaded.encode_image_vectors(vectors)
+
+
+def test_a_model_of_pictures_takes_no_vectors_of_them(tmp_path):
+    save_small_model(tmp_path / "m")
+    with pytest.raises(DataError, match="no encode_image_vector, because small has no vectors of images"):
+        gch.load(tmp_path / "m").encode_image_vectors(IMAGES)
+    assert len(gch.load(tmp_path / "m").encode_text_vectors(np.eye(5, dtype=int))) == 5
+
+
+@pytest.mark.parametrize("kind", ["npy", "float16", "across", "npz", "several"])
+def test_encode_streams_vectors_of_a_file(command, model, loaded, tmp_path, kind):
+    file = tmp_path / ("v.npz" if kind == "npz" else "v.npy")
+    stored = {
+        "float16": IMAGES.astype(np.float16),
+        "across": IMAGES.T,
+        "several": IMAGES[:, None] * [[[2], [3]]],
+    }
+    if kind == "npz":
+        np.savez(file, images=IMAGES, texts=TEXTS)
+    else:
+        np.save(file, stored.get(kind, IMAGES))
+    status, output, error = command("encode", model, f"--image_vectors={file}", f"--out={tmp_path / 'c'}")
+    assert (status, error) == (0, "")
+    assert f"2,500 codes of {BITS} bits" in output
+    codes = open_codes(tmp_path / "c")
+    taken = stored[kind].astype(np.float32) if kind == "float16" else IMAGES
+    if kind == "several":
+        taken = IMAGES / np.linalg.norm(IMAGES, axis=1, keepdims=True)
+    flips = np.bitwise_count(codes.codes ^ loaded.encode_image_vectors(taken)).sum()
+    assert flips <= (3 if kind == "several" else 0)  # a mean of units differs by a rounding
+    assert (codes.modality, codes.root, codes.items[2499]) == ("image", "", {"id": "2499"})
+
+
+def test_names_of_vectors(command, model, tmp_path):
+    np.save(tmp_path / "v.npy", IMAGES[:3])
+    np.save(tmp_path / "t.npy", TEXTS[:3])
+    (tmp_path / "paths.txt").write_text("a/1.jpg\n2.jpg\nb.png\n")
+    (tmp_path / "texts.txt").write_text("A dog\n\nzwei Hunde\n", encoding="utf-8")
+    for vectors, names in (("image_vectors=v.npy", "paths.txt"), ("text_vectors=t.npy", "texts.txt")):
+        name, _, file = vectors.partition("=")
+        flags = [f"--{name}={tmp_path / file}", f"--names={tmp_path / names}", f"--out={tmp_path / name}"]
+        assert command("encode", model, *flags)[0] == 0
+    images, texts = open_codes(tmp_path / "image_vectors"), open_codes(tmp_path / "text_vectors")
+    assert images.root == str(tmp_path)
+    assert [images.items[row]["id"] for row in range(3)] == [str(Path("a/1.jpg")), "2.jpg", "b.png"]
+    assert texts.items[2] == {"id": "2", "text": "zwei Hunde"}
+
+
+def test_vectors_of_a_shard_and_of_a_resumed_run_are_those_of_one_run(command, model, tmp_path):
+    np.save(tmp_path / "v.npy", IMAGES)
+    flags = [f"--image_vectors={tmp_path / 'v.npy'}"]
+    assert command("encode", model, *flags, f"--out={tmp_path / 'whole'}")[0] == 0
+    for shard in ("1/2", "2/2"):
+        assert command("encode", model, *flags, f"--out={tmp_path / 'parts'}", f"--shard={shard}")[0] == 0
+    whole, parts = (open_codes(tmp_path / name).codes for name in ("whole", "parts"))
+    np.testing.assert_array_equal(whole, parts)
+    np.save(tmp_path / "v.npy", IMAGES[::-1])
+    status, _, error = command("encode", model, *flags, f"--out={tmp_path / 'whole'}")
+    assert status == 1
+    assert "whole" in error
+
+
+REFUSED = [
+    (["--image_vectors=v.npy", "--text_vectors=t.npy"], 2, "expected one of --images"),
+    (["--image_vectors=t.npy"], 1, r"t.npy: t has shape \(9, 5\), expected vectors \(items, 6\)"),
+    (["--text_vectors=t.npy", "--names=n.txt"], 1, "n.txt: 2 lines, expected 9, one for each vector"),
+    (["--text_vectors=nan.npy"], 1, r"nan.npy: nan, from item 0 on, holds nan \(item 4, column 2\)"),
+    (["--text_vectors=no.npy"], 1, "no.npy: not found, expected a file of arrays"),
+    (["--text_vectors=n.txt"], 1, "n.txt: begins with b'a"),
+    (["--text_vectors=two.npz"], 1, "two.npz: images not found|YAll not found"),
+    (["--texts=n.txt", "--names=n.txt"], 2, "names are those of vectors"),
+]
+
+
+@pytest.mark.parametrize(("flags", "status", "line"), REFUSED)
+def test_encode_refuses(command, model, tmp_path, monkeypatch, flags, status, line):
+    monkeypatch.chdir(tmp_path)
+    np.save("v.npy", IMAGES[:9])
+    np.save("t.npy", TEXTS[:9])
+    np.save("nan.npy", np.where((np.arange(9) == 4)[:, None] & (np.arange(5) == 2), np.nan, TEXTS[:9]))
+    np.savez("two.npz", a=TEXTS, b=TEXTS)
+    Path("n.txt").write_text("a\nb\n")
+    found, _, error = command("encode", model, *flags, "--out=c")
+    assert found == status
+    assert len(error.splitlines()) == 1
+    assert re.search(line, error), error
+
+
+def test_a_model_of_words_takes_no_image_vectors(command, tmp_path):
+    save_small_model(tmp_path / "m")
+    np.save(tmp_path / "v.npy", IMAGES)
+    flags = [f"--image_vectors={tmp_path / 'v.npy'}", f"--out={tmp_path / 'c'}"]
+    status, _, error = command("encode", tmp_path / "m", *flags)
+    assert (status, "small has no vectors of images" in error) == (1, True)
