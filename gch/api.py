@@ -36,7 +36,8 @@ class Run:
         """The figures of its test: the content of results.json.
 
         `results["mAP"]` and `results["mAP_not_trained_on"]` hold mAP in [0, 1] by direction: 'I->T' for texts
-        found by images, and 'T->I', 'I->I', 'T->T'; docs/evaluation.md describes the rest.
+        found by images, and 'T->I', 'I->I', 'T->T'. `results["own_half"]` holds ranks of own halves, which
+        stand alone where there are no labels. docs/evaluation.md describes the rest.
 
         Raises:
           RunError: the run has not been tested, or the file is damaged.

@@ -67,6 +67,24 @@ def test_describes_a_collection_without_decoding_it(command, tmp_path):
     assert not (folder / "cache").exists()
 
 
+def test_says_what_follows_without_labels(command, tmp_path):
+    folder = tmp_path / "mine"
+    (folder / "Images").mkdir(parents=True)
+    lines = ["image,caption"]
+    for number in range(40):
+        Image.new("RGB", (30, 20), (number, 0, 0)).save(folder / "Images" / f"{number}.png")
+        lines += [f"{number}.png,The blue whale {number % 3}", f"{number}.png,a red fox"]
+    (folder / "captions.txt").write_text("\n".join(lines), encoding="utf-8")
+    status, output, error = command("inspect", folder, f"--out={tmp_path / 'sheet.png'}")
+    assert (status, error) == (0, "")
+    assert "captions.txt: 40 pictures with free text and no labels" in output
+    assert "collection: 40 items, picture files, brought to 224 x 224, raw texts, no labels" in output
+    assert "No labels: pairs belong together whose pictures and texts are alike" in output
+    assert ("labels per item" in output, "Items by label" in output, "no label," in output) == (False,) * 3
+    assert "mAP of new items" not in output
+    assert '    dataset_dir = "collection"\n' in output
+
+
 def test_an_embedded_set_is_inspected_too(command, tmp_path):
     status, output, _ = command("inspect", "--dataset_dir=generated", f"--out={tmp_path / 'sheet.png'}")
     assert status == 0

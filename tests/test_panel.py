@@ -31,6 +31,16 @@ def test_items_stand_in_the_order_of_their_distance_framed_by_relevance(database
         assert tuple(corner) == (RIGHT if right else WRONG)
 
 
+def test_without_labels_only_the_other_half_of_a_pair_is_framed_as_right():
+    query, items = (
+        dataclasses.replace(one, labels=np.zeros((len(one), 0), np.uint8))
+        for one in (QUERY, encoded([2, 0, 1], [[-1, -1, 1, 1], [1, 1, 1, 1], [1, -1, 1, 1]]))
+    )
+    panel = retrieval_panel(PAIRS, query, items, "image", "text", count=1, top=3)
+    frames = [tuple(panel[GAP + TILE + FRAME, 3 * GAP + column * CELL + FRAME]) for column in (1, 2, 3)]
+    assert frames == [RIGHT, WRONG, WRONG]  # rows 0, 1 and 2 of the data set
+
+
 def test_a_tile_of_a_pair_shows_its_picture_above_its_words():
     tiles = {}
     for kind in ("image", "text", "pair"):

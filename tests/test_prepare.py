@@ -19,7 +19,7 @@ from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, changed, dates, described, files, watched, write
 
 from gch.data.generated import generate
-from gch.data.pairs import OwnSplit, Pairs
+from gch.data.pairs import OwnSplit, Pairs, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import ArrayPictures
 from gch.data.prepared import open_prepared
@@ -53,6 +53,14 @@ def test_texts_that_await_a_vocabulary_come_back(tmp_path):
     pairs = open_prepared(write(tmp_path / "set", source))
     assert (pairs.texts.shape, pairs.captions) == ((ITEMS, 0), odd)
     assert (pairs.ids, pairs.own_split) == (None, None)
+
+
+def test_pairs_without_labels_come_back(tmp_path):
+    source = changed(labels=np.zeros((ITEMS, 0), np.uint8), label_names=())
+    pairs = open_prepared(write(tmp_path / "set", source))
+    assert (pairs.labels.shape, pairs.labels.dtype, pairs.label_names) == ((ITEMS, 0), np.uint8, ())
+    np.testing.assert_array_equal(pairs.texts, SOURCE.texts)
+    assert oddities(pairs) == []
 
 
 @pytest.mark.parametrize(("encoding", "most"), [("jpeg", 12), ("png", 0), ("raw", 0)])

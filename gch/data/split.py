@@ -58,7 +58,7 @@ def split_oddities(split: Split) -> list[str]:
         ]
     if trained >= 0.95 * retrieval:
         share = f"{trained / retrieval:.0%} of what is retrieved is trained on"
-        return [f"{found}: {share}; mAP of new items tells how unseen ones are found"]
+        return [f"{found}: {share}; measures of new items tell how unseen ones are found"]
     return []
 
 

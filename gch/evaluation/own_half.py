@@ -17,7 +17,8 @@ A pair's unified code holds its own half, so directions of pairs are not measure
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -146,19 +147,20 @@ def own_ranks(
         mine = own[part, None]
         of_own = np.take_along_axis(nearness, mine, axis=1)
         equal = nearness == of_own
-        before[part], tied[part] = (nearness > of_own).sum(axis=1), equal.sum(axis=1)
+        before[part] = np.count_nonzero(nearness > of_own, axis=1)
+        tied[part] = np.count_nonzero(equal, axis=1)
         if ties == "stable":
-            before[part] += (equal & (np.arange(len(halves)) < mine)).sum(axis=1)
+            before[part] += np.count_nonzero(equal & (np.arange(len(halves)) < mine), axis=1)
     if ties == "pessimistic":
         before += tied - 1
     return OwnRanks(before, tied if ties == "tie-aware" else np.ones_like(tied))
 
 
-def _nearness(queries: CodedItems, halves: CodedItems):
-    """Bits in which queries and halves agree, block by block, int32 (q, N)."""
+def _nearness(queries: CodedItems, halves: CodedItems) -> Iterator[tuple[slice, np.ndarray]]:
+    """The complements of the distances, which rank the other way round, block by block, uint16 (q, N)."""
     for part, distances in hamming_distances(queries, halves):
-        yield part, queries.bits - distances.astype(np.int32)
+        yield part, ~distances
 
 
-def _centre(name: str):
+def _centre(name: str) -> Callable[[np.ndarray], Any]:
     return np.median if name.startswith(MEDIAN) else np.mean

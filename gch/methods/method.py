@@ -84,8 +84,8 @@ class Method:
       networks: all networks by name, and single layers that have weights of their own.
       encoders: models that compute codes, of the networks' layers. 'image' maps images (features (B, F) of a
         frozen backbone, else pixels (B, H, W, 3)) and 'text' maps float texts (B, D) to a dictionary with
-        `code` (B, K) in (-1, 1) and `label` logits (B, C). 'pair', of methods with unified codes, maps a list
-        of both.
+        `code` (B, K) in (-1, 1) and, with labels, `label` logits (B, C). 'pair', of methods with unified
+        codes, maps a list of both.
       encoders_without_own: where encoders look training items up, the same encoders with one more input,
         int32 (B,): the position of a training item, whose own entry is then left out, or -1. Else empty.
       encoding_batch: number of items that are encoded together where a code depends on its batch, else None.
