@@ -68,8 +68,9 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     pictures = images.pictures
     if images.paths is not None:
         pictures = PictureFiles(folder, images.paths, size, fit)
-        rest = (pictures.digest, *own_split) if own_split else (repr(captions), pictures.digest)
-        named = digest(name, labels, texts, *rest)
+        rest = own_split.parts().values() if own_split else ()
+        words = () if own_split else (repr(captions),)
+        named = digest(name, labels, texts, *words, pictures.digest, *rest)
     else:
         rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
         some = images.read(rows)

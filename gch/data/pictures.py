@@ -64,9 +64,18 @@ class PictureFiles:
                 state.append((path, -1, -1))
         return digest("picture files 3", repr(state), self.size[0], self.fit)
 
-    def decode(self, row: int) -> np.ndarray:
-        """The picture of one row, uint8 (H, W, 3); raises DataError, which names its file."""
-        return read_picture(self.folder / self.paths[row], self.size[0], self.fit)
+    def content(self, row: int) -> bytes:
+        """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
+        return _picture_bytes(self.folder / self.paths[row])
+
+    def decode(self, row: int, content: bytes | None = None) -> np.ndarray:
+        """The picture of one row, uint8 (H, W, 3), of its `content` where that is read already.
+
+        Raises:
+          DataError: it cannot be read; names its file.
+        """
+        content = self.content(row) if content is None else content
+        return decode_picture(content, self.folder / self.paths[row], self.size[0], self.fit)
 
 
 def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:
@@ -96,9 +105,7 @@ def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:
 
 def read_picture(path: Path, size: int, fit: str) -> np.ndarray:
     """`decode_picture` of a file of `MAX_FILE_BYTES` at most; raises DataError where it cannot be read."""
-    with opened(path, "expected a picture file", MAX_FILE_BYTES) as file:
-        data = file.read()
-    return decode_picture(data, path, size, fit)
+    return decode_picture(_picture_bytes(path), path, size, fit)
 
 
 def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.ndarray:
@@ -148,6 +155,11 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     from gch.data.squares import square  # loads TensorFlow
 
     return square(pixels, size, fit)
+
+
+def _picture_bytes(path: Path) -> bytes:
+    with opened(path, "expected a picture file", MAX_FILE_BYTES) as file:
+        return file.read()
 
 
 def _decoded(image: Image.Image, size: int, fit: str) -> np.ndarray:

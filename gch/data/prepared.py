@@ -160,12 +160,13 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
 
 
 def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
-    split = OwnSplit(*(np.array(parts[part], np.int64) for part in OwnSplit._fields))
-    for part, rows in split._asdict().items():
+    stored = {part: parts.get(part) for part in OwnSplit._fields}
+    split = OwnSplit(*(None if rows is None else np.array(rows, np.int64) for rows in stored.values()))
+    for part, rows in split.parts().items():
         if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
             expected = f"row numbers from 0 to {items - 1}, ascending"
             raise DataError(f"{folder / INDEX_NAME}: split: {part}: expected {expected}")
-    if np.isin(split.query, np.concatenate(split[1:])).any():
+    if np.isin(split.query, np.concatenate([*split.parts().values()][1:])).any():
         raise DataError(f"{folder / INDEX_NAME}: split: query: rows of other parts too, expected its own")
     return split
 
@@ -194,7 +195,10 @@ def _are_captions(value: object) -> bool:
 def _is_split(value: object) -> bool:
     if value is None:
         return True
-    return isinstance(value, dict) and all(_are_counts(value.get(part)) for part in OwnSplit._fields)
+    if not isinstance(value, dict):
+        return False
+    *needed, validation = (value.get(part) for part in OwnSplit._fields)
+    return all(map(_are_counts, needed)) and (validation is None or _are_counts(validation))
 
 
 def _is_name(value: object) -> bool:

@@ -64,12 +64,13 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
     pictures = DownloadPictures(download.files, contents.paths, size, fit)
     words = repr((contents.captions, contents.tag_names, contents.label_names))
     split = contents.own_split
+    rows = split.parts().values() if split else ()
     return Pairs(
         name=file_name(dataset),
         texts=contents.texts,
         labels=contents.labels,
         default_sizes=default_sizes(dataset, len(contents.labels)),
-        digest=digest(contents.labels, contents.texts, words, pictures.digest, *(split or ())),
+        digest=digest(contents.labels, contents.texts, words, pictures.digest, *rows),
         tag_names=contents.tag_names,
         label_names=contents.label_names,
         pictures=pictures,

@@ -13,9 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
-from gch.data.pictures import MAX_FILE_BYTES, PictureFiles, decode_picture
+from gch.data.pictures import MAX_FILE_BYTES, PictureFiles
 from gch.data.text_files import opened, printable
 from gch.errors import DataError, reason
 from gch.storage import digest
@@ -176,8 +174,6 @@ class DownloadPictures(PictureFiles):
         state = [(path, *self._files.state(path)) for path in self.paths]
         return digest("pictures of a download", repr(state), self.size[0], self.fit)
 
-    def decode(self, row: int) -> np.ndarray:
-        """The picture of one row, uint8 (H, W, 3); raises DataError, which names its file."""
-        path = self.paths[row]
-        data = self._files.read(path, MAX_FILE_BYTES)
-        return decode_picture(data, self._files.where(path), self.size[0], self.fit)
+    def content(self, row: int) -> bytes:
+        """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
+        return self._files.read(self.paths[row], MAX_FILE_BYTES)
