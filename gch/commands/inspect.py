@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gch.commands import Call
-from gch.commands.source import setting_lines, source_settings
+from gch.commands.source import is_embedded, setting_lines, source_settings
 from gch.data.catalog import cache_folder, choose_split, open_pairs, open_source
-from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.split import split_oddities
@@ -35,7 +34,7 @@ def run(call: Call) -> None:
 
 
 def _inspect(settings: Settings, out: Path, cache: Path) -> None:
-    embedded = canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
+    embedded = is_embedded(settings)
     pairs = open_pairs(settings, cache=cache) if embedded else open_source(settings, cache)
     for line in pairs.found:
         print(line)
@@ -118,10 +117,8 @@ def _statistics(pairs: Pairs) -> list[str]:
     for name, matrix in (("words", pairs.texts), ("labels", pairs.labels)):
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")
-    if isinstance(pairs.pictures, PictureFiles) and pairs.ids is not None:
-        missing = [path for path in pairs.ids if not (pairs.pictures.folder / path).is_file()]
-        if missing:
-            lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
+    if isinstance(pairs.pictures, PictureFiles) and (missing := pairs.pictures.missing()):
+        lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
     return lines + oddities(pairs)
 
 

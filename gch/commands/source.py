@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from gch.commands import Call
+from gch.data.downloads import find_downloads
 from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared import read_index
@@ -38,6 +39,8 @@ def guess_dataset(path: Path) -> str:
     suffixes = {".csv" if entry.name.lower() == KAGGLE_NAME else entry.suffix.lower() for entry in entries}
     if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
+    if not suffixes.intersection(ARRAY_SUFFIXES) and (downloads := find_downloads(path)):
+        return min(downloads, key=lambda found: len(found.missing)).datasets[0]
     names = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
     for name in (path.absolute().name, *names):
         fitting = [
@@ -49,6 +52,11 @@ def guess_dataset(path: Path) -> str:
         if fitting:  # the longest: nus-wide-tc10 is not nus-wide
             return max(fitting)[1]
     return "files"
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether the data set needs no files."""
+    return canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
 
 
 def setting_lines(settings: Settings, found: dict[str, object]) -> str:

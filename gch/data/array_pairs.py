@@ -16,7 +16,7 @@ from gch.data.array_files import StoredArray
 from gch.data.image_features import open_features
 from gch.data.layouts import Layout
 from gch.data.names import file_name
-from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
+from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes
 from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
@@ -76,6 +76,8 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         some = images.read(rows)
         shape = (len(labels), *(pictures.size if pictures else some.shape[1:]))
         named = digest(name, labels, texts, repr(shape), some)
+    files = [array.path for part in layout.parts for array in part.values()]
+    files += [] if layout.captions is None else [layout.captions]
     return Pairs(
         name=name,
         texts=texts,
@@ -88,6 +90,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         ids=images.paths,
         own_split=own_split,
         found=tuple(found),
+        origin=Origin(folder=folder, sources=tuple(sorted({file.name for file in files}))),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gch.data.annotations import open_collection
 from gch.data.array_pairs import open_arrays
+from gch.data.downloads import open_download
 from gch.data.generated import generate
 from gch.data.layouts import find_layout
 from gch.data.names import canonical_dataset, file_name, file_stems, known_datasets
@@ -69,7 +70,10 @@ def open_source(settings: Settings, cache: Path | None = None) -> Pairs:
         return open_prepared(layout.path, file_name(dataset) if file_stems(dataset) else "")
     if layout.annotations is not None:
         return open_collection(layout.annotations, layout.path, size, fit)
-    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache or cache_folder(settings))
+    cache = cache or cache_folder(settings)
+    if layout.download is not None:
+        return open_download(layout.download, dataset, size, fit, cache)
+    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache)
 
 
 def cache_folder(settings: Settings) -> Path:

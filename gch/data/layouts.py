@@ -8,6 +8,7 @@
 | split files    | Img.h5, Tag.h5, Lab.h5, each of three parts; or one file of all nine           |
 | index files    | index.mat (paths), caption.mat or caption.txt, label.mat                       |
 | collection     | a folder of pictures and a CSV or JSON-lines file                              |
+| download       | the official download, unpacked or zip files: see `gch.data.downloads`         |
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from gch.data.array_files import StoredArray, list_arrays
+from gch.data.downloads import Download, find_download
 from gch.data.names import file_stems
 from gch.data.text_files import printable, require_file
 from gch.errors import DataError
@@ -61,6 +63,7 @@ class Layout:
     parts: Sequence[Mapping[str, StoredArray]] = ()
     annotations: Path | None = None  # the CSV or JSON-lines file of a collection
     captions: Path | None = None  # caption.txt of index files
+    download: Download | None = None
 
 
 def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
@@ -70,6 +73,8 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     """
     if not path.is_dir():
         require_file(path, "expected a folder of data files or a data file")
+        if path.suffix.lower() == ".zip" and (download := find_download(path, dataset)):
+            return Layout("download", path.parent, download=download)
         return _of_file(path)
     stems = file_stems(dataset)
     own = [child for child in _entries(path) if child.name.lower() in stems and child.is_dir()]
@@ -77,6 +82,8 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
         found = _in_folder(folder, stems, dataset, annotations)
         if found is not None:
             return found
+    if download := find_download(path, dataset):
+        return Layout("download", path, download=download)
     expected = "expected a file or folder of docs/data.md"
     if stems:
         expected = (

@@ -3,7 +3,8 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -39,6 +40,17 @@ class OwnSplit(NamedTuple):
     def parts(self) -> dict[str, np.ndarray]:
         """The parts that there are, by name."""
         return {part: rows for part, rows in self._asdict().items() if rows is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a data set was made of, for those who want to make the same."""
+
+    folder: Path  # of the files
+    sources: tuple[str, ...]  # what was read but for picture files, relative to it; 'a.zip/b' in a zip file
+    rules: tuple[str, ...] = ()  # how items, words and labels were chosen, a sentence each
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # how many there are of what
+    left_out: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # names, by reason
 
 
 class Pictures(Protocol):
@@ -79,6 +91,7 @@ class Pairs:
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file
+    origin: Origin | None = None
 
 
 def subset(pairs: Pairs, rows: np.ndarray, where: str) -> Pairs:

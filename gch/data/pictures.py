@@ -3,6 +3,7 @@
 import concurrent.futures
 import io
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ DRAFT = 2  # A JPEG is decoded at a fraction of its size, but at this multiple o
 # Raster formats that Pillow decodes by itself: EPS, for one, would start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _EXPECTED = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
+_HTML = re.compile(rb"\s*<(!doctype|html|head|\?xml|!--)", re.IGNORECASE)
 _STRIP = 2**20  # pixels
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
@@ -63,6 +65,10 @@ class PictureFiles:
             except OSError:
                 state.append((path, -1, -1))
         return digest("picture files 3", repr(state), self.size[0], self.fit)
+
+    def missing(self) -> list[str]:
+        """The paths at which there is no file."""
+        return [path for path in self.paths if not (self.folder / path).is_file()]
 
     def content(self, row: int) -> bytes:
         """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
@@ -142,7 +148,8 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
             pixels = _decoded(image, size, fit)
     except UnidentifiedImageError as error:
-        raise DataError(f"{where}: not a picture of a known format, expected {_EXPECTED}") from error
+        kind = "an HTML page" if _HTML.match(data) else "not a picture of a known format"
+        raise DataError(f"{where}: {kind}, expected {_EXPECTED}") from error
     except Image.DecompressionBombError as error:
         raise DataError(
             f"{where}: {error}, expected {MAX_PIXELS} pixels at most, {MAX_SIDE} a side"

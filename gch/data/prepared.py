@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
-from gch.data.pairs import OwnSplit, Pairs, SplitSizes
+from gch.data.pairs import Origin, OwnSplit, Pairs, SplitSizes
 from gch.data.text_files import is_count, list_of, opened, read_object
 from gch.errors import DataError
 from gch.storage import digest
@@ -78,6 +78,7 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         pictures=pictures,
         captions=captions,
         ids=index["ids"] and tuple(index["ids"]),
+        origin=Origin(folder=folder, sources=(INDEX_NAME, "texts.npy", "labels.npy", PLACES, PICTURES)),
         own_split=_own_split(folder, index["split"], items) if index["split"] else None,
         found=(
             f"{folder}: {items} pictures {height} x {width} as {index['encoding']}, of {index['name']}",
@@ -161,7 +162,7 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int | None, ...]) 
 
 def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
     stored = {part: parts.get(part) for part in OwnSplit._fields}
-    split = OwnSplit(*(None if rows is None else np.array(rows, np.int64) for rows in stored.values()))
+    split = OwnSplit(**{part: np.array(rows, np.int64) for part, rows in stored.items() if rows is not None})
     for part, rows in split.parts().items():
         if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
             expected = f"row numbers from 0 to {items - 1}, ascending"

@@ -10,13 +10,13 @@ from pathlib import Path
 from gch.data.downloads.download import Download
 from gch.data.downloads.files import DownloadPictures, Files
 from gch.data.names import canonical_dataset, file_name
-from gch.data.pairs import Pairs
+from gch.data.pairs import Origin, Pairs
 from gch.data.split import default_sizes
 from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES: tuple[str, ...] = ()
+_MODULES = ("mirflickr",)
 
 
 def find_downloads(path: Path) -> list[Download]:
@@ -77,5 +77,12 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
         captions=contents.captions,
         ids=contents.ids,
         own_split=split,
+        origin=Origin(
+            folder=download.files.folder,
+            sources=contents.sources,
+            rules=contents.rules,
+            counts=contents.counts,
+            left_out=contents.left_out,
+        ),
         found=(f"{download.title} in {printable(download.files.folder)}", *contents.lines()),
     )

@@ -16,7 +16,7 @@ _NAMED = 5  # of the names that were left out, in a line
 class Contents:
     """N items made of a download; the fields that `gch.data.pairs.Pairs` has too are as there."""
 
-    paths: Sequence[str]  # of the pictures, in `Files`
+    paths: Sequence[str]  # of the pictures that are there, in `Files`
     ids: Sequence[str]  # what the download calls the pictures, wherever they lie
     labels: np.ndarray
     label_names: tuple[str, ...]

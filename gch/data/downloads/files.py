@@ -9,12 +9,12 @@ import contextlib
 import os
 import posixpath
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from gch.data.pictures import MAX_FILE_BYTES, PictureFiles
-from gch.data.text_files import opened, printable
+from gch.data.text_files import opened, printable, shown
 from gch.errors import DataError, reason
 from gch.storage import digest
 
@@ -57,6 +57,26 @@ class Files:
         ]
         return sorted(found, key=lambda name: (name.count("/"), name))
 
+    def fullest(self, fits: Callable[[str, str], bool]) -> str:
+        """The folder that holds most files that fit, by folder and name; '' where none does.
+
+        Of equals, one that is not in a zip file, then one in few folders.
+        """
+        counts = {folder: sum(fits(folder, name) for name in names) for folder, names in self._held.items()}
+        return max(
+            filter(counts.get, counts),
+            key=lambda folder: (counts[folder], self._split(f"{folder}/")[0] is None, -folder.count("/")),
+            default="",
+        )
+
+    def faults(self, *names: str) -> list[str]:
+        """Why zip files of these names cannot be read, a line each."""
+        return [
+            f"{name} cannot be read, {why}; load it again"
+            for name, why in self.unreadable.items()
+            if posixpath.basename(name).lower() in names
+        ]
+
     def pictures(self) -> Iterator[str]:
         """The files that are pictures by their suffixes."""
         for folder, names in self._held.items():
@@ -68,8 +88,13 @@ class Files:
         """A name for messages."""
         return printable(self.folder / name)
 
+    def unexpected(self, name: str, line: int, found: bytes, expected: str) -> DataError:
+        """The error of a line of a text."""
+        what = shown(found.decode("utf-8", "replace"))
+        return DataError(f"{self.where(name)}: line {line}: found {what}, expected {expected}")
+
     @contextlib.contextmanager
-    def opened(self, name: str) -> Iterator[BinaryIO]:
+    def opened(self, name: str) -> Iterator[IO[bytes]]:
         """Opens a file; raises DataError where it cannot be read, then or in the `with` block."""
         archive, member = self._split(name)
         if archive is None:
@@ -173,6 +198,10 @@ class DownloadPictures(PictureFiles):
         """Changes as that of `PictureFiles`; of pictures in a zip file, with their content."""
         state = [(path, *self._files.state(path)) for path in self.paths]
         return digest("pictures of a download", repr(state), self.size[0], self.fit)
+
+    def missing(self) -> list[str]:
+        """None: a download's pictures were listed."""
+        return []
 
     def content(self, row: int) -> bytes:
         """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
