@@ -16,7 +16,7 @@ from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES = ("mirflickr",)
+_MODULES = ("mirflickr", "nus_wide")
 
 
 def find_downloads(path: Path) -> list[Download]:
