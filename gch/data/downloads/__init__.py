@@ -16,7 +16,7 @@ from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES = ("mirflickr", "nus_wide")
+_MODULES = ("mirflickr", "nus_wide", "coco", "flickr8k", "flickr30k")
 
 
 def find_downloads(path: Path) -> list[Download]:
