@@ -6,6 +6,7 @@ parts and are relative to the folder.
 
 import collections
 import contextlib
+import functools
 import os
 import posixpath
 import zipfile
@@ -47,15 +48,22 @@ class Files:
 
     def find(self, tail: str) -> list[str]:
         """The files whose names end with these parts, in upper or lower case; those of few folders first."""
-        inner, wanted = posixpath.split(tail.lower())
+        inner, name = posixpath.split(tail.lower())
+        ends = f"/{inner}" if inner else ""
         found = [
-            posixpath.join(folder, name)
-            for folder, names in self._held.items()
-            if f"/{folder.lower()}".endswith(f"/{inner}" if inner else "")
-            for name in names
-            if name.lower() == wanted
+            path
+            for path in self._by_name.get(name, ())
+            if f"/{posixpath.dirname(path).lower()}".endswith(ends)
         ]
         return sorted(found, key=lambda name: (name.count("/"), name))
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        for folder, names in self._held.items():
+            for name in names:
+                found.setdefault(name.lower(), []).append(posixpath.join(folder, name))
+        return found
 
     def fullest(self, fits: Callable[[str, str], bool]) -> str:
         """The folder that holds most files that fit, by folder and name; '' where none does.
