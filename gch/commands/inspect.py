@@ -11,6 +11,8 @@ import numpy as np
 from gch.commands import Call
 from gch.commands.source import is_embedded, setting_lines, source_settings
 from gch.data.catalog import cache_folder, choose_split, open_pairs, open_source
+from gch.data.downloads import DownloadPictures, recognised
+from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.split import split_oddities
@@ -51,6 +53,11 @@ def _inspect(settings: Settings, out: Path, cache: Path) -> None:
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
     print(f"Sample pictures with their words: {out}{turned}")
     if not embedded:
+        if isinstance(pairs.pictures, DownloadPictures):
+            for other in recognised(pairs.pictures.files):
+                if canonical_dataset(settings.dataset_dir) not in map(canonical_dataset, other.datasets):
+                    state = f"not whole: {'; '.join(other.missing)}" if other.missing else "whole"
+                    print(f"Also there: {other.offer}; {state}")
         print("To train on it, set in setting.py:")
         print(setting_lines(settings, changes))
 

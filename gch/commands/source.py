@@ -39,8 +39,10 @@ def guess_dataset(path: Path) -> str:
     suffixes = {".csv" if entry.name.lower() == KAGGLE_NAME else entry.suffix.lower() for entry in entries}
     if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
         return "collection"
-    if not suffixes.intersection(ARRAY_SUFFIXES) and (downloads := find_downloads(path)):
-        return min(downloads, key=lambda found: len(found.missing)).datasets[0]
+    if path.is_dir() or (path.is_file() and suffixes == {".zip"}):
+        downloads = [] if suffixes.intersection(ARRAY_SUFFIXES) else find_downloads(path)
+        if downloads:  # the one that lacks least
+            return min(downloads, key=lambda found: len(found.missing)).datasets[0]
     names = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
     for name in (path.absolute().name, *names):
         fitting = [

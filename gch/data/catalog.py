@@ -128,7 +128,8 @@ def _prepared_once(pairs: Pairs, settings: Settings, progress: Callable[[int, in
     try:
         prepared = open_prepared(folder)
     except DataError:
-        print(f"Preparing the pictures of {pairs.name} in {folder} (once)")
+        for line in (*pairs.found, f"Preparing the pictures of {pairs.name} in {folder} (once)"):
+            print(line)
         # Lossless: an exported model must give the codes of the test for the same files.
         prepare(pairs, folder, encoding="png", broken=settings.broken, progress=progress)
         return open_prepared(folder)

@@ -88,7 +88,8 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     if stems:
         expected = (
             f"expected {stems[1].upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with "
-            "Tag.h5 and Lab.h5, index.mat with caption.mat and label.mat, or a prepared folder"
+            "Tag.h5 and Lab.h5, index.mat with caption.mat and label.mat, a prepared folder, or the "
+            "official download (docs/downloads.md)"
         )
     names = ", ".join(map(_shown, _entries(path)[:8])) or "nothing"
     raise DataError(f"{path}: no data set found for {dataset}, the folder holds {names}; {expected}")

@@ -25,7 +25,11 @@ def find_downloads(path: Path) -> list[Download]:
     Raises:
       DataError: the folder cannot be listed.
     """
-    files = Files(path)
+    return recognised(Files(path))
+
+
+def recognised(files: Files) -> list[Download]:
+    """The downloads that these files are of."""
     modules = (importlib.import_module(f"{__name__}.{name}") for name in _MODULES)
     return [found for module in modules if (found := module.recognise(files)) is not None]
 
@@ -51,16 +55,13 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
     Raises:
       DataError: a file is missing or damaged, or no item is left.
     """
+    folder = printable(download.files.folder)
     if download.missing:
-        raise DataError(
-            f"{printable(download.files.folder)}: {download.title} is not whole: {download.missing[0]}"
-        )
+        raise DataError(f"{folder}: {download.title} is not whole: {'; '.join(download.missing)}")
     contents = download.read(dataset, cache)
     if len(contents.labels) < 8:
         found = f"{len(contents.labels)} items of {download.title}"
-        raise DataError(
-            f"{printable(download.files.folder)}: {found}, expected 8 or more; {'; '.join(contents.lines())}"
-        )
+        raise DataError(f"{folder}: {found}, expected 8 or more; {'; '.join(contents.lines())}")
     pictures = DownloadPictures(download.files, contents.paths, size, fit)
     words = repr((contents.captions, contents.tag_names, contents.label_names))
     split = contents.own_split
@@ -84,5 +85,9 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
             counts=contents.counts,
             left_out=contents.left_out,
         ),
-        found=(f"{download.title} in {printable(download.files.folder)}", *contents.lines()),
+        found=(
+            f"{folder}: {download.offer}",
+            *contents.lines(),
+            *pictures.oddities(),
+        ),
     )

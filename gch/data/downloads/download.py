@@ -49,6 +49,11 @@ class Download:
     # Raises DataError where a file is damaged; is not called while something is missing.
     read: Callable[[str, Path], Contents]
 
+    @property
+    def offer(self) -> str:
+        """What it is, and how to set it."""
+        return f"{self.title}, for dataset_dir = {' or '.join(map(repr, self.datasets))}"
+
 
 def some_of(names: Sequence[str]) -> str:
     """How many names there are, and the first of them."""

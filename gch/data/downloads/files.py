@@ -22,6 +22,8 @@ from gch.storage import digest
 _DEPTH = 5  # of folders that are looked into
 _SKIPPED = ("cache",)  # our own
 _TEXT_BYTES = 2**28
+# Pictures of one size, from how many on they are compared, and how many of them; of how many sizes.
+_ALIKE, _SAMPLE, _SIZES = 20, 10, 3
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -199,12 +201,12 @@ class DownloadPictures(PictureFiles):
 
     def __init__(self, files: Files, paths: Sequence[str], size: int, fit: str):
         super().__init__(files.folder, paths, size, fit)
-        self._files = files
+        self.files = files
 
     @property
     def digest(self) -> str:
         """Changes as that of `PictureFiles`; of pictures in a zip file, with their content."""
-        state = [(path, *self._files.state(path)) for path in self.paths]
+        state = [(path, *self.files.state(path)) for path in self.paths]
         return digest("pictures of a download", repr(state), self.size[0], self.fit)
 
     def missing(self) -> list[str]:
@@ -213,4 +215,17 @@ class DownloadPictures(PictureFiles):
 
     def content(self, row: int) -> bytes:
         """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
-        return self._files.read(self.paths[row], MAX_FILE_BYTES)
+        return self.files.read(self.paths[row], MAX_FILE_BYTES)
+
+    def oddities(self) -> list[str]:
+        """A line where many pictures are one file, as that which says that a photo is no longer there."""
+        alike: dict[int, list[str]] = {}
+        for path in self.paths:
+            alike.setdefault(self.files.state(path)[0], []).append(path)
+        lines = []
+        for size, paths in sorted(alike.items(), key=lambda one: -len(one[1]))[:_SIZES]:
+            sample = paths[:: max(1, len(paths) // _SAMPLE)]
+            if len(paths) >= _ALIKE and len({self.files.read(path, MAX_FILE_BYTES) for path in sample}) == 1:
+                found = f"{len(paths):,} pictures seem to be one file of {size:,} bytes, such as {paths[0]}"
+                lines.append(f"{found}: likely it stands for photos that are gone")
+        return lines
