@@ -11,8 +11,8 @@
 |          | label.mat               | v5: category and label, both (N, C)                                   |
 |          | pictures/000000.png ... | where the pictures have no files of their own                         |
 
-Features (N, F) stand in place of pixels as XAll. Each layout lies in a folder of its name, beside split.mat
-and manifest.json. The same input and versions give the same bytes.
+Features (N, F) stand in place of pixels as XAll. Labels that the data set lacks are left out. Each layout lies
+in a folder of its name, beside split.mat and manifest.json. The same input and versions give the same bytes.
 """
 
 import concurrent.futures
@@ -87,7 +87,7 @@ def write_field_files(
     texts are those of the vocabulary that training would use: of the training items of the split.
 
     Args:
-      pairs: N pairs with labels, and with pictures or features.
+      pairs: N pairs.
       folder: new or empty.
       settings: of the split and of the vocabulary; they go into the manifest.
       layouts: some of LAYOUTS.
@@ -100,8 +100,6 @@ def write_field_files(
       DataError: a picture is broken under 'stop', fewer than two are sound, or an array is too large.
       RunError: there is no room, or the folder holds something.
     """
-    if not pairs.labels.shape[1]:
-        raise DataError(f"{pairs.name}: has no labels; expected labels, which the field's .mat files hold")
     if pairs.pictures is None and "index" in layouts:
         layouts = [layout for layout in layouts if layout != "index"]
         if not layouts:
@@ -143,10 +141,12 @@ def _write(
         texts, words = _texts(kept, split, settings)
         if "one-file" in layouts:
             write_mat73(files["one-file"], "YAll", texts)
-            write_mat73(files["one-file"], "LAll", kept.labels)
+            if kept.labels.shape[1]:
+                write_mat73(files["one-file"], "LAll", kept.labels)
     if "separate" in layouts:
         write_mat5(out / "separate" / f"{separate}-yall.mat", {"YAll": texts})
-        write_mat5(out / "separate" / f"{separate}-lall.mat", {"LAll": kept.labels})
+        if kept.labels.shape[1]:
+            write_mat5(out / "separate" / f"{separate}-lall.mat", {"LAll": kept.labels})
     if "index" in layouts:
         _write_index(out / "index", pairs, kept, rows)
     columns = {part: numbers[:, None] + 1.0 for part, numbers in vars(split).items()}
@@ -259,7 +259,8 @@ def _write_index(folder: Path, pairs: Pairs, kept: Pairs, rows: Sequence[int]) -
     paths = [f"pictures/{_drawn(row)}" for row in range(len(rows))] if drawn else kept.ids
     write_mat5(folder / "index.mat", {"index": np.array(paths)})
     write_mat5(folder / "caption.mat", {"caption": _captions(kept)})
-    write_mat5(folder / "label.mat", {"category": kept.labels, "label": kept.labels})
+    if kept.labels.shape[1]:
+        write_mat5(folder / "label.mat", {"category": kept.labels, "label": kept.labels})
 
 
 def _captions(pairs: Pairs) -> np.ndarray:
