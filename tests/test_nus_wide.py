@@ -154,6 +154,10 @@ TRUTH, TABLE, LIST = (
             {"ConceptsList/Concepts81.txt": nus_wide()["ConceptsList/Concepts81.txt"] + b"moon\n"},
             "Labels_moon.txt not found, expected it, as Concepts81.txt names 'moon'",
         ),
+        (
+            {f"Groundtruth/AllLabels/Labels_{concept}.txt": b"0\n" * ROWS for concept in CONCEPTS},
+            "AllLabels: found 0 in all lines, expected 1 where a picture has a label",
+        ),
         ({LIST: None}, "Imagelist.txt not found, expected from ImageList.zip"),
         ({TABLE: None}, "AllTags1k.txt not found, expected from NUS_WID_Tags.zip"),
         (

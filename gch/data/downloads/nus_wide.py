@@ -77,6 +77,8 @@ def _read(files: Files, places: dict[str, str], truth: str, dataset: str, cache:
     labels = labels[:, columns]
     tags = _tag_table(files, places["AllTags1k.txt"], len(names), len(words), cache)
     labelled = np.flatnonzero(labels.any(axis=1))
+    if not len(labelled):
+        raise DataError(f"{files.where(truth)}: found 0 in all lines, expected 1 where a picture has a label")
     path_of = _located(files, [names[row] for row in labelled.tolist()])
     first: dict[str, int] = {}
     for row in labelled.tolist():
@@ -90,7 +92,7 @@ def _read(files: Files, places: dict[str, str], truth: str, dataset: str, cache:
     worded = int(np.count_nonzero(tags[labelled].any(axis=1)))
     why = "Imagelist.txt and AllLabels are not those of the download"
     if worded == expected:
-        why = "those without a word count here"
+        why = "it leaves out those without a word"
     return Contents(
         paths=[path_of[names[row]] for row in kept.tolist()],
         ids=[names[row] for row in kept.tolist()],
