@@ -13,7 +13,7 @@ from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.generated import GENERATED
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
-from gch.data.split import ORDERS, Split, split_oddities
+from gch.data.split import ORDERS, Split, digest_line, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
 from gch.data.text_files import require_file
 from gch.data.vocabulary import used_vocabulary, with_vocabulary
@@ -176,7 +176,7 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     words, labels = pairs.texts.shape[1], pairs.labels.shape[1]
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {words} words, {labels} labels; {parts}")
-    for line in (*split_oddities(split), *oddities(pairs)):
+    for line in (digest_line(split, pairs.ids), *split_oddities(split), *oddities(pairs)):
         print(f"  {line}")
 
 

@@ -15,7 +15,7 @@ from gch.data.downloads import DownloadPictures, recognised
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
-from gch.data.split import split_oddities
+from gch.data.split import digest_line, split_oddities
 from gch.data.tiles import sample_sheet
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import RunError
@@ -107,6 +107,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     """The pairs with bags of words, of the vocabulary that training would use."""
     split = choose_split(settings, pairs)
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
+    print(f"  {digest_line(split, pairs.ids)}")
     for line in split_oddities(split):
         print(f"  {line}")
     if pairs.captions is None:

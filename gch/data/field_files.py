@@ -11,8 +11,8 @@
 |          | label.mat               | v5: category and label, both (N, C)                                   |
 |          | pictures/000000.png ... | where the pictures have no files of their own                         |
 
-Features (N, F) stand in place of pixels as XAll. Labels that the data set lacks are left out. Each layout lies
-in a folder of its name, beside split.mat and manifest.json. The same input and versions give the same bytes.
+Features (N, F) stand in place of pixels as XAll. Labels that the data set lacks are left out. Each layout has
+a folder of its name, beside split.mat and manifest.json. The same input and versions give the same bytes.
 """
 
 import concurrent.futures
@@ -38,7 +38,7 @@ from gch.data.matlab import new_mat73, new_pictures, write_mat5, write_mat73
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, subset
 from gch.data.pictures import PictureFiles
-from gch.data.split import Split
+from gch.data.split import Split, items_digest
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import DataError, RunError, disk_errors
 from gch.settings import Settings
@@ -302,6 +302,7 @@ def _manifest(
         },
         "settings": {name: getattr(settings, name) for name in _SETTINGS},
         "split": {"digest": split.digest, **split.sizes._asdict()},
+        "items_digest": kept.ids and items_digest(kept.ids),
         "words": list(words),
         "items_by_label": dict(zip(names, of_labels, strict=True)),
         "versions": _versions(),
