@@ -47,6 +47,11 @@ def picture(year: str, part: str, number: int) -> str:
     return f"COCO_{part}2014_{number:012}.jpg" if year == "2014" else f"{number:012}.jpg"
 
 
+def named(year: str, number: int) -> str:
+    part = PICTURES[number][0]
+    return f"{part}{year}/{picture(year, part, number)}"
+
+
 def annotations(year: str = "2014") -> dict[str, dict]:
     """The content of the four files, by name."""
     files = {}
@@ -86,9 +91,7 @@ def annotations(year: str = "2014") -> dict[str, dict]:
 
 
 def pictures(year: str = "2014") -> dict[str, bytes]:
-    return {
-        f"{part}{year}/{picture(year, part, number)}": jpeg(number) for number, (part, _) in PICTURES.items()
-    }
+    return {named(year, number): jpeg(number) for number in PICTURES}
 
 
 def coco(folder: Path, year: str = "2014", changed: dict | None = None) -> Path:
@@ -138,12 +141,12 @@ def test_items_are_the_pictures_with_a_category_by_number(tmp_path, year):
     pairs = opened(folder)
     assert_whole(pairs)
     assert pairs.texts.shape == (len(ITEMS), 0)
-    assert pairs.ids == [picture(year, PICTURES[number][0], number) for number in ITEMS]
+    assert pairs.ids == [named(year, number) for number in ITEMS]
     found = "\n".join(pairs.found)
-    train = picture(year, "train", 30)
+    train = named(year, 30)
     assert f"left out, as they have no category: 1 ({train})" in found
     assert "labels that no item has: 1 (bear)" in found
-    more = picture(year, "train", 61)
+    more = named(year, 61)
     assert f"pictures with more than 5 captions, of which the first count: 1 ({more})" in found
     assert "12 items, 122,218 in the literature: the annotations are not those of the download" in found
     assert pairs.own_split is None
@@ -205,17 +208,20 @@ def test_karpathys_file_alone_gives_captions_without_labels(tmp_path):
         pairs = opened(folder)
         assert pairs.labels.shape == (len(PICTURES), 0)
         assert list(pairs.captions) == [text_of(number) for number in sorted(PICTURES)]
-        assert pairs.ids == [picture(year, PICTURES[number][0], number) for number in sorted(PICTURES)]
+        names = {
+            number: named("2014", number) if year == "2014" else f"{number:012}.jpg" for number in PICTURES
+        }
+        assert pairs.ids == [names[number] for number in sorted(PICTURES)]
 
 
 def test_pictures_and_captions_that_are_missing_are_left_out_by_name(tmp_path):
-    gone, silent = picture("2014", "train", 64), picture("2014", "val", 73)
+    gone, silent = named("2014", 64), named("2014", 73)
     texts = annotations()["captions_val2014.json"]
     texts["annotations"] = [one for one in texts["annotations"] if one["image_id"] != 73]
     texts["annotations"].append({"id": 1, "image_id": 5, "caption": "of no picture"})
     stray = annotations()["instances_train2014.json"]
     stray["annotations"].append({"id": 1, "image_id": 6, "category_id": 1})
-    changed = {f"train2014/{gone}": None}
+    changed = {gone: None}
     for name, content in (("captions_val2014.json", texts), ("instances_train2014.json", stray)):
         changed[f"annotations/{name}"] = json.dumps(content).encode()
     pairs = opened(coco(tmp_path / "data", changed=changed))
@@ -270,7 +276,10 @@ def renamed(content: dict) -> None:
             {TRAIN: broken(lambda content: content["categories"].pop())},
             "categories differ|found category_id 23",
         ),
-        ({TRAIN: broken(renamed)}, "picture 9 is 'COCO_.*' and '0.*', expected annotations of one year"),
+        (
+            {TRAIN: broken(renamed)},
+            "picture 9 is 'train2014/COCO_.*' and 'train2014/0.*', expected annotations of one year",
+        ),
         (
             {"dataset_coco.json": b'{"images": []}'},
             r"dataset_coco\.json: images is \[\], expected a JSON list",

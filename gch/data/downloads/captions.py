@@ -89,7 +89,7 @@ def joined(captions: Sequence[str]) -> str:
 class Described(NamedTuple):
     """A picture in a file of Karpathy's."""
 
-    name: str  # of its file
+    name: str  # of its file, with the folder if that is known: 'val2014/COCO_val2014_000000000042.jpg'
     number: int  # COCO's, or -1
     part: str  # of `OwnSplit`
     text: str  # its captions, see `joined`
@@ -97,7 +97,7 @@ class Described(NamedTuple):
 
 def read_karpathy(files: Files, name: str) -> list[Described]:
     """The pictures of dataset_coco.json and the like; raises DataError where it is damaged."""
-    fields = ("images", "filename", "split", "sentences", "raw", "cocoid")
+    fields = ("images", "filepath", "filename", "split", "sentences", "raw", "cocoid")
     content, where = read_json(files, name, fields, "caption_datasets.zip"), files.where(name)
     found = []
     kinds = {"filename": str, "split": str}
@@ -111,6 +111,8 @@ def read_karpathy(files: Files, name: str) -> list[Described]:
                 f"{where}: images[{number}].cocoid is {shown(image['cocoid'])}, expected a number"
             )
         texts = [text for (text,) in entries(image, f"{where}: images[{number}]", "sentences", {"raw": str})]
+        if isinstance(folder := image.get("filepath"), str):
+            picture = posixpath.join(folder, picture)
         found.append(Described(picture, image.get("cocoid", -1), _PARTS[part], joined(texts[:CAPTIONS])))
     return found
 

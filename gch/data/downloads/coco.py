@@ -14,6 +14,7 @@ dataset_coco.json, which names its items itself, also those without.
 
 import contextlib
 import json
+import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ _CACHED: Fields = {
 class _Annotations(NamedTuple):
     """What the annotations say; of values that JSON has."""
 
-    pictures: dict[str, tuple[str, str, list[str]]]  # name of the file, text and categories, by number
+    pictures: dict[str, tuple[str, str, list[str]]]  # 'train2014/NAME.jpg', text and categories, by number
     categories: dict[str, str]  # names by number, ascending
     notes: list[str]
 
@@ -87,9 +88,9 @@ def recognise(files: Files) -> Download | None:
         return None
     pictured = _pictured(files)
     year = max(described or _YEARS, key=lambda year: pictured[year])
-    chosen = {part: names for part, names in places[year].items() if any(names)}
+    chosen = {f"{part}{year}": names for part, names in places[year].items() if any(names)}
     missing = [
-        f"{kind}_{part}{year}.json not found, expected from annotations_trainval{year}.zip"
+        f"{kind}_{part}.json not found, expected from annotations_trainval{year}.zip"
         for part, names in chosen.items()
         for kind, name in zip(_KINDS, names, strict=True)
         if not name
@@ -141,7 +142,7 @@ def _read(
     name_of = {number: pictures[number][0] for number in numbers}
     # Karpathy's split is one of all pictures, with a category or not.
     wanted = [number for number in numbers if number in listed or pictures[number][2]]
-    there = [number for number in wanted if name_of[number] in path_of]
+    there = [number for number in wanted if posixpath.basename(name_of[number]) in path_of]
     kept = [number for number in there if pictures[number][1]]
     labels = multi_hot([pictures[number][2] for number in kept], tuple(found.categories))
     left_out = {
@@ -162,7 +163,7 @@ def _read(
             notes.append(f"{bare:,} items have no category; they stay, as {KARPATHY} has them")
     why = "the annotations are not those of the download"
     if chosen and len(chosen) < len(_PARTS):
-        why = f"annotations of {', '.join(chosen)}{year} only"
+        why = f"annotations of {', '.join(chosen)} only"
     elif len(kept) < len(wanted):
         why = "pictures or captions are missing"
     ordered = {
@@ -170,7 +171,7 @@ def _read(
     }
     which = f"of {KARPATHY}" if listed else "with a category"
     return Contents(
-        paths=[path_of[name_of[number]] for number in kept],
+        paths=[path_of[posixpath.basename(name_of[number])] for number in kept],
         ids=[name_of[number] for number in kept],
         labels=labels,
         label_names=tuple(found.categories.values()),
@@ -198,7 +199,7 @@ def _annotations_once(files: Files, chosen: Mapping[str, Sequence[str]], cache: 
     names = [name for both in chosen.values() for name in both]
     if not names:
         return _Annotations({}, {}, [])
-    state = digest("coco annotations", *(value for name in names for value in (name, *files.state(name))))
+    state = digest("coco annotations 1", *(value for name in names for value in (name, *files.state(name))))
     path = cache / f"coco-annotations-{state[:16]}.json"
     if path.is_file():
         with contextlib.suppress(DataError):
@@ -223,9 +224,10 @@ def _annotations(
     texts: dict[int, dict[int, str]] = {}
     strays: set[int] = set()
     progress(0, 2 * len(chosen))
-    for done, (instances, captions) in enumerate(chosen.values()):
+    for done, (folder, (instances, captions)) in enumerate(chosen.items()):
         where, content = files.where(instances), _json(files, instances)
-        for number, name in entries(content, where, "images", {"id": int, "file_name": str}):
+        for number, last in entries(content, where, "images", {"id": int, "file_name": str}):
+            name = posixpath.join(folder, last)
             if names.setdefault(number, name) != name:
                 both = f"picture {number} is {shown(names[number])} and {shown(name)}"
                 raise DataError(f"{where}: {both}, expected annotations of one year")
