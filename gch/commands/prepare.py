@@ -22,6 +22,8 @@ def run(call: Call) -> None:
     options, settings = call.options, source_settings("prepare", call)
     if not options.out:
         raise SettingError("prepare: out is missing; expected --out=FOLDER")
+    if options.layout != "all" and options.as_ != "mat":
+        raise SettingError(f"prepare: layout is {options.layout!r}; expected --as=mat beside it")
     if options.as_ == "mat":
         _write_mat(options, settings)
         return
