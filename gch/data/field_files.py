@@ -152,7 +152,7 @@ def _write(
     columns = {part: numbers[:, None] + 1.0 for part, numbers in vars(split).items()}
     write_mat5(out / "split.mat", columns | {"base": np.ones((1, 1))})
     manifest = _manifest(pairs, kept, split, settings, words, broken)
-    manifest["files"] = _digests(out, (path for path in sorted(out.rglob("*.mat"))))
+    manifest["files"] = _digests(out, sorted(out.rglob("*.mat")))
     of_files = isinstance(pairs.pictures, PictureFiles)
     manifest["sha256_of_rows"] = None if pairs.pictures is None else "picture files" if of_files else "pixels"
     names = kept.ids or map(_drawn, range(len(rows)))
