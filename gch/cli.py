@@ -14,6 +14,7 @@ from absl import flags
 
 from gch.commands import COMMANDS, run_command
 from gch.errors import GCHError, SettingError
+from gch.rules import flag_name
 from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
 
 PHASES = ("train", "test")
@@ -102,7 +103,7 @@ def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]
     kinds = {name: field.type for _, field in fields() for name in (field.name, *field.metadata["aliases"])}
     kinds |= dict.fromkeys([*RETIRED, "settings"], str)
     if command:
-        kinds |= {field.name: field.type for field in dataclasses.fields(COMMANDS[command])}
+        kinds |= {flag_name(field): field.type for field in dataclasses.fields(COMMANDS[command])}
     for name, kind in kinds.items():
         define[kind](name, None, "", flag_values=values)
     flags.DEFINE_boolean("help", None, "", short_name="h", flag_values=values)
@@ -144,7 +145,7 @@ def _flag_help(field: dataclasses.Field, in_file: dict[str, object] | None = Non
     meaning += f" (also --{', --'.join(aliases)})" if aliases else ""
     words = textwrap.fill(meaning, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
     default = (in_file or {}).get(field.name, field.default)
-    return f"  --{field.name}={default!r}".replace("'", "") + "\n" + words
+    return f"  --{flag_name(field)}={default!r}".replace("'", "") + "\n" + words
 
 
 def _complain(program: str, error: Exception, status: int) -> int:

@@ -14,7 +14,7 @@ from gch.data.generated import GENERATED
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.sentences import SIZE, require_sentences
-from gch.data.split import ORDERS, Split, split_oddities
+from gch.data.split import ORDERS, Split, digest_line, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
 from gch.data.text_files import require_file
 from gch.data.text_parts import require_raw_texts
@@ -205,7 +205,7 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
     parts = ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items())
     labels = f"{pairs.labels.shape[1] or 'no'} labels"
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {pairs.texts_in_words}, {labels}; {parts}")
-    for line in (*split_oddities(split), *oddities(pairs)):
+    for line in (digest_line(split, pairs.ids), *split_oddities(split), *oddities(pairs)):
         print(f"  {line}")
 
 

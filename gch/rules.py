@@ -42,6 +42,11 @@ def setting(
     )
 
 
+def flag_name(field: dataclasses.Field) -> str:
+    """The name of a field as a flag: a word of Python's own, such as `as`, has a '_' behind it as a field."""
+    return field.name.rstrip("_")
+
+
 def checked(field: dataclasses.Field, value: object, where: str) -> object:
     """Returns `value`, converted to the type of a setting.
 
@@ -53,7 +58,7 @@ def checked(field: dataclasses.Field, value: object, where: str) -> object:
     Raises:
       SettingError: the value has the wrong type or is out of range.
     """
-    name, rules = f"{where}: {field.name}", field.metadata
+    name, rules = f"{where}: {flag_name(field)}", field.metadata
     if type(value) is int and abs(value) > max(MOST, rules["maximum"] or 0):
         expected = f"at most {rules['maximum'] or MOST}" if value > 0 else f"at least {-MOST}"
         raise SettingError(f"{name} is {shown(value)}; expected {expected}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gch.data.pairs import Pairs
-from gch.data.split import Split
+from gch.data.split import Split, items_digest
 from gch.errors import SettingError
 from gch.evaluation.codes import EncodedPairs, bit_agreement, code_statistics
 from gch.evaluation.codes_file import save_codes
@@ -124,6 +124,7 @@ class Session:
         digests = {
             "data": self._pairs.digest,
             "split": self._split.digest,
+            "items": items_digest(self._pairs.ids) if self._pairs.ids else None,
             "backbone": self._backbone.digest if self._backbone else None,
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gch.commands import COMMANDS
+from gch.rules import flag_name
 from gch.settings import fields
 
 
@@ -26,7 +27,7 @@ def test_help_of_a_command_lists_its_flags(command, name):
     status, output, _ = command(name, "--help")
     assert status == 0
     assert output.startswith(f"Usage: python main_itpair.py {name} ")
-    assert all(f"--{flag.name}=" in output for flag in dataclasses.fields(COMMANDS[name]))
+    assert all(f"--{flag_name(flag)}=" in output for flag in dataclasses.fields(COMMANDS[name]))
 
 
 def test_the_names_of_agahs_options_are_flags_too(command, tmp_path):

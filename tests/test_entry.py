@@ -65,7 +65,7 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
     assert 0 < results["codes"]["retrieval"]["text"]["bit_balance"] < 0.5
     assert results["settings"]["bit"] == 16
     assert results["versions"]["tensorflow"]
-    assert set(results["digests"]) == {"data", "split", "backbone", "weights"}
+    assert set(results["digests"]) == {"data", "split", "items", "backbone", "weights"}
     assert [epoch["epoch"] for epoch in results["training"]["epochs"]] == [1, 2]
     scores = [epoch["score"] for epoch in results["training"]["epochs"]]
     assert results["training"]["best_epoch"] == 1 + int(np.argmax(scores))

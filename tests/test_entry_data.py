@@ -55,6 +55,8 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     assert found["label_names"] == sorted(SOURCE.label_names)
     assert found["mAP"]["I->T"] > 0.5
     assert found["queries"] == 24
+    for name in ("split", "items"):
+        assert f"{name} digest {found['digests'][name][:16]}" in output
     words = json.loads((command.run_folder / "vocabulary.json").read_text())["words"]
     split = np.load(command.run_folder / "split.npz")
     seen = {word for row in split["training"] for word in described(row)[0].split()}

@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, changed, dates, described, files, watched, write
+from sources import settings_of
 
+from gch.data.catalog import choose_split
 from gch.data.generated import generate
 from gch.data.pairs import OwnSplit, Pairs, oddities
 from gch.data.pictures import PictureFiles
@@ -45,6 +47,19 @@ def test_everything_comes_back_and_nothing_is_written_twice(tmp_path):
     write(folder, again)
     assert files(folder) == before
     assert again.pictures.reads == []
+
+
+def test_a_split_that_validates_comes_back_and_is_used(tmp_path):
+    split = OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30), np.arange(15, 20))
+    folder = write(tmp_path / "set", changed(own_split=split))
+    pairs = open_prepared(folder)
+    for part, rows in split._asdict().items():
+        np.testing.assert_array_equal(pairs.own_split._asdict()[part], rows)
+    settings = settings_of(folder, "files", batch_size=2)
+    np.testing.assert_array_equal(choose_split(settings, pairs).validation, split.validation)
+    drawn = choose_split(settings.replace(VERIFICATION_SIZE=3), pairs)
+    assert len(drawn.validation) == 3
+    np.testing.assert_array_equal(np.union1d(drawn.training, drawn.validation), split.training)
 
 
 def test_texts_that_await_a_vocabulary_come_back(tmp_path):
@@ -102,6 +117,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
+from sources import settings_of
 from preparing import Watched, watched, write
 read = Watched.read
 Watched.read = lambda self, rows: (time.sleep(0.4), read(self, rows))[1]

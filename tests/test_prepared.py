@@ -73,6 +73,9 @@ VALUES = {
             for wrong in (
                 {"query": [3, 2, 1]},
                 {"query": [9, 10]},  # 10 is retrieved
+                {"validation": [3, 40]},  # 3 is a query
+                {"validation": [5, 5]},
+                {"validation": "all"},
                 {"training": [-1, 2]},
                 {"training": [ITEMS]},
                 {"retrieval": []},

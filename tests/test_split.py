@@ -1,3 +1,6 @@
+import hashlib
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -7,7 +10,15 @@ from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_split_file
 
 from gch.data.catalog import choose_split
 from gch.data.pairs import SplitSizes
-from gch.data.split import Split, default_sizes, make_split, resolve_sizes, split_oddities
+from gch.data.split import (
+    Split,
+    default_sizes,
+    digest_line,
+    items_digest,
+    make_split,
+    resolve_sizes,
+    split_oddities,
+)
 from gch.errors import SettingError
 
 DEFAULTS = SplitSizes(2000, 18_015, 10_000, 500)
@@ -22,6 +33,29 @@ def test_random_split_is_what_it_was():
     smaller = make_split(12, SplitSizes(3, 8, 2, 2), 3)
     np.testing.assert_array_equal(smaller.training, sorted(drawn[5:7]))
     assert make_split(12, SplitSizes(3, 8, 4, 2), 4).digest != split.digest
+
+
+def test_published_digests_are_those_of_the_papers_splits(repository):
+    page = (repository / "docs" / "downloads.md").read_text(encoding="utf-8")
+    row = r'^\| `"([^"]+)"` \| ([\d,]+) \|' + 4 * r" `([0-9a-f]{16})` \|" + "$"
+    published = re.findall(row, page, re.MULTILINE)
+    assert len(published) == 6
+    for dataset, items, *digests in published:
+        total = int(items.replace(",", ""))
+        sizes = default_sizes(dataset, total)
+        drawn = [make_split(total, sizes, seed) for seed in range(3)]
+        found = [split.digest[:16] for split in (*drawn, make_split(total, sizes, 0, "sequential"))]
+        assert found == digests
+
+
+def test_the_digest_of_items_is_that_of_a_text_of_their_names():
+    lines = b"im1.jpg\nb\xc3\xbccher.png\n"
+    digest = hashlib.sha256(lines).hexdigest()
+    assert items_digest(["a/im1.jpg", "bücher.png"]) == digest
+    split = make_split(8, SplitSizes(2, 6, 4, 1), 0)
+    line = f"split digest {split.digest[:16]}"
+    assert digest_line(split, None) == line
+    assert digest_line(split, ["im1.jpg", "bücher.png"]) == f"{line}, items digest {digest[:16]}"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import importlib
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from gch.rules import checked, setting
+from gch.rules import checked, flag_name, setting
 from gch.settings import Settings, checked_values, load_settings
 
 
@@ -52,10 +52,22 @@ class Inspect(Command):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prepare(Command):
-    """Writes a data set of any size in a form that training reads with little memory."""
+    """Writes a data set of any size in a form that training reads with little memory, or as the field's own
+    .mat files for other programs, with a manifest.
+    """
 
-    usage = "prepare [FOLDER | FILE] --out=FOLDER [--SETTING=VALUE ...]"
-    out: str = setting("", "folder of the prepared data set")
+    usage = "prepare [FOLDER | FILE] --out=FOLDER [--as=mat] [--SETTING=VALUE ...]"
+    out: str = setting("", "folder of what is written")
+    as_: str = setting(
+        "prepared",
+        "what is written; mat: FLICKR-25K.mat and the like, see docs/downloads.md",
+        choices=["prepared", "mat"],
+    )
+    layout: str = setting(
+        "all",
+        "as mat: which of the field's layouts; one-file and separate each hold all pixels",
+        choices=["all", "one-file", "separate", "index"],
+    )
     encoding: str = setting(
         "jpeg",
         "format of the pictures; png and raw are lossless, raw takes three bytes a pixel",
@@ -225,8 +237,8 @@ def run_command(name: str, words: list[str], given: dict[str, Any], settings_fil
       SettingError: a value is wrong, or a word is missing.
       GCHError: any other error that the user can fix.
     """
-    flags = {field.name: field for field in dataclasses.fields(COMMANDS[name])}
-    own: dict[str, Any] = {key: checked(flags[key], given[key], name) for key in given.keys() & flags.keys()}
-    options = COMMANDS[name](**own)
+    flags = {flag_name(field): field for field in dataclasses.fields(COMMANDS[name])}
+    own = {flags[key].name: checked(flags[key], given[key], name) for key in given.keys() & flags.keys()}
+    options = COMMANDS[name](**own)  # type: ignore[arg-type]
     settings = checked_values({key: value for key, value in given.items() if key not in flags}, "flag")
     importlib.import_module(f"gch.commands.{name}").run(Call(words, options, settings, settings_file))

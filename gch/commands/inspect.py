@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from gch.commands import Call
-from gch.commands.source import setting_lines, source_settings
+from gch.commands.source import is_embedded, setting_lines, source_settings
 from gch.data.catalog import cache_folder, choose_split, open_pairs, open_source
 from gch.data.downloads import DownloadPictures, recognised
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
-from gch.data.split import split_oddities
+from gch.data.split import digest_line, split_oddities
 from gch.data.tiles import sample_sheet
 from gch.data.vector_files import blocks
 from gch.data.vocabulary import build_vocabulary
@@ -41,7 +41,7 @@ def run(call: Call) -> None:
 
 
 def _inspect(settings: Settings, out: Path, cache: Path) -> None:
-    embedded = canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
+    embedded = is_embedded(settings)
     pairs = open_pairs(settings, cache=cache) if embedded else open_source(settings, cache)
     for line in pairs.found:
         print(line)
@@ -115,6 +115,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     """The pairs with bags of words, of the vocabulary that training would use."""
     split = choose_split(settings, pairs)
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
+    print(f"  {digest_line(split, pairs.ids)}")
     for line in split_oddities(split):
         print(f"  {line}")
     if pairs.captions is None:

@@ -2,13 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from gch.commands import Call
-from gch.commands.source import setting_lines, source_settings
-from gch.data.catalog import open_source
+from gch.commands.source import is_embedded, setting_lines, source_settings
+from gch.data.catalog import open_pairs, open_source
+from gch.data.downloads.download import some_of
+from gch.data.field_files import LAYOUTS, MANIFEST, write_field_files
+from gch.data.pairs import SplitSizes
 from gch.data.prepare import prepare
 from gch.data.prepared import open_prepared
 from gch.errors import SettingError
+from gch.settings import Settings
 from gch.terminal import Progress
 
 
@@ -17,6 +22,11 @@ def run(call: Call) -> None:
     options, settings = call.options, source_settings("prepare", call)
     if not options.out:
         raise SettingError("prepare: out is missing; expected --out=FOLDER")
+    if options.layout != "all" and options.as_ != "mat":
+        raise SettingError(f"prepare: layout is {options.layout!r}; expected --as=mat beside it")
+    if options.as_ == "mat":
+        _write_mat(options, settings)
+        return
     pairs = open_source(settings)
     for line in pairs.found:
         print(line)
@@ -37,3 +47,18 @@ def run(call: Call) -> None:
     if prepared.pictures and tuple(prepared.pictures.size) != (settings.image_size,) * 2:
         changes["image_size"] = prepared.pictures.size[0]
     print(setting_lines(settings, changes))
+
+
+def _write_mat(options: Any, settings: Settings) -> None:
+    pairs = open_pairs(settings) if is_embedded(settings) else open_source(settings)
+    for line in pairs.found:
+        print(line)
+    out, layouts = Path(options.out), LAYOUTS if options.layout == "all" else (options.layout,)
+    manifest = write_field_files(pairs, out, settings, layouts, Progress())
+    for name, file in manifest["files"].items():
+        print(f"{out / name}: {file['bytes']:,} bytes, SHA-256 {file['sha256'][:16]}")
+    parts = ", ".join(f"{manifest['split'][part]} {part}" for part in SplitSizes._fields)
+    print(f"{manifest['items']} items; split.mat: {parts}, digest {manifest['split']['digest']}")
+    if left_out := manifest["left_out"]["unreadable"]:
+        print(f"left out, unreadable: {some_of(left_out)}")
+    print(f"What they were made of, and the rows of all pictures: {out / MANIFEST}")

@@ -36,13 +36,16 @@ def guess_dataset(path: Path) -> str:
     if index is not None and index.is_file():
         known = canonical_dataset(read_index(index.parent)["name"])
         return known if known and (file_stems(known) or known == "collection") else "files"
-    suffixes = {".csv" if entry.name.lower() == KAGGLE_NAME else entry.suffix.lower() for entry in entries}
-    if suffixes.intersection(ANNOTATION_SUFFIXES) and not suffixes.intersection(ARRAY_SUFFIXES):
-        return "collection"
-    if path.is_dir() or (path.is_file() and suffixes == {".zip"}):
-        downloads = [] if suffixes.intersection(ARRAY_SUFFIXES) else find_downloads(path)
-        if downloads:  # the one that lacks least
+    suffixes = {entry.suffix.lower() for entry in entries}
+    if not suffixes.intersection(ARRAY_SUFFIXES):
+        tables = [entry for entry in entries if entry.suffix.lower() in ANNOTATION_SUFFIXES]
+        if any(entry.name.lower() != "results.csv" for entry in tables):
+            return "collection"
+        packed = path.is_file() and suffixes == {".zip"}
+        if downloads := find_downloads(path) if path.is_dir() or packed else []:
             return min(downloads, key=lambda found: len(found.missing)).datasets[0]
+        if tables or any(entry.name.lower() == KAGGLE_NAME for entry in entries):
+            return "collection"
     names = [entry.name for entry in entries if entry.suffix.lower() in ARRAY_SUFFIXES or entry.is_dir()]
     for name in (path.absolute().name, *names):
         fitting = [
@@ -54,6 +57,11 @@ def guess_dataset(path: Path) -> str:
         if fitting:  # the longest: nus-wide-tc10 is not nus-wide
             return max(fitting)[1]
     return "files"
+
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether the data set needs no files."""
+    return canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
 
 
 def setting_lines(settings: Settings, found: dict[str, object]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gch.data.cells import is_broken_list, is_missing, positions, read_list, split_list
 from gch.data.layouts import ANNOTATION_SUFFIXES
-from gch.data.pairs import Pairs, multi_hot
+from gch.data.pairs import Origin, Pairs, multi_hot
 from gch.data.pictures import PictureFiles
 from gch.data.split import default_sizes
 from gch.data.text_files import json_lines, printable, shown, split_returns, text_lines, whole
@@ -117,6 +117,7 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
         captions=texts,
         ids=ids,
         found=tuple(lines),
+        origin=Origin(folder=folder, sources=(file.name,)),
     )
 
 

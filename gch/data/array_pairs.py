@@ -15,7 +15,7 @@ import numpy as np
 from gch.data.array_files import StoredArray
 from gch.data.layouts import Layout
 from gch.data.names import file_name
-from gch.data.pairs import OwnSplit, Pairs, Pictures, SplitSizes
+from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes
 from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
@@ -75,13 +75,16 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     pictures = images.pictures
     if images.paths is not None:
         pictures = PictureFiles(folder, images.paths, size, fit)
-        rest = (pictures.digest, *own_split) if own_split else (repr(captions), pictures.digest)
-        named = digest(name, labels, texts, *rest)
+        rest = own_split.parts().values() if own_split else ()
+        words = () if own_split else (repr(captions),)
+        named = digest(name, labels, texts, *words, pictures.digest, *rest)
     else:
         rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
         some = images.read(rows)
         shape = (len(labels), *(pictures.size if pictures else some.shape[1:]))
         named = digest(name, labels, texts, repr(shape), some)
+    files = [array.path for part in layout.parts for array in part.values()]
+    files += [] if layout.captions is None else [layout.captions]
     return Pairs(
         name=name,
         texts=texts,
@@ -94,6 +97,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         ids=images.paths,
         own_split=own_split,
         found=tuple(found),
+        origin=Origin(folder=folder, sources=tuple(sorted({file.name for file in files}))),
     )
 
 

@@ -106,6 +106,8 @@ def choose_split(settings: Settings, pairs: Pairs) -> Split:
         validation = pairs.default_sizes.validation if default else requested.validation
         if own is None:
             split = load_split(settings.split, len(pairs.labels), settings.seed, validation)
+        elif default and own.validation is not None:
+            split = Split(own.query, own.retrieval, own.training, own.validation)
         elif validation < len(own.training):
             split = Split(own.query, own.retrieval, *hold_out(own.training, validation, settings.seed))
         else:

@@ -6,6 +6,8 @@ _BENCHMARKS = {
     "NUS-WIDE-TC21": ("nus-wide-tc21", "nuswide-tc21", "nuswide21", "nus-wide", "nuswide"),
     "NUS-WIDE-TC10": ("nus-wide-tc10", "nuswide-tc10", "nuswide10"),
     "COCO": ("coco", "ms-coco", "mscoco"),
+    "Flickr8k": ("flickr8k", "flickr-8k"),
+    "Flickr30k": ("flickr30k", "flickr-30k"),
 }
 
 

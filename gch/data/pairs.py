@@ -3,12 +3,14 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from gch.data.text_files import shown
+from gch.errors import DataError
 
 # Fewer labels tell nothing of how they were made.
 _MANY_LABELS, _SOME_LABELS = 20, 6
@@ -26,12 +28,29 @@ class SplitSizes(NamedTuple):
 class OwnSplit(NamedTuple):
     """The split that a data set's own files make: int64 row numbers, ascending.
 
-    No query is in another part. Training items need not be in the retrieval set.
+    No query is in another part, and no training item validates. Training items need not be in the retrieval
+    set.
     """
 
     query: np.ndarray
     retrieval: np.ndarray
     training: np.ndarray
+    validation: np.ndarray | None = None  # None: to be drawn from the training items
+
+    def parts(self) -> dict[str, np.ndarray]:
+        """The parts that there are, by name."""
+        return {part: rows for part, rows in self._asdict().items() if rows is not None}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a data set was made of, for those who want to make the same."""
+
+    folder: Path  # of the files
+    sources: tuple[str, ...]  # what was read but for picture files, relative to it; 'a.zip/b' in a zip file
+    rules: tuple[str, ...] = ()  # how items, words and labels were chosen, a sentence each
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # how many there are of what
+    left_out: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)  # names, by reason
 
 
 class TextParts(NamedTuple):
@@ -85,6 +104,7 @@ class Pairs:
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file
+    origin: Origin | None = None
 
     @property
     def text_vectors(self) -> bool:
@@ -97,6 +117,54 @@ class Pairs:
         if self.text_vectors:
             return f"text vectors of {self.texts.shape[1]} dimensions"
         return f"{self.texts.shape[1]} words" if self.texts.shape[1] else "raw texts"
+
+
+def subset(pairs: Pairs, rows: np.ndarray, where: str) -> Pairs:
+    """The pairs of some rows, without their pictures; a split of their own in the numbers of the new rows.
+
+    The default split has fewer items; its queries stay as many as they can.
+
+    Args:
+      pairs: N pairs.
+      rows: int64 (n,), ascending, two or more.
+      where: a place for messages.
+
+    Raises:
+      DataError: no row of a part of the data set's own split is left.
+    """
+    kept = slice(None) if len(rows) == len(pairs.labels) else rows
+    split = None
+    if pairs.own_split is not None:
+        parts = {part: np.flatnonzero(np.isin(rows, own)) for part, own in pairs.own_split.parts().items()}
+        for part, own in parts.items():
+            if not len(own):
+                raise DataError(f"{where}: {part}: no picture of it can be read")
+        split = OwnSplit(**parts)
+    return dataclasses.replace(
+        pairs,
+        texts=pairs.texts[kept],
+        labels=pairs.labels[kept],
+        features=None if pairs.features is None else pairs.features[kept],
+        pictures=None,
+        captions=pairs.captions and [pairs.captions[row] for row in rows.tolist()],
+        ids=pairs.ids and [pairs.ids[row] for row in rows.tolist()],
+        own_split=split,
+        default_sizes=_sizes_of(pairs, len(rows), split),
+    )
+
+
+def _sizes_of(pairs: Pairs, items: int, split: OwnSplit | None) -> SplitSizes:
+    sizes = pairs.default_sizes
+    if items == len(pairs.labels):
+        return sizes
+    if split is not None:
+        validation = min(sizes.validation, len(split.training) - 1)
+        left = len(split.training) - validation
+        return SplitSizes(len(split.query), len(split.retrieval), left, validation)
+    query = min(sizes.query, max(1, items // 2))
+    retrieval = min(sizes.retrieval, items - query)
+    validation = min(sizes.validation, retrieval - 1)
+    return SplitSizes(query, retrieval, min(sizes.training, retrieval - validation), validation)
 
 
 def multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarray:

@@ -70,9 +70,18 @@ class PictureFiles:
         """The paths at which there is no file."""
         return [path for path in self.paths if not (self.folder / path).is_file()]
 
-    def decode(self, row: int) -> np.ndarray:
-        """The picture of one row, uint8 (H, W, 3); raises DataError, which names its file."""
-        return read_picture(self.folder / self.paths[row], self.size[0], self.fit)
+    def content(self, row: int) -> bytes:
+        """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
+        return _picture_bytes(self.folder / self.paths[row])
+
+    def decode(self, row: int, content: bytes | None = None) -> np.ndarray:
+        """The picture of one row, uint8 (H, W, 3), of its `content` where that is read already.
+
+        Raises:
+          DataError: it cannot be read; names its file.
+        """
+        content = self.content(row) if content is None else content
+        return decode_picture(content, self.folder / self.paths[row], self.size[0], self.fit)
 
 
 def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:
@@ -102,9 +111,7 @@ def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:
 
 def read_picture(path: Path, size: int, fit: str) -> np.ndarray:
     """`decode_picture` of a file of `MAX_FILE_BYTES` at most; raises DataError where it cannot be read."""
-    with opened(path, "expected a picture file", MAX_FILE_BYTES) as file:
-        data = file.read()
-    return decode_picture(data, path, size, fit)
+    return decode_picture(_picture_bytes(path), path, size, fit)
 
 
 def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.ndarray:
@@ -155,6 +162,11 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     from gch.data.squares import square  # loads TensorFlow
 
     return square(pixels, size, fit)
+
+
+def _picture_bytes(path: Path) -> bytes:
+    with opened(path, "expected a picture file", MAX_FILE_BYTES) as file:
+        return file.read()
 
 
 def _decoded(image: Image.Image, size: int, fit: str) -> np.ndarray:

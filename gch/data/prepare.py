@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
-from gch.data.pairs import Pairs, Pictures, SplitSizes
+from gch.data.pairs import Pairs, Pictures, subset
 from gch.data.pictures import PictureFiles
 from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
 from gch.data.text_files import read_object
@@ -52,7 +52,8 @@ class _Work:
         described = (pairs.name, pairs.default_sizes, pairs.tag_names, pairs.label_names)
         options = (self.encoding, self.quality if self.encoding == "jpeg" else None, len(pairs.labels))
         words = repr((*described, pairs.captions, pairs.ids))
-        return digest(FORMAT, VERSION, pairs.digest, words, *options, *(pairs.own_split or ()))
+        split = pairs.own_split.parts().values() if pairs.own_split else ()
+        return digest(FORMAT, VERSION, pairs.digest, words, *options, *split)
 
 
 def prepare(
@@ -246,22 +247,15 @@ def _compressed(picture: np.ndarray, work: _Work) -> bytes:
 
 def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str]) -> None:
     """Writes everything but the pictures, the index last."""
-    pairs, folder, ids, captions = work.pairs, work.folder, work.pairs.ids, work.pairs.captions
-    kept = np.flatnonzero(places[:, 1])
+    folder, kept = work.folder, np.flatnonzero(places[:, 1])
     if len(kept) < 2:
         found = "one picture" if len(kept) else "no picture"
         raise DataError(f"{folder}: {found} can be read, expected two or more; {''.join(left_out[:1])}")
-    split: dict[str, list[int]] | None = None
-    if pairs.own_split is not None:  # in the numbers of the rows that were kept
-        parts = pairs.own_split._asdict().items()
-        split = {part: np.flatnonzero(np.isin(kept, rows)).tolist() for part, rows in parts}
-        for part, rows in split.items():
-            if not rows:
-                raise DataError(f"{folder}: {part}: no picture of it can be read")
-    whole = slice(None) if len(kept) == len(pairs.labels) else kept
+    pairs = subset(work.pairs, kept, str(folder))
     for name, table in (("texts.npy", pairs.texts), ("labels.npy", pairs.labels)):
         with atomic_path(folder / name) as path:
-            np.save(path, table[whole])
+            np.save(path, table)
+    split = pairs.own_split
     index = {
         "format": FORMAT,
         "version": VERSION,
@@ -270,29 +264,14 @@ def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str
         "size": list(map(int, work.source.size)),
         "encoding": work.encoding,
         "bytes": (folder / PICTURES).stat().st_size,
-        "default_sizes": list(map(int, _sizes(pairs, len(kept), split))),
+        "default_sizes": list(map(int, pairs.default_sizes)),
         "tag_names": list(pairs.tag_names),
         "label_names": list(pairs.label_names),
-        "ids": ids and [ids[row] for row in kept.tolist()],
-        "captions": captions and [captions[row] for row in kept.tolist()],
-        "split": split,
+        "ids": pairs.ids,
+        "captions": pairs.captions,
+        "split": split and {part: rows.tolist() for part, rows in split.parts().items()},
         "plan": plan,
         "left_out": left_out,
     }
     with atomic_path(folder / INDEX_NAME) as path:
         path.write_text(json.dumps(index), encoding="ascii")  # halves of surrogate pairs are escaped
-
-
-def _sizes(pairs: Pairs, items: int, split: dict[str, list[int]] | None) -> SplitSizes:
-    """The default split, less the items that were left out; queries stay as many as they can."""
-    sizes = pairs.default_sizes
-    if items == len(pairs.labels):
-        return sizes
-    if split is not None:
-        query, retrieval, training = map(len, split.values())
-        validation = min(sizes.validation, training - 1)
-        return SplitSizes(query, retrieval, training - validation, validation)
-    query = min(sizes.query, max(1, items // 2))
-    retrieval = min(sizes.retrieval, items - query)
-    validation = min(sizes.validation, retrieval - 1)
-    return SplitSizes(query, retrieval, min(sizes.training, retrieval - validation), validation)

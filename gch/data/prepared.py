@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
-from gch.data.pairs import OwnSplit, Pairs, SplitSizes
+from gch.data.pairs import Origin, OwnSplit, Pairs, SplitSizes
 from gch.data.text_files import is_count, list_of, opened, read_object
 from gch.data.vector_files import require_finite
 from gch.errors import DataError
@@ -80,6 +80,7 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         pictures=pictures,
         captions=captions,
         ids=index["ids"] and tuple(index["ids"]),
+        origin=Origin(folder=folder, sources=(INDEX_NAME, "texts.npy", "labels.npy", PLACES, PICTURES)),
         own_split=_own_split(folder, index["split"], items) if index["split"] else None,
         found=(
             f"{folder}: {items} pictures {height} x {width} as {index['encoding']}, of {index['name']}",
@@ -163,12 +164,13 @@ def _array(folder: Path, name: str, dtypes: tuple[type, ...], shape: tuple[int |
 
 
 def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
-    split = OwnSplit(*(np.array(parts[part], np.int64) for part in OwnSplit._fields))
-    for part, rows in split._asdict().items():
+    stored = {part: parts.get(part) for part in OwnSplit._fields}
+    split = OwnSplit(**{part: np.array(rows, np.int64) for part, rows in stored.items() if rows is not None})
+    for part, rows in split.parts().items():
         if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
             expected = f"row numbers from 0 to {items - 1}, ascending"
             raise DataError(f"{folder / INDEX_NAME}: split: {part}: expected {expected}")
-    if np.isin(split.query, np.concatenate(split[1:])).any():
+    if np.isin(split.query, np.concatenate([*split.parts().values()][1:])).any():
         raise DataError(f"{folder / INDEX_NAME}: split: query: rows of other parts too, expected its own")
     return split
 
@@ -197,7 +199,10 @@ def _are_captions(value: object) -> bool:
 def _is_split(value: object) -> bool:
     if value is None:
         return True
-    return isinstance(value, dict) and all(_are_counts(value.get(part)) for part in OwnSplit._fields)
+    if not isinstance(value, dict):
+        return False
+    *needed, validation = (value.get(part) for part in OwnSplit._fields)
+    return all(map(_are_counts, needed)) and (validation is None or _are_counts(validation))
 
 
 def _is_name(value: object) -> bool:

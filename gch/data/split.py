@@ -1,5 +1,8 @@
 """Splits: which items are queries, which are retrieved, which train and which validate."""
 
+import hashlib
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +20,12 @@ _PAPERS = {
     "NUS-WIDE-TC21": (195_834, 2_100, 10_500),
     "NUS-WIDE-TC10": (186_577, 2_000, 5_000),
     "COCO": (122_218, 5_000, 10_000),
+    "Flickr8k": (8_091, 1_000, 6_000),
+    "Flickr30k": (31_783, 1_000, 29_000),
 }
 _WITHOUT_PAPER = (20_015, 2_000, 18_015)
 _VALIDATION = 500
+_SHOWN = 16  # digits of a digest
 _MANY_TRAINING = 5000  # the fewest that a paper trains on, of any number of items
 
 
@@ -45,6 +51,20 @@ class Split:
     def digest(self) -> str:
         """SHA-256 of the four parts, 64 hexadecimal digits."""
         return digest("split", self.query, self.retrieval, self.training, self.validation)
+
+
+def items_digest(ids: Sequence[str]) -> str:
+    """SHA-256 of the names of all items' files in the order of the rows, each with a line feed, without their
+    folders: with the digest of a split, it says which items are in each part. 64 hexadecimal digits.
+    """
+    names = "".join(f"{posixpath.basename(name)}\n" for name in ids)
+    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def digest_line(split: Split, ids: Sequence[str] | None) -> str:
+    """What two reports on one split have in common: the first digits of the digests, for people."""
+    of_items = f", items digest {items_digest(ids)[:_SHOWN]}" if ids else ""
+    return f"split digest {split.digest[:_SHOWN]}{of_items}"
 
 
 def split_oddities(split: Split) -> list[str]:

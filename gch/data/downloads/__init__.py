@@ -10,13 +10,13 @@ from pathlib import Path
 from gch.data.downloads.download import Download
 from gch.data.downloads.files import DownloadPictures, Files
 from gch.data.names import canonical_dataset, file_name
-from gch.data.pairs import Pairs
+from gch.data.pairs import Origin, Pairs
 from gch.data.split import default_sizes
 from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES = ("mirflickr", "nus_wide")
+_MODULES = ("mirflickr", "nus_wide", "coco", "flickr8k", "flickr30k")
 
 
 def find_downloads(path: Path) -> list[Download]:
@@ -65,18 +65,26 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
     pictures = DownloadPictures(download.files, contents.paths, size, fit)
     words = repr((contents.captions, contents.tag_names, contents.label_names))
     split = contents.own_split
+    rows = split.parts().values() if split else ()
     return Pairs(
         name=file_name(dataset),
         texts=contents.texts,
         labels=contents.labels,
         default_sizes=default_sizes(dataset, len(contents.labels)),
-        digest=digest(contents.labels, contents.texts, words, pictures.digest, *(split or ())),
+        digest=digest(contents.labels, contents.texts, words, pictures.digest, *rows),
         tag_names=contents.tag_names,
         label_names=contents.label_names,
         pictures=pictures,
         captions=contents.captions,
         ids=contents.ids,
         own_split=split,
+        origin=Origin(
+            folder=download.files.folder,
+            sources=contents.sources,
+            rules=contents.rules,
+            counts=contents.counts,
+            left_out=contents.left_out,
+        ),
         found=(
             f"{folder}: {download.offer}",
             *contents.lines(),

@@ -6,6 +6,7 @@ parts and are relative to the folder.
 
 import collections
 import contextlib
+import functools
 import os
 import posixpath
 import zipfile
@@ -13,9 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
-from gch.data.pictures import MAX_FILE_BYTES, PictureFiles, decode_picture
+from gch.data.pictures import MAX_FILE_BYTES, PictureFiles
 from gch.data.text_files import opened, printable, shown
 from gch.errors import DataError, reason
 from gch.storage import digest
@@ -51,15 +50,22 @@ class Files:
 
     def find(self, tail: str) -> list[str]:
         """The files whose names end with these parts, in upper or lower case; those of few folders first."""
-        inner, wanted = posixpath.split(tail.lower())
+        inner, name = posixpath.split(tail.lower())
+        ends = f"/{inner}" if inner else ""
         found = [
-            posixpath.join(folder, name)
-            for folder, names in self._held.items()
-            if f"/{folder.lower()}".endswith(f"/{inner}" if inner else "")
-            for name in names
-            if name.lower() == wanted
+            path
+            for path in self._by_name.get(name, ())
+            if f"/{posixpath.dirname(path).lower()}".endswith(ends)
         ]
         return sorted(found, key=lambda name: (name.count("/"), name))
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, Sequence[str]]:
+        found: dict[str, list[str]] = {}
+        for folder, names in self._held.items():
+            for name in names:
+                found.setdefault(name.lower(), []).append(posixpath.join(folder, name))
+        return found
 
     def fullest(self, fits: Callable[[str, str], bool]) -> str:
         """The folder that holds most files that fit, by folder and name; '' where none does.
@@ -207,11 +213,9 @@ class DownloadPictures(PictureFiles):
         """None: a download's pictures were listed."""
         return []
 
-    def decode(self, row: int) -> np.ndarray:
-        """The picture of one row, uint8 (H, W, 3); raises DataError, which names its file."""
-        path = self.paths[row]
-        data = self.files.read(path, MAX_FILE_BYTES)
-        return decode_picture(data, self.files.where(path), self.size[0], self.fit)
+    def content(self, row: int) -> bytes:
+        """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
+        return self.files.read(self.paths[row], MAX_FILE_BYTES)
 
     def oddities(self) -> list[str]:
         """A line where many pictures are one file, as that which says that a photo is no longer there."""

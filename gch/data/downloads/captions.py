@@ -1,0 +1,154 @@
+"""What the downloads with captions share: large JSON files, captions of a picture, and Karpathy's splits."""
+
+import io
+import json
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gch.data.downloads.files import Files
+from gch.data.pairs import OwnSplit
+from gch.data.text_files import shown
+from gch.errors import DataError, reason
+
+CAPTIONS = 5  # of a picture, in all of these downloads
+_MAX_JSON_BYTES = 2**31
+_PARTS = {  # Karpathy's names of parts, and ours
+    "train": "training",
+    "restval": "training",  # pictures of COCO's validation part that neither validate nor test
+    "val": "validation",
+    "dev": "validation",
+    "test": "query",
+}
+
+
+def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dict[str, Any]:
+    """The object of a JSON file, of which objects keep only some fields, so that it fits into memory.
+
+    Args:
+      files: of the download.
+      name: the file.
+      fields: names of the fields that are kept, at any depth.
+      again: which file of the download holds it, for messages.
+
+    Raises:
+      DataError: it cannot be read or is no JSON object.
+    """
+    wanted, where = tuple(fields), files.where(name)
+
+    def kept(found: dict[str, Any]) -> dict[str, Any]:
+        return {field: found[field] for field in wanted if field in found}
+
+    if (size := files.state(name)[0]) > _MAX_JSON_BYTES:
+        raise DataError(f"{where}: {size} bytes, expected {_MAX_JSON_BYTES} at most")
+    with files.opened(name) as file:
+        try:
+            found = json.load(io.TextIOWrapper(file, "utf-8-sig"), object_hook=kept)  # type: ignore[arg-type]
+        except (ValueError, RecursionError) as error:
+            why = f"cannot be read as JSON, {reason(error)}"
+            raise DataError(f"{where}: {why}; it may be cut off, load it again from {again}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: found {shown(found)}, expected a JSON object")
+    return found
+
+
+def entries(
+    content: Mapping[str, Any], where: str, field: str, kinds: Mapping[str, type]
+) -> Iterator[tuple[Any, ...]]:
+    """The values of some fields of each object in a list of JSON.
+
+    Args:
+      content: the object that has the list.
+      where: the file, for messages.
+      field: the name of the list.
+      kinds: the fields of its objects, and their types.
+
+    Raises:
+      DataError: there is no such list, or an object lacks a field.
+    """
+    found = content.get(field)
+    if not isinstance(found, list) or not found:
+        what = "missing" if field not in content else shown(found)
+        raise DataError(f"{where}: {field} is {what}, expected a JSON list of objects")
+    names, types = tuple(kinds), tuple(kinds.values())
+    for number, entry in enumerate(found):
+        values = tuple(map(entry.get, names)) if isinstance(entry, dict) else ()
+        if tuple(map(type, values)) != types:
+            expected = ", ".join(f"{name} ({kind.__name__})" for name, kind in kinds.items())
+            raise DataError(f"{where}: {field}[{number}] is {shown(entry)}, expected {expected}")
+        yield values
+
+
+def joined(captions: Sequence[str]) -> str:
+    """The text of an item: its captions, a line each, without those that are blank."""
+    return "\n".join(filter(None, (" ".join(caption.split()) for caption in captions)))
+
+
+class Described(NamedTuple):
+    """A picture in a file of Karpathy's."""
+
+    name: str  # of its file, with the folder if that is known: 'val2014/COCO_val2014_000000000042.jpg'
+    number: int  # COCO's, or -1
+    part: str  # of `OwnSplit`
+    text: str  # its captions, see `joined`
+
+
+def read_karpathy(files: Files, name: str) -> list[Described]:
+    """The pictures of dataset_coco.json and the like; raises DataError where it is damaged."""
+    fields = ("images", "filepath", "filename", "split", "sentences", "raw", "cocoid")
+    content, where = read_json(files, name, fields, "caption_datasets.zip"), files.where(name)
+    found = []
+    kinds = {"filename": str, "split": str}
+    for number, (picture, part) in enumerate(entries(content, where, "images", kinds)):
+        image = content["images"][number]
+        if part not in _PARTS:
+            known = ", ".join(_PARTS)
+            raise DataError(f"{where}: images[{number}].split is {shown(part)}, expected one of {known}")
+        if type(image.get("cocoid", -1)) is not int:
+            raise DataError(
+                f"{where}: images[{number}].cocoid is {shown(image['cocoid'])}, expected a number"
+            )
+        texts = [text for (text,) in entries(image, f"{where}: images[{number}]", "sentences", {"raw": str})]
+        if isinstance(folder := image.get("filepath"), str):
+            picture = posixpath.join(folder, picture)
+        found.append(Described(picture, image.get("cocoid", -1), _PARTS[part], joined(texts[:CAPTIONS])))
+    return found
+
+
+def split_of(parts: Sequence[str | None], where: str) -> OwnSplit:
+    """The split in which items of these parts are; None: of no part. What is no query is retrieved.
+
+    Raises:
+      DataError: a part has no item.
+    """
+    of_part = {
+        part: np.array([row for row, one in enumerate(parts) if one == part], np.int64)
+        for part in ("query", "training", "validation")
+    }
+    for part, rows in of_part.items():
+        if not len(rows):
+            raise DataError(f"{where}: no picture of the part {part} is there, expected some")
+    query, training, validation = of_part.values()
+    return OwnSplit(query, np.union1d(training, validation), training, validation)
+
+
+def split_notes(name: str, split: OwnSplit, parts: Sequence[str | None], listed: int) -> list[str]:
+    """What a user should know of the split of a file that lists so many pictures."""
+    sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in split.parts().items())
+    there = sum(part is not None for part in parts)
+    lines = [f"the split is that of {name}: {sizes}"]
+    if there < listed:
+        lines.append(f"{listed - there:,} pictures of {name} are not among the items")
+    if there < len(parts):
+        lines.append(f"{len(parts) - there:,} items are in no part of the split")
+    return lines
+
+
+def by_name(files: Files) -> dict[str, str]:
+    """Where pictures lie, by the names of their files; of equals, one in few folders."""
+    found: dict[str, str] = {}
+    for path in sorted(files.pictures(), key=lambda path: (path.count("/"), path)):
+        found.setdefault(posixpath.basename(path), path)
+    return found

@@ -1,0 +1,242 @@
+"""Flickr8k and Flickr30k as they unpack."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from downloaded import jpeg, write, write_zip
+from sources import settings_of
+
+from gch.commands.source import guess_dataset
+from gch.data.catalog import choose_split, open_source
+from gch.data.pairs import Pairs
+from gch.errors import DataError
+
+COUNT = 12
+NAMES = {
+    "Flickr8k": sorted(f"{1000 + 37 * number}_{number:x}abc.jpg" for number in range(COUNT)),
+    "Flickr30k": sorted(f"{3000 + 37 * number}.jpg" for number in range(COUNT)),
+}
+PARTS = [
+    "test",
+    "dev",
+    "train",
+    "train",
+    "dev",
+    "test",
+    "train",
+    "train",
+    "train",
+    "train",
+    "train",
+]  # one in none
+ROWS = {part: [row for row, one in enumerate(PARTS) if one == part] for part in ("test", "dev", "train")}
+TOKENS = {"Flickr8k": "Flickr8k.token.txt", "Flickr30k": "results_20130124.token"}
+
+
+def caption(row: int, place: int) -> str:
+    return f'A dog, "number {row}", runs {place} .'
+
+
+def text_of(row: int) -> str:
+    return "\n".join(caption(row, place) for place in range(5))
+
+
+def lines(dataset: str) -> list[tuple[str, int, str]]:
+    """Pictures in an order of their own, the captions of each from the last to the first."""
+    order = [*range(COUNT)][::-1]
+    return [(NAMES[dataset][row], place, caption(row, place)) for row in order for place in (4, 3, 2, 1, 0)]
+
+
+def tokens(dataset: str, end: str = "\n") -> bytes:
+    return "".join(f"{name}#{place}\t{text}{end}" for name, place, text in lines(dataset)).encode()
+
+
+def kaggle(dataset: str) -> bytes:
+    """Without numbers: the order is that of the lines."""
+    doubled = [(name, place, text.replace('"', '""')) for name, place, text in lines(dataset)]
+    rows = sorted(doubled, key=lambda one: one[:2])
+    return ("image,caption\n" + "".join(f'{name},"{text}"\n' for name, _, text in rows)).encode()
+
+
+def results() -> bytes:
+    rows = "".join(f"{name}| {place}| {text}\n" for name, place, text in lines("Flickr30k"))
+    return ("image_name| comment_number| comment\n" + rows).encode()
+
+
+def pictures(dataset: str) -> dict[str, bytes]:
+    return {f"Images/{name}": jpeg(row) for row, name in enumerate(NAMES[dataset])}
+
+
+def karpathy(dataset: str) -> bytes:
+    images = [
+        {
+            "filename": NAMES[dataset][row],
+            "imgid": row,
+            "split": {"dev": "val"}.get(part, part),
+            "sentences": [{"raw": caption(row, place), "tokens": []} for place in range(5)],
+        }
+        for row, part in enumerate(PARTS)
+    ]
+    return json.dumps({"dataset": dataset.lower(), "images": images[::-1]}).encode()
+
+
+def lists(dataset: str) -> dict[str, bytes]:
+    files = {"Flickr8k": "Flickr_8k.{}Images.txt", "Flickr30k": "{}.txt"}[dataset]
+    suffix = {"Flickr8k": ".jpg", "Flickr30k": ""}[dataset]
+    found = {}
+    for part, rows in ROWS.items():
+        named = part if dataset == "Flickr8k" else {"dev": "val"}.get(part, part)
+        own = [NAMES[dataset][row].removesuffix(".jpg") + suffix for row in rows]
+        found[files.format(named)] = "\r\n".join(own).encode()
+    return found
+
+
+def opened(folder: Path, dataset: str) -> Pairs:
+    return open_source(settings_of(folder, dataset, image_size=16), folder.parent / "cache")
+
+
+def assert_whole(pairs: Pairs, rows=range(COUNT)) -> None:
+    assert pairs.labels.shape == (len(rows), 0)
+    assert pairs.texts.shape == (len(rows), 0)
+    assert list(pairs.captions) == [text_of(row) for row in rows]
+    red = pairs.pictures.read(np.arange(len(rows)))[:, 4, 4, 0].astype(int)
+    assert np.abs(red - np.array(rows)).max() <= 2
+
+
+def assert_split(folder: Path, dataset: str, pairs: Pairs) -> None:
+    split = choose_split(settings_of(folder, dataset, batch_size=4), pairs)
+    assert split.query.tolist() == ROWS["test"]
+    assert split.validation.tolist() == ROWS["dev"]
+    assert split.training.tolist() == ROWS["train"]
+    assert split.retrieval.tolist() == sorted(ROWS["dev"] + ROWS["train"])
+
+
+CAPTIONS = [
+    *((dataset, TOKENS[dataset], tokens(dataset)) for dataset in NAMES),
+    ("Flickr8k", TOKENS["Flickr8k"], tokens("Flickr8k", "\r\n")),
+    ("Flickr8k", "captions.txt", kaggle("Flickr8k")),
+    ("Flickr8k", "captions.txt", kaggle("Flickr8k").replace(b"\n", b"\r\n")),
+    ("Flickr30k", "captions.txt", kaggle("Flickr30k")),
+    ("Flickr30k", "results.csv", results()),
+]
+
+
+@pytest.mark.parametrize(("dataset", "name", "content"), CAPTIONS)
+def test_items_are_the_pictures_by_name_with_five_captions(tmp_path, dataset, name, content):
+    folder = write(tmp_path / "data", {name: content} | pictures(dataset))
+    assert guess_dataset(folder) == dataset
+    pairs = opened(folder, dataset)
+    assert_whole(pairs)
+    assert (pairs.name, list(pairs.ids), pairs.own_split) == (dataset.lower(), NAMES[dataset], None)
+    assert "12 items, " in pairs.found[-1]
+    assert "in the literature: the captions are not those of the download" in pairs.found[-1]
+
+
+@pytest.mark.parametrize("dataset", NAMES)
+def test_a_split_comes_from_lists_or_from_karpathys_file(tmp_path, dataset):
+    described = {
+        "lists": {TOKENS[dataset]: tokens(dataset)} | lists(dataset),
+        "karpathy": {TOKENS[dataset]: tokens(dataset), f"dataset_{dataset.lower()}.json": karpathy(dataset)},
+        "alone": {f"dataset_{dataset.lower()}.json": karpathy(dataset)},
+    }
+    for name, files in described.items():
+        folder = write(tmp_path / name / "data", files | pictures(dataset))
+        pairs = opened(folder, dataset)
+        assert_whole(pairs, range(11 if name == "alone" else 12))
+        assert_split(folder, dataset, pairs)
+        found = "\n".join(pairs.found)
+        assert "2 query, 9 retrieval, 7 training, 2 validation" in found
+        assert ("1 items are in no part of the split" in found) == (name != "alone")
+
+
+def test_all_may_lie_in_zip_files(tmp_path):
+    folder = tmp_path / "data"
+    write_zip(folder / "Flickr8k_text.zip", {"Flickr8k.token.txt": tokens("Flickr8k")} | lists("Flickr8k"))
+    write_zip(folder / "Flickr8k_Dataset.zip", pictures("Flickr8k"))
+    pairs = opened(folder, "Flickr8k")
+    assert_whole(pairs)
+    assert_split(folder, "Flickr8k", pairs)
+
+
+def test_what_is_missing_or_repeated_is_left_out_by_name(tmp_path):
+    # As in Flickr8k itself: captions of a picture that has another name.
+    lost = "2258_586949e.jpg.1"
+    content = tokens("Flickr8k") + f"{lost}#0\tNo picture\n".encode()
+    first, second, third = NAMES["Flickr8k"][:3]
+    content = content.replace(f"{second}#4\t{caption(1, 4)}\n".encode(), b"")
+    content += content.splitlines(keepends=True)[7] + content.splitlines(keepends=True)[8]
+    files = {TOKENS["Flickr8k"]: content} | pictures("Flickr8k")
+    del files[f"Images/{third}"]
+    pairs = opened(write(tmp_path / "data", files), "Flickr8k")
+    assert list(pairs.ids) == [first, second, *NAMES["Flickr8k"][3:]]
+    assert pairs.captions[1] == "\n".join(caption(1, place) for place in range(4))
+    assert pairs.captions[2:] == tuple(text_of(row) for row in range(3, 12))
+    found = "\n".join(pairs.found)
+    assert f"left out, as their pictures are missing: 2 ({third}, {lost})" in found
+    assert f"items with fewer than 5 captions: 1 ({second})" in found
+    assert "2 lines of Flickr8k.token.txt repeat others" in found
+
+
+def test_tables_may_repeat_lines_or_lack_a_cell(tmp_path):
+    rows = kaggle("Flickr8k").splitlines(keepends=True)
+    folder = write(tmp_path / "a" / "data", {"captions.txt": b"".join([*rows, rows[3], rows[9]])})
+    pairs = opened(write(folder, pictures("Flickr8k")), "Flickr8k")
+    assert_whole(pairs)
+    assert "2 lines of captions.txt repeat others" in "\n".join(pairs.found)
+    many = "".join(f"7{number}.jpg| 0| Nothing\n" for number in range(120)).encode()
+    content = results() + many + b"3000.jpg| 4   A dog without a bar .\n"  # as one row of Kaggle's file is
+    folder = write(tmp_path / "b" / "data", {"results.csv": content} | pictures("Flickr30k"))
+    pairs = opened(folder, "Flickr30k")
+    assert_whole(pairs)
+    assert "lines of results.csv that cannot be read are left out: 1 (line 182)" in "\n".join(pairs.found)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changed", "line"),
+    [
+        ("Flickr8k", {TOKENS["Flickr8k"]: b"<html>\nNot found\n</html>\n"}, "3 of 3 lines cannot be read"),
+        ("Flickr8k", {TOKENS["Flickr8k"]: b""}, "0 of 0 lines"),
+        (
+            "Flickr8k",
+            {"captions.txt": kaggle("Flickr8k")[:-3], TOKENS["Flickr8k"]: None},
+            "expected a row of CSV",
+        ),
+        ("Flickr8k", lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"1.jpg\n"}, "line 1: found '1.jpg'"),
+        (
+            "Flickr8k",
+            lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"9_9.jpg\n"},
+            "no picture of the part val",
+        ),
+        (
+            "Flickr8k",
+            {"dataset_flickr8k.json": karpathy("Flickr8k")[:99]},
+            r"dataset_flickr8k\.json: .*cut off",
+        ),
+        (
+            "Flickr8k",
+            {f"Images/{name}": None for name in NAMES["Flickr8k"]},
+            r"pictures not found, .*Dataset\.zip",
+        ),
+        ("Flickr30k", {"flickr30k_images.zip": b"PK\x03\x04"}, ""),
+    ],
+)
+def test_broken_files_are_named_in_one_line(tmp_path, dataset, changed, line):
+    files = {TOKENS[dataset]: tokens(dataset)} | pictures(dataset) | changed
+    folder = write(
+        tmp_path / "data", {name: content for name, content in files.items() if content is not None}
+    )
+    if not line:  # a zip file of another name may be anything
+        assert_whole(opened(folder, dataset))
+        return
+    with pytest.raises(DataError, match=line) as caught:
+        opened(folder, dataset)
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_kaggles_table_with_labels_is_a_collection(tmp_path):
+    name = NAMES["Flickr8k"][0]
+    folder = write(tmp_path, {"captions.txt": f"image,caption,labels\n{name},A dog,dog\n".encode()})
+    assert guess_dataset(folder) == "collection"
