@@ -331,7 +331,7 @@ def _digests(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
 def _versions() -> dict[str, str]:
     """Of what the bytes depend on."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    jpeg, zlib = (features.version(name) or "" for name in ("jpg", "zlib"))
+    jpeg, zlib = (features.version(name) or "" for name in ("libjpeg_turbo", "zlib"))
     libraries = {"hdf5": h5py.version.hdf5_version, "jpeg": jpeg, "zlib": zlib}
     return {"gch": gch.__version__, "python": platform.python_version(), **packages, **libraries}
 
