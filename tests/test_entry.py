@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gch.evaluation.codes import coded_items
 from gch.evaluation.evaluate import mean_average_precision
+from gch.evaluation.own_half import own_half
 
 
 @pytest.fixture
@@ -57,6 +58,9 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
         coded_items(codes["Qi"], codes["query_L"]), coded_items(codes["Dt"][new], codes["retrieval_L"][new])
     )
     assert results["mAP_not_trained_on"]["I->T"] == pytest.approx(over_new)
+    own = own_half(*(coded_items(codes[name], codes["query_L"]) for name in ("Qi", "Qt"))).means()
+    for name, value in own.items():
+        assert results["own_half"]["I->T"]["measures"][name]["mean"] == pytest.approx(value)
     told = f"I->T {results['mAP']['I->T']:.4f} / {over_new:.4f}  T->I"
     assert told in output.strip().splitlines()[-1]
     for epoch in results["training"]["epochs"]:
@@ -142,6 +146,10 @@ def test_tensorboard_finds_everything(finished):
         "mAP of the query set/pair->pair, new items",
         "mAP of the validation set/I->pair",
         "mAP_asymmetric of the query set/T->pair",
+        "own halves of the query set/recall@10 I->T",
+        "own halves of the query set/median_rank_asymmetric T->I",
+        "recall@10 of the validation set's own halves/I->T, new items",
+        "plots of the query set/own_half",
         "seconds/label",
         "codes of teacher/bit_balance",
         "codes of image/quantization_error",
@@ -236,7 +244,7 @@ def test_reference_mode_runs_and_no_validation_means_the_last_epoch(command):
 def test_mixed_precision_learns_too(command):
     # Narrow: without float16 in the processor a step of the full width takes a second.
     output, _ = command.run(precision="mixed_float16", Epoch=1, SEMANTIC_EMBED=64, MAX_ITER=10)
-    assert float(re.search(r"Query set.*T->I (0\.\d+)", output)[1]) > 0.3
+    assert float(re.search(r"Query set.*: mAP over.*T->I (0\.\d+)", output)[1]) > 0.3
 
 
 def test_a_trained_backbone_streams_its_pixels(command):
