@@ -148,6 +148,12 @@ def _load(folder: Path) -> Pairs | None:
     )
 
 
+def drawn() -> list[str]:
+    """The names of the drawings, such as '1F600', in the order of the items."""
+    with _reading("its keywords and groups"):
+        return [item.drawing for item in select(_candidates(_drawings()))[0]]
+
+
 def _all_words(texts: np.ndarray, tag_names: Sequence[str]) -> list[tuple[str, ...]]:
     """All words of each item, ascending, rare ones included; `texts` says which of `tag_names` it has."""
     with _reading("its keywords and groups"):

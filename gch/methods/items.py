@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from gch.data.pairs import Pairs, Pictures
+from gch.data.pairs import Pairs, Pictures, TextParts
 from gch.networks.inference import PIXEL_BATCH, VECTOR_BATCH, sequential_images, slices
 
 PIXEL_BYTES = 4 * 2**30  # of pixels that a GPU holds: 28,000 items at 224 x 224
@@ -80,4 +80,16 @@ def training_items(
         trains_backbone=features is None,
         pictures=pictures,
         rows=rows,
+        text_parts=None if pairs.parts is None else _of_rows(pairs.parts, rows),
     )
+
+
+def _of_rows(parts: TextParts, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of the texts of `rows`: vectors (W, D), and int32 (n, m), filled up with -1."""
+    starts, ends = parts.starts[rows], parts.starts[rows + 1]
+    places = starts[:, None] + np.arange((ends - starts).max(initial=1))
+    there = places < ends[:, None]
+    members = np.where(there, parts.columns[np.where(there, places, 0)], -1).astype(np.int32)
+    used, renamed = np.unique(members[there], return_inverse=True)
+    members[there] = renamed
+    return np.asarray(parts.vectors[used]), members
