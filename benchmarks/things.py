@@ -1,8 +1,8 @@
-"""Whether an exported model finds things: of everyday nouns, which have a drawing of that very thing among the
-first five of all OpenMoji drawings.
+"""Whether an exported model finds things: of everyday nouns, which have a drawing of that very thing among
+the first five of all OpenMoji drawings.
 
-The nouns are drawn in OpenMoji; the others are words that no text of the data set has. A drawing is of a thing
-if one of its Unicode names holds a word that NOUNS or UNKNOWN gives for it, or the noun itself. The lists were
+The nouns are drawn in OpenMoji; the others are words that no text of the data set has. A drawing is of a
+thing if one of its Unicode names holds the noun, or a word that NOUNS or UNKNOWN gives for it. The lists were
 chosen before anything was measured. Results are in the order of `gch search`, by asymmetric distance.
 
     python main_itpair.py && python main_itpair.py export runs/NAME

@@ -218,8 +218,8 @@ class Session:
         return backbone
 
     def _validate(self, epoch: int) -> dict:
-        """Measures, prints and logs an outer epoch; its score is the mean mAP of I->T and T->I, or without
-        labels their mean recall@10.
+        """Measures, prints and logs an outer epoch; its score is the mean over I->T and T->I of what the
+        method is chosen by.
         """
         relaxed = self._method.relaxed_codes()
         statistics = {name: code_statistics(codes) for name, codes in relaxed.items()}
@@ -249,11 +249,12 @@ class Session:
         for measure, found in measured.items():
             self._show(VALIDATION_MAP if measure == "mAP" else VALIDATION_RECALL, *found, epoch)
             figures |= {measure: found[0], f"{measure}_not_trained_on": found[1]}
-        chosen_by = "mAP" if self._labelled else RECALL
-        for line in _in_words(chosen_by, *measured[chosen_by]):
-            print(f"  validation {line}")
-        score = (figures[chosen_by]["I->T"] + figures[chosen_by]["T->I"]) / 2
-        return {"score": score, **figures, "codes": statistics, "agreement": agreement}
+        chosen_by = [measure for measure in self._method.chosen_by if measure in measured]
+        for measure in chosen_by:
+            for line in _in_words(measure, *measured[measure]):
+                print(f"  validation {line}")
+        scores = [figures[measure][direction] for measure in chosen_by for direction in CROSS]
+        return {"score": sum(scores) / len(scores), **figures, "codes": statistics, "agreement": agreement}
 
     @property
     def _chosen_on(self) -> str:

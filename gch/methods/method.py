@@ -90,6 +90,7 @@ class Method:
         int32 (B,): the position of a training item, whose own entry is then left out, or -1. Else empty.
       encoding_batch: number of items that are encoded together where a code depends on its batch, else None.
       optimizers: all optimizers by name.
+      chosen_by: the measures by which the best outer epoch is chosen, 'mAP' or 'recall@10' of own halves.
       memories: other variables that a checkpoint must hold, such as memory banks, by name.
       stages: what an outer epoch runs, in order.
       settings: of the run; `own` are the method's.
@@ -108,6 +109,7 @@ class Method:
         self.encoding_batch: int | None = None
         self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.memories: dict[str, tf.Variable] = {}
+        self.chosen_by: tuple[str, ...] = ("mAP",)
         self.settings, self.own, self.items = settings, settings.options, items
         self.steps_per_pass = len(items) // settings.batch_size
         self.backbone: keras.Model | None = None

@@ -15,6 +15,9 @@ always do, items of the database every other time, since a retrieval set holds i
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
 counts an item as relevant by the mean of its true similarity and the one that the students expect.
+
+With affinity 'both', items are also joined to training pairs, and the loss of `gch.methods.gch.pair_graph` is
+added, so that codes know groups and things.
 """
 
 import functools
@@ -28,6 +31,7 @@ import tensorflow as tf
 from gch.methods.batch import draw_numbers, draw_positions, similarity
 from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others
 from gch.methods.gch.networks import block
+from gch.methods.gch.pair_graph import KINDS, PairNodes, contrastive_losses, image_vectors
 from gch.methods.gch.students import Students, squared_error
 from gch.methods.items import TrainingItems, state
 from gch.methods.method import Batch, Losses, Stage
@@ -105,12 +109,13 @@ def imbalance(codes: tf.Tensor) -> tf.Tensor:
 # ---------------------------------------------------------------- networks
 
 
-def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.Model:
+def label_graph_network(labels: int, bits: int, start: str, name: str, pairs: int = 0) -> keras.Model:
     """2C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
 
     The first layer is the graph convolution [P, A L] Z: an item is joined to the labels by their
     probabilities P (B, C), and by way of its neighbours, A (B, N), to the labels L (N, C) of those.
-    Z (2C, 256) are the features of the label nodes, one set for each kind of edge.
+    Z (2C, 256) are the features of the label nodes, one set for each kind of edge. With `pairs`, the width of
+    their common space, the last layer also reads an item's edges to training pairs, `pair_graph`'s Z and A F.
     """
     probabilities = keras.Input((labels,), name="probabilities")
     neighbours = keras.Input((labels,), name="neighbours")
@@ -118,17 +123,22 @@ def label_graph_network(labels: int, bits: int, start: str, name: str) -> keras.
     edges = keras.layers.Concatenate(name="edges", dtype="float32")([probabilities, neighbours])
     hidden = block(edges, WIDTH, start, "convolution", "float32")
     hidden = block(hidden, WIDTH, start, "hidden", "float32")
+    inputs = [probabilities, neighbours]
+    if pairs:
+        inputs += [keras.Input((pairs,), name=name) for name in ("vector", "pair_neighbours")]
+        hidden = keras.layers.Concatenate(name="with_pairs", dtype="float32")([hidden, *inputs[2:]])
     code = dense(hidden, bits, start, "code_dense", dtype="float32")
     # Scaled, so that relaxed codes are nearly signs from the start: evaluation ranks by signs.
     code = keras.layers.Rescaling(SHARPNESS, name="sharpened", dtype="float32")(code)
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
-    return keras.Model([probabilities, neighbours], {"code": code}, name=name)
+    return keras.Model(inputs, {"code": code}, name=name)
 
 
 def encoder(
     students: Sequence[keras.Model],
     neighbours: Sequence[keras.layers.Layer],
     graph: keras.Model,
+    pairs: PairNodes | None = None,
     *,
     own: bool,
 ) -> keras.Model:
@@ -149,7 +159,10 @@ def encoder(
         logits = [keras.layers.Average(name="label", dtype="float32")(logits)]
         passed_on = [keras.layers.Average(name="neighbours", dtype="float32")(passed_on)]
     probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits[0])
-    code = graph([probabilities, passed_on[0]])["code"]
+    edges = [probabilities, passed_on[0]]
+    if pairs:
+        edges += pairs.inputs([output["vector"] for output in outputs], graph.name, *positions)
+    code = graph(edges)["code"]
     taken = [*inputs, *positions]
     return keras.Model(
         taken if len(taken) > 1 else taken[0],
@@ -179,22 +192,26 @@ class LabelGraphGCH(Students):
             modality: Nodes(students[modality], modality, settings, items.labels) for modality in MODALITIES
         }
         layers = {modality: nodes.layer for modality, nodes in self._nodes.items()}
-        self._graphs = {kind: label_graph_network(*shape, f"graph_{kind}") for kind in (*MODALITIES, "pair")}
+        self._pairs = PairNodes(settings, items, self.feature_size) if own.affinity == "both" else None
+        self.chosen_by = ("mAP", "recall@10") if self._pairs else ("mAP",)
+        width = self._pairs.width if self._pairs else 0
+        self._graphs = {kind: label_graph_network(*shape, f"graph_{kind}", width) for kind in KINDS}
         self.encoders, self.encoders_without_own = (
             {
                 kind: encoder(
                     [students[half] for half in halves],
                     [layers[half] for half in halves],
                     self._graphs[kind],
+                    self._pairs,
                     own=keeps_own,
                 )
-                for kind, halves in (("image", ["image"]), ("text", ["text"]), ("pair", MODALITIES))
+                for kind, halves in KINDS.items()
             }
             for keeps_own in (True, False)
         )
         parts = {network.name: network for network in self._graphs.values()}
         parts |= {layer.name: layer for layer in layers.values()}
-        self.networks |= parts
+        self.networks |= parts | (self._pairs.layers if self._pairs else {})
         trains = [weight for part in parts.values() for weight in part.trainable_variables]
         ranking = Stage(
             "graph",
@@ -209,6 +226,8 @@ class LabelGraphGCH(Students):
         for modality, nodes in self._nodes.items():
             fixed = modality == "text" or self.backbone is None
             nodes.begin(functools.partial(self.items.inputs, modality), fixed)
+        if self._pairs:
+            self._pairs.begin(image_vectors(self.items, self.backbone), self.backbone is None)
 
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, Coded]]:
         """Positions (M,) of the database drawn for the batch, which are the queries; and of both, queries
@@ -216,18 +235,24 @@ class LabelGraphGCH(Students):
         """
         queries = batch.positions
         database = draw_positions(queries, DATABASE, len(self.items))
+        if self._pairs:  # a query's own half is to be found
+            database = tf.concat([queries, database], axis=0)
         positions = tf.concat([queries, database], axis=0)
-        known = tf.cast(draw_numbers(queries, 1, DATABASE, below=2), tf.bool)
+        known = tf.cast(draw_numbers(queries, 1, database.shape[0], below=2), tf.bool)
         known = tf.concat([tf.zeros_like(queries, tf.bool), known], axis=0)
         draw = draw_numbers(queries, 2, positions.shape[0], below=DROPOUT_DRAWS)
         edges = {kind: nodes.edges(positions, known, draw) for kind, nodes in self._nodes.items()}
         (logits, passed_on), (of_text, text_passed_on) = edges["image"], edges["text"]
         edges["pair"] = (logits + of_text) / 2, (passed_on + text_passed_on) / 2
+        of_pairs = {}
+        if self._pairs:
+            of_pairs = self._pairs.edges(batch, positions, tf.cast(known, queries.dtype))
 
         def coded(kind: str) -> Coded:
             logits, passed_on = edges[kind]
             probabilities = tf.sigmoid(logits)
-            return Coded(probabilities, self._graphs[kind]([probabilities, passed_on], training=True)["code"])
+            taken = [probabilities, passed_on, *of_pairs.get(kind, ())]
+            return Coded(probabilities, self._graphs[kind](taken, training=True)["code"])
 
         return database, {kind: coded(kind) for kind in edges}
 
@@ -252,6 +277,10 @@ class LabelGraphGCH(Students):
             "T->I": 2 * from_text / (1 + from_text) * ranking("text", "image"),
         }
         losses |= {direction: UNIFIED_WEIGHT * ranking(query, "pair") for direction, query in UNIFIED.items()}
+        if self._pairs:
+            codes = {kind: one.codes for kind, one in coded.items()}
+            found = contrastive_losses(self._pairs, batch, database, codes)
+            losses |= {f"pairs {direction}": own.graph_pairs * loss for direction, loss in found.items()}
         if own.graph_balance:
             losses["balance"] = own.graph_balance * (imbalance(image) + imbalance(text))
         if own.graph_agreement:

@@ -14,7 +14,8 @@ halves.
 
 A training item is its own nearest neighbour, and the projections have seen that its halves belong together;
 a new item is neither. So training items stand in for new ones: they are projected by what the other folds of
-the training set have learned, and their own entry is left out.
+the training set have learned, and their own entry is left out. Queries always do, items of the database every
+other time, since a collection holds items of both kinds.
 
 The contrastive loss (van den Oord et al., 2018) has a query find its own other half among all that are drawn.
 Part of what it should find are the halves of items that are near in both modalities, so that neighbours stay
@@ -22,13 +23,13 @@ near. Half of the loss compares relaxed codes, the other half relaxed codes with
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.methods.batch import draw_positions, draw_uniform, sign
+from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, sign
 from gch.methods.gch.canonical import Moments, Projection, projections, turned
 from gch.methods.gch.neighbours import QUERIES, NeighbourLabels, blend, nearest, unit_length
 from gch.methods.items import TrainingItems, state
@@ -42,7 +43,7 @@ WIDTH, RIDGE, FOLDS = 256, 1.0, 5  # of the common space
 NODES = 2**16  # most training pairs that items are joined to
 DRAWN = 512  # items among which a query finds its other half, beside those of the batch
 SCALE = 24.0  # sharpness of the softmax over codes
-NEIGHBOURS_SHARE, NEIGHBOURS_SCALE = 0.2, 20.0  # of the target: its neighbours, and their sharpness
+NEIGHBOURS_SHARE, NEIGHBOURS_SCALE = 0.1, 20.0  # of the target: its neighbours, and their sharpness
 NOISE = 1.0  # on the edges of training items, whose pictures have a mean square of 1
 PARTS_SIZE = 2**28  # most numbers of the vectors of all parts of texts
 KINDS = {"image": ("image",), "text": ("text",), "pair": ("image", "text")}
@@ -119,7 +120,8 @@ class PairNodes:
         for layer in self.neighbours.values():
             layer.trainable = False
         self._vectors = {modality: state(tf.zeros((count, self.width))) for modality in sizes}
-        self._blends = {modality: state(tf.zeros((count, self.width))) for modality in sizes}
+        # Of item i as a new one, and at N + i with its own entry.
+        self._blends = {modality: state(tf.zeros((2 * count, self.width))) for modality in sizes}
         self._placed = False
         self._parts: tuple[tf.Variable, tf.Variable] | None = None
         if items.text_parts is not None:
@@ -143,8 +145,8 @@ class PairNodes:
         total = len(images)
         # By position: training items are in no order.
         parts = [np.arange(fold, total, FOLDS) for fold in range(FOLDS)] if total > 2 * FOLDS else []
-        moments = [Moments.of(images[part], texts[part]) for part in parts]
-        whole = moments[0].with_all(moments[1:]) if moments else Moments.of(images, texts)
+        moments = [self._moments(images, texts, part) for part in parts or [np.arange(total)]]
+        whole = moments[0].with_all(moments[1:])
         final = projections(whole, images.shape[1], self.width, RIDGE)
         vectors = [final[0](images), final[1](texts)]
         unified = (vectors[0] + vectors[1])[:: self._stride] / 2
@@ -153,7 +155,8 @@ class PairNodes:
             self.projections[modality].kernel.assign(one.matrix)
             self.projections[modality].bias.assign(-one.mean @ one.matrix)
             self.neighbours[modality].set_items(vectors[number][:: self._stride], unified)
-            self._blends[modality].assign(self._blended(modality, vectors[number]))
+            blends = [self._blended(modality, vectors[number], own) for own in (False, True)]
+            self._blends[modality].assign(np.concatenate(blends))
         of_parts = None if self._parts is None else np.zeros(self._parts[0].shape, np.float32)
         for part, moment in zip(parts, moments, strict=True):
             rest = whole - moment
@@ -167,6 +170,22 @@ class PairNodes:
             self._parts[0].assign(of_parts if parts else self._of_parts(final[1], np.arange(total)))
         self._placed = True
 
+    def _moments(self, images: np.ndarray, texts: np.ndarray, part: np.ndarray) -> Moments:
+        """The moments of the pairs at the positions `part`; each word or caption of a text varies by itself,
+        as a query has one or a few of them.
+        """
+        whole = Moments.of(images[part], texts[part])
+        if self._parts is None or self._items.text_parts is None:
+            return whole
+        table, members = self._items.text_parts
+        rows, _ = np.nonzero(members[part] >= 0)
+        weights = 1 / np.bincount(rows, minlength=len(part)).clip(min=1)[rows]
+        own = table[members[part][members[part] >= 0]]
+        side = slice(images.shape[1], None)
+        products = whole.products.copy()
+        products[side, side] = (own * weights[:, None].astype(np.float32)).T @ own
+        return whole._replace(products=products)
+
     def _scaled(self, modality: str, vectors):
         """Square roots of what counts something, features after a ReLU or words: large values weigh less."""
         return keras.ops.sqrt(keras.ops.relu(vectors)) if self._rooted[modality] else vectors
@@ -177,8 +196,8 @@ class PairNodes:
         table, members = self._items.text_parts
         return projection(np.asarray(self._scaled("text", table)))[members[part].clip(min=0)]
 
-    def _blended(self, modality: str, vectors: np.ndarray) -> np.ndarray:
-        """A F of all training items, their own entries left out, float32 (N, W)."""
+    def _blended(self, modality: str, vectors: np.ndarray, with_own: bool) -> np.ndarray:
+        """A F of all training items, with or without their own entries, float32 (N, W)."""
         layer = self.neighbours[modality]
         unit = unit_length(vectors)
         nodes = tf.constant(unit[:: self._stride])
@@ -193,22 +212,37 @@ class PairNodes:
         for start in range(0, len(unit), QUERIES):
             positions = np.arange(start, min(start + QUERIES, len(unit)), dtype=np.int32)
             own = np.where(positions % self._stride, -1, positions // self._stride).astype(np.int32)
+            if with_own:
+                own = np.full_like(own, -1)
             blends.append(search(tf.constant(unit[positions]), tf.constant(own)).numpy())
         return np.concatenate(blends)
 
-    def edges(self, batch: Batch, positions: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Z and A F, both (M, W), of the items at `positions` (M,), by kind, with noise."""
+    def edges(
+        self, batch: Batch, positions: tf.Tensor, known: tf.Tensor
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Z and A F, both (M, W), of the items at `positions` (M,), by kind, with noise; those that are
+        `known`, int (M,) of 0 and 1, have their own entries among the neighbours.
+        """
         found = {}
         for stream, modality in enumerate(self.projections, start=1):
             vectors = tf.gather(self._vectors[modality], positions)
             if modality == "text" and self._parts is not None:
                 vectors = self._some_parts(batch, positions)
-            blends = tf.gather(self._blends[modality], positions)
+            blends = tf.gather(self._blends[modality], positions + known * len(self._items))
             size = (2, *vectors.shape)
             noise = NOISE * 12**0.5 * (draw_uniform(batch.positions, stream, size) - 0.5)
             found[modality] = vectors + noise[0], blends + noise[1]
         (images, seen), (texts, read) = found["image"], found["text"]
         return found | {"pair": ((images + texts) / 2, (seen + read) / 2)}
+
+    def drawn(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
+        """Positions (M,) of a database, the batch and others, and the `edges` of the batch and of it."""
+        queries = batch.positions
+        others = draw_positions(queries, DRAWN, len(self._items))
+        database = tf.concat([queries, others], axis=0)
+        known = tf.cast(draw_numbers(queries, 5, database.shape[0], below=2), queries.dtype)
+        known = tf.concat([tf.zeros_like(queries), known], axis=0)
+        return database, self.edges(batch, tf.concat([queries, database], axis=0), known)
 
     def _some_parts(self, batch: Batch, positions: tf.Tensor) -> tf.Tensor:
         """Means of some of the words or captions of the texts, (M, W): a query has few of them."""
@@ -234,13 +268,15 @@ class PairNodes:
 
         return tf.matmul(joined(positions), joined(others), transpose_b=True) / len(tables)
 
-    def inputs(self, students: dict[str, keras.KerasTensor], kind: str, own) -> list:
-        """Z and A F of a kind, from the inputs of the halves and, unless None, the items' own positions."""
-        halves = KINDS[kind]
-        vectors = [self.projections[half](self._scaled(half, students[half])) for half in halves]
-        places = []
-        if own is not None:
-            places = [keras.ops.where(own % self._stride == 0, own // self._stride, -1)]
+    def inputs(self, vectors: Sequence, graph: str, *own) -> list:
+        """Z and A F for the network `graph`, from Keras tensors: the vectors (B, F) and (B, D) of its halves;
+        and the position of each item, int32 (B,), whose entry is left out, or none.
+        """
+        halves = KINDS[graph.removeprefix("graph_")]
+        vectors = [
+            self.projections[half](self._scaled(half, one)) for half, one in zip(halves, vectors, strict=True)
+        ]
+        places = [keras.ops.where(one % self._stride == 0, one // self._stride, -1) for one in own]
         blends = [
             self.neighbours[half](vector, *places) for half, vector in zip(halves, vectors, strict=True)
         ]
@@ -255,38 +291,31 @@ def _counts(table: tf.Variable) -> bool:
     return bool(tf.reduce_min(table) >= 0)
 
 
-class PairTask:
-    """The contrastive loss of a batch of pairs."""
+def contrastive_losses(
+    nodes: PairNodes, batch: Batch, database: tf.Tensor, codes: dict[str, tf.Tensor]
+) -> Losses:
+    """The contrastive loss by direction.
 
-    def __init__(self, nodes: PairNodes, bits: int):
-        self._nodes, self._bits = nodes, bits
+    Args:
+      nodes: of the graph.
+      batch: the queries, B.
+      database: positions (M,) of the items among which they find their other halves; the first B are theirs.
+      codes: relaxed codes (B + M, K) by kind, of the queries and of the database.
+    """
+    count = batch.positions.shape[0]
+    itself = batch.positions[:, None] == database
+    own = tf.eye(count, database.shape[0])
+    counted = ~itself | (own > 0)
+    near = tf.where(itself, -1e9, NEIGHBOURS_SCALE * nodes.affinity(batch.positions, database))
+    targets = (1 - NEIGHBOURS_SHARE) * own + NEIGHBOURS_SHARE * tf.nn.softmax(near)
 
-    def losses(
-        self, batch: Batch, database: tf.Tensor, codes: dict[str, tf.Tensor], weight: float = 1.0
-    ) -> Losses:
-        """The loss by direction, of relaxed codes (B + M, K) by kind of the batch and then the database."""
-        count = batch.positions.shape[0]
-        positions = tf.concat([batch.positions, database], axis=0)
-        itself = batch.positions[:, None] == positions
-        own = tf.eye(count, positions.shape[0])
-        counted = ~itself | (own > 0)
-        near = tf.where(itself, -1e9, NEIGHBOURS_SCALE * self._nodes.affinity(batch.positions, positions))
-        targets = (1 - NEIGHBOURS_SHARE) * own + NEIGHBOURS_SHARE * tf.nn.softmax(near)
+    def found(query: str, other: str) -> tf.Tensor:
+        mine, others = codes[query][:count], codes[other][count:]
+        signs = others + tf.stop_gradient(sign(others) - others)
+        inner = [tf.matmul(mine, them, transpose_b=True) / mine.shape[1] for them in (others, signs)]
+        return tf.add_n([contrastive_loss(one, targets, counted, SCALE) for one in inner]) / 2
 
-        def found(query: str, other: str) -> tf.Tensor:
-            mine, others = codes[query][:count], codes[other]
-            signs = others + tf.stop_gradient(sign(others) - others)
-            return sum(
-                contrastive_loss(
-                    tf.matmul(mine, them, transpose_b=True) / self._bits, targets, counted, SCALE
-                )
-                for them in (others, signs)
-            )
-
-        return {
-            direction: weight * share * found(query, other) / 2
-            for direction, (query, other, share) in DIRECTIONS.items()
-        }
+    return {name: share * found(query, other) for name, (query, other, share) in DIRECTIONS.items()}
 
 
 class PairGraphGCH(Method):
@@ -294,9 +323,8 @@ class PairGraphGCH(Method):
 
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         super().__init__(settings, items, backbone)
-        own = self.own
+        own, self.chosen_by = self.own, ("recall@10",)
         self._nodes = PairNodes(settings, items, self.feature_size)
-        self._task = PairTask(self._nodes, settings.bit)
         self._graphs = {
             kind: pair_graph_network(self._nodes.width, settings.bit, settings.seed, f"graph_{kind}")
             for kind in KINDS
@@ -311,11 +339,11 @@ class PairGraphGCH(Method):
         self.stages = (Stage("graph", own.k_gph * own.MAX_ITER, self._forward, (update,), begin=self._begin),)
 
     def _encoder(self, kind: str, with_own: bool) -> keras.Model:
-        shapes = {"image": (self.feature_size,), "text": (self.items.texts.shape[1],)}
-        inputs = {half: keras.Input(shapes[half], name=half) for half in KINDS[kind]}
-        places = [] if with_own else [keras.Input((), dtype="int32", name="positions")]
-        taken = [*inputs.values(), *places]
-        code = self._graphs[kind](self._nodes.inputs(inputs, kind, None if with_own else places[0]))
+        shapes = {"image": self.feature_size, "text": self.items.texts.shape[1]}
+        inputs = [keras.Input((shapes[half],), name=half) for half in KINDS[kind]]
+        own = [] if with_own else [keras.Input((), dtype="int32", name="positions")]
+        code = self._graphs[kind](self._nodes.inputs(inputs, kind, *own))
+        taken = [*inputs, *own]
         name = f"encoder_{kind}" + ("" if with_own else "_without_own")
         return keras.Model(taken if len(taken) > 1 else taken[0], dict(code), name=name)
 
@@ -323,15 +351,14 @@ class PairGraphGCH(Method):
         self._nodes.begin(image_vectors(self.items, self.backbone), self.backbone is None)
 
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Positions (M,) drawn for the batch, and relaxed codes (B + M, K) of both by kind."""
-        database = draw_positions(batch.positions, DRAWN, len(self.items))
-        edges = self._nodes.edges(batch, tf.concat([batch.positions, database], axis=0))
+        """Positions (M,) of the database, and relaxed codes (B + M, K), by kind, of the batch and of it."""
+        database, edges = self._nodes.drawn(batch)
         return database, {
             kind: self._graphs[kind](list(edges[kind]), training=True)["code"] for kind in KINDS
         }
 
     def _loss(self, batch: Batch, outputs: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> Losses:
-        return self._task.losses(batch, *outputs)
+        return contrastive_losses(self._nodes, batch, *outputs)
 
 
 def image_vectors(items: TrainingItems, backbone: keras.Model | None) -> np.ndarray:
