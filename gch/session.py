@@ -219,7 +219,7 @@ class Session:
 
     def _validate(self, epoch: int) -> dict:
         """Measures, prints and logs an outer epoch; its score is the mean over I->T and T->I of what the
-        method is chosen by.
+        method is chosen by, without labels of recall@10.
         """
         relaxed = self._method.relaxed_codes()
         statistics = {name: code_statistics(codes) for name, codes in relaxed.items()}
@@ -249,7 +249,7 @@ class Session:
         for measure, found in measured.items():
             self._show(VALIDATION_MAP if measure == "mAP" else VALIDATION_RECALL, *found, epoch)
             figures |= {measure: found[0], f"{measure}_not_trained_on": found[1]}
-        chosen_by = [measure for measure in self._method.chosen_by if measure in measured]
+        chosen_by = [measure for measure in self._method.chosen_by if measure in measured] or [RECALL]
         for measure in chosen_by:
             for line in _in_words(measure, *measured[measure]):
                 print(f"  validation {line}")
