@@ -245,11 +245,13 @@ class PairNodes:
         return database, self.edges(batch, tf.concat([queries, database], axis=0), known)
 
     def _some_parts(self, batch: Batch, positions: tf.Tensor) -> tf.Tensor:
-        """Means of some of the words or captions of the texts, (M, W): a query has few of them."""
+        """Means of some of the words or captions of the texts, (M, W): of one for half of the items, as a
+        query has few.
+        """
         assert self._parts is not None
         vectors, there = (tf.gather(part, positions) for part in self._parts)
         shape = tuple(there.shape)
-        chance = draw_uniform(batch.positions, 3, (shape[0], 1))
+        chance = 2 * draw_uniform(batch.positions, 3, (shape[0], 1)) - 1
         order = tf.where(there, draw_uniform(batch.positions, 4, shape), 2.0)
         # The first of a random order is always there; each other one by the chance of its item.
         chosen = there & ((order < chance) | (order == tf.reduce_min(order, axis=1, keepdims=True)))
