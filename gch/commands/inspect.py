@@ -104,7 +104,9 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     print("  split: " + ", ".join(f"{size} {part}" for part, size in split.sizes._asdict().items()))
     for line in split_oddities(split):
         print(f"  {line}")
-    if pairs.captions is None:
+    if settings.txtStr != "words":
+        print(f"  texts will be encoded by {settings.txtStr}")
+    if pairs.captions is None or settings.txtStr != "words":
         return pairs
     vocabulary = build_vocabulary(pairs.captions, split.training, settings)
     bags = vocabulary.bags(pairs.captions)
@@ -116,7 +118,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
 
 def _statistics(pairs: Pairs) -> list[str]:
     lines = []
-    words = {} if pairs.text_vectors else {"words": pairs.texts}
+    words = {"words": pairs.texts} if pairs.texts.shape[1] and not pairs.text_vectors else {}
     for name, matrix in (words | {"labels": pairs.labels}).items():
         counts = np.count_nonzero(matrix, axis=1)
         lines.append(f"{name} per item:  {counts.mean():.1f} ({counts.min()} to {counts.max()})")

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.data.text_files import file_bytes
+from gch.data.text_parts import Text
 from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
@@ -38,7 +39,8 @@ def run(call: Call) -> None:
     """Searches an index with a model, and prints the results, nearest first.
 
     With `json` each query gets one line, an object of `query` (the text, or without one the name of the
-    file), `picture` (the name of the file beside a text), `find`, `bits` and `results`: a list of `rank`,
+    file), `picture` (the name of the file beside a text), `note` where known words took the place of unknown
+    ones, `find`, `bits` and `results`: a list of `rank`,
     `distance`, `score` (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text
     or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder, or where
     a pair has no picture.
@@ -73,15 +75,16 @@ def run(call: Call) -> None:
         raise DataError("search: the query is blank; expected words")
     pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
     searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
+    said: dict[Text, str] = {}
     if given == "pair":
-        found = searcher.by_pairs(pictures, texts, *rest)
+        found = searcher.by_pairs(pictures, texts, *rest, said.__setitem__)
     elif given == "image":
         found = searcher.by_decoded(pictures, *rest)
     else:
-        found = searcher.by_texts(texts, *rest)
+        found = searcher.by_texts(texts, *rest, said.__setitem__)
     queries = [_Query(text, picture) for text in texts or [""]]
     answers = list(zip(queries, found, strict=True))
-    print_lines(_objects(answers, find, index) if options.json else _tables(answers))
+    print_lines(_objects(answers, said, find, index) if options.json else _tables(answers, said))
 
 
 def _lines(path: str) -> list[str]:
@@ -107,7 +110,9 @@ def _decoded(picture: str, note: ModelNote) -> np.ndarray:
     return decode_picture(data, "standard input", note.image_size, note.fit)
 
 
-def _objects(answers: Sequence[tuple[_Query, list[Hit]]], find: str, index: CollectionIndex) -> Iterator[str]:
+def _objects(
+    answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str], find: str, index: CollectionIndex
+) -> Iterator[str]:
     part = index.parts[FINDS[find]]
 
     def result(hit: Hit) -> dict[str, object]:
@@ -126,13 +131,16 @@ def _objects(answers: Sequence[tuple[_Query, list[Hit]]], find: str, index: Coll
     for query, hits in answers:
         of_pair = {"picture": query.picture} if query.text and query.picture else {}
         value = {"query": query.text or query.picture} | of_pair
+        value |= {"note": said[query.text]} if query.text in said else {}
         yield json.dumps(value | {"find": find, "bits": index.bits, "results": [result(hit) for hit in hits]})
 
 
-def _tables(answers: Sequence[tuple[_Query, list[Hit]]]) -> Iterator[str]:
+def _tables(answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str]) -> Iterator[str]:
     for number, (query, hits) in enumerate(answers):
         if len(answers) > 1:
             yield ("\n" if number else "") + _shown(query.shown)
+        if query.text in said:
+            yield _shown(said[query.text])
         ids = [_shown(hit.id) for hit in hits]
         texts = ["" if hit.text is None else _shown(hit.text) for hit in hits]
         scores = ["" if hit.score is None else f"{hit.score:9.2f}" for hit in hits]
