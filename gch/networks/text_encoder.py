@@ -70,6 +70,9 @@ def with_encoded_texts(settings: Settings, pairs: Pairs, run: RunFolder, cache: 
     run.bind("text encoder", encoder.digest)
     progress = Progress("words or captions", f"Vectors of texts by {encoder.name}, computed once:")
     encoded = encoded_texts(pairs, encoder, cache, progress)
-    strings = len(encoded.parts.strings) if encoded.parts else 0
+    assert encoded.parts is not None
+    strings, blank = len(encoded.parts.strings), np.count_nonzero(np.diff(encoded.parts.starts) == 0)
     print(f"Texts: {encoded.texts_in_words} by {encoder.name}, of {strings} different words or captions")
+    if blank:
+        print(f"  {blank} of {len(encoded.texts)} items have no text, so a vector of zeros")
     return encoded
