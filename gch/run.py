@@ -44,7 +44,8 @@ def run_name(settings: Settings, dataset: str) -> str:
     trained = "-trained" if settings.backbone == "trained" else ""
     preset = settings.preset.removeprefix(settings.method).removeprefix("_")
     preset = f"-{preset}" if preset else ""
-    return f"{dataset}_{settings.method}{preset}_{backbone}{trained}{texts}_{settings.bit}_seed{settings.seed}"
+    method, encoders = f"{settings.method}{preset}", f"{backbone}{trained}{texts}"
+    return f"{dataset}_{method}_{encoders}_{settings.bit}_seed{settings.seed}"
 
 
 def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: str) -> Settings:
