@@ -103,6 +103,8 @@ def _of_user(path: str, image_size: int) -> keras.Model:
     images = keras.Input((image_size, image_size, 3), name="images")
     try:
         output = load_model(path)(images)
+    except WeightsError:
+        raise
     # The reader raises nearly any exception on a broken or foreign file.
     except Exception as error:
         raise WeightsError(

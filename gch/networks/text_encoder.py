@@ -36,6 +36,8 @@ class ModelEncoder:
         try:
             self.model = load_model(path)
             shape = self.vectors(tf.constant(["a", "b"])).shape
+        except WeightsError:
+            raise
         # Keras and TensorFlow raise nearly any exception on a broken or foreign file.
         except Exception as error:
             raise WeightsError(f"{path}: found {reason(error)}; {expected}") from None
