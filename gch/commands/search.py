@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gch.data.text_files import file_bytes
 from gch.data.text_parts import Text
 from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
+from gch.search.entries import vector_entries
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
 from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
@@ -51,6 +52,14 @@ def run(call: Call) -> None:
     if options.picture and options.image:
         raise SettingError("search: --picture and --image are one option; expected one of them")
     picture = options.picture or options.image
+    vectors = {name: getattr(options, f"{name}_vectors") for name in ("image", "text")}
+    vectors = {name: place for name, place in vectors.items() if place}
+    if vectors:
+        if len(vectors) > 1 or words or options.text or picture:
+            fault = "search: vectors are queries by themselves"
+            raise SettingError(f"{fault}; expected no other query beside them")
+        _search_vectors(model, folder, *vectors.popitem(), options)
+        return
     if (words and options.text) or not (words or options.text or picture) or options.text == picture == STDIN:
         raise SettingError(
             "search: expected one of words after MODEL and INDEX, and --text=FILE of a query on each line; "
@@ -85,6 +94,21 @@ def run(call: Call) -> None:
     queries = [_Query(text, picture) for text in texts or [""]]
     answers = list(zip(queries, found, strict=True))
     print_lines(_objects(answers, said, find, index) if options.json else _tables(answers, said))
+
+
+def _search_vectors(model: str, folder: str, modality: str, place: str, options: Any) -> None:
+    """Searches by each vector of a file, whose query is the number of its row, from 0 on."""
+    note, index = read_model_note(Path(model)), open_index(folder)
+    require_same_model(note, index)
+    note.vector_signature(modality)
+    find = options.find or default_find(modality, index.parts)
+    rows = vector_entries(Path(place), modality, getattr(note, f"{modality}_width"), None)
+    searcher = Searcher(ExportedModel(model), index)
+    entries = list(rows)
+    vectors = np.array([entry.vector for entry in entries])
+    found = searcher.by_vectors(modality, vectors, find, options.count, options.ranking)
+    answers = [(_Query(entry.id, ""), hits) for entry, hits in zip(entries, found, strict=True)]
+    print_lines(_objects(answers, {}, find, index) if options.json else _tables(answers, {}))
 
 
 def _lines(path: str) -> list[str]:

@@ -12,6 +12,7 @@ from gch.search.collection_index import CollectionIndex, IndexPart
 from gch.search.exported import (
     PICTURES_AT_ONCE,
     TEXTS_AT_ONCE,
+    VECTORS_AT_ONCE,
     ExportedModel,
     ModelNote,
     ModelOutputs,
@@ -74,6 +75,17 @@ class Searcher:
 
         return self._answers(encode, TEXTS_AT_ONCE, [texts], self._part(find, count), count, ranking)
 
+    def by_vectors(
+        self, modality: str, vectors: np.ndarray, find: str, count: int, ranking: str = ASYMMETRIC
+    ) -> list[list[Hit]]:
+        """The results of each vector of an 'image' or 'text', (N, F) as the model takes them."""
+
+        def encode(some: np.ndarray) -> ModelOutputs:
+            return self.model.vector_outputs(modality, some)
+
+        part = self._part(find, count)
+        return self._answers(encode, VECTORS_AT_ONCE, [vectors], part, count, ranking)
+
     def by_decoded(
         self, pictures: Sequence[np.ndarray], find: str, count: int, ranking: str = ASYMMETRIC
     ) -> list[list[Hit]]:
@@ -130,7 +142,7 @@ class Searcher:
         self,
         encode: Callable[..., ModelOutputs],
         most: int,
-        columns: Sequence[Sequence],
+        columns: Sequence[Sequence | np.ndarray],
         part: IndexPart,
         count: int,
         ranking: str,
