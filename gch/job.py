@@ -133,6 +133,8 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
             raise SettingError(
                 f"backbone is 'trained', but {pairs.name} has features in place of pixels; expected 'frozen'"
             )
+        if settings.netStr.endswith(".keras"):  # which the export holds, as what made the features
+            require_keras_file(settings.netStr)
         return
     name = canonical_backbone(settings.netStr) or ""
     if name in VGGF:

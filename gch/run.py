@@ -36,14 +36,16 @@ _EPOCH = {
 
 
 def run_name(settings: Settings, dataset: str) -> str:
-    """The name of a run: `run_name`, or one made of data set, method, backbone, bit and seed."""
+    """The name of a run: `run_name`, or one of data set, method, encoders, bit and seed."""
     if settings.run_name:
         return settings.run_name
     backbone = Path(settings.netStr).stem.lower()
+    texts = "" if settings.txtStr == "words" else f"-{Path(settings.txtStr).stem.lower()}"
     trained = "-trained" if settings.backbone == "trained" else ""
     preset = settings.preset.removeprefix(settings.method).removeprefix("_")
     preset = f"-{preset}" if preset else ""
-    return f"{dataset}_{settings.method}{preset}_{backbone}{trained}_{settings.bit}_seed{settings.seed}"
+    method, encoders = f"{settings.method}{preset}", f"{backbone}{trained}{texts}"
+    return f"{dataset}_{method}_{encoders}_{settings.bit}_seed{settings.seed}"
 
 
 def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: str) -> Settings:

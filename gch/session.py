@@ -23,7 +23,7 @@ from gch.evaluation.results import (
     save_results,
     weights_digest_parts,
 )
-from gch.export.save import describe, known_words, remarks, save_model
+from gch.export.save import describe, exported_backbone, known_words, remarks, save_model
 from gch.methods.items import training_items
 from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
@@ -177,13 +177,14 @@ class Session:
             time.monotonic(),
         )
         networks = dict(self._method.encoders)
-        if self._backbone and self._settings.backbone == "frozen":
-            networks["backbone"] = self._backbone.model
+        backbone = exported_backbone(self._settings, self._pairs, self._backbone)
+        if backbone and self._settings.backbone == "frozen":
+            networks["backbone"] = backbone.model
         note = save_model(
             place,
             networks,
             known_words(self._settings, self._pairs, self._run.vocabulary),
-            describe(self._settings, self._pairs, self._method, self._backbone, self._run.path.name),
+            describe(self._settings, self._pairs, self._method, backbone, self._run.path.name),
             replace=out is None,
             lite=lite,
         )

@@ -21,7 +21,7 @@ from gch.data.split_file import load_split
 from gch.data.text_files import read_json, read_object, text_lines
 from gch.errors import DataError, GCHError
 from gch.evaluation.codes_file import read_codes
-from gch.networks.backbone import _from_keras_file
+from gch.networks.backbone import _of_user
 from gch.networks.efficientnet_lite0 import read_weights
 from gch.networks.matconvnet import mean_from_h5, read_matconvnet
 from gch.run import RunFolder
@@ -209,7 +209,7 @@ READERS = {
     "mean image": mean_from_h5,
     "weights": read_matconvnet,
     "weights of EfficientNet": read_weights,
-    "Keras": lambda path: _from_keras_file(str(path), 8),
+    "Keras": lambda path: _of_user(str(path), 8),
 }
 
 

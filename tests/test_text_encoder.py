@@ -145,3 +145,68 @@ def test_the_encoder_of_a_model_must_be_installed(of_sentences, command, tmp_pat
         flags = [f"--texts={tmp_path / 't.txt'}", f"--out={tmp_path / 'c'}"]
         status, _, error = command("encode", of_sentences, *flags)
         assert (status, len(error.splitlines())) == (2, 1)
+
+
+class Eyes(tf.Module):
+    """The mean colour of pictures, 3 dimensions, scaled by a variable."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = tf.Variable(0.01)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, "pixels")])
+    def serve(self, pixels):
+        return {"features": self.scale * tf.reduce_mean(pixels, axis=[1, 2])}
+
+
+@pytest.fixture(scope="module")
+def of_vectors(tmp_path_factory) -> tuple[Path, Path]:
+    """A run on a file of vectors whose encoders the settings name, and its exported model."""
+    folder = tmp_path_factory.mktemp("vectors")
+    eyes, texts = folder / "eyes", keras_model(folder / "texts.keras")
+    module = Eyes()
+    tf.saved_model.save(module, str(eyes), {"serving_default": module.serve})
+    random = np.random.default_rng(0)
+    labels = np.eye(4, dtype=np.uint8)[np.arange(64) % 4]
+    arrays = {
+        "image_vectors": random.normal(size=(64, 3)).astype(np.float16),
+        "text_vectors": random.normal(size=(64, 5)),
+        "labels": labels,
+    }
+    np.savez(folder / "a.npz", **arrays)
+    places = {name: str(folder / name) for name in ("checkpoint_dir", "log_dir")}
+    named = {"netStr": str(eyes), "txtStr": str(texts), "image_size": SIZE}
+    sizes = {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "SEMANTIC_EMBED": 8}
+    given = {"dataset_dir": "files", "DATA_DIR": str(folder / "a.npz"), "method": "dcmh"}
+    run = gch.train(**given, **places, **named, **sizes)
+    return run.folder, run.export(folder / "out")
+
+
+def test_the_export_holds_both_encoders_of_vectors(of_vectors):
+    model = gch.load(of_vectors[1])
+    names = {"encode_image", "encode_text_string", "encode_image_vector", "encode_text_vector"}
+    assert names < {*model.note.signatures}
+    pictures = np.random.default_rng(1).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    seen = 0.01 * pictures.mean(axis=(1, 2))
+    relaxed = model.picture_outputs(pictures).relaxed
+    np.testing.assert_allclose(relaxed, model.vector_outputs("image", seen).relaxed, atol=1e-4)
+    encoder = ModelEncoder(str(of_vectors[0].parent.parent / "texts.keras"))
+    vectors, _ = text_vectors(["cat", "red sea"], encoder)
+    relaxed = model.text_outputs(["cat", "red sea"]).relaxed
+    np.testing.assert_allclose(relaxed, model.vector_outputs("text", vectors).relaxed, atol=1e-4)
+
+
+@pytest.mark.parametrize("role", ["netStr", "txtStr"])
+def test_an_encoder_of_another_width_is_refused_at_export(of_vectors, tmp_path, role):
+    from gch.data.catalog import open_pairs
+    from gch.export.save import exported_backbone, known_words
+    from gch.run import run_settings
+
+    settings = run_settings(of_vectors[0], {}, "export", "export")
+    pairs = open_pairs(settings)
+    cut = {"netStr": {"features": pairs.features[:, :-1]}, "txtStr": {"texts": pairs.texts[:, :-1]}}[role]
+    pairs = dataclasses.replace(pairs, **cut)
+    line = r"of \d dimensions; files has (image features|text vectors) of \d"
+    with pytest.raises(SettingError, match=f"{role} is .* {line}"):
+        exported_backbone(settings, pairs, None)
+        known_words(settings, pairs, tmp_path / "vocabulary.json")

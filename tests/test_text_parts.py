@@ -12,6 +12,7 @@ from gch.data.generated import generate
 from gch.data.pairs import Pairs
 from gch.data.sentences import SentenceEncoder
 from gch.data.text_parts import encoded_texts, strings_of, text_vectors
+from gch.data.tiles import words_tile
 from gch.errors import DataError, SettingError
 from gch.job import run_job
 
@@ -76,6 +77,13 @@ def test_an_item_has_the_mean_of_the_directions_of_its_strings(tmp_path):
     vectors, counts = text_vectors(captions, Counting())
     np.testing.assert_array_equal(vectors, pairs.texts)
     assert counts.tolist() == [2, 2, 0, 1]
+
+
+def test_tiles_show_the_strings(tmp_path):
+    pairs = encoded(pairs_of(("a b", "a b", "hgf", "")), tmp_path)
+    tiles = [words_tile(pairs, row, 160).tobytes() for row in range(4)]
+    assert tiles[0] == tiles[1]
+    assert len(set(tiles)) == 3
 
 
 def test_each_string_is_encoded_once_and_kept(tmp_path):

@@ -173,3 +173,27 @@ def test_a_model_of_words_takes_no_image_vectors(command, tmp_path):
     flags = [f"--image_vectors={tmp_path / 'v.npy'}", f"--out={tmp_path / 'c'}"]
     status, _, error = command("encode", tmp_path / "m", *flags)
     assert (status, "small has no vectors of images" in error) == (1, True)
+
+
+def test_search_by_vectors(command, model, loaded, tmp_path):
+    pytest.importorskip("faiss")
+    np.save(tmp_path / "v.npy", IMAGES)
+    np.save(tmp_path / "t.npy", TEXTS[:2])
+    images = f"--image_vectors={tmp_path / 'v.npy'}"
+    assert command("encode", model, images, f"--out={tmp_path / 'c'}")[0] == 0
+    assert command("index", tmp_path / "c", f"--out={tmp_path / 'i'}")[0] == 0
+    flags = [f"--text_vectors={tmp_path / 't.npy'}", "--json", "--count=3", "--ranking=hamming"]
+    status, output, error = command("search", model, tmp_path / "i", *flags)
+    assert (status, error) == (0, "")
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [answer["query"] for answer in answers] == ["0", "1"]
+    queries, codes = loaded.encode_text_vectors(TEXTS[:2]), loaded.encode_image_vectors(IMAGES)
+    distances = np.bitwise_count(queries[:, None] ^ codes).sum(axis=-1)
+    for answer, own in zip(answers, distances, strict=True):
+        nearest = np.lexsort((np.arange(ITEMS), own))[:3]
+        assert [result["id"] for result in answer["results"]] == [str(row) for row in nearest]
+    np.save(tmp_path / "w.npy", IMAGES[:2])
+    status, _, error = command("search", model, tmp_path / "i", f"--text_vectors={tmp_path / 'w.npy'}")
+    assert (status, "w has shape (2, 6), expected vectors (items, 5)" in error) == (1, True)
+    status, _, error = command("search", model, tmp_path / "i", "word", flags[0])
+    assert (status, "expected no other query beside them" in error) == (2, True)

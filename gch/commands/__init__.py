@@ -158,14 +158,16 @@ class Search(Command):
     """
 
     usage = (
-        "search MODEL INDEX [WORD ... | --text=FILE] [--picture=FILE] [--find=images] [--count=10] "
-        "[--ranking=hamming]"
+        "search MODEL INDEX [WORD ... | --text=FILE] [--picture=FILE] | --image_vectors=FILE | "
+        "--text_vectors=FILE [--find=images] [--count=10] [--ranking=hamming]"
     )
     picture: str = setting("", "picture file to search by; -: standard input")
     image: str = setting("", "the same as picture")
     text: str = setting(
         "", "file with a query on each line; -: standard input; beside a picture, also the words themselves"
     )
+    image_vectors: str = setting("", "array of vectors of pictures, each a query, for a model of vectors")
+    text_vectors: str = setting("", "array of vectors of texts, each a query")
     find: str = setting(
         "",
         "what to find; '': pairs if the index has any, else images by words, texts by a picture",

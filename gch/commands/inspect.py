@@ -118,7 +118,9 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     print(f"  {digest_line(split, pairs.ids)}")
     for line in split_oddities(split):
         print(f"  {line}")
-    if pairs.captions is None:
+    if settings.txtStr != "words":
+        print(f"  texts will be encoded by {settings.txtStr}")
+    if pairs.captions is None or settings.txtStr != "words":
         return pairs
     vocabulary = build_vocabulary(pairs.captions, split.training, settings)
     bags = vocabulary.bags(pairs.captions)
@@ -130,7 +132,7 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
 
 def _statistics(pairs: Pairs) -> list[str]:
     lines = []
-    words = {} if pairs.text_vectors else {"words": pairs.texts}
+    words = {"words": pairs.texts} if pairs.texts.shape[1] and not pairs.text_vectors else {}
     for name, matrix in (words | {"labels": pairs.labels}).items():
         if not matrix.shape[1]:
             continue

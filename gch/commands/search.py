@@ -5,17 +5,19 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
 from gch.data.text_files import file_bytes
+from gch.data.text_parts import Text
 from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
+from gch.search.entries import vector_entries
 from gch.search.exported import ExportedModel, ModelNote, read_model_note
 from gch.search.index import open_index
 from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
@@ -37,7 +39,8 @@ def run(call: Call) -> None:
     """Searches an index with a model, and prints the results, nearest first.
 
     With `json` each query gets one line, an object of `query` (the text, or without one the name of the
-    file), `picture` (the name of the file beside a text), `find`, `bits` and `results`: a list of `rank`,
+    file), `picture` (the name of the file beside a text), `note` where known words took the place of unknown
+    ones, `find`, `bits` and `results`: a list of `rank`,
     `distance`, `score` (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text
     or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder, or where
     a pair has no picture.
@@ -48,6 +51,14 @@ def run(call: Call) -> None:
     if options.picture and options.image:
         raise SettingError("search: --picture and --image are one option; expected one of them")
     picture = options.picture or options.image
+    vectors = {name: getattr(options, f"{name}_vectors") for name in ("image", "text")}
+    vectors = {name: place for name, place in vectors.items() if place}
+    if vectors:
+        if len(vectors) > 1 or words or options.text or picture:
+            fault = "search: vectors are queries by themselves"
+            raise SettingError(f"{fault}; expected no other query beside them")
+        _search_vectors(model, folder, *vectors.popitem(), options)
+        return
     if (words and options.text) or not (words or options.text or picture) or options.text == picture == STDIN:
         raise SettingError(
             "search: expected one of words after MODEL and INDEX, and --text=FILE of a query on each line; "
@@ -72,15 +83,35 @@ def run(call: Call) -> None:
         raise DataError("search: the query is blank; expected words")
     pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
     searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
+    said: dict[Text, str] = {}
     if given == "pair":
-        found = searcher.by_pairs(pictures, texts, *rest)
+        found = searcher.by_pairs(pictures, texts, *rest, said.__setitem__)
     elif given == "image":
         found = searcher.by_decoded(pictures, *rest)
     else:
-        found = searcher.by_texts(texts, *rest)
+        found = searcher.by_texts(texts, *rest, said.__setitem__)
     queries = [_Query(text, picture) for text in texts or [""]]
     answers = list(zip(queries, found, strict=True))
-    for line in _objects(answers, find, index) if options.json else _tables(answers):
+    _print(_objects(answers, said, find, index) if options.json else _tables(answers, said))
+
+
+def _search_vectors(model: str, folder: str, modality: str, place: str, options: Any) -> None:
+    """Searches by each vector of a file, whose query is the number of its row, from 0 on."""
+    note, index = read_model_note(Path(model)), open_index(folder)
+    require_same_model(note, index)
+    note.vector_signature(modality)
+    find = options.find or default_find(modality, index.parts)
+    rows = vector_entries(Path(place), modality, getattr(note, f"{modality}_width"), None)
+    searcher = Searcher(ExportedModel(model), index)
+    entries = list(rows)
+    vectors = np.array([entry.vector for entry in entries])
+    found = searcher.by_vectors(modality, vectors, find, options.count, options.ranking)
+    answers = [(_Query(entry.id, ""), hits) for entry, hits in zip(entries, found, strict=True)]
+    _print(_objects(answers, {}, find, index) if options.json else _tables(answers, {}))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
         print(line)
 
 
@@ -107,7 +138,9 @@ def _decoded(picture: str, note: ModelNote) -> np.ndarray:
     return decode_picture(data, "standard input", note.image_size, note.fit)
 
 
-def _objects(answers: Sequence[tuple[_Query, list[Hit]]], find: str, index: CollectionIndex) -> Iterator[str]:
+def _objects(
+    answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str], find: str, index: CollectionIndex
+) -> Iterator[str]:
     part = index.parts[FINDS[find]]
 
     def result(hit: Hit) -> dict[str, object]:
@@ -126,13 +159,16 @@ def _objects(answers: Sequence[tuple[_Query, list[Hit]]], find: str, index: Coll
     for query, hits in answers:
         of_pair = {"picture": query.picture} if query.text and query.picture else {}
         value = {"query": query.text or query.picture} | of_pair
+        value |= {"note": said[query.text]} if query.text in said else {}
         yield json.dumps(value | {"find": find, "bits": index.bits, "results": [result(hit) for hit in hits]})
 
 
-def _tables(answers: Sequence[tuple[_Query, list[Hit]]]) -> Iterator[str]:
+def _tables(answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str]) -> Iterator[str]:
     for number, (query, hits) in enumerate(answers):
         if len(answers) > 1:
             yield ("\n" if number else "") + _shown(query.shown)
+        if query.text in said:
+            yield _shown(said[query.text])
         ids = [_shown(hit.id) for hit in hits]
         texts = ["" if hit.text is None else _shown(hit.text) for hit in hits]
         scores = ["" if hit.score is None else f"{hit.score:9.2f}" for hit in hits]

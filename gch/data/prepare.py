@@ -83,8 +83,8 @@ def prepare(
       RunError: the folder cannot be made.
     """
     if pairs.pictures is None:
-        expected = "expected pictures to prepare; training reads features from their own file"
-        raise DataError(f"{pairs.name}: has features in place of pixels, {expected}")
+        expected = "expected pictures to prepare (training reads features from their own file)"
+        raise DataError(f"{pairs.name}: has features in place of pixels; {expected}")
     if not all(side in SIDES for side in pairs.pictures.size):
         height, width = pairs.pictures.size
         expected = f"sides of {SIDES[0]} to {SIDES[-1]} pixels"

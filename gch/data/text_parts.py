@@ -107,7 +107,8 @@ def encoded_texts(
 
     path = cache / f"text-vectors-{pairs.name}-{digest(stem, starts, columns)[:16]}.npy"
     texts = cached_array(path, np.float32, (len(starts) - 1, encoder.size), fill_means)
-    return dataclasses.replace(pairs, texts=texts, parts=TextParts(vectors, strings, starts, columns))
+    parts = TextParts(vectors, strings, starts, columns)
+    return dataclasses.replace(pairs, texts=texts, tag_names=(), parts=parts)
 
 
 def _raw_texts(pairs: Pairs) -> Sequence[Text]:

@@ -23,7 +23,11 @@ def picture_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
 
 def words_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
     """The first words of an item, by number where the data set does not name them; or the item's number."""
-    if pairs.captions is not None and not pairs.texts.shape[1]:
+    if pairs.parts is not None:
+        starts, columns = pairs.parts.starts, pairs.parts.columns
+        own = columns[starts[row] : starts[row + 1]]
+        text = ", ".join(pairs.parts.strings[column] for column in own)[:200]
+    elif pairs.captions is not None and not pairs.texts.shape[1]:
         caption = pairs.captions[row]
         text = " ".join((caption if isinstance(caption, str) else ", ".join(caption)).split())[:200]
     elif pairs.text_vectors:

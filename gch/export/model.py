@@ -10,6 +10,7 @@ from gch.data.squares import squared
 from gch.export.pictures import decoded
 from gch.export.text_model import TextModel
 from gch.export.words import Words
+from gch.networks.of_user import SavedModel
 
 _VECTORS, _PICTURES = 16, 2  # rows that networks get multiples of
 
@@ -197,6 +198,7 @@ class Network(tf.Module):
     def __init__(self, network: keras.Model):
         super().__init__()
         self._variables = [variable.value for variable in network.variables]
+        self._loaded = [layer.loaded for layer in network.layers if isinstance(layer, SavedModel)]
         self._call = lambda inputs: network(inputs, training=False)
 
     def __call__(self, inputs: tf.Tensor | list[tf.Tensor]):

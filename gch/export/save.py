@@ -25,7 +25,9 @@ from gch.export.model import SearchModel
 from gch.export.text_model import TextModel
 from gch.export.words import Words
 from gch.methods.method import Method
-from gch.networks.backbone import Backbone
+from gch.networks.backbone import Backbone, load_backbone
+from gch.networks.of_user import SavedModel
+from gch.networks.settings import is_model
 from gch.networks.text_encoder import ModelEncoder, load_text_encoder
 from gch.search.exported import NOTE, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
@@ -108,7 +110,9 @@ def _write(
     digests = {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
     (folder / "networks").mkdir()
     for name, network in networks.items():
-        network.save(folder / "networks" / f"{name}.keras")
+        # No .keras file can hold a SavedModel.
+        if not any(isinstance(layer, SavedModel) for layer in network.layers):
+            network.save(folder / "networks" / f"{name}.keras")
     note = dataclasses.replace(note, signatures=tuple(signatures), files=digests, **widths)
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
@@ -143,6 +147,22 @@ def describe(
         vectors=("image",) * (pairs.features is not None) + ("text",) * pairs.text_vectors,
         text_encoder=f"{PACKAGE} {sentences_version()}" if settings.txtStr == "sentences" else "",
     )
+
+
+def exported_backbone(settings: Settings, pairs: Pairs, backbone: Backbone | None) -> Backbone | None:
+    """The backbone that an exported model has: the run's, or, of a data set with features, the user's model
+    that `netStr` names as what made them; None where it takes features.
+
+    Raises:
+      SettingError: its features have another width than the data set's.
+    """
+    if pairs.features is None or not is_model(settings.netStr):
+        return backbone
+    maker, width = load_backbone(settings), pairs.features.shape[1]
+    if maker.feature_size != width:
+        found = f"netStr is {settings.netStr!r}, of {maker.feature_size} dimensions"
+        raise SettingError(f"{found}; {pairs.name} has image features of {width}")
+    return maker
 
 
 def known_words(settings: Settings, pairs: Pairs, saved: Path) -> Vocabulary | ModelEncoder | None:

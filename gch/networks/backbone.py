@@ -9,18 +9,19 @@ import keras
 from gch.errors import SettingError, WeightsError
 from gch.networks import matconvnet
 from gch.networks.efficientnet_lite0 import efficientnet_lite0, load_weights
+from gch.networks.of_user import load_model, model_digest
 from gch.networks.parts import float32
-from gch.networks.settings import VGGF, canonical_backbone, require_keras_file
+from gch.networks.settings import VGGF, canonical_backbone, is_model
 from gch.networks.vggf import WIDTHS, vggf
 from gch.settings import Settings
-from gch.storage import digest, file_digest
+from gch.storage import digest
 
 
 @dataclass(frozen=True)
 class Backbone:
     """An image network with its preprocessing; two backbones of equal digest give equal features."""
 
-    name: str  # one of BACKBONES, or the path of a .keras file
+    name: str  # one of BACKBONES, or the path of a model
     # Images (B, H, W, 3), RGB, uint8 or float, 0..255, to float32 features (B, F), under any precision.
     model: keras.Model
     digest: str  # of weights, preprocessing, image size and precision, 64 hexadecimal digits
@@ -34,9 +35,10 @@ class Backbone:
 def load_backbone(settings: Settings) -> Backbone:
     """Builds the image network that the settings ask for, and gives it its weights.
 
-    The model of a `.keras` file maps images (B, H, W, 3), RGB, 0..255, to features (B, F) or to a map
-    (B, h, w, F), which is averaged. A random start is He initialisation; networks of keras.applications have
-    Keras' own, drawn from its global seed, and VGG-F without a mean image has the mean colour of ImageNet.
+    The model of a `.keras` file or a SavedModel (its signature serving_default, or the only one) maps images
+    (B, H, W, 3), RGB, 0..255, to features (B, F) or to a map (B, h, w, F), which is averaged. A random start
+    is He initialisation; networks of keras.applications have Keras' own, drawn from its global seed, and
+    VGG-F without a mean image has the mean colour of ImageNet.
 
     Raises:
       SettingError: Keras lacks the network, or the image size or start does not suit it.
@@ -47,10 +49,10 @@ def load_backbone(settings: Settings) -> Backbone:
     # Half precision gives other features from the same weights.
     policy = keras.config.dtype_policy().name
 
-    if canonical.endswith(".keras"):
-        model = _from_keras_file(canonical, image_size)
+    if is_model(canonical):
+        model = _of_user(canonical, image_size)
         # The digest of the file rather than of the weights: two files may preprocess in different ways.
-        return Backbone(canonical, model, digest(".keras", image_size, policy, file_digest(canonical)))
+        return Backbone(canonical, model, digest(".keras", image_size, policy, model_digest(canonical)))
     if canonical == "efficientnet-lite0":
         model = efficientnet_lite0(image_size, settings.seed)
         if pretrained:
@@ -97,12 +99,12 @@ def _from_applications(name: str, image_size: int, pretrained: bool) -> keras.Mo
     return _with_float32_features(keras.Model(images, core(preprocess(images)), name=name))
 
 
-def _from_keras_file(path: str, image_size: int) -> keras.Model:
-    require_keras_file(path)
+def _of_user(path: str, image_size: int) -> keras.Model:
     images = keras.Input((image_size, image_size, 3), name="images")
     try:
-        # Without safe_mode a file could run code of its own.
-        output = keras.saving.load_model(path, compile=False, safe_mode=True)(images)
+        output = load_model(path)(images)
+    except WeightsError:
+        raise
     # The reader raises nearly any exception on a broken or foreign file.
     except Exception as error:
         raise WeightsError(

@@ -24,8 +24,8 @@ BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 
 def canonical_backbone(name: str) -> str | None:
-    """The spelling of one of BACKBONES, given in any case; a path that ends in `.keras` as it is; or None."""
-    if name.endswith(".keras"):
+    """The spelling of one of BACKBONES, given in any case; the path of a model as it is; or None."""
+    if is_model(name):
         return name
     return {known.lower(): known for known in BACKBONES}.get(name.lower())
 
@@ -61,7 +61,8 @@ class NetworkSettings:
     netStr: str = setting(
         "efficientnet-lite0",
         "image backbone: efficientnet-lite0, vggf, vggf-agah (normalised and pooled as AGAH does), a "
-        "model of keras.applications by name, or a .keras file",
+        "model of keras.applications by name, or a .keras file or the folder of a SavedModel that maps "
+        "images to features",
     )
     txtStr: str = setting(
         "words",
@@ -98,14 +99,19 @@ class NetworkSettings:
         if canonical_backbone(self.netStr) is None:
             raise SettingError(
                 f"netStr is {self.netStr!r}; expected {', '.join(BACKBONES[:5])} ... (keras.applications), "
-                "or a .keras file"
+                "a .keras file or the folder of a SavedModel"
             )
         if self.txtStr not in TEXT_ENCODERS and not is_model(self.txtStr):
             raise SettingError(
                 f"txtStr is {self.txtStr!r}; expected {', '.join(TEXT_ENCODERS)}, a .keras file or the "
                 "folder of a SavedModel"
             )
-        if self.netStr.endswith(".keras") and self.backbone_start == "random":
+        if is_model(self.netStr) and self.backbone_start == "random":
             raise SettingError(
                 f"backbone_start: found 'random', expected 'pretrained', as {self.netStr} brings its weights"
+            )
+        if is_model(self.netStr) and not self.netStr.endswith(".keras") and self.backbone == "trained":
+            raise SettingError(
+                f"backbone is 'trained', and {self.netStr} is a SavedModel; expected 'frozen', or a .keras "
+                "file"
             )

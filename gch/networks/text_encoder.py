@@ -1,6 +1,6 @@
 """Encoders of texts: the package of sentences, or a model of the user's that takes strings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -11,18 +11,18 @@ from gch.data.pairs import Pairs
 from gch.data.sentences import SentenceEncoder
 from gch.data.text_parts import TextEncoder, encoded_texts
 from gch.errors import WeightsError, reason
-from gch.networks.settings import require_keras_file
+from gch.networks.of_user import load_model, model_digest
 from gch.run import RunFolder
 from gch.settings import Settings
-from gch.storage import digest, file_digest
+from gch.storage import digest
 from gch.terminal import Progress
 
 
 class ModelEncoder:
     """Implements `gch.data.text_parts.TextEncoder` with a Keras model or a SavedModel.
 
-    It maps strings (B,) or (B, 1) to vectors (B, D). Of a SavedModel, the signature serving_default is
-    called, or the only one.
+    It maps strings (B,), of a Keras model also (B, 1), to vectors (B, D). Of a SavedModel, the signature
+    serving_default is called, or the only one.
 
     Attributes:
       model: what a SavedModel must hold so that `vectors` can be part of its graphs.
@@ -34,21 +34,22 @@ class ModelEncoder:
     def __init__(self, path: str):
         self.name, expected = path, "expected a model of strings (B,) that gives vectors (B, D)"
         try:
-            self.model, self._call = _keras(path) if path.endswith(".keras") else _saved_model(path)
+            self.model = load_model(path)
             shape = self.vectors(tf.constant(["a", "b"])).shape
+        except WeightsError:
+            raise
         # Keras and TensorFlow raise nearly any exception on a broken or foreign file.
         except Exception as error:
             raise WeightsError(f"{path}: found {reason(error)}; {expected}") from None
         if len(shape) != 2 or shape[0] != 2:
             raise WeightsError(f"{path}: output of two strings: found {shape}; {expected}")
         self.size = int(shape[1])
-        files = [Path(path)] if path.endswith(".keras") else sorted(Path(path).rglob("*"))
-        names = (part for file in files if file.is_file() for part in (file.name, file_digest(file)))
-        self.digest = digest("text encoder", *names)
+        self.digest = digest("text encoder", model_digest(path))
 
     def vectors(self, strings: tf.Tensor) -> tf.Tensor:
         """Vectors float32 (n, D) of strings (n,), in a graph or outside of one."""
-        return tf.cast(self._call(strings), tf.float32)
+        column = isinstance(self.model, keras.Model) and len(self.model.input_shape) == 2
+        return tf.cast(self.model(strings[:, None] if column else strings), tf.float32)
 
     def encode(self, strings: Sequence[str]) -> np.ndarray:
         """Vectors float32 (n, D)."""
@@ -71,28 +72,9 @@ def with_encoded_texts(settings: Settings, pairs: Pairs, run: RunFolder, cache: 
     run.bind("text encoder", encoder.digest)
     progress = Progress("words or captions", f"Vectors of texts by {encoder.name}, computed once:")
     encoded = encoded_texts(pairs, encoder, cache, progress)
-    strings = len(encoded.parts.strings) if encoded.parts else 0
+    assert encoded.parts is not None
+    strings, blank = len(encoded.parts.strings), np.count_nonzero(np.diff(encoded.parts.starts) == 0)
     print(f"Texts: {encoded.texts_in_words} by {encoder.name}, of {strings} different words or captions")
+    if blank:
+        print(f"  {blank} of {len(encoded.texts)} items have no text, so a vector of zeros")
     return encoded
-
-
-def _keras(path: str) -> tuple[keras.Model, Callable[[tf.Tensor], tf.Tensor]]:
-    require_keras_file(path)
-    # Without safe_mode a file could run code of its own.
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    column = len(model.input_shape) == 2  # (B, 1), as Keras' text layers take strings
-    return model, lambda strings: model(strings[:, None] if column else strings, training=False)
-
-
-def _saved_model(path: str) -> tuple[tf.Module, Callable[[tf.Tensor], tf.Tensor]]:
-    loaded = tf.saved_model.load(path)
-    names = list(loaded.signatures)
-    signature = loaded.signatures["serving_default" if "serving_default" in names else names[0]]
-    ((argument, spec),) = signature.structured_input_signature[1].items()
-    column = spec.shape.rank == 2
-
-    def call(strings: tf.Tensor) -> tf.Tensor:
-        (output,) = signature(**{argument: strings[:, None] if column else strings}).values()
-        return output
-
-    return loaded, call

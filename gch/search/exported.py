@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import FITS, decode_picture, read_picture
-from gch.data.sentences import SentenceEncoder, require_encoder
+from gch.data.sentences import SentenceEncoder, require_encoder, sentences_version
 from gch.data.text_files import file_bytes, opened, shown, whole
 from gch.data.text_parts import Text, text_vectors
 from gch.data.vector_files import require_finite
+from gch.data.vocabulary import read_stop_words, tokens
 from gch.errors import DataError, RunError, damage
 from gch.search.note_file import read_note_file, require_bits
 from gch.storage import file_digest, literal_path, require_place
@@ -33,6 +34,8 @@ _MOST_SIDE = 2**14  # of a picture, as of image_size
 OF_PAIRS = ("encode_image", "encode_text_string", "encode_pair")  # what coding pairs and halves needs
 _EARLIER = {"image": "encode_image_features", "text": "encode_text"}  # signatures of vectors
 _TAKES = {"encode_image_features": "features", "encode_text": "texts"}
+_STOP_WORDS = read_stop_words("english")
+_NEAR = 0.6  # cosine: kitten and cat .81, lunar and moon .81; words of no known one's kind stay below it
 _TAGS = Path("assets") / "tags.tsv"
 _NEEDED = {
     "encode_image": "{dataset} has no pictures",
@@ -297,6 +300,19 @@ class ExportedModel:
         signature = self.note.vector_signature(modality)
         return self._run(signature, **{_TAKES.get(signature, "vectors"): self._checked(modality, vectors)})
 
+    def nearest_words(self, text: Text) -> tuple[str, ...]:
+        """Of each word of a text, stop words aside, the known word that is nearest in meaning, by the package
+        of the extra `sentences`; none where nothing is near, the package is missing, or the model knows no
+        words.
+        """
+        given = list(dict.fromkeys(tokens(text if isinstance(text, str) else tuple(text), 1, _STOP_WORDS)))
+        if not given or not self.words or sentences_version() is None:
+            return ()
+        near = self._sentences.encode(given) @ self._word_vectors.T
+        best = near.argmax(axis=1)
+        found = (self.words[word] for word, row in zip(best, near, strict=True) if row[word] >= _NEAR)
+        return tuple(dict.fromkeys(found))
+
     def picture_outputs(self, pictures: np.ndarray) -> ModelOutputs:
         """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`."""
         return self._run("encode_image", images=np.asarray(pictures))
@@ -339,13 +355,17 @@ class ExportedModel:
         return codes, seen | worded
 
     @functools.cached_property
-    def _text_encoder(self) -> SentenceEncoder:
-        require_encoder(self.note.text_encoder)
+    def _sentences(self) -> SentenceEncoder:
         return SentenceEncoder()
+
+    @functools.cached_property
+    def _word_vectors(self) -> np.ndarray:
+        return self._sentences.encode(self.words or ())
 
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
         if self.note.text_encoder:
-            vectors, counts = text_vectors(texts, self._text_encoder)
+            require_encoder(self.note.text_encoder)
+            vectors, counts = text_vectors(texts, self._sentences)
             if signature == "encode_text_string":
                 return self.vector_outputs("text", vectors)._replace(words=counts)
             return self._run(signature, texts=vectors, **others)._replace(words=counts)

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gch.data.sentences import INSTALL, sentences_version
 from gch.errors import DataError, SettingError
 from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
 from gch.search.collection_index import CollectionIndex, IndexPart
 from gch.search.exported import (
     PICTURES_AT_ONCE,
     TEXTS_AT_ONCE,
+    VECTORS_AT_ONCE,
     ExportedModel,
     ModelNote,
     ModelOutputs,
@@ -24,6 +26,11 @@ _BY_DEFAULT = {  # what a query finds, the first that the index has
     "pair": ("pair", "image", "text"),
 }
 MAX_COUNT = 1000
+Tell = Callable[[Text, str], object]
+
+
+def _untold(text: Text, line: str) -> None:
+    pass
 
 
 class Hit(NamedTuple):
@@ -56,14 +63,28 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(
-        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC
+        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, tell: Tell = _untold
     ) -> list[list[Hit]]:
-        """The results of each free text or set of tags; DataError where the model knows none of its words."""
+        """The results of each free text or set of tags. Where the model knows none of its words, the nearest
+        known ones take their place, and `tell` is called with the text and a line that says so; DataError
+        where there are none, or the extra `sentences` is not installed.
+        """
 
         def encode(some: Sequence[Text]) -> ModelOutputs:
-            return _known(some, self.model.text_outputs(some))
+            return self._of_words(some, self.model.text_outputs, tell)
 
         return self._answers(encode, TEXTS_AT_ONCE, [texts], self._part(find, count), count, ranking)
+
+    def by_vectors(
+        self, modality: str, vectors: np.ndarray, find: str, count: int, ranking: str = ASYMMETRIC
+    ) -> list[list[Hit]]:
+        """The results of each vector of an 'image' or 'text', (N, F) as the model takes them."""
+
+        def encode(some: np.ndarray) -> ModelOutputs:
+            return self.model.vector_outputs(modality, some)
+
+        part = self._part(find, count)
+        return self._answers(encode, VECTORS_AT_ONCE, [vectors], part, count, ranking)
 
     def by_decoded(
         self, pictures: Sequence[np.ndarray], find: str, count: int, ranking: str = ASYMMETRIC
@@ -82,11 +103,13 @@ class Searcher:
         find: str,
         count: int,
         ranking: str = ASYMMETRIC,
+        tell: Tell = _untold,
     ) -> list[list[Hit]]:
-        """The results of each picture together with its text, as one query; DataError as of `by_texts`."""
+        """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return _known(words, self.model.pair_outputs(np.stack(some), words))
+            pictures = np.stack(some)
+            return self._of_words(words, lambda known: self.model.pair_outputs(pictures, known), tell)
 
         columns, part = [pictures, texts], self._part(find, count)
         return self._answers(encode, PICTURES_AT_ONCE, columns, part, count, ranking)
@@ -98,11 +121,28 @@ class Searcher:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
         return _hits(part, *part.search(self.index.parts[modality].code(row)[None], count))[0]
 
+    def _of_words(
+        self, texts: Sequence[Text], encode: Callable[[Sequence[Text]], ModelOutputs], tell: Tell
+    ) -> ModelOutputs:
+        """The outputs for texts, of which known words take the place of unknown ones."""
+        outputs = encode(texts)
+        unknown = [] if outputs.words is None else np.flatnonzero(outputs.words == 0).tolist()
+        known = list(texts)
+        for row in unknown:
+            text, nearest = texts[row], self.model.nearest_words(texts[row])
+            shown = text if isinstance(text, str) else ", ".join(text)
+            if not nearest:
+                advice = "" if sentences_version() else f"; {INSTALL} finds the nearest ones"
+                raise DataError(f"text {shown!r:.100}: none of its words is known to the model{advice}")
+            known[row] = nearest
+            tell(text, f"{shown:.100} is not in the vocabulary; searching for {', '.join(nearest)}")
+        return encode(known) if unknown else outputs
+
     def _answers(
         self,
         encode: Callable[..., ModelOutputs],
         most: int,
-        columns: Sequence[Sequence],
+        columns: Sequence[Sequence | np.ndarray],
         part: IndexPart,
         count: int,
         ranking: str,
@@ -153,15 +193,6 @@ def require_same_model(note: ModelNote, index: CollectionIndex) -> None:
 
 def _plural(modalities: Collection[str]) -> str:
     return " and ".join(f"{name}s" for name in modalities)
-
-
-def _known(texts: Sequence[Text], outputs: ModelOutputs) -> ModelOutputs:
-    """The outputs, where the model knows a word of each text."""
-    for text, words in zip(texts, () if outputs.words is None else outputs.words, strict=False):
-        if words == 0:
-            shown = text if isinstance(text, str) else ", ".join(text)
-            raise DataError(f"text {shown!r:.100}: none of its words is known to the model")
-    return outputs
 
 
 def _hits(

@@ -1,7 +1,7 @@
 """The JSON API."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from gch.data.pictures import DRAFT, MAX_PIXELS, decode_picture
+from gch.data.text_parts import Text
 from gch.errors import DataError
 from gch.search.query import Hit, Searcher
 from gch.serve.batching import Batcher
@@ -66,19 +67,23 @@ def api_routes(
         return Response(content, media_type="application/json")
 
     # These run in the batcher's thread: the event loop neither reads items nor writes JSON.
-    def found(hits: list[Hit], find: Find, item: Item | None = None) -> bytes:
+    def found(hits: list[Hit], find: Find, item: Item | None = None, note: str | None = None) -> bytes:
         results = [collection.result(hit) for hit in hits]
-        return _json(Answer(find=find, bits=collection.bits, query=item, results=results))
+        return _json(Answer(find=find, bits=collection.bits, query=item, note=note, results=results))
 
-    def by_texts(texts: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
-        return [found(hits, find) for hits in searcher.by_texts(texts, find, count, ranking)]
+    def by_texts(texts: Sequence, find: Find, count: int, ranking: Ranking) -> list[bytes]:
+        said: dict[Text, str] = {}
+        every = searcher.by_texts(texts, find, count, ranking, said.__setitem__)
+        return [found(hits, find, note=said.get(text)) for text, hits in zip(texts, every, strict=True)]
 
     def by_pictures(decoded: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
         return [found(hits, find) for hits in searcher.by_decoded(decoded, find, count, ranking)]
 
     def by_pairs(pairs: list[tuple], find: Find, count: int, ranking: Ranking) -> list[bytes]:
         pictures, texts = zip(*pairs, strict=True)
-        return [found(hits, find) for hits in searcher.by_pairs(pictures, texts, find, count, ranking)]
+        said: dict[Text, str] = {}
+        every = searcher.by_pairs(pictures, texts, find, count, ranking, said.__setitem__)
+        return [found(hits, find, note=said.get(text)) for text, hits in zip(texts, every, strict=True)]
 
     def by_rows(items: list[tuple[Modality, int]], find: Find, count: int) -> list[bytes]:
         return [found(searcher.by_row(*item, find, count), find, collection.item(*item)) for item in items]

@@ -62,6 +62,9 @@ class Answer(BaseModel):
     find: Find
     bits: int = Field(description="length of a code in bits")
     query: Item | None = Field(None, description="the query, if it is an item of the collection")
+    note: str | None = Field(
+        None, description="which words were searched for, where the model knows none of those given"
+    )
     results: list[Result]
 
 

@@ -25,6 +25,7 @@ export function showQuery(place, query, answer, upload) {
     if (item) lines.append(note(item.text && item.picture ? `${name(item)} · ${item.text}` : item.id));
     if (item?.picture) seen.append(picture(item, 240));
   }
+  if (answer?.note) lines.append(note(answer.note));
   place.replaceChildren(...(seen.hasChildNodes() ? [seen] : []), lines);
   document.title = `${lines.firstChild.textContent} · Cross-modal search`;
 }
