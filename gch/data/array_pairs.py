@@ -15,12 +15,12 @@ import numpy as np
 from gch.data.array_files import StoredArray
 from gch.data.layouts import Layout
 from gch.data.names import file_name
-from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes
+from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes, TextParts
 from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
 from gch.data.text_files import text_lines
-from gch.data.vector_files import is_vectors, open_vectors
+from gch.data.vector_files import is_vectors, open_several, open_vectors
 from gch.errors import DataError
 from gch.storage import digest
 
@@ -94,6 +94,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         pictures=pictures,
         features=images.features,
         captions=captions,
+        parts=_several(parts[0], cache) if len(parts) == 1 else None,
         ids=images.paths,
         own_split=own_split,
         found=tuple(found),
@@ -251,6 +252,18 @@ def _holds_vectors(array: StoredArray) -> bool:
 def _vectors(parts: Sequence[_Part], role: str, cache: Path) -> np.ndarray:
     """Features of images or texts of all parts, float32 (N, columns)."""
     return open_vectors([(part.arrays[role], part.items) for part in parts], role.removesuffix("s"), cache)
+
+
+def _several(part: _Part, cache: Path) -> TextParts | None:
+    """The vectors of each text, where it has several."""
+    array = part.arrays["texts"]
+    if not part.text_vectors or len(array.shape) != 3:
+        return None
+    vectors = open_several(array, part.items, cache)
+    there = vectors.any(axis=-1)
+    starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    columns = np.flatnonzero(there).astype(np.int32)
+    return TextParts(vectors.reshape(-1, vectors.shape[-1]), (), starts, columns)
 
 
 def _kept(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -54,10 +54,10 @@ class Origin:
 
 
 class TextParts(NamedTuple):
-    """The words, or captions, whose vectors the text vectors of N items are means of: W different ones."""
+    """The words, or captions, whose vectors the text vectors of N items are means of, W of them."""
 
     vectors: np.ndarray  # float32 (W, D), each of length 1, memory-mapped
-    strings: Sequence[str]  # W
+    strings: Sequence[str]  # W, or none where the data have vectors alone
     starts: np.ndarray  # int64 (N + 1,), ascending from 0
     columns: np.ndarray  # int32; item i has the rows columns[starts[i]:starts[i + 1]] of `vectors`
 

@@ -62,6 +62,23 @@ def open_vectors(parts: Sequence[tuple[StoredArray, int]], modality: str, cache:
     return cached_array(path, np.float32, shape, lambda vectors: _copy(parts, vectors))
 
 
+def open_several(array: StoredArray, items: int, cache: Path) -> np.ndarray:
+    """The vectors of an array with several an item, each divided by its length, float32 (n, m, F), in the
+    cache; see `open_vectors`, which has checked them.
+    """
+    stat, total = array.path.stat(), array.shape[1]
+    state = digest(str(array.path.resolve()), stat.st_size, stat.st_mtime_ns, array.name, "several")
+
+    def fill(vectors: np.ndarray) -> None:
+        for row, slab in array.slabs() if array.items_first(items) else [(0, array.read().T)]:
+            for part in blocks(slab):
+                vectors[row : row + len(part)] = units(part)
+                row += len(part)
+
+    shape = (items, total, array.columns(items))
+    return cached_array(cache / f"several-{state[:16]}.npy", np.float32, shape, fill)
+
+
 class Rows:
     """The vectors of an array in a file, one after the other, float32 (F,); a .npy file stays on disk.
 
@@ -110,9 +127,15 @@ def require_finite(vectors: np.ndarray, where: str) -> None:
 
 def mean_of_units(vectors: np.ndarray) -> np.ndarray:
     """The means of vectors of length 1: (n, m, F) to float32 (n, F). Vectors of zeros do not count."""
+    every = units(vectors)
+    there = np.count_nonzero(every.any(axis=-1), axis=1)[:, None]
+    return (every.sum(axis=1) / np.maximum(there, 1)).astype(np.float32)
+
+
+def units(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., F) divided by their lengths, float64; zeros stay zeros."""
     lengths = np.sqrt(np.sum(np.square(vectors, dtype=np.float64), axis=-1, keepdims=True))
-    units = np.divide(vectors, lengths, where=lengths != 0, out=np.zeros(vectors.shape))
-    return (units.sum(axis=1) / np.maximum(np.count_nonzero(lengths, axis=1), 1)).astype(np.float32)
+    return np.divide(vectors, lengths, where=lengths != 0, out=np.zeros(vectors.shape))
 
 
 def blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
