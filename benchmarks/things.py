@@ -64,26 +64,26 @@ NOUNS = {  # and what else such a thing is called in the names of drawings
     "hammer": "",
 }
 UNKNOWN = {
-    "automobile": "car",
+    "equine": "horse",
     "pony": "horse",
     "spectacles": "glasses eyeglasses",
     "cab": "taxi",
-    "couch": "sofa",
+    "bovine": "cow ox buffalo",
     "stallion": "horse",
     "canine": "dog wolf poodle",
     "cottage": "house hut",
     "residence": "house hut",
-    "lorry": "truck",
+    "blaze": "fire flame",
     "vessel": "boat ship sailboat motorboat",
     "amphibian": "frog",
-    "poultry": "chicken rooster turkey duck chick",
+    "raincoat": "coat",
     "motorcar": "car automobile",
     "steed": "horse",
     "pooch": "dog poodle",
     "hound": "dog poodle",
     "tome": "book books",
     "spaceship": "rocket ufo saucer satellite",
-    "stethoscope": "",
+    "violinist": "violin",
 }
 
 

