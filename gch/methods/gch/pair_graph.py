@@ -40,7 +40,7 @@ from gch.networks.inference import infer
 from gch.settings import Settings
 
 WIDTH, RIDGE, FOLDS = 256, 1.0, 5  # of the common space
-NODES = 2**16  # most training pairs that items are joined to
+NODES = 2**14  # most training pairs that items are joined to
 DRAWN = 512  # items among which a query finds its other half, beside those of the batch
 SCALE = 24.0  # sharpness of the softmax over codes
 NEIGHBOURS_SHARE, NEIGHBOURS_SCALE = 0.1, 20.0  # of the target: its neighbours, and their sharpness
@@ -158,8 +158,11 @@ class PairNodes:
             self.projections[modality].kernel.assign(one.matrix)
             self.projections[modality].bias.assign(-one.mean @ one.matrix)
             self.neighbours[modality].set_items(vectors[number][:: self._stride], unified)
-            blends = [self._blended(modality, vectors[number], own) for own in (False, True)]
-            self._blends[modality].assign(np.concatenate(blends))
+            unit = unit_length(vectors[number])
+            blends = self._blended(modality, unit, np.arange(total), own=False)
+            known, nodes = blends.copy(), np.arange(0, total, self._stride)
+            known[nodes] = self._blended(modality, unit, nodes, own=True)
+            self._blends[modality].assign(np.concatenate([blends, known]))
         of_parts = None if self._parts is None else np.zeros(self._parts[0].shape, np.float32)
         for part, moment in zip(parts, moments, strict=True):
             rest = whole - moment
@@ -199,25 +202,25 @@ class PairNodes:
         table, members = self._items.text_parts
         return projection(np.asarray(self._scaled("text", table)))[members[part].clip(min=0)]
 
-    def _blended(self, modality: str, vectors: np.ndarray, with_own: bool) -> np.ndarray:
-        """A F of all training items, with or without their own entries, float32 (N, W)."""
+    def _blended(self, modality: str, unit: np.ndarray, positions: np.ndarray, *, own: bool) -> np.ndarray:
+        """A F of training items at `positions`, with or without their own entries, float32 (n, W).
+
+        `unit` are the vectors of all, (N, W), of length 1.
+        """
         layer = self.neighbours[modality]
-        unit = unit_length(vectors)
         nodes = tf.constant(unit[:: self._stride])
 
         @tf.function(autograph=False, reduce_retracing=True)
-        def search(part, own):
-            found = nearest(part, nodes, self._nearest, own=own, own_score=-2.0)
+        def search(part, left_out):
+            found = nearest(part, nodes, self._nearest, own=left_out, own_score=-2.0)
             values = tf.gather(layer.values, found.positions)
             return blend(values, found.cosines, layer.sharpness)
 
         blends = []
-        for start in range(0, len(unit), QUERIES):
-            positions = np.arange(start, min(start + QUERIES, len(unit)), dtype=np.int32)
-            own = np.where(positions % self._stride, -1, positions // self._stride).astype(np.int32)
-            if with_own:
-                own = np.full_like(own, -1)
-            blends.append(search(tf.constant(unit[positions]), tf.constant(own)).numpy())
+        for start in range(0, len(positions), QUERIES):
+            part = positions[start : start + QUERIES]
+            node = np.where(own | (part % self._stride > 0), -1, part // self._stride)
+            blends.append(search(tf.constant(unit[part]), tf.constant(node, tf.int32)).numpy())
         return np.concatenate(blends)
 
     def edges(
