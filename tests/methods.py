@@ -8,6 +8,7 @@ import tensorflow as tf
 from sources import labels_through_noise
 
 from gch.data.generated import generate
+from gch.data.pairs import Pairs
 from gch.methods.items import training_items
 from gch.methods.method import Batch, Losses, Method, Stage, build_method
 from gch.networks.backbone import Backbone
@@ -23,7 +24,9 @@ OF_AGAH = {"method": "agah", "k_agah": 2, "lr": 3e-4, "txt_widths": "48,40"}
 OF_DCMH = {"method": "dcmh", "k_dcmh": 2, "img_widths": "", "txt_widths": "48"}
 
 
-def build(of: dict, pixels: bool = False, **changes) -> Method:
+def build(
+    of: dict, pixels: bool = False, pairs: Pairs = PAIRS, features: np.ndarray = FEATURES, **changes
+) -> Method:
     """A method on ready features, or on pixels with a backbone that is trained; always of the same start."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))
@@ -31,7 +34,8 @@ def build(of: dict, pixels: bool = False, **changes) -> Method:
     backbone = Backbone("small", keras.Model(inputs, keras.layers.Dense(12)(flat)), "")
     small = {"bit": 16, "batch_size": 20, "SEMANTIC_EMBED": 32}
     settings = load_settings(None, small | of | changes)
-    return build_method(settings, training_items(PAIRS, TRAINED, None if pixels else FEATURES), backbone)
+    rows = TRAINED[: len(pairs.labels)]
+    return build_method(settings, training_items(pairs, rows, None if pixels else features), backbone)
 
 
 def stage(method: Method, name: str) -> Stage:

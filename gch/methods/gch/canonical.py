@@ -43,8 +43,12 @@ class Moments(NamedTuple):
         for start in range(0, len(images), ROWS):
             part = slice(start, start + ROWS)
             joined = np.hstack([images[part], texts[part]]).astype(np.float32)
-            sums += joined.sum(axis=0, dtype=np.float64)
-            products += joined.T @ joined
+            total, middle = joined.sum(axis=0, dtype=np.float64), joined.mean(axis=0)
+            # Large means would drown the variances in products of float32.
+            joined -= middle
+            around = np.outer(total - len(joined) / 2 * middle.astype(np.float64), middle)
+            sums += total
+            products += joined.T @ joined + around + around.T
         return cls(len(images), sums, products)
 
     def __sub__(self, other: "Moments") -> "Moments":

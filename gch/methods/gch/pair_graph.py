@@ -103,8 +103,11 @@ class PairNodes:
         self._items, count = items, len(items)
         sizes = {"image": features, "text": items.texts.shape[1]}
         self.width = min(WIDTH, *sizes.values())
-        tables = {"image": items.images, "text": items.texts}
-        self._rooted = {name: table is not None and _counts(table) for name, table in tables.items()}
+        # A part of a text is projected like the whole only where that is linear.
+        self._rooted = {
+            "image": items.images is not None and not items.trains_backbone and _counts(items.images),
+            "text": items.text_parts is None and _counts(items.texts),
+        }
         self._stride = -(-count // NODES)
         nodes = len(range(0, count, self._stride))
         self._nearest = min(settings.options.graph_neighbours, nodes - 1)
@@ -164,7 +167,7 @@ class PairNodes:
             known[nodes] = self._blended(modality, unit, nodes, own=True)
             self._blends[modality].assign(np.concatenate([blends, known]))
         of_parts = None if self._parts is None else np.zeros(self._parts[0].shape, np.float32)
-        for part, moment in zip(parts, moments, strict=True):
+        for part, moment in zip(parts, moments, strict=False):  # few pairs have no folds
             rest = whole - moment
             own = turned(projections(rest, images.shape[1], self.width, RIDGE), final, rest)
             vectors[0][part], vectors[1][part] = own[0](images[part]), own[1](texts[part])
@@ -285,7 +288,8 @@ class PairNodes:
         vectors = [
             self.projections[half](self._scaled(half, one)) for half, one in zip(halves, vectors, strict=True)
         ]
-        places = [keras.ops.where(one % self._stride == 0, one // self._stride, -1) for one in own]
+        equal = keras.ops.equal  # of Keras tensors, == compares the objects
+        places = [keras.ops.where(equal(one % self._stride, 0), one // self._stride, -1) for one in own]
         blends = [
             self.neighbours[half](vector, *places) for half, vector in zip(halves, vectors, strict=True)
         ]
