@@ -3,12 +3,12 @@
     pip install 'gch[sentences]'
     gch train --preset=things
 
-Texts are encoded by a sentence encoder, so that no word is dropped and words of no text are answered. Pairs
-with labels learn both affinities; of pairs without, `affinity = ""` takes what there is.
+Texts are encoded by a sentence encoder, so that no word is dropped and words of no text are answered. Codes are
+learned from the pairs alone: labels would draw the things of a group together.
 """
 
 method = "gch"
 
 txtStr = "sentences"
-affinity = "both"
+affinity = "pairs"
 bit = 128
