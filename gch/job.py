@@ -134,6 +134,9 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
                 f"backbone is 'trained', but {pairs.name} has features in place of pixels; expected 'frozen'"
             )
         return
+    without = settings.options.ignores_labels if pairs.labels.shape[1] else f"{pairs.name} has no labels"
+    if settings.backbone == "trained" and without:
+        raise SettingError(f"backbone is 'trained', but {without}; only labels train it, expected 'frozen'")
     name = canonical_backbone(settings.netStr) or ""
     if name in VGGF:
         read_vggf(settings)
