@@ -136,6 +136,9 @@ def _require_backbone(settings: Settings, pairs: Pairs) -> None:
         if settings.netStr.endswith(".keras"):  # which the export holds, as what made the features
             require_keras_file(settings.netStr)
         return
+    without = settings.options.ignores_labels if pairs.labels.shape[1] else f"{pairs.name} has no labels"
+    if settings.backbone == "trained" and without:
+        raise SettingError(f"backbone is 'trained', but {without}; only labels train it, expected 'frozen'")
     name = canonical_backbone(settings.netStr) or ""
     if name in VGGF:
         read_vggf(settings)

@@ -16,6 +16,7 @@ BIT, DATA = 16, ["--dataset_dir=generated", "--image_size=32"]
 ENCODE, SEARCH = ["encode", "model", "--out=new"], ["search", "model", "codes"]
 VGGF = ["train", "--dataset_dir=generated", "--netStr=vggf"]
 AGAH = ["train", "--method=agah", *DATA]
+CAPTIONED = ["train", "--dataset_dir=collection", "--DATA_DIR=captioned", "--image_size=32"]
 NOTHING, NO_FILE, UNWRITABLE = "not found, ", "not a regular file, ", "cannot be written, "
 
 ROWS = {
@@ -43,6 +44,24 @@ ROWS = {
         "backbone_start: found 'random'",
     ),
     "small images": (["train", *DATA, "--netStr=InceptionV3"], "InceptionV3 expects at least 75"),
+    "pairs without a graph": (
+        ["train", *DATA, "--affinity=pairs", "--graph=none"],
+        "affinity is 'pairs' and graph is 'none'; pairs are learned with graph 'label' only",
+    ),
+    "both by the paper's graph": (
+        ["train", *DATA, "--affinity=both", "--graph=batch"],
+        "affinity is 'both' and graph is 'batch'; pairs are learned with",
+    ),
+    "no graph and no labels": ([*CAPTIONED, "--graph=none"], "graph is 'none', but collection has no labels"),
+    "both without labels": ([*CAPTIONED, "--affinity=both"], "affinity is 'both', but .* has no labels"),
+    "a backbone trained by pairs": (
+        ["train", *DATA, "--affinity=pairs", "--backbone=trained"],
+        "backbone is 'trained', but affinity is 'pairs'; only labels train it, expected 'frozen'",
+    ),
+    "a backbone trained without labels": (
+        [*CAPTIONED, "--backbone=trained"],
+        "backbone is 'trained', but collection has no labels; only labels train it, expected 'frozen'",
+    ),
     "images of VGG-F": ([*VGGF, "--image_size=64"], "image_size: found 64, expected 224"),
     "weights of a pipe": ([*VGGF, "--MODEL_DIR=fifo"], f"fifo: {NO_FILE}"),
     "weights of text": ([*VGGF, "--MODEL_DIR=file"], "file: cannot be read as a MATLAB v5 file"),
@@ -87,14 +106,22 @@ ROWS = {
 
 def prepare(folder: Path) -> None:
     """What the rows name."""
+    from PIL import Image
+    from sources import opened
+
     from gch.run import RunFolder
     from gch.search.codes_folder import CodesNote, CodesWriter
     from gch.search.exported import NOTE, ModelNote
     from gch.search.note_file import write_note_file
     from gch.settings import load_settings
 
-    for name in ("empty", "pictures", "piped"):
+    for name in ("empty", "pictures", "piped", "captioned"):
         (folder / name).mkdir()
+    for row in range(8):
+        Image.new("RGB", (32, 32), (30 * row, 0, 0)).save(folder / "captioned" / f"{row}.png")
+    captions = ["path,text", *(f"{row}.png,a red square" for row in range(8))]
+    (folder / "captioned" / "captions.csv").write_text("\n".join(captions))
+    opened(folder / "captioned", "collection", image_size=32)  # prepares its pictures
     (folder / "file").write_text("a dog\n")
     (folder / "text.keras").write_text("no model")
     os.mkfifo(folder / "fifo")
@@ -141,7 +168,8 @@ def main(folder: Path) -> None:
             if name.partition(".")[0] in ("tensorflow", "keras"):
                 raise Loaded(name)
 
-    prepare(folder)
+    with contextlib.redirect_stdout(io.StringIO()):
+        prepare(folder)
     os.chdir(folder)
     sys.meta_path.insert(0, Blocker())
     found = {}

@@ -18,8 +18,8 @@ def lite_models(networks: Mapping[str, keras.Model], image_size: int) -> dict[st
     """Contents of TensorFlow Lite files of the encoders 'image', behind a 'backbone' if any, and 'text'.
 
     They take `images`, uint8 (1, S, S, 3), or, where the image size S is 0, `features`, float32 (1, F);
-    `texts`, float32 (1, D), bags of words. They give what `SearchModel` does: codes, relaxed and labels.
-    Raises RunError if TensorFlow Lite lacks an operation of a network.
+    `texts`, float32 (1, D), bags of words or vectors. They give what `SearchModel` does: codes, relaxed and,
+    if there are any, labels. Raises RunError if TensorFlow Lite lacks an operation of a network.
     """
     vector, bag = networks["image"].input_shape[-1], networks["text"].input_shape[-1]
     images = tf.TensorSpec((1, vector), tf.float32, "features")
@@ -38,7 +38,8 @@ def _converted(networks: list[keras.Model], taken: tf.TensorSpec) -> bytes:
     def encode(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         for network in module.networks:
             inputs = network(inputs)
-        return encoded(inputs)
+        # TensorFlow Lite cannot give out labels of no columns.
+        return {name: output for name, output in encoded(inputs).items() if output.shape[1]}
 
     concrete = encode.get_concrete_function(taken)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)

@@ -55,6 +55,8 @@ class MethodSettings:
         """The setting that needs data with labels, and its value."""
         return "method is 'agah'"
 
+    ignores_labels = ""  # the setting that leaves labels out, and its value
+
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
     """The method with freshly initialised networks; `backbone` may be None where the items have features."""

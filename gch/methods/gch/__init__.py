@@ -130,9 +130,10 @@ class MethodSettings:
                 f"teacher is False and graph is {self.graph!r}; without a teacher codes come from the graph "
                 "'label' only"
             )
-        if self.affinity in ("pairs", "both") and self.graph == "batch":
+        if self.affinity in ("pairs", "both") and self.graph != "label":
             raise SettingError(
-                f"affinity is {self.affinity!r} and graph is 'batch'; the paper's graph is of labels only"
+                f"affinity is {self.affinity!r} and graph is {self.graph!r}; pairs are learned with graph "
+                "'label' only"
             )
 
     @property
@@ -140,7 +141,12 @@ class MethodSettings:
         """The setting that needs data with labels, and its value; '' if none does."""
         if self.affinity in ("labels", "both"):
             return f"affinity is {self.affinity!r}"
-        return "graph is 'batch'" if self.graph == "batch" else ""
+        return "" if self.graph == "label" else f"graph is {self.graph!r}"
+
+    @property
+    def ignores_labels(self) -> str:
+        """The setting that leaves labels out of training, and its value; '' if none does."""
+        return "affinity is 'pairs'" if self.affinity == "pairs" else ""
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":

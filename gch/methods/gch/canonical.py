@@ -89,7 +89,7 @@ def projections(moments: Moments, features: int, width: int, ridge: float) -> tu
         for side, root, direction in zip(sides, roots, directions, strict=True)
     )
     # Pictures of the training set have a mean square of 1 in the common space.
-    square = np.einsum("fw,fg,gw->", image.matrix, covariance[sides[0], sides[0]], image.matrix) / width
+    square = np.vdot(image.matrix, covariance[sides[0], sides[0]] @ image.matrix) / width
     scale = 1 / np.sqrt(max(square, 1e-12))
     return image._replace(matrix=image.matrix * scale), text._replace(matrix=text.matrix * scale)
 
