@@ -3,8 +3,8 @@
     pip install 'gch[sentences]'
     gch train --preset=things
 
-Texts are encoded by a sentence encoder, so that no word is dropped and words of no text are answered. Codes are
-learned from the pairs alone: labels would draw the things of a group together.
+Texts are encoded by a sentence encoder, so that no word is dropped and words of no text are answered. Codes
+are learned from the pairs alone: labels would draw the things of a group together.
 """
 
 method = "gch"

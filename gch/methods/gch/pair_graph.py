@@ -155,17 +155,12 @@ class PairNodes:
         whole = moments[0].with_all(moments[1:])
         final = projections(whole, images.shape[1], self.width, RIDGE)
         vectors = [final[0](images), final[1](texts)]
-        unified = (vectors[0] + vectors[1])[:: self._stride] / 2
+        nodes = [one[:: self._stride].copy() for one in vectors]
         for number, modality in enumerate(self.projections):
             one = final[number]
             self.projections[modality].kernel.assign(one.matrix)
             self.projections[modality].bias.assign(-one.mean @ one.matrix)
-            self.neighbours[modality].set_items(vectors[number][:: self._stride], unified)
-            unit = unit_length(vectors[number])
-            blends = self._blended(modality, unit, np.arange(total), own=False)
-            known, nodes = blends.copy(), np.arange(0, total, self._stride)
-            known[nodes] = self._blended(modality, unit, nodes, own=True)
-            self._blends[modality].assign(np.concatenate([blends, known]))
+            self.neighbours[modality].set_items(nodes[number], (nodes[0] + nodes[1]) / 2)
         of_parts = None if self._parts is None else np.zeros(self._parts[0].shape, np.float32)
         for part, moment in zip(parts, moments, strict=False):  # few pairs have no folds
             rest = whole - moment
@@ -175,6 +170,11 @@ class PairNodes:
                 of_parts[part] = self._of_parts(own[1], part)
         for number, modality in enumerate(self.projections):
             self._vectors[modality].assign(vectors[number])
+            unit, units = unit_length(vectors[number]), unit_length(nodes[number])
+            blends = self._blended(modality, unit, units, own=False)
+            known = blends.copy()
+            known[:: self._stride] = self._blended(modality, units, units, own=True)
+            self._blends[modality].assign(np.concatenate([blends, known]))
         if self._parts is not None:
             self._parts[0].assign(of_parts if parts else self._of_parts(final[1], np.arange(total)))
         self._placed = True
@@ -205,13 +205,11 @@ class PairNodes:
         table, members = self._items.text_parts
         return projection(np.asarray(self._scaled("text", table)))[members[part].clip(min=0)]
 
-    def _blended(self, modality: str, unit: np.ndarray, positions: np.ndarray, *, own: bool) -> np.ndarray:
-        """A F of training items at `positions`, with or without their own entries, float32 (n, W).
-
-        `unit` are the vectors of all, (N, W), of length 1.
+    def _blended(self, modality: str, unit: np.ndarray, nodes: np.ndarray, *, own: bool) -> np.ndarray:
+        """A F of vectors (n, W) to nodes (M, W), all of length 1; those of all training items without their
+        `own` entries. Float32 (n, W).
         """
-        layer = self.neighbours[modality]
-        nodes = tf.constant(unit[:: self._stride])
+        layer, nodes = self.neighbours[modality], tf.constant(nodes)
 
         @tf.function(autograph=False, reduce_retracing=True)
         def search(part, left_out):
@@ -220,10 +218,10 @@ class PairNodes:
             return blend(values, found.cosines, layer.sharpness)
 
         blends = []
-        for start in range(0, len(positions), QUERIES):
-            part = positions[start : start + QUERIES]
-            node = np.where(own | (part % self._stride > 0), -1, part // self._stride)
-            blends.append(search(tf.constant(unit[part]), tf.constant(node, tf.int32)).numpy())
+        for start in range(0, len(unit), QUERIES):
+            positions = np.arange(start, min(start + QUERIES, len(unit)))
+            node = np.where(own | (positions % self._stride > 0), -1, positions // self._stride)
+            blends.append(search(tf.constant(unit[positions]), tf.constant(node, tf.int32)).numpy())
         return np.concatenate(blends)
 
     def edges(
