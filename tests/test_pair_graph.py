@@ -69,6 +69,11 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+def scaled(vectors: np.ndarray) -> np.ndarray:
+    """Of a mean square of 1."""
+    return unit(vectors) * vectors.shape[1] ** 0.5
+
+
 def blended(queries: np.ndarray, nodes: np.ndarray, values: np.ndarray, count: int, own=None) -> np.ndarray:
     """A F written out: `count` nearest nodes but an item's own, by exp(10 cos) of those above 0."""
     cosines = unit(queries) @ unit(nodes).T
@@ -133,6 +138,7 @@ def test_the_losses_by_hand(begun, monkeypatch):
 
 def test_networks_of_one_seed_start_alike_and_give_tanh_of_a_product():
     one, other, another = (pair_graph_network(3, 8, seed, "n") for seed in (1, 1, 2))
+    assert [weight.shape for weight in one.weights] == [(6, 8)]  # no bias
     np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
     assert (one.get_weights()[0] != another.get_weights()[0]).any()
     random = np.random.default_rng(0)
@@ -153,11 +159,15 @@ def test_an_item_is_joined_to_others_and_to_itself_where_it_is_known(begun, monk
     unified = (vectors["image"] + vectors["text"]) / 2
     new, known = edges(begun, 0), edges(begun, 1)
     for modality, own in vectors.items():
-        without = blended(own, own, unified, 5, own=np.arange(60))
+        of_other_folds = new[modality][0]
+        without = blended(of_other_folds, own, unified, 5, own=np.arange(60))
         np.testing.assert_allclose(new[modality][1], without, atol=1e-4)
+        final_without = blended(own, own, unified, 5, own=np.arange(60))
+        assert np.abs(without - final_without).max() > 0.01
         np.testing.assert_allclose(known[modality][1], blended(own, own, unified, 5), atol=1e-4)
         assert np.abs(new[modality][1] - known[modality][1]).max() > 0.01
-        np.testing.assert_array_equal(new[modality][0], known[modality][0])
+        np.testing.assert_array_equal(known[modality][0], of_other_folds)
+        np.testing.assert_allclose(np.square(of_other_folds).mean(axis=1), 1, rtol=1e-4)
     for part in (0, 1):
         of_pair = (known["image"][part] + known["text"][part]) / 2
         np.testing.assert_allclose(known["pair"][part], of_pair, atol=1e-6)
@@ -204,7 +214,7 @@ def test_vectors_of_training_items_are_those_of_the_other_folds(begun, monkeypat
     found = edges(begun, 0)
     for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
         own, whole = found[modality][0], projected(begun, modality, inputs[:60])
-        assert np.abs(own - whole).max() > 0.05
+        assert np.abs(unit(own) - unit(whole)).max() > 0.05
         assert (unit(own) * unit(whole)).sum(axis=1).mean() > 0.8
 
 
@@ -217,9 +227,10 @@ def test_of_many_pairs_some_are_nodes(monkeypatch, stride):
     images, texts = projected(method, "image", FEATURES[:60]), projected(method, "text", TEXTS[:60])
     nodes, is_node = images[::stride], np.arange(60) % stride == 0
     own = np.where(is_node, np.arange(60) // stride, -1)
-    expected = blended(images, nodes, ((images + texts) / 2)[::stride], 5, own)
-    new, known = edges(method, 0)["image"][1], edges(method, 1)["image"][1]
-    np.testing.assert_allclose(new, expected, atol=1e-4)
+    values = ((images + texts) / 2)[::stride]
+    (of_other_folds, new), (_, known) = (edges(method, number)["image"] for number in (0, 1))
+    np.testing.assert_allclose(new, blended(of_other_folds, nodes, values, 5, own), atol=1e-4)
+    np.testing.assert_allclose(known[is_node], blended(nodes, nodes, values, 5), atol=1e-4)
     np.testing.assert_array_equal((new == known).all(axis=1), ~is_node)
     positions = np.r_[TRAINED, np.full(20, -1)].astype(np.int32)
     with_own, without = (
@@ -262,24 +273,28 @@ def test_a_text_is_drawn_as_some_of_its_parts_and_often_as_one(monkeypatch, posi
     vectors, there = (part.numpy() for part in method._nodes._parts)
     wholes = method._nodes._vectors["text"].numpy()
     drawn = edges(method, 0, times=400)["text"][0].reshape(400, 60, -1)
-    single = []
+    single, every = [], []
     for row in range(60):
         parts = vectors[row][there[row]]
         assert len(parts) == len(own[row])
         if not len(parts):
-            np.testing.assert_array_equal(drawn[:, row], np.tile(wholes[row], (400, 1)))
+            expected = np.tile(scaled(wholes[[row]]), (400, 1))
+            np.testing.assert_allclose(drawn[:, row], expected, atol=1e-4)
             continue
         # The mean of all parts is the whole text.
         np.testing.assert_allclose(parts.mean(axis=0), wholes[row], atol=1e-4)
         masks = np.array([mask for mask in itertools.product([0, 1], repeat=len(parts)) if any(mask)])
-        means = masks @ parts / masks.sum(axis=1, keepdims=True)
+        means = scaled(masks @ parts / masks.sum(axis=1, keepdims=True))
         fits = np.isclose(drawn[:, row, None], means, atol=1e-4).all(axis=2)
         assert (fits.sum(axis=1) == 1).all()
         assert fits.any(axis=0).all()
         if len(parts) == 3:
             single.append(fits[:, masks.sum(axis=1) == 1].sum() / 400)
-    # Half are one part by rule; of the rest, two of three miss an even chance c with (1 - c)^2 (1 + 2c).
+            every.append(fits[:, masks.sum(axis=1) == 3].sum() / 400)
+    # Half are one part by rule; of the rest, two of three miss an even chance c with (1 - c)^2 (1 + 2c),
+    # and none does with c^3.
     assert np.mean(single) == pytest.approx(3 / 4, abs=0.02)
+    assert np.mean(every) == pytest.approx(1 / 8, abs=0.02)
 
 
 def test_each_part_of_a_text_varies_by_itself():
@@ -297,6 +312,25 @@ def test_each_part_of_a_text_varies_by_itself():
     for modality, expected, inputs in (("image", image, FEATURES), ("text", text, pairs.texts)):
         found = projected(method, modality, inputs)
         np.testing.assert_allclose(found @ found.T, expected(inputs) @ expected(inputs).T, atol=1e-3)
+
+
+@pytest.mark.parametrize("of_new", [0, 2])
+def test_texts_without_a_part_train(of_new):
+    """No training text has a part, and each new one has so many."""
+    starts = np.r_[np.zeros(60, int), of_new * np.arange(21)]
+    columns = np.arange(20 * of_new, dtype=np.int32)
+    vectors = np.random.default_rng(4).normal(size=(len(columns), 10)).astype(np.float32)
+    texts = np.zeros((80, 10), np.float32)
+    if of_new:
+        texts[60:] = vectors.reshape(20, of_new, 10).mean(axis=1)
+    parts = TextParts(vectors, [str(column) for column in columns], starts, columns)
+    method = of_pairs(pairs=dataclasses.replace(PAIRS, texts=texts, parts=parts))
+    assert np.isfinite(list(opened(method, "graph")(3).values())).all()
+    projected_parts, there = (part.numpy() for part in method._nodes._parts)
+    assert len(projected_parts) == len(there) == 60
+    assert not projected_parts.any()
+    assert not there.any()
+    assert all(np.isfinite(code).all() for code in codes(method.encoders, FEATURES, texts).values())
 
 
 def test_too_many_parts_for_the_memory_are_left_to_the_whole_texts(monkeypatch):
@@ -353,6 +387,7 @@ def test_encoders_by_hand(features, texts, rooted):
     vectors = {modality: projected(method, modality, inputs[modality]) for modality in inputs}
     values = (vectors["image"] + vectors["text"])[:60] / 2
     passed_on = {modality: blended(own, own[:60], values, 5) for modality, own in vectors.items()}
+    vectors = {modality: scaled(own) for modality, own in vectors.items()}
     for table in (vectors, passed_on):
         table["pair"] = (table["image"] + table["text"]) / 2
     found = codes(method.encoders, new, texts.astype(np.float32))
@@ -482,7 +517,8 @@ def test_both_leave_the_own_entry_out_of_labels_and_pairs(mixed):
         student = networks[modality](inputs)
         vector = networks[f"canonical_{modality}"](inputs)
         labels = networks[f"neighbours_{modality}"](student["vector"], positions)
-        edges[modality] = student["label"], labels, vector, networks[f"pairs_{modality}"](vector, positions)
+        pairs = networks[f"pairs_{modality}"](vector, positions)
+        edges[modality] = student["label"], labels, tf.constant(scaled(vector.numpy())), pairs
     halves = zip(edges["image"], edges["text"], strict=True)
     edges["pair"] = tuple((image + text) / 2 for image, text in halves)
     found = codes(method.encoders_without_own, FEATURES, TEXTS, positions)

@@ -39,8 +39,8 @@ UNIFIED = {  # of methods with unified codes: a database of pairs, each coded fr
 }
 NEW_ITEMS = (
     "New items are those of the retrieval set that were never trained on; their mAP differs from that over "
-    "the whole set, the papers' protocol, because a training item is coded with knowledge of its own labels: "
-    "the networks have learned them, and a label graph looks them up."
+    "the whole set, the papers' protocol, because a training item is coded with knowledge of itself: the "
+    "networks have learned its labels, or that its two halves belong together, and a graph looks them up."
 )
 Coded = Mapping[str, CodedItems]  # by 'image', 'text' and, if there are unified codes, 'pair'
 RADIUS = 2  # of the precision within a Hamming radius

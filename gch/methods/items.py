@@ -89,7 +89,7 @@ def _of_rows(parts: TextParts, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     starts, ends = parts.starts[rows], parts.starts[rows + 1]
     places = starts[:, None] + np.arange((ends - starts).max(initial=1))
     there = places < ends[:, None]
-    members = np.where(there, parts.columns[np.where(there, places, 0)], -1).astype(np.int32)
+    members = np.append(parts.columns, -1)[np.where(there, places, -1)].astype(np.int32)
     used, renamed = np.unique(members[there], return_inverse=True)
     members[there] = renamed
     return np.asarray(parts.vectors[used]), members

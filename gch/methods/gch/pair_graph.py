@@ -4,18 +4,20 @@ graph       graph networks of pictures, texts and pairs learn codes in which a p
 
 Without labels the affinity of items is that of their pictures and texts. Both are projected to a common
 space (`gch.methods.gch.canonical`), and an item is joined to its nearest training pairs by the cosine there.
-With its vector Z, its edges A to the training pairs, and their unified vectors F, means of both halves, its
-code is one graph convolution,
+With its vector Z, scaled to a mean square of 1, its edges A to the training pairs, and their unified vectors
+F, means of both halves as they were projected, its code is one graph convolution,
 
     tanh([Z, A F] W).
 
-A code needs no other item of a batch, so a query can be encoded by itself. A pair has the means of both
-halves.
+A code needs no other item of a batch, so a query can be encoded by itself. The Z and A F of a pair are the
+means of those of both halves.
 
 A training item is its own nearest neighbour, and the projections have seen that its halves belong together;
-a new item is neither. So training items stand in for new ones: they are projected by what the other folds of
-the training set have learned, and their own entry is left out. Queries always do, items of the database every
-other time, since a collection holds items of both kinds.
+neither is so for a new item. So training items stand in for new ones: what the other folds of the training
+set have learned projects them to Z, from which their neighbours are searched, without their own entry.
+Queries always do. Items of the database do every other time, since a collection holds items of both kinds;
+else the neighbours of those that are nodes are found by the projections of the whole training set, with their
+own entry. Z is always that of the other folds.
 
 The contrastive loss (van den Oord et al., 2018) has a query find its own other half among all that are drawn.
 Part of what it should find are the halves of items that are near in both modalities, so that neighbours stay
@@ -44,7 +46,7 @@ NODES = 2**14  # most training pairs that items are joined to
 DRAWN = 512  # items among which a query finds its other half, beside those of the batch
 SCALE = 24.0  # sharpness of the softmax over codes
 NEIGHBOURS_SHARE, NEIGHBOURS_SCALE = 0.1, 20.0  # of the target: its neighbours, and their sharpness
-NOISE = 1.0  # on the edges of training items, whose pictures have a mean square of 1
+NOISE = 1.0  # its variance on Z, whose mean square is 1, and on A F of training items
 PARTS_SIZE = 2**28  # most numbers of the vectors of all parts of texts
 KINDS = {"image": ("image",), "text": ("text",), "pair": ("image", "text")}
 # Whose codes find whose, and with which weight.
@@ -92,11 +94,13 @@ class PairNodes:
     """The training pairs as nodes, and the edges of items to them.
 
     `begin` sets what is constant during a stage: the projections, the nodes' vectors, and for each training
-    item, as a new item would have them, its vector Z and the blend A F of its neighbours.
+    item, as a new item would have them, its vector, which is Z before it is scaled, and the blend A F of its
+    neighbours; and A F with its own entry.
 
     Attributes:
       width: of the common space, W.
-      projections: by modality, the layer from inputs to Z; `neighbours`, the layer from Z to A F.
+      projections: by modality, the layer from inputs to vectors, not yet scaled to Z.
+      neighbours: by modality, the layer from these vectors to A F.
     """
 
     def __init__(self, settings: Settings, items: TrainingItems, features: int):
@@ -126,7 +130,7 @@ class PairNodes:
         for layer in self.neighbours.values():
             layer.trainable = False
         self._vectors = {modality: state(tf.zeros((count, self.width))) for modality in sizes}
-        # Of item i as a new one, and at N + i with its own entry.
+        # Of item i as a new one, and at N + i with its own entry, if it is a node.
         self._blends = {modality: state(tf.zeros((2 * count, self.width))) for modality in sizes}
         self._placed = False
         self._parts: tuple[tf.Variable, tf.Variable] | None = None
@@ -200,14 +204,17 @@ class PairNodes:
         return keras.ops.sqrt(keras.ops.relu(vectors)) if self._rooted[modality] else vectors
 
     def _of_parts(self, projection: Projection, part: np.ndarray) -> np.ndarray:
-        """Vectors (n, m, W) of the parts of the texts of items at the positions `part`."""
+        """Vectors (n, m, W) of the parts of the texts of items at the positions `part`; zeros for -1."""
         assert self._items.text_parts is not None
         table, members = self._items.text_parts
-        return projection(np.asarray(self._scaled("text", table)))[members[part].clip(min=0)]
+        vectors = projection(np.asarray(self._scaled("text", table)))
+        return np.pad(vectors, ((0, 1), (0, 0)))[members[part]]  # the last row for -1
 
     def _blended(self, modality: str, unit: np.ndarray, nodes: np.ndarray, *, own: bool) -> np.ndarray:
-        """A F of vectors (n, W) to nodes (M, W), all of length 1; those of all training items without their
-        `own` entries. Float32 (n, W).
+        """A F, float32 (n, W), of vectors (n, W) to nodes (M, W), all of length 1.
+
+        With their `own` entries, if they have any among the nodes; without, the vectors are those of all
+        training items, in order.
         """
         layer, nodes = self.neighbours[modality], tf.constant(nodes)
 
@@ -227,8 +234,8 @@ class PairNodes:
     def edges(
         self, batch: Batch, positions: tf.Tensor, known: tf.Tensor
     ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Z and A F, both (M, W), of the items at `positions` (M,), by kind, with noise; those that are
-        `known`, int (M,) of 0 and 1, have their own entries among the neighbours.
+        """Z and A F, both (M, W), of the items at `positions` (M,), by kind, with noise; for those that are
+        `known`, int (M,) of 0 and 1, A F has their own entries among the neighbours.
         """
         found = {}
         for stream, modality in enumerate(self.projections, start=1):
@@ -253,8 +260,8 @@ class PairNodes:
         return database, self.edges(batch, tf.concat([queries, database], axis=0), known)
 
     def _some_parts(self, batch: Batch, positions: tf.Tensor) -> tf.Tensor:
-        """Means of some of the words or captions of the texts, (M, W): of one for half of the items, as a
-        query has few.
+        """Means of some of the words or captions of the texts, (M, W), not yet scaled: of one for half of the
+        items, as a query has few; of another item, each further one counts by a chance drawn from 0 to 1.
         """
         assert self._parts is not None
         vectors, there = (tf.gather(part, positions) for part in self._parts)
