@@ -83,6 +83,22 @@ def test_says_what_follows_without_labels(command, tmp_path):
     assert ("labels per item" in output, "Items by label" in output, "no label," in output) == (False,) * 3
     assert "mAP of new items" not in output
     assert '    dataset_dir = "collection"\n' in output
+    assert "drops no word" not in output
+
+
+def test_captions_of_rare_words_lead_to_an_encoder_whose_setting_is_kept(command, tmp_path):
+    folder, words = tmp_path / "mine", ["owl", "bat", "elk", "yak"]
+    folder.mkdir()
+    for number in range(40):
+        Image.new("RGB", (30, 20), (number, 0, 0)).save(folder / f"{number}.png")
+    lines = [f"{number}.png,{words[number] if number < 4 else 'whale'}" for number in range(40)]
+    (folder / "list.csv").write_text("\n".join(["path,text", *lines]), encoding="utf-8")
+    _, plain, _ = command("inspect", folder, f"--out={tmp_path / 'sheet.png'}")
+    assert "txtStr = 'sentences' drops no word" in plain
+    assert ("4 of 40 items have no word" in plain, "    txtStr =" in plain) == (True, False)
+    _, encoded, _ = command("inspect", folder, "--txtStr=sentences", f"--out={tmp_path / 'sheet.png'}")
+    assert ("drops no word" in encoded, "have no word" in encoded) == (False, False)
+    assert encoded.count('    txtStr = "sentences"\n') == encoded.count("    DATA_DIR =") == 1
 
 
 def test_an_embedded_set_is_inspected_too(command, tmp_path):

@@ -241,6 +241,17 @@ def test_a_narrow_page_does_not_scroll_sideways(browser, address):
     context.close()
 
 
+@pytest.mark.parametrize("width", [870, 1000])
+def test_the_name_of_the_page_stays_on_one_line_beside_the_search_field(page, width):
+    page.set_viewport_size({"width": width, "height": 600})
+    page.goto("/")
+    cards(page)
+    name, field = (page.locator(where).bounding_box() for where in ("#brand", "#form"))
+    assert name["height"] < 30
+    assert name["x"] + name["width"] <= field["x"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_show_more(page):
     page.goto("/?q=red&count=2")
     cards(page, 2)

@@ -15,6 +15,7 @@ from gch.data.downloads import DownloadPictures, recognised
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
+from gch.data.sentences import INSTALL
 from gch.data.split import digest_line, split_oddities
 from gch.data.tiles import sample_sheet
 from gch.data.vector_files import blocks
@@ -37,10 +38,10 @@ def run(call: Call) -> None:
     _require_png(out)
     require_place(out.parent)
     with _spare_cache(cache_folder(settings)) as cache:
-        _inspect(settings, out, cache)
+        _inspect(settings, out, cache, {name: getattr(settings, name) for name in call.given})
 
 
-def _inspect(settings: Settings, out: Path, cache: Path) -> None:
+def _inspect(settings: Settings, out: Path, cache: Path, given: dict[str, object]) -> None:
     embedded = is_embedded(settings)
     pairs = open_pairs(settings, cache=cache) if embedded else open_source(settings, cache)
     for line in pairs.found:
@@ -66,8 +67,8 @@ def _inspect(settings: Settings, out: Path, cache: Path) -> None:
                 if canonical_dataset(settings.dataset_dir) not in map(canonical_dataset, other.datasets):
                     state = f"not whole: {'; '.join(other.missing)}" if other.missing else "whole"
                     print(f"Also there: {other.offer}; {state}")
-        print("To train on it, set in setting.py:")
-        print(setting_lines(settings, changes))
+        print("To train on it, set in setting.py or as flags of train:")
+        print(setting_lines(settings, given | changes))
 
 
 @contextlib.contextmanager
@@ -127,6 +128,8 @@ def _with_words(settings: Settings, pairs: Pairs) -> Pairs:
     common = np.argsort(-bags.sum(axis=0, dtype=np.int64), kind="stable")[:8]
     shown = ", ".join(vocabulary.words[number] for number in common)
     print(f"  vocabulary of the training items: {len(vocabulary.words)} words, most frequent: {shown}")
+    if not bags.any(axis=1).all():
+        print(f"  txtStr = 'sentences' drops no word, after {INSTALL}")
     return dataclasses.replace(pairs, texts=bags, tag_names=vocabulary.words, captions=None)
 
 

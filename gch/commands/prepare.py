@@ -42,7 +42,7 @@ def run(call: Call) -> None:
     prepared = open_prepared(Path(options.out))
     for line in prepared.found:
         print(line)
-    print("To train on it, set in setting.py:")
+    print("To train on it, set in setting.py or as flags of train:")
     changes: dict[str, object] = {"DATA_DIR": options.out}
     if prepared.pictures and tuple(prepared.pictures.size) != (settings.image_size,) * 2:
         changes["image_size"] = prepared.pictures.size[0]
