@@ -20,7 +20,7 @@ def test_the_command_writes_what_its_lines_open(command, data, tmp_path):
     status, output, error = command("prepare", data, f"--out={out}", "--encoding=raw")
     assert (status, error) == (0, "")
     assert f"{out}: 50 pictures 32 x 32 as raw, of flickr25k" in output
-    lines = [line.strip() for line in output.partition("setting.py:\n")[2].splitlines()]
+    lines = [line.strip() for line in output.partition("flags of train:\n")[2].splitlines()]
     assert lines == ['dataset_dir = "FLICKR"', f'DATA_DIR = "{out}"', "image_size = 32"]
     pairs = opened(out, "FLICKR", image_size=32)
     np.testing.assert_array_equal(pairs.pictures.read(np.arange(ITEMS)), FLICKR.pictures.array)

@@ -225,8 +225,8 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes
     stored = [images, *matrices] if known is None else matrices
     for array in stored:
         array.require(_holds_vectors(array), f"has shape {array.shape}, expected (items, columns)")
-    shared = set.intersection(*({array.shape[0], array.shape[-1]} for array in stored))
-    if not (shared := shared if known is None else shared & {known}):
+    lengths = [{array.shape[0], array.shape[-1]} for array in stored] + ([] if known is None else [{known}])
+    if not (shared := set.intersection(*lengths)):
         found = "; ".join([*map(str, stored), *([] if known is None else [f"{known} images"])])
         expected = "expected (items, columns) each"
         raise DataError(f"{stored[0].path}: {found}: no number of items in common, {expected}")
@@ -256,8 +256,7 @@ def _vectors(parts: Sequence[_Part], role: str, cache: Path) -> np.ndarray:
 
 def _several(part: _Part, cache: Path) -> TextParts | None:
     """The vectors of each text, where it has several."""
-    array = part.arrays["texts"]
-    if not part.text_vectors or len(array.shape) != 3:
+    if not part.text_vectors or len((array := part.arrays["texts"]).shape) != 3:
         return None
     vectors = open_several(array, part.items, cache)
     there = vectors.any(axis=-1)

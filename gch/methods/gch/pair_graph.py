@@ -74,10 +74,11 @@ def contrastive_loss(inner: tf.Tensor, targets: tf.Tensor, counted: tf.Tensor, s
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
 
 
-def pair_graph_network(width: int, bits: int, seed: int, name: str) -> keras.Model:
+def pair_graph_network(width: int, bits: int, seed: int) -> keras.Model:
     """[Z, A F] W, 2W -> K tanh: codes over the graph of pairs.
 
-    Networks of one seed start with the same weights, so that codes of all kinds agree from the start.
+    Pictures, texts and pairs share it, as they share their space: it learns from all of them, and says more
+    of new ones than a network for each.
     """
     vector = keras.Input((width,), name="vector")
     neighbours = keras.Input((width,), name="neighbours")
@@ -87,7 +88,7 @@ def pair_graph_network(width: int, bits: int, seed: int, name: str) -> keras.Mod
     layer = keras.layers.Dense(
         bits, "tanh", use_bias=False, kernel_initializer=start, name="code", dtype="float32"
     )
-    return keras.Model([vector, neighbours], {"code": layer(edges)}, name=name)
+    return keras.Model([vector, neighbours], {"code": layer(edges)}, name="graph")
 
 
 class PairNodes:
@@ -345,15 +346,12 @@ class PairGraphGCH(Method):
         super().__init__(settings, items, backbone)
         own, self.chosen_by = self.own, ("recall@10",)
         self._nodes = PairNodes(settings, items, self.feature_size)
-        self._graphs = {
-            kind: pair_graph_network(self._nodes.width, settings.bit, settings.seed, f"graph_{kind}")
-            for kind in KINDS
-        }
+        self._graph = pair_graph_network(self._nodes.width, settings.bit, settings.seed)
         self.encoders, self.encoders_without_own = (
             {kind: self._encoder(kind, with_own) for kind in KINDS} for with_own in (True, False)
         )
-        self.networks = {network.name: network for network in self._graphs.values()} | self._nodes.layers
-        trains = [weight for network in self._graphs.values() for weight in network.trainable_variables]
+        self.networks = {"graph": self._graph} | self._nodes.layers
+        trains = list(self._graph.trainable_variables)
         optimizer = loss_scaled(RatedAdam("graph", [], 1.0), settings.precision)
         update = self.update("graph", self._loss, trains, optimizer, own.lr_gph)
         self.stages = (Stage("graph", own.k_gph * own.MAX_ITER, self._forward, (update,), begin=self._begin),)
@@ -362,7 +360,7 @@ class PairGraphGCH(Method):
         shapes = {"image": self.feature_size, "text": self.items.texts.shape[1]}
         inputs = [keras.Input((shapes[half],), name=half) for half in KINDS[kind]]
         own = [] if with_own else [keras.Input((), dtype="int32", name="positions")]
-        code = self._graphs[kind](self._nodes.inputs(inputs, kind, *own))
+        code = self._graph(self._nodes.inputs(inputs, kind, *own))
         taken = [*inputs, *own]
         name = f"encoder_{kind}" + ("" if with_own else "_without_own")
         return keras.Model(taken if len(taken) > 1 else taken[0], dict(code), name=name)
@@ -373,9 +371,7 @@ class PairGraphGCH(Method):
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Positions (M,) of the database, and relaxed codes (B + M, K), by kind, of the batch and of it."""
         database, edges = self._nodes.drawn(batch)
-        return database, {
-            kind: self._graphs[kind](list(edges[kind]), training=True)["code"] for kind in KINDS
-        }
+        return database, {kind: self._graph(list(edges[kind]), training=True)["code"] for kind in KINDS}
 
     def _loss(self, batch: Batch, outputs: tuple[tf.Tensor, dict[str, tf.Tensor]]) -> Losses:
         return contrastive_losses(self._nodes, batch, *outputs)
