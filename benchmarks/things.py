@@ -3,7 +3,9 @@ the first five of all OpenMoji drawings.
 
 The nouns are drawn in OpenMoji; the others are words that no text of the data set has. A drawing is of a
 thing if one of its Unicode names holds the noun, or a word that NOUNS or UNKNOWN gives for it. The lists were
-chosen before anything was measured. Results are in the order of `gch search`, by asymmetric distance.
+chosen before anything was measured, but for five words of UNKNOWN. They replaced words that texts got with
+the names of the drawings, and were chosen before those texts were measured. Results are in the order of
+`gch search`, by asymmetric distance.
 
     python main_itpair.py && python main_itpair.py export runs/NAME
     python benchmarks/things.py runs/NAME/export

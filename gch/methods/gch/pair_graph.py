@@ -1,6 +1,6 @@
 """GCH over a graph of pairs: unified codes without labels.
 
-graph       graph networks of pictures, texts and pairs learn codes in which a picture and its text meet
+graph       a graph network learns codes of pictures, texts and pairs in which a picture and its text meet
 
 Without labels the affinity of items is that of their pictures and texts. Both are projected to a common
 space (`gch.methods.gch.canonical`), and an item is joined to its nearest training pairs by the cosine there.
