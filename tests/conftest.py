@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gch.data.mat_file import load_here
 from gch.terminal import quiet_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -60,6 +61,12 @@ def forbid(monkeypatch) -> Callable[[Path], None]:
             monkeypatch.setattr(name, guarded)
 
     return forbid
+
+
+@pytest.fixture
+def v5_here(monkeypatch) -> None:
+    """MATLAB v5 files are read in this process: starting one for each array takes 0.3 s."""
+    monkeypatch.setattr("gch.data.array_files.load_mat5", load_here)
 
 
 @pytest.fixture

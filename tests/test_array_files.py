@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
     np.savez_compressed(folder / "npz.npz", matrix=MATRIX, **texts)
     np.save(folder / "matrix.npy", MATRIX)
     texts |= {"cell": cell(["im1.jpg"], ["bücher 犬.jpg"], [""]), "row": cell(["a", "", "b "])}
-    texts |= {"wide": cell(["a", "b"], ["c", ""], ["d", "e"])}
+    texts |= {"wide": cell(["a", "b"], ["c", ""], ["d", "e"]), "empty": cell(["a", np.zeros((0, 0)), "b"])}
     texts |= {"nested": cell([cell(["x", "y"]), "z"]), "numbers": cell(["a"], [MATRIX])}
     for name, compressed in (("v5", False), ("packed", True)):
         scipy.io.savemat(
@@ -60,6 +60,7 @@ def folder(tmp_path_factory):
     ("file", "name"),
     [("hdf5", "group/matrix"), ("npz.npz", "matrix"), ("matrix.npy", "matrix"), ("v5", "matrix")],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
     (tmp_path / "matrix.dat").write_bytes((folder / file).read_bytes())
     stored = list_arrays(tmp_path / "matrix.dat")[name]
@@ -78,6 +79,7 @@ def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
         ("npz.npz", "strings", ["one", "two"]),
         ("v5", "cell", ["im1.jpg", "bücher 犬.jpg", ""]),
         ("packed", "row", ["a", "", "b"]),
+        ("v5", "empty", ["a", "", "b"]),
         ("v5", "wide", ["a\nb", "c", "d\ne"]),
         ("packed", "nested", ["x\ny", "z"]),
         ("packed", "strings", ["one", "two"]),
@@ -85,6 +87,7 @@ def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
         *((file, "across", ["a dog", "b", "c"]) for file in ("hdf5", "npz.npz", "v5", "packed")),
     ],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_texts_one_for_each_item(folder, file, name, expected):
     stored = list_arrays(folder / file)[name]
     assert stored.dtype is None
@@ -101,6 +104,7 @@ def test_texts_one_for_each_item(folder, file, name, expected):
         ("hdf5", "numbers", "numbers unreadable, a cell that holds int16"),
     ],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_numbers_are_no_texts(folder, file, name, line):
     with pytest.raises(DataError, match=line):
         list_arrays(folder / file)[name].strings()
@@ -211,6 +215,7 @@ def by_hand(content=None, shape=(2, 2), kind=6, flags=0, order="<", name=b"X", p
     return b"MATLAB 5.0 MAT-file".ljust(124) + (b"\x01\x00MI" if order == ">" else b"\x00\x01IM") + array
 
 
+@pytest.mark.usefixtures("v5_here")
 def test_v5_of_another_byte_order_and_of_smaller_storage(tmp_path):
     path = tmp_path / "file.mat"
     for content in (by_hand(order=">"), by_hand(element(2, bytes([1, 2, 3, 4]))), by_hand(packed=True)):
@@ -229,6 +234,7 @@ def test_v5_of_another_byte_order_and_of_smaller_storage(tmp_path):
         (4, "a 😀é".encode("utf-16-le"), (1, 5)),  # a pair of surrogates, which MATLAB counts as two
     ],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_v5_characters_of_every_storage_type(tmp_path, number, data, shape):
     (tmp_path / "file.mat").write_bytes(by_hand(element(number, data), shape, kind=4))
     wanted = data.decode("utf-16-le" if number in (4, 17) else "utf-8")
@@ -280,7 +286,7 @@ def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- any bytes
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_any_bytes_give_arrays_or_a_data_error(folder, data):
     """Every try has a file of its own: the HDF5 library remembers files that are open."""
@@ -292,18 +298,13 @@ def test_any_bytes_give_arrays_or_a_data_error(folder, data):
         content = content[: data.draw(st.integers(0, len(content)))]
     path = folder / f"mutated-{len(list(folder.iterdir()))}"
     path.write_bytes(content)
-    in_a_process, line = file in ("v5", "packed"), ""  # which takes time
+    in_a_process, line = file in ("v5", "packed"), ""  # which takes 0.3 s
     try:
         for stored in list_arrays(path).values():
             for read in (stored.read, stored.strings):
-                if not in_a_process or data.draw(st.integers(0, 60)) == 0:
+                if not in_a_process or data.draw(st.integers(0, 200)) == 100:
                     with contextlib.suppress(DataError):
                         read()
     except DataError as error:
         line = str(error)
     assert "\n" not in line
-
-
-def test_an_empty_cell_is_an_empty_text(tmp_path):
-    scipy.io.savemat(tmp_path / "caption.mat", {"caption": cell(["a dog", np.zeros((0, 0)), "a cat"])})
-    assert list_arrays(tmp_path / "caption.mat")["caption"].strings() == ["a dog", "", "a cat"]

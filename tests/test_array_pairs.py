@@ -43,6 +43,8 @@ from written import (
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import Hdf5Pictures
 
+pytestmark = pytest.mark.usefixtures("v5_here")
+
 # ---------------------------------------------------------------- one file
 
 

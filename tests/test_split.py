@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sources import settings_of
-from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_split_files, write_v5
+from written import AGAIN, DATABASE, FEATURES, FURTHER, source, write_mat73, write_split_files
 
 from gch.data.catalog import choose_split
 from gch.data.pairs import SplitSizes
@@ -190,7 +190,7 @@ def test_split_drawn_instead(tmp_path, split_pairs):
 def test_split_of_an_index_file(tmp_path, split_pairs):
     path = tmp_path / "mine.mat"
     rows = {"query": np.arange(4), "retrieval": np.arange(4, 29), "training": np.arange(10, 20)}
-    write_v5(path, **{f"ind_{name}": numbers + 1.0 for name, numbers in rows.items()})
+    write_mat73(path, **{f"ind_{name}": numbers + 1.0 for name, numbers in rows.items()})
     split = chosen(tmp_path, split_pairs, split=str(path), VERIFICATION_SIZE=2)
     np.testing.assert_array_equal(split.query, rows["query"])
     np.testing.assert_array_equal(split.retrieval, rows["retrieval"])

@@ -11,6 +11,8 @@ from gch.data.split import Split, make_split
 from gch.data.split_file import export_split, load_split, save_split
 from gch.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("v5_here")
+
 TOTAL = 10
 PARTS = {"query": [4, 1], "retrieval": [9, 2, 3, 5], "training": [3, 8, 2], "validation": [5]}
 

@@ -5,6 +5,7 @@ squares of its one to three labels in quarters of a noisy picture, and has most 
 """
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def generate(
     # Every item has a word: the first of its labels if none was drawn.
     texts[np.arange(items), owned.argmax(axis=1)] |= ~texts.any(axis=1)
     texts = texts.astype(np.uint8)
-    pictures = np.stack([_picture(random, np.flatnonzero(row), labels, image_size) for row in hot])
+    squares = [_square(label, labels, max(4, image_size * 3 // 8)) for label in range(labels)]
+    pictures = np.stack([_picture(random, np.flatnonzero(row), squares, image_size) for row in hot])
     query = items // 6
     validation = (items - query) // 10
     return Pairs(
@@ -68,16 +70,21 @@ def generate(
     )
 
 
-def _picture(random: np.random.Generator, shown: np.ndarray, labels: int, size: int) -> np.ndarray:
-    picture = np.full((size, size, 3), 128.0)
-    half = size // 2
-    side = max(4, size * 3 // 8)
+def _square(label: int, labels: int, side: int) -> np.ndarray:
+    """The striped square of a label, float64 (side, side, 3)."""
     rows, columns = np.mgrid[:side, :side]
+    angle = np.pi * label / labels
+    stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
+    return stripes[..., None] * (np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255)
+
+
+def _picture(
+    random: np.random.Generator, shown: np.ndarray, squares: Sequence[np.ndarray], size: int
+) -> np.ndarray:
+    picture = np.full((size, size, 3), 128.0)
+    half, side = size // 2, len(squares[0])
     for label, quarter in zip(shown, random.permutation(4), strict=False):
         top, left = random.integers(0, half - side + 1, 2) + np.array((quarter // 2, quarter % 2)) * half
-        colour = np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255
-        angle = np.pi * label / labels
-        stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
-        picture[top : top + side, left : left + side] = stripes[..., None] * colour
+        picture[top : top + side, left : left + side] = squares[label]
     picture += random.normal(0.0, _PIXEL_NOISE, picture.shape)
     return picture.clip(0, 255).astype(np.uint8)
