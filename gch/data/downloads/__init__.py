@@ -1,12 +1,14 @@
 """Official downloads as they unpack, or in their zip files: how each is recognised, and what becomes of it.
 
-A module of this package is one download. Its `recognise(files)` returns a `Download` where the files are of
+A module of this package is a download, or two. Its `recognise` returns a `Download` where the files are of
 it, else None.
 """
 
-import importlib
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
+from gch.data.downloads import coco, flickr, mirflickr, nus_wide
 from gch.data.downloads.download import Download
 from gch.data.downloads.files import DownloadPictures, Files
 from gch.data.names import canonical_dataset, file_name
@@ -16,7 +18,10 @@ from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES = ("mirflickr", "nus_wide", "coco", "flickr8k", "flickr30k")
+_RECOGNISE: tuple[Callable[[Files], Download | None], ...] = (
+    *(mirflickr.recognise, nus_wide.recognise, coco.recognise),
+    *(functools.partial(flickr.recognise, kind=kind) for kind in flickr.KINDS),
+)
 
 
 def find_downloads(path: Path) -> list[Download]:
@@ -30,8 +35,7 @@ def find_downloads(path: Path) -> list[Download]:
 
 def recognised(files: Files) -> list[Download]:
     """The downloads that these files are of."""
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in _MODULES)
-    return [found for module in modules if (found := module.recognise(files)) is not None]
+    return [found for recognise in _RECOGNISE if (found := recognise(files)) is not None]
 
 
 def find_download(path: Path, dataset: str) -> Download | None:

@@ -78,9 +78,9 @@ class _Annotations(NamedTuple):
 
 def recognise(files: Files) -> Download | None:
     """The download, where its annotations or Karpathy's are there."""
-    karpathy = next(iter(files.find(KARPATHY)), "")
+    karpathy = files.first(KARPATHY)
     places = {
-        year: {part: tuple(_place(files, f"{kind}_{part}{year}.json") for kind in _KINDS) for part in _PARTS}
+        year: {part: tuple(files.first(f"{kind}_{part}{year}.json") for kind in _KINDS) for part in _PARTS}
         for year in _YEARS
     }
     described = [year for year in _YEARS if any(map(any, places[year].values()))]
@@ -111,10 +111,6 @@ def recognise(files: Files) -> Download | None:
     return Download(
         title=f"{TITLE} {year}", datasets=("COCO",), files=files, missing=tuple(missing), read=read
     )
-
-
-def _place(files: Files, name: str) -> str:
-    return next(iter(files.find(name)), "")
 
 
 def _pictured(files: Files) -> dict[str, int]:

@@ -1,4 +1,17 @@
-"""What Flickr8k and Flickr30k share: pictures with five captions each and no labels, and lists of a split."""
+"""Flickr8k and Flickr30k: 8,091 and 31,783 pictures with five captions each, and no labels.
+
+| file of the download            | what is read                                                         |
+|---------------------------------|----------------------------------------------------------------------|
+| Flickr8k_text.zip               | Flickr8k.token.txt; Flickr_8k.trainImages.txt, .devImages.txt and    |
+|                                 | .testImages.txt: the split                                           |
+| Flickr8k_Dataset.zip            | the pictures                                                         |
+| flickr30k.tar.gz, unpacked      | results_20130124.token                                               |
+| flickr30k-images.tar, unpacked  | the pictures                                                         |
+| Flickr30k Entities              | train.txt, val.txt and test.txt: the split                           |
+| Kaggle's archive.zip            | results.csv or captions.txt, and the pictures, instead               |
+| caption_datasets.zip (Karpathy) | dataset_flickr8k.json, dataset_flickr30k.json: the split, and        |
+|                                 | captions where others are not there                                  |
+"""
 
 import csv
 import io
@@ -41,17 +54,43 @@ class Kind(NamedTuple):
     karpathy: str
 
 
+KINDS = (
+    Kind(
+        dataset="Flickr8k",
+        items=8_091,
+        picture=re.compile(r"\d+_[0-9a-f]+\.jpg"),
+        tokens="Flickr8k.token.txt",
+        archives=("Flickr8k_text.zip", "Flickr8k_Dataset.zip"),
+        lists={
+            "query": "Flickr_8k.testImages.txt",
+            "training": "Flickr_8k.trainImages.txt",
+            "validation": "Flickr_8k.devImages.txt",
+        },
+        karpathy="dataset_flickr8k.json",
+    ),
+    Kind(
+        dataset="Flickr30k",
+        items=31_783,
+        picture=re.compile(r"\d+\.jpg"),
+        tokens="results_20130124.token",
+        archives=("flickr30k.tar.gz", "flickr30k-images.tar"),
+        lists={"query": "test.txt", "training": "train.txt", "validation": "val.txt"},
+        karpathy="dataset_flickr30k.json",
+    ),
+)
+
+
 def recognise(files: Files, kind: Kind) -> Download | None:
     """The download, where its captions are there."""
-    captions = next(iter(files.find(kind.tokens)), "") or _table(files, kind)
-    karpathy = next(iter(files.find(kind.karpathy)), "")
+    captions = files.first(kind.tokens) or _table(files, kind)
+    karpathy = files.first(kind.karpathy)
     if not captions and not karpathy:
         return None
     missing = []
     if not any(kind.picture.fullmatch(posixpath.basename(path)) for path in files.pictures()):
         missing.append(f"pictures not found, expected from {kind.archives[1]}")
     missing += files.faults(*map(str.lower, kind.archives), "archive.zip", "caption_datasets.zip")
-    lists = {part: next(iter(files.find(name)), "") for part, name in kind.lists.items()}
+    lists = {part: files.first(name) for part, name in kind.lists.items()}
 
     def read(dataset: str, cache: Path) -> Contents:
         return _read(files, kind, captions, karpathy, lists if all(lists.values()) else {})

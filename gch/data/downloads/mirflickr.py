@@ -35,7 +35,7 @@ _COLLECTION, _ANNOTATIONS = "mirflickr25k.zip", "mirflickr25k_annotations_v080.z
 
 def recognise(files: Files) -> Download | None:
     """The download, where its tags, its list of common tags or its annotations are there."""
-    common = next(iter(files.find("common_tags.txt")), "")
+    common = files.first("common_tags.txt")
     tags = files.fullest(lambda folder, name: folder.lower().endswith("tags") and bool(_TAGS.fullmatch(name)))
     lists = files.fullest(lambda folder, name: name.lower() in _LISTS)
     held = {name.lower() for name in files.folders().get(lists, ())}

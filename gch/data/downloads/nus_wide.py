@@ -42,7 +42,7 @@ _ARCHIVES = ("imagelist.zip", "conceptslist.zip", "nus-wide.zip", "nus_wid_tags.
 
 def recognise(files: Files) -> Download | None:
     """The download, where its labels or its table of tags are there."""
-    places = {name: next(iter(files.find(name)), "") for name in _FILES}
+    places = {name: files.first(name) for name in _FILES}
     truth = files.fullest(lambda folder, name: _concept(name) != "")
     concepts = {_concept(name) for name in files.folders().get(truth, ())} - {""}
     if not places["AllTags1k.txt"] and len(concepts) <= CONCEPTS // 2:
