@@ -11,6 +11,7 @@ import scipy.io
 import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sources import refusal
 from written import write_cell
 
 from gch.data.array_files import list_arrays
@@ -265,10 +266,8 @@ def test_damaged_v5_files_are_refused_in_one_line(tmp_path, name):
     content, line = DAMAGED[name]
     path = tmp_path / "file.mat"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=line) as caught:
+    with refusal(line, path):
         list_arrays(path)["X"].read()
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path, monkeypatch):

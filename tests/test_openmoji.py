@@ -21,13 +21,17 @@ def pairs(cache):
     return open_openmoji(cache, SIZE)
 
 
+@pytest.fixture(scope="module")
+def candidates():
+    return openmoji._candidates([f"1F6{i:02X}" for i in range(20)])
+
+
 @pytest.fixture
-def few(monkeypatch):
+def few(monkeypatch, candidates):
     """A set of 20 items, quickly drawn."""
-    drawings, whole = [f"1F6{i:02X}" for i in range(20)], openmoji._candidates
     monkeypatch.setattr(openmoji, "MIN_ITEMS_OF_WORD", 2)
     monkeypatch.setattr(openmoji, "MIN_ITEMS_OF_LABEL", 2)
-    monkeypatch.setattr(openmoji, "_candidates", lambda _: whole(drawings))
+    monkeypatch.setattr(openmoji, "_candidates", lambda _: candidates)
 
 
 def only_folder(cache):

@@ -315,7 +315,7 @@ def mutations(draw):
 def test_broken_bytes_give_a_picture_or_are_told(name):
     told = []
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=30, deadline=None, database=None)
     @given(mutations(), st.sampled_from(FITS))
     def check(mutation, fit):
         changes, kept = mutation

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, described, write
+from sources import refusal
 
 from gch.data.prepared import open_prepared
 from gch.errors import DataError
@@ -126,9 +127,8 @@ def test_fields_must_agree(copied, changes, message):
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"[]", b"[" * 100_000, b"1" * 10_000])
 def test_an_index_that_is_none(copied, data):
     (copied / "index.json").write_bytes(data)
-    with pytest.raises(DataError, match=r"index\.json: ") as error:
+    with refusal(r"index\.json: "):
         open_prepared(copied)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def changes(draw) -> tuple[str, object]:
     return name, draw(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4))
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), deadline=None)
 @given(changes())
 def test_any_change_gives_pictures_or_a_data_error(healthy, change):
     name, what = change

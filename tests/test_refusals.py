@@ -101,6 +101,7 @@ ROWS = {
     "sweep of a power": (["sweep", "--bits=²"], "bits is '²'; expected whole numbers"),
     "sweep to a file": (["sweep", "--out=file"], f"file: {UNWRITABLE}"),
     "report of nothing": (["report", "empty"], f"results.json: {NOTHING.replace(',', ';')}"),
+    "report to a pipe": (["report", "run", "--out=fifo"], "fifo: "),
     "report under a file": (["report", "run", "--out=file/page.html"], f"file: {UNWRITABLE}"),
 }
 

@@ -99,7 +99,7 @@ def test_reads_no_further_ahead_than_its_buffers():
     with reading_errors():
         iterator = iter(image_batches(pictures, np.arange(240), 8, seed=0, window=16))
         next(iterator)
-        threading.Event().wait(0.3)
+        threading.Event().wait(0.1)
     assert sum(len(rows) for rows in pictures.reads) <= 5 * 16
 
 
