@@ -29,6 +29,14 @@ def pytest_configure(config):
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced():
+    """Files are not forced to the disk, which takes some ms each: no test outlives a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Opens a file of outputs of the original implementation by name."""

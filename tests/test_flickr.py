@@ -17,19 +17,8 @@ NAMES = {
     "Flickr8k": sorted(f"{1000 + 37 * number}_{number:x}abc.jpg" for number in range(COUNT)),
     "Flickr30k": sorted(f"{3000 + 37 * number}.jpg" for number in range(COUNT)),
 }
-PARTS = [
-    "test",
-    "dev",
-    "train",
-    "train",
-    "dev",
-    "test",
-    "train",
-    "train",
-    "train",
-    "train",
-    "train",
-]  # one in none
+# One picture is in none.
+PARTS = ["test", "dev", "train", "train", "dev", "test", *["train"] * 5]
 ROWS = {part: [row for row, one in enumerate(PARTS) if one == part] for part in ("test", "dev", "train")}
 TOKENS = {"Flickr8k": "Flickr8k.token.txt", "Flickr30k": "results_20130124.token"}
 

@@ -46,8 +46,9 @@ def both(folder, collection, annotations):
     return unpacked(folder, collection, annotations)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
-@pytest.mark.parametrize("place", [unpacked, zipped, inside, both])
+@pytest.mark.parametrize(
+    ("place", "end"), [(unpacked, "\n"), (zipped, "\r\n"), (inside, "\r\n"), (both, "\n")]
+)
 def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
     place(tmp_path, *mirflickr(end))
     pairs = open_source(settings_of(tmp_path, "MIRFLICKR", image_size=16))
