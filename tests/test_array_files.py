@@ -15,7 +15,7 @@ from sources import refusal
 from written import write_cell
 
 from gch.data.array_files import list_arrays
-from gch.data.mat_file import MAX_BYTES, load_mat5
+from gch.data.mat_file import MAX_BYTES, load_here, load_mat5
 from gch.errors import DataError
 
 GRIDS = {"grid": [["a dog", "b"], ["c", ""], ["d e", "f"]], "across": [["a dog", "b", "c"]]}  # 3-D characters
@@ -188,6 +188,30 @@ def test_v5_numbers_are_those_that_were_written(tmp_path):
         np.testing.assert_array_equal(loaded[name], value)
         assert loaded[name].dtype == listed[name].dtype == value.dtype
         assert listed[name].shape == value.shape
+
+
+def test_small_v5_arrays_are_read_together(tmp_path, monkeypatch):
+    path, read = tmp_path / "file.mat", []
+    scipy.io.savemat(path, {"one": MATRIX, "text": "a", "two": MATRIX + 1})
+    monkeypatch.setattr(
+        "gch.data.array_files.load_mat5", lambda *given: read.append(given[1]) or load_here(*given)
+    )
+    for limit, wanted in ((2**20, [["one", "two"]]), (20, [["one"], ["two"]])):
+        monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", limit)
+        listed = list_arrays(path)
+        np.testing.assert_array_equal(listed["one"].read(), MATRIX)
+        np.testing.assert_array_equal(listed["two"].read(), MATRIX + 1)
+        assert read == wanted
+        read.clear()
+
+
+def test_a_sound_array_beside_a_damaged_one_is_read(tmp_path):
+    path = tmp_path / "file.mat"
+    path.write_bytes(by_hand(shape=(3, 2), name=b"Y") + by_hand()[128:])
+    listed = list_arrays(path)
+    np.testing.assert_array_equal(listed["X"].read(), [[1, 3], [2, 4]])
+    with refusal("cannot reshape", path):
+        listed["Y"].read()
 
 
 def test_v5_structs_keep_their_fields(tmp_path):

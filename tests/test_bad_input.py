@@ -2,9 +2,7 @@
 
 import os
 import re
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import h5py
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sources import refusal
-from written import FEATURES, HOT, TEXTS, write_hdf5, write_mat73, write_separate
+from written import FEATURES, HOT, TEXTS, png, write_hdf5, write_mat73, write_separate
 
 from gch.data.array_files import list_arrays
 from gch.data.openmoji import _load
@@ -50,17 +48,6 @@ def collection(folder: Path, *lines: str, name: str = "list.csv") -> None:
     (folder / name).write_text("\n".join(lines))
     for number in range(12):
         Image.new("RGB", (SIDE, SIDE), (number, 0, 0)).save(folder / f"{number}.png")
-
-
-def png_bomb() -> bytes:
-    """A PNG of a few kilobytes that declares 30,000 x 30,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(bytes(2**20)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
 
 
 def truncated(folder):
@@ -105,7 +92,11 @@ CASES = {
         "files",
         "path '../../etc/passwd', expected",
     ),
-    "picture that expands": (picture(png_bomb()), "collection", "0.png: .*(134217728 at most|pixels)"),
+    "picture that expands": (
+        picture(png(30_000, 30_000, bytes(2**20))),
+        "collection",
+        "0.png: .*(134217728 at most|pixels)",
+    ),
     "broken picture": (picture(), "collection", "0.png: .*expected"),
     "two lists": (
         lambda f: [collection(f, name=name) for name in ("a.csv", "b.csv")],

@@ -218,4 +218,5 @@ def test_a_damaged_file_ends_in_a_data_error_or_is_read(tmp_path_factory, data):
         found = read_codes(folder / name)
     except DataError:
         return
-    evaluate_items(found.queries["image"], found.database["text"])
+    if found.database:  # a file that was cut before the labels is one of two halves
+        evaluate_items(found.queries["image"], found.database["text"])

@@ -64,12 +64,8 @@ GOOD = {
 }
 
 
-WRITERS = [(write_npz, 0), (write_hdf5, 1), (write_mat73, 1)]
-CASES = [(name, *writer) for name in GOOD for writer in WRITERS]
-CASES += [("numbers", write_v5, 1), ("masks", write_v5, 1)]  # slow: each array is read in a process
-
-
-@pytest.mark.parametrize(("name", "write", "base"), CASES)
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(("write", "base"), WRITERS)
 def test_parts_are_read_from_every_kind_of_file(tmp_path, name, write, base):
     arrays, changes = GOOD[name]
     write(tmp_path / "index.dat", **arrays(base))

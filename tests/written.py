@@ -1,5 +1,7 @@
 """Files in the field's layouts, written by independent means, and the items that they hold."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import h5py
@@ -85,6 +87,17 @@ def cells(texts) -> np.ndarray:
     column = np.empty((len(texts), 1), object)
     column[:, 0] = texts
     return column
+
+
+def png(width: int, height: int, pixels: bytes = b"") -> bytes:
+    """A PNG that declares this size, whatever its pixels are."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(pixels))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
 def source(path: Path, dataset: str = "FLICKR", **changes) -> Pairs:
