@@ -11,7 +11,6 @@ import numpy as np
 
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.pixels import ArrayPictures
-from gch.errors import SettingError
 from gch.storage import digest
 
 GENERATED = 600  # pairs
@@ -35,16 +34,7 @@ def generate(
 
     Returns:
       Pairs in memory; every item has a word and one to three labels. A sixth are queries by default.
-
-    Raises:
-      SettingError: an argument is out of its range.
     """
-    minimum = {"items": (items, 8), "labels": (labels, 3), "words": (words, labels)}
-    minimum |= {"image_size": (image_size, 8), "seed": (seed, 0)}
-    for name, (value, least) in minimum.items():
-        if value < least:
-            raise SettingError(f"generated data: {name} is {value}, expected {least} or more")
-
     random = np.random.Generator(np.random.PCG64(seed))
     counts = random.choice((1, 2, 3), items, p=_LABEL_COUNT_ODDS)
     ranks = random.random((items, labels)).argsort(axis=1).argsort(axis=1)

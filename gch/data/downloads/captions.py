@@ -117,8 +117,15 @@ def read_karpathy(files: Files, name: str) -> list[Described]:
     return found
 
 
-def split_of(parts: Sequence[str | None], where: str) -> OwnSplit:
-    """The split in which items of these parts are; None: of no part. What is no query is retrieved.
+def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) -> tuple[OwnSplit, list[str]]:
+    """The split in which items of these parts are, and what a user should know of it, a line each. None: of
+    no part. What is no query is retrieved.
+
+    Args:
+      parts: of the items.
+      where: the file, for messages.
+      name: of the file, for the lines.
+      listed: how many pictures it lists.
 
     Raises:
       DataError: a part has no item.
@@ -131,11 +138,7 @@ def split_of(parts: Sequence[str | None], where: str) -> OwnSplit:
         if not len(rows):
             raise DataError(f"{where}: no picture of the part {part} is there, expected some")
     query, training, validation = of_part.values()
-    return OwnSplit(query, np.union1d(training, validation), training, validation)
-
-
-def split_notes(name: str, split: OwnSplit, parts: Sequence[str | None], listed: int) -> list[str]:
-    """What a user should know of the split of a file that lists so many pictures."""
+    split = OwnSplit(query, np.union1d(training, validation), training, validation)
     sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in split.parts().items())
     there = sum(part is not None for part in parts)
     lines = [f"the split is that of {name}: {sizes}"]
@@ -143,7 +146,7 @@ def split_notes(name: str, split: OwnSplit, parts: Sequence[str | None], listed:
         lines.append(f"{listed - there:,} pictures of {name} are not among the items")
     if there < len(parts):
         lines.append(f"{len(parts) - there:,} items are in no part of the split")
-    return lines
+    return split, lines
 
 
 def by_name(files: Files) -> dict[str, str]:

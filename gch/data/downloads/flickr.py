@@ -1,24 +1,10 @@
-"""Flickr8k and Flickr30k: 8,091 and 31,783 pictures with five captions each, and no labels.
-
-| file of the download            | what is read                                                         |
-|---------------------------------|----------------------------------------------------------------------|
-| Flickr8k_text.zip               | Flickr8k.token.txt; Flickr_8k.trainImages.txt, .devImages.txt and    |
-|                                 | .testImages.txt: the split                                           |
-| Flickr8k_Dataset.zip            | the pictures                                                         |
-| flickr30k.tar.gz, unpacked      | results_20130124.token                                               |
-| flickr30k-images.tar, unpacked  | the pictures                                                         |
-| Flickr30k Entities              | train.txt, val.txt and test.txt: the split                           |
-| Kaggle's archive.zip            | results.csv or captions.txt, and the pictures, instead               |
-| caption_datasets.zip (Karpathy) | dataset_flickr8k.json, dataset_flickr30k.json: the split, and        |
-|                                 | captions where others are not there                                  |
-"""
+"""Flickr8k and Flickr30k: pictures with five captions each, and no labels; see docs/downloads.md."""
 
 import csv
 import io
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +14,6 @@ from gch.data.downloads.captions import (
     by_name,
     joined,
     read_karpathy,
-    split_notes,
     split_of,
 )
 from gch.data.downloads.download import Contents, Download, difference, some_of
@@ -90,13 +75,14 @@ def recognise(files: Files, kind: Kind) -> Download | None:
     if not any(kind.picture.fullmatch(posixpath.basename(path)) for path in files.pictures()):
         missing.append(f"pictures not found, expected from {kind.archives[1]}")
     missing += files.faults(*map(str.lower, kind.archives), "archive.zip", "caption_datasets.zip")
-    lists = {part: files.first(name) for part, name in kind.lists.items()}
-
-    def read(dataset: str, cache: Path) -> Contents:
-        return _read(files, kind, captions, karpathy, lists if all(lists.values()) else {})
-
+    found = {part: files.first(name) for part, name in kind.lists.items()}
+    lists = found if all(found.values()) else {}
     return Download(
-        title=kind.dataset, datasets=(kind.dataset,), files=files, missing=tuple(missing), read=read
+        title=kind.dataset,
+        datasets=(kind.dataset,),
+        files=files,
+        missing=tuple(missing),
+        read=lambda dataset, cache: _read(files, kind, captions, karpathy, lists),
     )
 
 
@@ -130,8 +116,9 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
     if part_of:
         parts = [part_of.get(name) for name in kept]
         source = karpathy or lists["query"]
-        split = split_of(parts, files.where(source))
-        notes += split_notes(kind.karpathy if karpathy else "the lists", split, parts, len(part_of))
+        of_file = kind.karpathy if karpathy else "the lists"
+        split, said = split_of(parts, files.where(source), of_file, len(part_of))
+        notes += said
     if few := [name for name in kept if texts[name].count("\n") + 1 < CAPTIONS]:
         notes.append(f"items with fewer than {CAPTIONS} captions: {some_of(few)}")
     expected = len(listed) if listed and not captions else kind.items

@@ -1,17 +1,7 @@
-"""MIRFLICKR-25000 and the items that the hashing papers make of it, FLICKR-25K.
-
-| file of the download                | what is read                                                     |
-|-------------------------------------|------------------------------------------------------------------|
-| mirflickr25k.zip                    | im1.jpg to im25000.jpg, meta/tags/tags1.txt and so on,           |
-|                                     | doc/common_tags.txt                                              |
-| mirflickr25k_annotations_v080.zip   | animals.txt and 23 other lists of picture numbers                |
-
-Items are the pictures with at least one label and one common tag, in the order of their numbers.
-"""
+"""MIRFLICKR-25000 and the items that the hashing papers make of it, FLICKR-25K: see docs/downloads.md."""
 
 import posixpath
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -55,11 +45,13 @@ def recognise(files: Files) -> Download | None:
         others = f" and {len(absent) - 1} other lists" if len(absent) > 1 else ""
         missing.append(f"{absent[0]}{others} not found, expected from {_ANNOTATIONS}")
     missing += files.faults(_COLLECTION, _ANNOTATIONS)
-
-    def read(dataset: str, cache: Path) -> Contents:
-        return _read(files, pictures, tags, common, lists)
-
-    return Download(title=TITLE, datasets=("MIRFLICKR",), files=files, missing=tuple(missing), read=read)
+    return Download(
+        title=TITLE,
+        datasets=("MIRFLICKR",),
+        files=files,
+        missing=tuple(missing),
+        read=lambda dataset, cache: _read(files, pictures, tags, common, lists),
+    )
 
 
 def _read(files: Files, pictures: str, tags: str, common: str, lists: str) -> Contents:
