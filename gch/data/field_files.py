@@ -78,14 +78,11 @@ def write_field_files(
     texts are those of the vocabulary that training would use: of the training items of the split.
 
     Args:
-      pairs: N pairs.
+      pairs: what is written.
       folder: new or empty.
-      settings: of the split and of the vocabulary; they go into the manifest.
+      settings: of the split and of the vocabulary; they go into the manifest, which is returned.
       layouts: some of LAYOUTS.
       progress: called with the number of pictures done and of all.
-
-    Returns:
-      What the manifest holds.
 
     Raises:
       DataError: a picture is broken under 'stop', fewer than two are sound, or an array is too large.

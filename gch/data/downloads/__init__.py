@@ -47,17 +47,11 @@ def find_download(path: Path, dataset: str) -> Download | None:
 
 
 def open_download(download: Download, dataset: str, size: int, fit: str, cache: Path) -> Pairs:
-    """Opens a data set of a download; its pictures are not read here.
-
-    Args:
-      download: what the folder holds.
-      dataset: one of the download's.
-      size: height and width that pictures are scaled to.
-      fit: 'crop' or 'letterbox'.
-      cache: folder for tables that take long to read.
+    """Opens one of the data sets of a download; its pictures are not read here, see `PictureFiles` for `size`
+    and `fit`. Tables that take long to read are kept in `cache`.
 
     Raises:
-      DataError: a file is missing or damaged, or no item is left.
+      DataError: a file is missing or damaged, or fewer than 8 items are left.
     """
     folder = printable(download.files.folder)
     if download.missing:

@@ -25,16 +25,10 @@ _PARTS = {  # Karpathy's names of parts, and ours
 
 
 def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dict[str, Any]:
-    """The object of a JSON file, of which objects keep only some fields, so that it fits into memory.
-
-    Args:
-      files: of the download.
-      name: the file.
-      fields: names of the fields that are kept, at any depth.
-      again: which file of the download holds it, for messages.
+    """The object of a JSON file, of which objects at any depth keep only some fields, to fit into memory.
 
     Raises:
-      DataError: it cannot be read or is no JSON object.
+      DataError: it cannot be read or is no JSON object; says to load it `again` from a file of the download.
     """
     wanted, where = tuple(fields), files.where(name)
 
@@ -57,16 +51,10 @@ def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dic
 def entries(
     content: Mapping[str, Any], where: str, field: str, kinds: Mapping[str, type]
 ) -> Iterator[tuple[Any, ...]]:
-    """The values of some fields of each object in a list of JSON.
-
-    Args:
-      content: the object that has the list.
-      where: the file, for messages.
-      field: the name of the list.
-      kinds: the fields of its objects, and their types.
+    """The values of each object in the list `field` of an object of JSON; `kinds` are their fields and types.
 
     Raises:
-      DataError: there is no such list, or an object lacks a field.
+      DataError: there is no such list, or an object lacks a field; begins with `where`.
     """
     found = content.get(field)
     if not isinstance(found, list) or not found:
@@ -118,14 +106,8 @@ def read_karpathy(files: Files, name: str) -> list[Described]:
 
 
 def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) -> tuple[OwnSplit, list[str]]:
-    """The split in which items of these parts are, and what a user should know of it, a line each. None: of
-    no part. What is no query is retrieved.
-
-    Args:
-      parts: of the items.
-      where: the file, for messages.
-      name: of the file, for the lines.
-      listed: how many pictures it lists.
+    """The split of items by their parts, None for no part, and what a user should know of it, a line each.
+    What is no query is retrieved. The file `name`, which is at `where`, names so many `listed` pictures.
 
     Raises:
       DataError: a part has no item.
