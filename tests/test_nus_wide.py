@@ -14,7 +14,7 @@ from downloaded import (
     write,
     write_zip,
 )
-from sources import opened, refusal, settings_of
+from sources import refusal, settings_of
 
 from gch.data.catalog import open_source
 
@@ -91,19 +91,6 @@ def test_a_table_that_changed_is_read_again(tmp_path):
     (tmp_path / "NUS-WIDE/NUS_WID_Tags/AllTags1k.txt").write_bytes(b"".join(lines[::-1]))
     pairs = open_source(settings_of(tmp_path, "NUS-WIDE-TC10"))
     np.testing.assert_array_equal(pairs.texts, NUS_TAGS[::-1][ITEMS])
-
-
-def test_trains_on_pictures_that_can_be_read(tmp_path, capsys):
-    files = nus_wide()
-    files[f"Flickr/{NUS_NAMES[30]}"] = b"<html><body>403</body></html>"
-    del files[f"Flickr/{NUS_NAMES[31]}"]
-    zipped(tmp_path, files)
-    pairs = opened(tmp_path, "NUS-WIDE-TC21", image_size=16)
-    kept = [row for row in ITEMS if row not in (30, 31)]
-    np.testing.assert_array_equal(pairs.labels, NUS_TRUTH[kept][:, FREQUENT["NUS-WIDE-TC21"]])
-    np.testing.assert_array_equal(pairs.texts, NUS_TAGS[kept])
-    assert pairs.name == "nus-wide-tc21"
-    assert "0006_9030.jpg: an HTML page, expected JPEG" in capsys.readouterr().out
 
 
 def test_inspect_recognises_it_and_what_lies_beside_it(command, tmp_path):
