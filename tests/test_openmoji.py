@@ -8,7 +8,7 @@ from gch.data import openmoji
 from gch.data.openmoji import Item, open_openmoji, select, split_words
 from gch.errors import DataError, RunError, SettingError
 
-SIZE = 48
+SIZE = 24
 
 
 @pytest.fixture(scope="module")
