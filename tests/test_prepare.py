@@ -155,7 +155,7 @@ def test_a_second_one_waits_and_finds_all_done(tmp_path, monkeypatch):
     class Slow(ArrayPictures):
         def read(self, rows):
             begun.set()
-            go_on.wait()
+            go_on.wait(20)
             return super().read(rows)
 
     def said(line, **options):
