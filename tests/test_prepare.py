@@ -4,7 +4,6 @@ import contextlib
 import json
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -134,13 +133,15 @@ def test_a_killed_one_goes_on_to_the_same_files(tmp_path, repository):
     paths = [str(repository), str(repository / "tests")]
     process = subprocess.Popen([sys.executable, "-c", STUCK, str(folder), *paths])
     begun = False
-    while not begun:
-        assert process.poll() is None
-        time.sleep(0.02)
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or not whole
-            begun = np.load(folder / "places.npy")[15, 1] > 0
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        while not begun:
+            assert process.poll() is None
+            time.sleep(0.02)
+            with contextlib.suppress(OSError, ValueError, EOFError):  # not there yet, or not whole
+                begun = np.load(folder / "places.npy")[15, 1] > 0
+    finally:
+        process.kill()
+        process.wait()
     (folder / ".gch-unfinished-a1b2").mkdir()
     assert not (folder / "index.json").exists()
     source = watched()
