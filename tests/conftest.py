@@ -41,8 +41,11 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
-    """The folder of the caches of processes, shared: the drawings are made once."""
-    return tmp_path_factory.mktemp("data")
+    """The folder of the caches, which all workers share: drawings and their features are made once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "data"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
