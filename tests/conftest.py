@@ -78,3 +78,23 @@ def command(repository, capsys, monkeypatch) -> Callable:
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def load_once():
+    """Loads a SavedModel of the same bytes on the same device once; it has no state."""
+    import tensorflow as tf
+
+    load, loaded = tf.saved_model.load, {}
+
+    def load_once(place: str) -> object:
+        files = sorted(path for path in Path(place).rglob("*") if path.parent.name != "networks")
+        content = tuple(path.read_bytes() for path in files if path.is_file() and path.suffix != ".json")
+        key = tf.zeros(()).device, content
+        if key not in loaded:
+            loaded[key] = load(place)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "load", load_once)
+        yield

@@ -19,6 +19,8 @@ from gch.search.encode import encode_entries, shard_range
 from gch.search.entries import Entry, pair_entries, picture_entries, text_entries
 from gch.search.exported import ExportedModel
 
+pytestmark = pytest.mark.usefixtures("load_once")
+
 PICTURES = 23
 
 
