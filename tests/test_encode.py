@@ -336,6 +336,7 @@ def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, stat
     assert "Traceback" not in error
 
 
+WITHOUT_PAIRS = {"signatures": ("encode_image", "encode_image_bytes", "encode_text", "encode_text_string")}
 OF_VECTORS = {"image_size": 0, "signatures": ("encode_image_features", "encode_text")}
 
 
@@ -345,12 +346,7 @@ OF_VECTORS = {"image_size": 0, "signatures": ("encode_image_features", "encode_t
         (None, ["--images=PICTURES"], 1, "no saved_model.pb"),
         (OF_VECTORS, ["--texts=TEXTS"], 1, "no encode_text_string"),
         (OF_VECTORS, ["--images=PICTURES"], 1, "no encode_image, because small has"),
-        (
-            {"signatures": ("encode_image",)},
-            ["--pairs=TEXTS"],
-            1,
-            "no encode_pair, because gch has no unified codes",
-        ),
+        (WITHOUT_PAIRS, ["--pairs=TEXTS"], 1, "no encode_pair, because gch has no unified codes"),
         ({"encoding_batch": 8}, ["--images=PICTURES", "--batch=4"], 2, "batch is 4; the model needs 8"),
     ],
 )
