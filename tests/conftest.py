@@ -50,8 +50,11 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
-    """The folder of the caches of processes, shared: the drawings are made once."""
-    return tmp_path_factory.mktemp("data")
+    """The folder of the caches, which all workers share: drawings and their features are made once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "data"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -90,3 +93,23 @@ def command(repository, capsys, monkeypatch) -> Callable:
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def load_once():
+    """Loads a SavedModel of the same bytes on the same device once; it has no state."""
+    import tensorflow as tf
+
+    load, loaded = tf.saved_model.load, {}
+
+    def load_once(place: str) -> object:
+        files = sorted(path for path in Path(place).rglob("*") if path.parent.name != "networks")
+        content = tuple(path.read_bytes() for path in files if path.is_file() and path.suffix != ".json")
+        key = tf.zeros(()).device, content
+        if key not in loaded:
+            loaded[key] = load(place)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "load", load_once)
+        yield
