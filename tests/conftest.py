@@ -1,6 +1,8 @@
 """What several tests share."""
 
+import contextlib
 import errno
+import io
 import os
 import re
 from collections.abc import Callable
@@ -8,11 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from gch.terminal import quiet_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
+
+# The same examples in every run; `explore` draws others, and more of them.
+settings.register_profile("repeat", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
 def pytest_configure(config):
@@ -62,16 +70,15 @@ def forbid(monkeypatch) -> Callable[[Path], None]:
     return forbid
 
 
-@pytest.fixture
-def command(repository, capsys, monkeypatch) -> Callable:
+@pytest.fixture(scope="session")
+def command(repository) -> Callable:
     """Runs the command line in this process: exit status, standard output and standard error."""
     from gch.cli import main
 
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
-
     def run(*arguments):
-        status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
-        return status, *capsys.readouterr()
+        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True) for _ in range(2)]
+        with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+            status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
+        return status, *(stream.buffer.getvalue().decode() for stream in streams)
 
     return run
