@@ -6,7 +6,6 @@ import itertools
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gch.errors import DataError, SettingError
@@ -67,7 +66,6 @@ def test_relaxed_queries_by_hand():
     assert (found["recall@1"], found["median_rank"]) == (pytest.approx(1 / 3), 3)
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**20), count=st.integers(1, 5), bits=st.integers(1, 3), relaxed=st.booleans())
 def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(seed, count, bits, relaxed):
     queries, halves = random_items(seed, count, bits, relaxed), random_items(seed + 1, count, bits)

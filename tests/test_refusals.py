@@ -14,7 +14,7 @@ import pytest
 
 BIT, DATA = 16, ["--dataset_dir=generated", "--image_size=32"]
 ENCODE, SEARCH = ["encode", "model", "--out=new"], ["search", "model", "codes"]
-VGGF = ["train", "--dataset_dir=generated", "--netStr=vggf"]
+VGGF = ["train", "--dataset_dir=files", "--DATA_DIR=large.npz", "--netStr=vggf"]
 AGAH = ["train", "--method=agah", *DATA]
 CAPTIONED = ["train", "--dataset_dir=collection", "--DATA_DIR=captioned", "--image_size=32"]
 NOTHING, NO_FILE, UNWRITABLE = "not found, ", "not a regular file, ", "cannot be written, "
@@ -62,7 +62,7 @@ ROWS = {
         [*CAPTIONED, "--backbone=trained"],
         "backbone is 'trained', but collection has no labels; only labels train it, expected 'frozen'",
     ),
-    "images of VGG-F": ([*VGGF, "--image_size=64"], "image_size: found 64, expected 224"),
+    "images of VGG-F": (["train", *DATA, "--netStr=vggf"], "image_size: found 32, expected 224"),
     "weights of a pipe": ([*VGGF, "--MODEL_DIR=fifo"], f"fifo: {NO_FILE}"),
     "weights of text": ([*VGGF, "--MODEL_DIR=file"], "file: cannot be read as a MATLAB v5 file"),
     "no mean": ([*VGGF, "--backbone_start=random", "--meanpath=gone.h5"], "gone.h5: "),
@@ -127,6 +127,8 @@ def prepare(folder: Path) -> None:
     os.mkfifo(folder / "fifo")
     os.mkfifo(folder / "piped" / "FLICKR-25K.mat")
     np.savez(folder / "codes.npz", Qi=np.ones((4, 8), np.int8))
+    images = np.zeros((8, 224, 224, 3), np.uint8)
+    np.savez(folder / "large.npz", images=images, texts=np.eye(8), labels=np.eye(8))
     for name in ("model", "other"):
         (folder / name / NOTE).parent.mkdir(parents=True)
         (folder / name / "saved_model.pb").touch()
