@@ -177,11 +177,14 @@ def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, monkeyp
             del part[last]
         else:
             part[last] = other
+        refusal, records = "", []
         try:
             records = [read_run(folder)]
         except RunError as error:
-            assert str(folder / "results.json") in str(error)
-            assert "test the run again" in str(error)
+            refusal = str(error)
+        if refusal:
+            assert str(folder / "results.json") in refusal
+            assert "test the run again" in refusal
             refusals += 1
         else:
             tables.all_means(records)
