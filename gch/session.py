@@ -108,9 +108,7 @@ class Session:
             database,
             self._split.training,
             self._pairs.label_names,
-            cutoffs=settings.cutoff_ranks,
-            ties=settings.ties,
-            without_relevant=settings.without_relevant,
+            **settings.ranking,
         )
         codes = self._run.path / f"{self._pairs.name}_{settings.bit}.mat"
         save_codes(codes, queries, database)
