@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-BIT, DATA = 16, ["--dataset_dir=generated", "--image_size=32"]
+BIT, DATA = 16, ["--dataset_dir=generated", "--image_size=8"]
 ENCODE, SEARCH = ["encode", "model", "--out=new"], ["search", "model", "codes"]
-VGGF = ["train", "--dataset_dir=files", "--DATA_DIR=large.npz", "--netStr=vggf"]
 AGAH = ["train", "--method=agah", *DATA]
-CAPTIONED = ["train", "--dataset_dir=collection", "--DATA_DIR=captioned", "--image_size=32"]
+COLLECTION = ["train", "--dataset_dir=collection", "--DATA_DIR=pictured"]
+CAPTIONED = [*COLLECTION, "--annotations=captions.csv"]
+VGGF = [*COLLECTION, "--annotations=labels.csv", "--netStr=vggf"]
 NOTHING, NO_FILE, UNWRITABLE = "not found, ", "not a regular file, ", "cannot be written, "
 
 ROWS = {
@@ -81,7 +82,7 @@ ROWS = {
         [*CAPTIONED, "--backbone=trained"],
         "backbone is 'trained', but collection has no labels; only labels train it, expected 'frozen'",
     ),
-    "images of VGG-F": (["train", *DATA, "--netStr=vggf"], "image_size: found 32, expected 224"),
+    "images of VGG-F": (["train", *DATA, "--netStr=vggf"], "image_size: found 8, expected 224"),
     "weights of a pipe": ([*VGGF, "--MODEL_DIR=fifo"], f"fifo: {NO_FILE}"),
     "weights of text": ([*VGGF, "--MODEL_DIR=file"], "file: cannot be read as a MATLAB v5 file"),
     "no mean": ([*VGGF, "--backbone_start=random", "--meanpath=gone.h5"], "gone.h5: "),
@@ -119,6 +120,7 @@ ROWS = {
     "sweep of a power": (["sweep", "--bits=²"], "bits is '²'; expected whole numbers"),
     "sweep to a file": (["sweep", "--out=file"], f"file: {UNWRITABLE}"),
     "report of nothing": (["report", "empty"], f"results.json: {NOTHING.replace(',', ';')}"),
+    "report to a pipe": (["report", "run", "--out=fifo"], "fifo: "),
     "report under a file": (["report", "run", "--out=file/page.html"], f"file: {UNWRITABLE}"),
 }
 
@@ -134,20 +136,22 @@ def prepare(folder: Path) -> None:
     from gch.search.note_file import write_note_file
     from gch.settings import load_settings
 
-    for name in ("empty", "pictures", "piped", "captioned"):
+    for name in ("empty", "pictures", "piped", "pictured"):
         (folder / name).mkdir()
     for row in range(8):
-        Image.new("RGB", (32, 32), (30 * row, 0, 0)).save(folder / "captioned" / f"{row}.png")
-    captions = ["path,text", *(f"{row}.png,a red square" for row in range(8))]
-    (folder / "captioned" / "captions.csv").write_text("\n".join(captions))
-    opened(folder / "captioned", "collection", image_size=32)  # prepares its pictures
+        Image.new("RGB", (224, 224), (30 * row, 0, 0)).save(folder / "pictured" / f"{row}.png")
+    for name, columns, values in (
+        ("captions.csv", "path,text", "a red square"),
+        ("labels.csv", "path,text,labels", "a red square,red"),
+    ):
+        lines = [columns, *(f"{row}.png,{values}" for row in range(8))]
+        (folder / "pictured" / name).write_text("\n".join(lines))
+        opened(folder / "pictured", "collection", annotations=name)  # prepares its pictures
     (folder / "file").write_text("a dog\n")
     (folder / "text.keras").write_text("no model")
     os.mkfifo(folder / "fifo")
     os.mkfifo(folder / "piped" / "FLICKR-25K.mat")
     np.savez(folder / "codes.npz", Qi=np.ones((4, 8), np.int8))
-    images = np.zeros((8, 224, 224, 3), np.uint8)
-    np.savez(folder / "large.npz", images=images, texts=np.eye(8), labels=np.eye(8))
     for name in ("model", "other"):
         (folder / name / NOTE).parent.mkdir(parents=True)
         (folder / name / "saved_model.pb").touch()
@@ -191,6 +195,7 @@ def main(folder: Path) -> None:
 
     with contextlib.redirect_stdout(io.StringIO()):
         prepare(folder)
+    assert not {"tensorflow", "keras"} & set(sys.modules)
     os.chdir(folder)
     sys.meta_path.insert(0, Blocker())
     found = {}

@@ -165,9 +165,8 @@ def places(value, path=()):
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("other", [None, {}, "text", "gone"])
 def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, monkeypatch, other, labels):
-    settings, names = load_settings(repository / "setting.py", {}), ("a", "b", "c", "d") if labels else ()
-    folder, refusals = tmp_path / "run", 0
-    write_run(folder, settings, names, pairs=labels, labels=labels)
+    settings, folder, refusals = load_settings(repository / "setting.py", {"bit": 8}), tmp_path / "run", 0
+    write_run(folder, settings, tuple("abcd") if labels else (), pairs=labels, labels=labels)
     results = json.loads((folder / "results.json").read_text())
     monkeypatch.setattr(record, "read_json", lambda path: results)
     for *path, last in list(places(results)):
