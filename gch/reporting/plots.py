@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gch.errors import GCHError
-from gch.evaluation.evaluate import CROSS, UNIFIED
+from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
 from gch.evaluation.own_half import RECALL
 from gch.reporting.record import Record
 from gch.storage import atomic_path
@@ -31,13 +31,7 @@ CURVES = {  # name to the kind of curve, its figures along x, and words for both
         "precision within the radius",
     ),
 }
-ARROWS = {
-    "I->T": "image → text",
-    "T->I": "text → image",
-    "I->pair": "image → pair",
-    "T->pair": "text → pair",
-    "pair->pair": "pair → pair",
-}
+ARROWS = {direction: " → ".join(kinds) for direction, kinds in (DIRECTIONS | UNIFIED).items()}
 OF_PAIRS = "_pairs"  # what names of plots of unified codes end in
 
 
