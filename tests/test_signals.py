@@ -76,8 +76,8 @@ DOES = {
     signal.raise_signal(numbers[0])
 """,
     "never ends in an orderly way": """
-    signal.signal(signal.SIGINT, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: ready())
+    signal.signal(signal.SIGTERM, lambda *_: ready())
     ready()
     while True:
         time.sleep(0.01)
@@ -126,6 +126,7 @@ def test_whatever_it_does(tmp_path, repository, number, by):
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         if what.startswith("never"):
             process.send_signal(signal.SIGTERM)  # this is the first, the second ends it at once
+            assert process.stdout.readline() == "ready\n"  # of two that wait, the lower number comes first
         where, go_on = "", "goes on after the codes that are written"
         if what.startswith("ends"):
             where, go_on = " in outer epoch 3", "goes on from there"
@@ -153,31 +154,20 @@ else:
 
 def test_the_real_commands_at_set_moments(tmp_path, repository):
     """While Python imports, while TensorFlow loads, and with a child."""
-    small = ["--dataset_dir=generated", "--image_size=32", "--bit=16"]
-    entry = str(repository / "main_itpair.py")
+    small, entry = ["--dataset_dir=generated", "--image_size=32"], str(repository / "main_itpair.py")
+    at_import, last = ["-c", AT_IMPORT], "goes on from the last checkpoint"
     rows = [
-        (["-c", AT_IMPORT, entry, "numpy", "lasts", "inspect", *small], "ready", "inspect", "starts again"),
-        (["-c", AT_IMPORT, "gch", "scipy", "lasts", "eval", "codes.mat"], "ready", "eval", "starts again"),
-        (
-            ["-c", AT_IMPORT, "gch", "keras", "", "train", *small],
-            "ready",
-            "train",
-            "goes on from the last checkpoint",
-        ),
-        (
-            ["-c", AT_IMPORT, entry, "tensorflow", "", *small],
-            "ready",
-            "the run",
-            "goes on from the last checkpoint",
-        ),
-        (["-m", "gch", "sweep", *small[:2]], "runs/", "sweep", "goes on with the runs that are not"),
+        ([*at_import, entry, "numpy", "lasts", "inspect", *small], "ready", "inspect", "starts again"),
+        ([*at_import, "gch", "scipy", "lasts", "eval", "codes.mat"], "ready", "eval", "starts again"),
+        ([*at_import, "gch", "keras", "", "train", *small], "ready", "train", last),
+        ([*at_import, entry, "tensorflow", "", *small], "ready", "the run", last),
+        (["-m", "gch", "sweep", *small], "runs/", "sweep", "goes on with the runs that are not"),
     ]
-    processes = []
-    for number, (words, *_) in enumerate(rows):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        processes.append(start(words, folder, repository))
-    for number, (process, (_, line, what, go_on)) in enumerate(zip(processes, rows, strict=True)):
+    started = []
+    for number, (words, *said) in enumerate(rows):
+        (tmp_path / str(number)).mkdir()
+        started.append((start(words, tmp_path / str(number), repository), *said))
+    for number, (process, line, what, go_on) in enumerate(started):
         while not process.stdout.readline().startswith(line):
             assert process.poll() is None, process.stderr.read()
         time.sleep(0.2)
