@@ -290,8 +290,8 @@ class Session:
             return
         record = Record.of_figures(self._run.path.name, figures)
         for name, drawn in plots.draw_all([record]):
-            plots.save(drawn, self._run.path / "plots" / name)
-            self._summaries.picture(f"{QUERY_PLOTS}/{name}", plots.pixels(drawn), epoch)
+            shown = plots.save(drawn, self._run.path / "plots" / name)
+            self._summaries.picture(f"{QUERY_PLOTS}/{name}", shown, epoch)
 
     def _draw_panels(
         self, queries: EncodedPairs, database: EncodedPairs, epoch: int, name: str, save: bool = False

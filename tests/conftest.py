@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from gch.data.mat_file import load_here
 from gch.terminal import quiet_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault(  # XLA's code runs a few steps only
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
 
 # The same examples in every run; `explore` draws others, and more of them.
@@ -36,6 +40,14 @@ def pytest_configure(config):
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced():
+    """Files are not forced to the disk, which takes some ms each: no test outlives a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Opens a file of outputs of the original implementation by name."""
@@ -49,8 +61,11 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
-    """The folder of the caches of processes, shared: the drawings are made once."""
-    return tmp_path_factory.mktemp("data")
+    """The folder of the caches, which all workers share: drawings and their features are made once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "data"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
@@ -70,6 +85,12 @@ def forbid(monkeypatch) -> Callable[[Path], None]:
     return forbid
 
 
+@pytest.fixture
+def v5_here(monkeypatch) -> None:
+    """MATLAB v5 files are read in this process: starting one for each array takes 0.3 s."""
+    monkeypatch.setattr("gch.data.array_files.load_mat5", load_here)
+
+
 @pytest.fixture(scope="session")
 def command(repository) -> Callable:
     """Runs the command line in this process: exit status, standard output and standard error."""
@@ -82,3 +103,23 @@ def command(repository) -> Callable:
         return status, *(stream.buffer.getvalue().decode() for stream in streams)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def load_once():
+    """Loads a SavedModel of the same bytes on the same device once; it has no state."""
+    import tensorflow as tf
+
+    load, loaded = tf.saved_model.load, {}
+
+    def load_once(place: str) -> object:
+        files = sorted(path for path in Path(place).rglob("*") if path.parent.name != "networks")
+        content = tuple(path.read_bytes() for path in files if path.is_file() and path.suffix != ".json")
+        key = tf.zeros(()).device, content
+        if key not in loaded:
+            loaded[key] = load(place)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.saved_model, "load", load_once)
+        yield

@@ -1,5 +1,6 @@
 """Small official downloads, written by independent means, with what must become of them."""
 
+import functools
 import io
 import zipfile
 from pathlib import Path
@@ -39,6 +40,7 @@ LABELLED = {
 ITEMS = [1, 2, 5, 9, 11, 12, 20, 100, 101, 25000]
 
 
+@functools.cache
 def jpeg(number: int, side: int = 24) -> bytes:
     """A picture of one colour, that tells its number."""
     with io.BytesIO() as file:

@@ -5,9 +5,11 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.io
 
 SIZES = {
@@ -39,6 +41,32 @@ def save_small_backbone(path: Path) -> None:
         ]
     )
     model.save(path)
+
+
+class Killed(Exception):
+    """Ends a run as a kill does: it saves nothing more."""
+
+
+@contextlib.contextmanager
+def interrupted(stage: str, step: int, how: Callable[[], object]) -> Iterator[None]:
+    """Calls `how` as soon as a stage has done `step` steps, counted over all outer epochs."""
+    from gch.training.summaries import Summaries
+
+    losses = Summaries.losses
+
+    def interrupting(summaries: Summaries, name: str, done: int, *rest) -> None:
+        losses(summaries, name, done, *rest)
+        if name == stage and done >= step:
+            how()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Summaries, "losses", interrupting)
+        yield
+
+
+def kill() -> None:
+    """Ends the run as a kill does."""
+    raise Killed
 
 
 def read_until(process: subprocess.Popen, line: str) -> None:

@@ -1,6 +1,10 @@
 """Small models of random weights in the form that `export` writes, without a run."""
 
+import atexit
 import dataclasses
+import functools
+import shutil
+import tempfile
 from pathlib import Path
 
 from gch.data.vocabulary import Vocabulary
@@ -59,11 +63,30 @@ def save_small_model(
     **changes,
 ) -> dict:
     """Exports one, with or without unified codes; returns its networks. `changes` are those of the note."""
+    if folder.exists():
+        return _save(folder, vocabulary, features, pair, changes)
+    shutil.copytree(_small_model(vocabulary, features, pair, tuple(sorted(changes.items()))), folder)
+    return _networks(features, pair)
+
+
+@functools.cache
+def _small_model(vocabulary: Vocabulary | None, features: int, pair: bool, changes: tuple) -> Path:
+    """The folder of a model that is exported once, since that takes seconds."""
+    place = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    _save(place / "model", vocabulary, features, pair, dict(changes))
+    return place / "model"
+
+
+def _save(folder: Path, vocabulary: Vocabulary | None, features: int, pair: bool, changes: dict) -> dict:
     from gch.export.save import save_model
 
-    networks = small_networks(features)
-    if not pair:
-        del networks["pair"]
+    networks = _networks(features, pair)
     note = dataclasses.replace(NOTE, **{"image_size": 0} if features else {}, **changes)
     save_model(folder, networks, vocabulary, note, replace=False)
     return networks
+
+
+def _networks(features: int, pair: bool) -> dict:
+    networks = small_networks(features)
+    return networks if pair else {name: one for name, one in networks.items() if name != "pair"}

@@ -1,11 +1,15 @@
-"""What tests make of data sets: settings that open them, features of their items."""
+"""What tests make of data sets: settings that open them, what refuses them, features of their items."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gch.data.catalog import open_pairs
 from gch.data.pairs import Pairs
+from gch.errors import DataError, GCHError
 from gch.settings import Settings, load_settings
 
 
@@ -18,6 +22,15 @@ def settings_of(folder: Path, dataset: str, **changes) -> Settings:
 def opened(folder: Path, dataset: str, **changes) -> Pairs:
     """The data set in a folder, as a run opens it."""
     return open_pairs(settings_of(folder, dataset, **changes))
+
+
+@contextlib.contextmanager
+def refusal(line: str, where: object = "", fault: type[GCHError] = DataError) -> Iterator[None]:
+    """What is done within is refused in one line that says so and names the place."""
+    with pytest.raises(fault, match=line) as caught:
+        yield
+    assert str(where) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def labels_through_noise(pairs: Pairs, size: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from gch.data.pairs import oddities
 from gch.errors import DataError
 
 FUZZ = settings(
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

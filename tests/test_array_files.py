@@ -11,10 +11,11 @@ import scipy.io
 import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sources import refusal
 from written import write_cell
 
 from gch.data.array_files import list_arrays
-from gch.data.mat_file import MAX_BYTES, load_mat5
+from gch.data.mat_file import MAX_BYTES, load_here, load_mat5
 from gch.errors import DataError
 
 GRIDS = {"grid": [["a dog", "b"], ["c", ""], ["d e", "f"]], "across": [["a dog", "b", "c"]]}  # 3-D characters
@@ -47,7 +48,7 @@ def folder(tmp_path_factory):
     np.savez_compressed(folder / "npz.npz", matrix=MATRIX, **texts)
     np.save(folder / "matrix.npy", MATRIX)
     texts |= {"cell": cell(["im1.jpg"], ["bücher 犬.jpg"], [""]), "row": cell(["a", "", "b "])}
-    texts |= {"wide": cell(["a", "b"], ["c", ""], ["d", "e"])}
+    texts |= {"wide": cell(["a", "b"], ["c", ""], ["d", "e"]), "empty": cell(["a", np.zeros((0, 0)), "b"])}
     texts |= {"nested": cell([cell(["x", "y"]), "z"]), "numbers": cell(["a"], [MATRIX])}
     for name, compressed in (("v5", False), ("packed", True)):
         scipy.io.savemat(
@@ -60,6 +61,7 @@ def folder(tmp_path_factory):
     ("file", "name"),
     [("hdf5", "group/matrix"), ("npz.npz", "matrix"), ("matrix.npy", "matrix"), ("v5", "matrix")],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
     (tmp_path / "matrix.dat").write_bytes((folder / file).read_bytes())
     stored = list_arrays(tmp_path / "matrix.dat")[name]
@@ -78,6 +80,7 @@ def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
         ("npz.npz", "strings", ["one", "two"]),
         ("v5", "cell", ["im1.jpg", "bücher 犬.jpg", ""]),
         ("packed", "row", ["a", "", "b"]),
+        ("v5", "empty", ["a", "", "b"]),
         ("v5", "wide", ["a\nb", "c", "d\ne"]),
         ("packed", "nested", ["x\ny", "z"]),
         ("packed", "strings", ["one", "two"]),
@@ -85,6 +88,7 @@ def test_every_format_is_known_by_its_content(folder, tmp_path, file, name):
         *((file, "across", ["a dog", "b", "c"]) for file in ("hdf5", "npz.npz", "v5", "packed")),
     ],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_texts_one_for_each_item(folder, file, name, expected):
     stored = list_arrays(folder / file)[name]
     assert stored.dtype is None
@@ -101,6 +105,7 @@ def test_texts_one_for_each_item(folder, file, name, expected):
         ("hdf5", "numbers", "numbers unreadable, a cell that holds int16"),
     ],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_numbers_are_no_texts(folder, file, name, line):
     with pytest.raises(DataError, match=line):
         list_arrays(folder / file)[name].strings()
@@ -185,6 +190,30 @@ def test_v5_numbers_are_those_that_were_written(tmp_path):
         assert listed[name].shape == value.shape
 
 
+def test_small_v5_arrays_are_read_together(tmp_path, monkeypatch):
+    path, read = tmp_path / "file.mat", []
+    scipy.io.savemat(path, {"one": MATRIX, "text": "a", "two": MATRIX + 1})
+    monkeypatch.setattr(
+        "gch.data.array_files.load_mat5", lambda *given: read.append(given[1]) or load_here(*given)
+    )
+    for limit, wanted in ((2**20, [["one", "two"]]), (20, [["one"], ["two"]])):
+        monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", limit)
+        listed = list_arrays(path)
+        np.testing.assert_array_equal(listed["one"].read(), MATRIX)
+        np.testing.assert_array_equal(listed["two"].read(), MATRIX + 1)
+        assert read == wanted
+        read.clear()
+
+
+def test_a_sound_array_beside_a_damaged_one_is_read(tmp_path):
+    path = tmp_path / "file.mat"
+    path.write_bytes(by_hand(shape=(3, 2), name=b"Y") + by_hand()[128:])
+    listed = list_arrays(path)
+    np.testing.assert_array_equal(listed["X"].read(), [[1, 3], [2, 4]])
+    with refusal("cannot reshape", path):
+        listed["Y"].read()
+
+
 def test_v5_structs_keep_their_fields(tmp_path):
     layers = cell([{"name": "conv1", "weights": cell([MATRIX, MATRIX[:, :1]])}])
     scipy.io.savemat(tmp_path / "net.mat", {"net": {"layers": layers, "pad": 2.0}})
@@ -211,6 +240,7 @@ def by_hand(content=None, shape=(2, 2), kind=6, flags=0, order="<", name=b"X", p
     return b"MATLAB 5.0 MAT-file".ljust(124) + (b"\x01\x00MI" if order == ">" else b"\x00\x01IM") + array
 
 
+@pytest.mark.usefixtures("v5_here")
 def test_v5_of_another_byte_order_and_of_smaller_storage(tmp_path):
     path = tmp_path / "file.mat"
     for content in (by_hand(order=">"), by_hand(element(2, bytes([1, 2, 3, 4]))), by_hand(packed=True)):
@@ -229,6 +259,7 @@ def test_v5_of_another_byte_order_and_of_smaller_storage(tmp_path):
         (4, "a 😀é".encode("utf-16-le"), (1, 5)),  # a pair of surrogates, which MATLAB counts as two
     ],
 )
+@pytest.mark.usefixtures("v5_here")
 def test_v5_characters_of_every_storage_type(tmp_path, number, data, shape):
     (tmp_path / "file.mat").write_bytes(by_hand(element(number, data), shape, kind=4))
     wanted = data.decode("utf-16-le" if number in (4, 17) else "utf-8")
@@ -259,10 +290,8 @@ def test_damaged_v5_files_are_refused_in_one_line(tmp_path, name):
     content, line = DAMAGED[name]
     path = tmp_path / "file.mat"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=line) as caught:
+    with refusal(line, path):
         list_arrays(path)["X"].read()
-    assert str(path) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path, monkeypatch):
@@ -280,7 +309,7 @@ def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- any bytes
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_any_bytes_give_arrays_or_a_data_error(folder, data):
     """Every try has a file of its own: the HDF5 library remembers files that are open."""
@@ -292,18 +321,13 @@ def test_any_bytes_give_arrays_or_a_data_error(folder, data):
         content = content[: data.draw(st.integers(0, len(content)))]
     path = folder / f"mutated-{len(list(folder.iterdir()))}"
     path.write_bytes(content)
-    in_a_process, line = file in ("v5", "packed"), ""  # which takes time
+    in_a_process, line = file in ("v5", "packed"), ""  # which takes 0.3 s
     try:
         for stored in list_arrays(path).values():
             for read in (stored.read, stored.strings):
-                if not in_a_process or data.draw(st.integers(0, 60)) == 0:
+                if not in_a_process or data.draw(st.integers(0, 200)) == 100:
                     with contextlib.suppress(DataError):
                         read()
     except DataError as error:
         line = str(error)
     assert "\n" not in line
-
-
-def test_an_empty_cell_is_an_empty_text(tmp_path):
-    scipy.io.savemat(tmp_path / "caption.mat", {"caption": cell(["a dog", np.zeros((0, 0)), "a cat"])})
-    assert list_arrays(tmp_path / "caption.mat")["caption"].strings() == ["a dog", "", "a cat"]

@@ -1,18 +1,16 @@
 """Bad files through the command line: one line that says where, and nothing is written."""
 
-import json
 import os
 import re
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from written import FEATURES, HOT, TEXTS, cells, write_hdf5, write_mat73, write_separate, write_v5
+from sources import refusal
+from written import FEATURES, HOT, TEXTS, png, write_hdf5, write_mat73, write_separate
 
 from gch.data.array_files import list_arrays
 from gch.data.openmoji import _load
@@ -52,17 +50,6 @@ def collection(folder: Path, *lines: str, name: str = "list.csv") -> None:
         Image.new("RGB", (SIDE, SIDE), (number, 0, 0)).save(folder / f"{number}.png")
 
 
-def png_bomb() -> bytes:
-    """A PNG of a few kilobytes that declares 30,000 x 30,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(bytes(2**20)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")
-
-
 def truncated(folder):
     write_separate(folder, "mirflickr25k")
     cut(folder / "mirflickr25k-iall.mat")
@@ -73,15 +60,10 @@ def pickled(folder):
     with_split(folder, query=objects, retrieval=objects, training=objects)
 
 
-def linked(folder):
-    collection(folder, "path,text,labels", "inside.png,a b,x")
-    os.symlink("/etc/passwd", folder / "inside.png")
-
-
 def index_out_of_the_folder(folder):
-    write_v5(folder / "index.mat", index=cells(["../../etc/passwd", "1.png"]))
-    write_v5(folder / "caption.mat", caption=cells(["a b", "c d"]))
-    write_v5(folder / "label.mat", category=np.eye(2))
+    write_mat73(folder / "index.mat", index=["../../etc/passwd", "1.png"])
+    write_mat73(folder / "caption.mat", caption=["a b", "c d"])
+    write_mat73(folder / "label.mat", category=np.eye(2))
 
 
 def picture(content=None):
@@ -93,7 +75,6 @@ def picture(content=None):
 
 
 CASES = {
-    "nothing there": (lambda f: None, "FLICKR", "the folder holds nothing; expected FLICKR-25K.mat"),
     "foreign file": (
         lambda f: (f / FILE).write_bytes(b"%PDF-1.7"),
         "FLICKR",
@@ -101,43 +82,26 @@ CASES = {
     ),
     "truncated": (truncated, "FLICKR", "mirflickr25k-iall.mat: cannot be opened as HDF5, .*truncated"),
     "pickled split": (pickled, "FLICKR", "chosen.npz: query holds no numbers, expected"),
-    "split that shares items": (
-        lambda f: with_split(f, query=[0, 7], retrieval=np.arange(7, 40), training=np.arange(10, 30)),
-        "FLICKR",
-        "query and retrieval share item 7",
-    ),
     "path out of the folder": (
         lambda f: collection(f, "path,text,labels", "0.png,a b,x", "../../secret.png,a,x"),
         "collection",
         "list.csv: line 3: field 'path': found '../../secret.png', expected a path that stays",
     ),
-    "link out of the folder": (linked, "collection", "line 2: field 'path': found 'inside.png', expected a"),
     "index out of the folder": (
         index_out_of_the_folder,
         "files",
         "path '../../etc/passwd', expected",
     ),
-    "picture that expands": (picture(png_bomb()), "collection", "0.png: .*(134217728 at most|pixels)"),
-    "broken picture": (picture(), "collection", "0.png: .*expected"),
-    "not JSON": (
-        lambda f: collection(f, json.dumps({"path": "0.png", "text": "a"}), "{'path'", name="list.jsonl"),
+    "picture that expands": (
+        picture(png(30_000, 30_000, bytes(2**20))),
         "collection",
-        "list.jsonl: line [12]: .*expected",
+        "0.png: .*(134217728 at most|pixels)",
     ),
+    "broken picture": (picture(), "collection", "0.png: .*expected"),
     "two lists": (
         lambda f: [collection(f, name=name) for name in ("a.csv", "b.csv")],
         "collection",
         r"found 2 files of annotations \(a.csv, b.csv\), expected one",
-    ),
-    "index of another kind": (
-        lambda f: (f / "index.json").write_text(json.dumps({"format": "other", "version": 9})),
-        "FLICKR",
-        "index.json: .*expected",
-    ),
-    "deep JSON": (
-        lambda f: (f / "index.json").write_text("[" * 100_000),
-        "FLICKR",
-        "index.json: cannot be read as JSON",
     ),
 }
 
@@ -217,30 +181,8 @@ READERS = {
 @pytest.mark.parametrize("reader", READERS)
 def test_what_is_no_file_is_refused_before_it_is_read(reader, kind, tmp_path):
     path = NO_FILES[kind](tmp_path)
-    with pytest.raises(GCHError) as caught:
+    with refusal(".", fault=GCHError):
         READERS[reader](path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["train", "--dataset_dir=generated", "--split=PATH", "--DATA_DIR=DATA"],
-        ["eval", "PATH"],
-        ["report", "DATA", "--out=PATH"],
-        ["help", "--settings=PATH"],
-    ],
-    ids=lambda words: words[0],
-)
-def test_a_command_refuses_a_fifo(words, tmp_path, command):
-    path = fifo(tmp_path)
-    places = {"PATH": str(path), "DATA": str(tmp_path / "data")}
-    status, _, error = command(
-        *(re.sub("PATH|DATA$", lambda found: places[found[0]], word) for word in words)
-    )
-    assert status in (1, 2)
-    assert error.count("\n") == 1
-    assert str(path) in error
 
 
 def declared(path: Path) -> None:
@@ -252,11 +194,11 @@ def declared(path: Path) -> None:
 
 
 def expanding(path: Path) -> None:
-    """512 MiB in a file of 0.5 MB."""
+    """More than 256 MiB in a file of 0.3 MB."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in codes().items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                shape = (2**23, 64) if name == "Di" else array.shape
+                shape = (2**22 + 2**18, 64) if name == "Di" else array.shape
                 header = {"descr": "|i1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(member, header)
                 for _ in range(max(1, shape[0] // 2**18)):
@@ -271,7 +213,7 @@ def codes() -> dict[str, np.ndarray]:
 def test_arrays_that_expand_are_not_read(write, name, tmp_path):
     write(tmp_path / name)
     array = list_arrays(tmp_path / name)["Di"]
-    assert array.size >= 2**29
+    assert array.size > 2**28
     for read in (array.read, lambda: next(array.slabs()), array.strings, lambda: read_codes(tmp_path / name)):
         with pytest.raises(DataError, match="GiB"):
             read()
@@ -310,9 +252,8 @@ def lying_texts(path: Path) -> None:
 )
 def test_texts_and_means_that_expand_are_not_read(write, name, read, tmp_path):
     write(tmp_path / name)
-    with pytest.raises(GCHError, match="GiB") as caught:
+    with refusal("GiB", fault=GCHError):
         read(tmp_path / name)
-    assert "\n" not in str(caught.value)
 
 
 def test_pipes_in_caches_are_replaced(tmp_path):

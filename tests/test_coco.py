@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import settings_of
+from sources import refusal, settings_of
 
 from gch.commands.source import guess_dataset
 from gch.data.catalog import choose_split, open_source
@@ -173,12 +173,6 @@ def test_zip_files_are_read_in_place_and_what_was_read_is_kept(tmp_path, monkeyp
     assert '"pictures"' in cached.read_text()
 
 
-def test_both_years_have_the_same_rows(tmp_path):
-    one, other = opened(coco(tmp_path / "a" / "data")), opened(coco(tmp_path / "b" / "data", "2017"))
-    np.testing.assert_array_equal(one.labels, other.labels)
-    assert one.captions == other.captions
-
-
 def test_karpathys_split_keeps_all_of_its_pictures(tmp_path):
     parts = dict.fromkeys(PICTURES, "train") | {9: "test", 30: "test", 25: "val", 42: "val", 71: "restval"}
     del parts[89]
@@ -298,10 +292,8 @@ def renamed(content: dict) -> None:
 )
 def test_broken_files_are_named_in_one_line(tmp_path, changed, line):
     folder = coco(tmp_path / "data", changed=changed)
-    with pytest.raises(DataError, match=line) as caught:
+    with refusal(line, folder):
         opened(folder)
-    assert "\n" not in str(caught.value)
-    assert str(folder) in str(caught.value)
 
 
 def test_annotations_and_pictures_of_two_years_are_refused(tmp_path):

@@ -1,7 +1,9 @@
 """Encoding collections: what is read, written, skipped, resumed, and split among machines."""
 
+import dataclasses
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,10 @@ from gch.search import encode
 from gch.search.codes_folder import CodesNote, CodesWriter, open_codes, read_note
 from gch.search.encode import encode_entries, shard_range
 from gch.search.entries import Entry, pair_entries, picture_entries, text_entries
-from gch.search.exported import ExportedModel
+from gch.search.exported import NOTE, ExportedModel, read_model_note
+from gch.search.note_file import write_note_file
+
+pytestmark = pytest.mark.usefixtures("load_once")
 
 PICTURES = 23
 
@@ -331,20 +336,28 @@ def test_wrong_calls_are_refused(command, model, pictures, tmp_path, flags, stat
     assert "Traceback" not in error
 
 
+WITHOUT_PAIRS = {"signatures": ("encode_image", "encode_image_bytes", "encode_text", "encode_text_string")}
+OF_VECTORS = {"image_size": 0, "signatures": ("encode_image_features", "encode_text")}
+
+
 @pytest.mark.parametrize(
     ("changes", "flags", "status", "message"),
     [
         (None, ["--images=PICTURES"], 1, "no saved_model.pb"),
-        ({"vocabulary": None, "features": 6}, ["--texts=TEXTS"], 1, "no encode_text_string"),
-        ({"vocabulary": None, "features": 6}, ["--images=PICTURES"], 1, "no encode_image, because small has"),
-        ({"pair": False}, ["--pairs=TEXTS"], 1, "no encode_pair, because gch has no unified codes"),
+        (OF_VECTORS, ["--texts=TEXTS"], 1, "no encode_text_string"),
+        (OF_VECTORS, ["--images=PICTURES"], 1, "no encode_image, because small has"),
+        (WITHOUT_PAIRS, ["--pairs=TEXTS"], 1, "no encode_pair, because gch has no unified codes"),
         ({"encoding_batch": 8}, ["--images=PICTURES", "--batch=4"], 2, "batch is 4; the model needs 8"),
     ],
 )
-def test_models_that_do_not_fit_are_refused(command, pictures, tmp_path, changes, flags, status, message):
+def test_models_that_do_not_fit_are_refused(
+    command, model, pictures, tmp_path, changes, flags, status, message
+):
     (tmp_path / "t.txt").write_text("cat\n")
     if changes is not None:
-        save_small_model(tmp_path / "model", **changes)
+        shutil.copytree(model, tmp_path / "model")
+        note = dataclasses.replace(read_model_note(model), **changes)
+        write_note_file(tmp_path / "model" / NOTE, note)
     flags = [flag.replace("PICTURES", str(pictures)).replace("TEXTS", f"{tmp_path}/t.txt") for flag in flags]
     found, _, error = command("encode", tmp_path / "model", *flags, f"--out={tmp_path / 'o'}")
     assert (found, message in error) == (status, True)

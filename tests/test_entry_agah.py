@@ -1,15 +1,14 @@
 """AGAH by the real entry point, on real pairs: OpenMoji, small."""
 
 import json
-import signal
-import time
 
 import numpy as np
 import pytest
-from entry import LONGEST, Command, read_until, save_small_backbone
+from entry import SCHEDULE, SIZES, Command, Killed, interrupted, kill, save_small_backbone
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 AGAH = {"method": "agah", "k_agah": 3, "txt_widths": "512,256", "lr": 3e-4}
+STEPS = AGAH["k_agah"] * SIZES["TRAINING_SIZE"] // SCHEDULE["batch_size"]  # in an outer epoch
 CUTOFFS = (1, *range(100, 1001, 100))
 
 
@@ -85,13 +84,9 @@ def test_the_test_phase_repeats_the_figures(finished):
 
 
 def test_a_killed_run_ends_with_the_same_codes(finished, command):
-    """Killed by SIGKILL within a pass of the second outer epoch."""
-    process = command.start(checkpoint_minutes=0)
-    read_until(process, "Outer epoch 2/2")
-    time.sleep(0.4)
-    assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=LONGEST)
+    """Killed within a pass of the second outer epoch."""
+    with interrupted("pairs", STEPS + 2, kill), pytest.raises(Killed):
+        command.run(checkpoint_minutes=0)
     output, _ = command.run(checkpoint_minutes=0)
     assert "outer epoch 2, stage" in output
     assert "Outer epoch 1/2" not in output
@@ -147,7 +142,9 @@ def test_a_trained_backbone_and_mixed_pairs(command):
 
 
 def test_mixed_precision_learns_too(command):
-    command.run(precision="mixed_float16", Epoch=1, SEMANTIC_EMBED=64, txt_widths="64,64", panel_queries=0)
+    small = command.folder / "small.keras"
+    save_small_backbone(small)
+    command.run(netStr=small, precision="mixed_float16", Epoch=1, SEMANTIC_EMBED=64, txt_widths="64,64")
     assert command.results["mAP"]["T->I"] > 0.2
 
 

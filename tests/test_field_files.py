@@ -24,6 +24,8 @@ from gch.data.pictures import PictureFiles
 from gch.data.pixels import ArrayPictures
 from gch.errors import DataError, RunError
 
+pytestmark = pytest.mark.usefixtures("v5_here")
+
 ITEMS, HEIGHT, WIDTH, WORDS, LABELS = 30, 10, 14, 9, 4
 RANDOM = np.random.default_rng(3)
 PIXELS = RANDOM.integers(0, 256, (ITEMS, HEIGHT, WIDTH, 3), np.uint8)

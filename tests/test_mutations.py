@@ -116,7 +116,8 @@ def answer(folder: Path) -> None:
 
 def look(folder: Path) -> None:
     pairs = open_prepared(folder)
-    pairs.pictures.read(np.arange(len(pairs.labels)))
+    read = pairs.pictures.read(np.arange(len(pairs.labels)))
+    assert (read.dtype, read.shape) == (np.uint8, (len(pairs.labels), *pairs.pictures.size, 3))
 
 
 READERS = {  # a file, and who reads it, of the folder that it is in
@@ -237,23 +238,8 @@ def test_codes_that_are_cut_are_left_as_they_are(tmp_path, name):
     assert files(tmp_path) == before
 
 
-FLAGS = [
-    "²",
-    "٣",
-    "9" * 5000,
-    "-1",
-    "0",
-    "1",
-    "7",
-    "8",
-    "a\nb",
-    "\udcff",
-    "nan",
-    "-inf",
-    "1e400",
-    "1e308",
-    "1e-400",
-]
+FLAGS = ["²", "٣", "9" * 5000, "-1", "0", "1", "7", "8", "a\nb", "\udcff", "nan", "-inf"]
+FLAGS += ["1e400", "1e308", "1e-400"]
 FLAGS += [str(2**31), str(2**63), "", "[", "$x$", "x" * 5000, "/dev/null", "..", "true", "1,2", "é" * 100]
 NAMES = sorted({field.name for _, field in fields()} - {"load_model_path"})
 OPTIONS = [(name, field.name) for name, kind in COMMANDS.items() for field in dataclasses.fields(kind)]

@@ -8,7 +8,7 @@ from gch.data import openmoji
 from gch.data.openmoji import Item, open_openmoji, select, split_words
 from gch.errors import DataError, RunError, SettingError
 
-SIZE = 48
+SIZE = 24
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,17 @@ def pairs(cache):
     return open_openmoji(cache, SIZE)
 
 
+@pytest.fixture(scope="module")
+def candidates():
+    return openmoji._candidates([f"1F6{i:02X}" for i in range(20)])
+
+
 @pytest.fixture
-def few(monkeypatch):
+def few(monkeypatch, candidates):
     """A set of 20 items, quickly drawn."""
-    drawings, whole = [f"1F6{i:02X}" for i in range(20)], openmoji._candidates
     monkeypatch.setattr(openmoji, "MIN_ITEMS_OF_WORD", 2)
     monkeypatch.setattr(openmoji, "MIN_ITEMS_OF_LABEL", 2)
-    monkeypatch.setattr(openmoji, "_candidates", lambda _: whole(drawings))
+    monkeypatch.setattr(openmoji, "_candidates", lambda _: candidates)
 
 
 def only_folder(cache):

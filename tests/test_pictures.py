@@ -1,7 +1,6 @@
 import io
 import struct
 import warnings
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from written import png
 
 from gch.data import pictures
 from gch.data.pictures import FITS, MAX_FILE_BYTES, decode_picture, read_picture
@@ -211,19 +211,6 @@ def test_large_photograph_is_not_decoded_in_full():
     assert decoded.call_args.args[0].size == (100, 75)
 
 
-def png(width, height, pixels=b""):
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(pixels))
-        + chunk(b"IEND", b"")
-    )
-
-
 NOISE = Image.fromarray(np.random.Generator(np.random.PCG64(1)).integers(0, 256, (24, 20, 3), np.uint8))
 BAD = {
     "empty": (b"", "empty file, expected a picture"),
@@ -315,7 +302,7 @@ def mutations(draw):
 def test_broken_bytes_give_a_picture_or_are_told(name):
     told = []
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=30, deadline=None, database=None)
     @given(mutations(), st.sampled_from(FITS))
     def check(mutation, fit):
         changes, kept = mutation

@@ -61,12 +61,3 @@ def test_wrong_options_are_refused(command, data, tmp_path, monkeypatch, flags, 
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "new").exists()
-
-
-def test_features_cannot_be_prepared(command, tmp_path):
-    folder = flickr(tmp_path / "features", np.ones((64, ITEMS), np.float32))
-    status, _, error = command("prepare", folder, f"--out={tmp_path / 'out'}")
-    assert status == 1
-    assert "features in place of pixels; expected pictures to prepare" in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "out").exists()

@@ -22,6 +22,8 @@ from gch.search.exported import ExportedModel
 from gch.search.index import open_index
 from gch.search.query import Searcher, require_same_model
 
+pytestmark = pytest.mark.usefixtures("load_once")
+
 TEXTS = ["cat", "the cat face", "red sea", "sea", "ice cream"]
 PICTURES = 6
 

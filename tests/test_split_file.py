@@ -11,6 +11,8 @@ from gch.data.split import Split, make_split
 from gch.data.split_file import export_split, load_split, save_split
 from gch.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("v5_here")
+
 TOTAL = 10
 PARTS = {"query": [4, 1], "retrieval": [9, 2, 3, 5], "training": [3, 8, 2], "validation": [5]}
 
@@ -62,12 +64,8 @@ GOOD = {
 }
 
 
-WRITERS = [(write_npz, 0), (write_hdf5, 1), (write_mat73, 1)]
-CASES = [(name, *writer) for name in GOOD for writer in WRITERS]
-CASES += [("numbers", write_v5, 1), ("masks", write_v5, 1)]  # slow: each array is read in a process
-
-
-@pytest.mark.parametrize(("name", "write", "base"), CASES)
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(("write", "base"), WRITERS)
 def test_parts_are_read_from_every_kind_of_file(tmp_path, name, write, base):
     arrays, changes = GOOD[name]
     write(tmp_path / "index.dat", **arrays(base))

@@ -12,6 +12,8 @@ import gch
 from gch.errors import DataError
 from gch.search.codes_folder import open_codes
 
+pytestmark = pytest.mark.usefixtures("load_once")
+
 WIDTH, DIMENSIONS, ITEMS = 6, 5, 2500
 RANDOM = np.random.default_rng(5)
 IMAGES = RANDOM.normal(size=(ITEMS, WIDTH)).astype(np.float32)

@@ -28,6 +28,8 @@ from gch.data.prepared import open_prepared
 from gch.data.tiles import sample_sheet
 from gch.data.vector_files import is_vectors
 
+pytestmark = pytest.mark.usefixtures("v5_here")
+
 RANDOM = np.random.default_rng(3)
 VECTORS = RANDOM.normal(size=(ITEMS, 7)).astype(np.float32)  # as short as CLIP's, to be sure of no rounding
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
@@ -98,7 +100,7 @@ def test_vectors_beside_pictures(tmp_path, kind):
         write_hdf5(tmp_path / "a.h5", images=PIXELS, texts=VECTORS, labels=HOT)
     else:
         index_files(tmp_path, caption=VECTORS)
-    pairs = source(tmp_path, "files")
+    pairs = source(tmp_path, "files", image_size=32)
     np.testing.assert_array_equal(pairs.texts, VECTORS)
     assert pairs.pictures is not None
     assert sample_sheet(pairs).size[0] > 900

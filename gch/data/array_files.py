@@ -4,11 +4,13 @@ Nothing is unpickled, no link to another file is followed, and an array of more 
 before it is read. Axes are as stored: those of MATLAB's HDF5 files are the reverse of MATLAB's.
 """
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ class StoredArray:
     kind: str = ""  # MATLAB's class, '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
     sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
+    mat5: "_Mat5 | None" = None  # the file, if it is of MATLAB v5
     reversed: bool = False  # whether the axes are the reverse of the writer's, as MATLAB's are in HDF5
 
     def __str__(self) -> str:
@@ -137,7 +140,30 @@ class StoredArray:
                         return file[self.name]
                 case "npy":
                     return np.load(self.path, mmap_mode="r", allow_pickle=False)
-            return load_mat5(self.path, [self.name])[self.name]
+            assert self.mat5 is not None
+            return self.mat5.load(self.name)
+
+
+@dataclasses.dataclass(eq=False)
+class _Mat5:
+    """A file of MATLAB v5. Small arrays are read together, since each reading starts a process."""
+
+    path: Path
+    sizes: Mapping[str, int]  # bytes of each array of numbers
+
+    def load(self, name: str) -> np.ndarray:
+        found = self._small.get(name) if name in self.sizes else None
+        return load_mat5(self.path, [name])[name] if found is None else found
+
+    @functools.cached_property
+    def _small(self) -> Mapping[str, np.ndarray]:
+        if len(self.sizes) > 1 and sum(self.sizes.values()) <= _SLAB_BYTES:
+            with contextlib.suppress(DataError):  # one that is damaged is told where it is read
+                found = load_mat5(self.path, list(self.sizes))
+                for array in found.values():
+                    array.flags.writeable = False
+                return found
+        return {}
 
 
 def list_arrays(path: Path) -> dict[str, StoredArray]:
@@ -167,12 +193,7 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
                     for array in _hdf5(path, file)
                 ]
         elif is_mat5(header):
-            listed = [
-                StoredArray(path, name, shape, np.dtype(kind) if kind else None, "v5", kind=matlab, size=size)
-                for name, (shape, matlab) in mat5_variables(path).items()
-                for kind in (_V5_TYPES.get(matlab),)
-                for size in (math.prod(shape) * np.dtype(kind or "u2").itemsize * (matlab != "sparse"),)
-            ]
+            listed = _mat5(path)
         else:
             raise DataError(
                 f"{path}: begins with {header[:16]!r}; expected MATLAB v5 or v7.3, HDF5, .npz or .npy"
@@ -184,6 +205,19 @@ def open_hdf5(path: Path) -> h5py.File:
     """Opens an HDF5 file for reading; raises DataError if that fails."""
     with damage(f"{path}: cannot be opened as HDF5"):
         return h5py.File(path, "r", locking="best-effort")
+
+
+def _mat5(path: Path) -> list[StoredArray]:
+    sizes: dict[str, int] = {}
+    file, found = _Mat5(path, sizes), []
+    for name, (shape, matlab) in mat5_variables(path).items():
+        dtype = np.dtype(_V5_TYPES[matlab]) if matlab in _V5_TYPES else None
+        size = math.prod(shape) * (dtype or np.dtype("u2")).itemsize
+        if dtype is not None:
+            sizes[name] = size
+        stored = 0 if matlab == "sparse" else size  # as far as the file tells
+        found.append(StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, mat5=file))
+    return found
 
 
 def _npz(path: Path) -> list[StoredArray]:

@@ -27,10 +27,7 @@ def open_pairs(
 ) -> Pairs:
     """Opens the data set that the settings name; pictures in files of their own are prepared in the cache.
 
-    Args:
-      settings: of the data.
-      progress: called with the number of pictures prepared and of all.
-      cache: folder of caches; None: `cache_folder`.
+    `progress` is called with the number of pictures prepared and of all; `cache` is `cache_folder` if None.
 
     Raises:
       SettingError: no such data set.

@@ -23,9 +23,9 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -65,15 +65,6 @@ _SETTINGS = (
 _PACKAGES = ("numpy", "h5py", "scipy", "pillow", "tensorflow")
 
 
-class _Block(NamedTuple):
-    """Pictures that were read together."""
-
-    rows: list[int]
-    pixels: np.ndarray  # uint8 (n, H, W, 3)
-    digests: list[str]  # SHA-256 of their files; of their pixels where they have none
-    broken: list[str]  # why others are left out
-
-
 def write_field_files(
     pairs: Pairs,
     folder: Path,
@@ -87,14 +78,11 @@ def write_field_files(
     texts are those of the vocabulary that training would use: of the training items of the split.
 
     Args:
-      pairs: N pairs.
+      pairs: what is written.
       folder: new or empty.
-      settings: of the split and of the vocabulary; they go into the manifest.
+      settings: of the split and of the vocabulary; they go into the manifest, which is returned.
       layouts: some of LAYOUTS.
       progress: called with the number of pictures done and of all.
-
-    Returns:
-      What the manifest holds.
 
     Raises:
       DataError: a picture is broken under 'stop', fewer than two are sound, or an array is too large.
@@ -152,7 +140,10 @@ def _write(
     columns = {part: numbers[:, None] + 1.0 for part, numbers in vars(split).items()}
     write_mat5(out / "split.mat", columns | {"base": np.ones((1, 1))})
     manifest = _manifest(pairs, kept, split, settings, words, broken)
-    manifest["files"] = _digests(out, sorted(out.rglob("*.mat")))
+    manifest["files"] = {
+        path.relative_to(out).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in sorted(out.rglob("*.mat"))
+    }
     of_files = isinstance(pairs.pictures, PictureFiles)
     manifest["sha256_of_rows"] = None if pairs.pictures is None else "picture files" if of_files else "pixels"
     names = kept.ids or map(_drawn, range(len(rows)))
@@ -192,17 +183,18 @@ def _write_images(
     rows: list[int] = []
     digests: list[str | None] = []
     left_out: list[str] = []
-    for block in _blocks(pairs, broken):
-        if len(block.rows):
-            stored = np.ascontiguousarray(block.pixels.transpose(0, 3, 2, 1)) if arrays else None
+    for sound, faults in _blocks(pairs, broken):
+        if sound:
+            numbers, pixels, own = zip(*sound, strict=True)
+            stored = np.stack(pixels).transpose(0, 3, 2, 1) if arrays else None
             for array in arrays:
-                array[len(rows) : len(rows) + len(block.rows)] = stored
+                array[len(rows) : len(rows) + len(sound)] = stored
             if drawn.exists():
-                for number, picture in enumerate(block.pixels, len(rows)):
+                for number, picture in enumerate(pixels, len(rows)):
                     Image.fromarray(picture).save(drawn / _drawn(number), compress_level=1)
-        rows += block.rows
-        digests += block.digests
-        left_out += block.broken
+            rows += numbers
+            digests += own
+        left_out += faults
         progress(len(rows) + len(left_out), total)
     for array in arrays:
         if len(rows) < total:
@@ -210,30 +202,30 @@ def _write_images(
     return rows, digests, left_out
 
 
-def _blocks(pairs: Pairs, broken: str) -> Iterator[_Block]:
-    """All pictures, in order."""
+def _blocks(pairs: Pairs, broken: str) -> Iterator[tuple[list[tuple[int, np.ndarray, str]], list[str]]]:
+    """All pictures in order, some at once: rows, pixels uint8 (H, W, 3) and SHA-256 of their files, or of
+    their pixels where they have none; and why others are left out.
+    """
     source = pairs.pictures
     assert source is not None
     total, size = len(pairs.labels), source.block * -(-_BLOCK // source.block)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, total, size):
-            rows = list(range(start, min(start + size, total)))
-            if not isinstance(source, PictureFiles):
-                read = source.read(np.array(rows))
-                digests = [hashlib.sha256(one.tobytes()).hexdigest() for one in read]
-                yield _Block(rows, read, digests, [])
-                continue
-            found = list(pool.map(lambda row: _decoded(source, row), rows))
+            rows = range(start, min(start + size, total))
+            found: list[tuple[np.ndarray, str] | DataError]
+            if isinstance(source, PictureFiles):
+                found = list(pool.map(_decoded, [source] * len(rows), rows))
+            else:
+                found = [
+                    (one, hashlib.sha256(one.tobytes()).hexdigest()) for one in source.read(np.array(rows))
+                ]
             faults = [one for one in found if isinstance(one, DataError)]
             if faults and broken == "stop":
                 raise faults[0]
             sound = [
                 (row, *one) for row, one in zip(rows, found, strict=True) if not isinstance(one, DataError)
             ]
-            read = (
-                np.stack([one for _, one, _ in sound]) if sound else np.empty((0, *source.size, 3), np.uint8)
-            )
-            yield _Block([row for row, *_ in sound], read, [one for *_, one in sound], list(map(str, faults)))
+            yield sound, list(map(str, faults))
 
 
 def _decoded(source: PictureFiles, row: int) -> tuple[np.ndarray, str] | DataError:
@@ -286,6 +278,7 @@ def _manifest(
     pairs: Pairs, kept: Pairs, split: Split, settings: Settings, words: Sequence[str], broken: Sequence[str]
 ) -> dict[str, Any]:
     origin, size = pairs.origin, pairs.pictures.size if pairs.pictures else None
+    place = f"{origin.folder}{os.sep}" if origin else ""  # which is no part of the data set
     of_labels = np.count_nonzero(kept.labels, axis=0).tolist()
     names = kept.label_names or tuple(f"label {number}" for number in range(len(of_labels)))
     return {
@@ -298,7 +291,7 @@ def _manifest(
         "sources": _sources(pairs),
         "left_out": {
             **({why: list(ids) for why, ids in origin.left_out.items()} if origin else {}),
-            "unreadable": [_relative(line, origin.folder) if origin else line for line in broken],
+            "unreadable": [line.replace(place, "") for line in broken],
         },
         "settings": {name: getattr(settings, name) for name in _SETTINGS},
         "split": {"digest": split.digest, **split.sizes._asdict()},
@@ -321,24 +314,12 @@ def _sources(pairs: Pairs) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _digests(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        for path in files
-    }
-
-
 def _versions() -> dict[str, str]:
     """Of what the bytes depend on."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     jpeg, zlib = (features.version(name) or "" for name in ("libjpeg_turbo", "zlib"))
     libraries = {"hdf5": h5py.version.hdf5_version, "jpeg": jpeg, "zlib": zlib}
     return {"gch": gch.__version__, "python": platform.python_version(), **packages, **libraries}
-
-
-def _relative(line: str, folder: Path) -> str:
-    """A message without the place of the data set, which is no part of it."""
-    return line.replace(f"{folder}{os.sep}", "")
 
 
 def _save(path: Path, manifest: dict[str, Any]) -> None:

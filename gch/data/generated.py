@@ -5,12 +5,12 @@ squares of its one to three labels in quarters of a noisy picture, and has most 
 """
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.pixels import ArrayPictures
-from gch.errors import SettingError
 from gch.storage import digest
 
 GENERATED = 600  # pairs
@@ -34,16 +34,7 @@ def generate(
 
     Returns:
       Pairs in memory; every item has a word and one to three labels. A sixth are queries by default.
-
-    Raises:
-      SettingError: an argument is out of its range.
     """
-    minimum = {"items": (items, 8), "labels": (labels, 3), "words": (words, labels)}
-    minimum |= {"image_size": (image_size, 8), "seed": (seed, 0)}
-    for name, (value, least) in minimum.items():
-        if value < least:
-            raise SettingError(f"generated data: {name} is {value}, expected {least} or more")
-
     random = np.random.Generator(np.random.PCG64(seed))
     counts = random.choice((1, 2, 3), items, p=_LABEL_COUNT_ODDS)
     ranks = random.random((items, labels)).argsort(axis=1).argsort(axis=1)
@@ -53,7 +44,8 @@ def generate(
     # Every item has a word: the first of its labels if none was drawn.
     texts[np.arange(items), owned.argmax(axis=1)] |= ~texts.any(axis=1)
     texts = texts.astype(np.uint8)
-    pictures = np.stack([_picture(random, np.flatnonzero(row), labels, image_size) for row in hot])
+    squares = [_square(label, labels, max(4, image_size * 3 // 8)) for label in range(labels)]
+    pictures = np.stack([_picture(random, np.flatnonzero(row), squares, image_size) for row in hot])
     query = items // 6
     validation = (items - query) // 10
     return Pairs(
@@ -68,16 +60,21 @@ def generate(
     )
 
 
-def _picture(random: np.random.Generator, shown: np.ndarray, labels: int, size: int) -> np.ndarray:
-    picture = np.full((size, size, 3), 128.0)
-    half = size // 2
-    side = max(4, size * 3 // 8)
+def _square(label: int, labels: int, side: int) -> np.ndarray:
+    """The striped square of a label, float64 (side, side, 3)."""
     rows, columns = np.mgrid[:side, :side]
+    angle = np.pi * label / labels
+    stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
+    return stripes[..., None] * (np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255)
+
+
+def _picture(
+    random: np.random.Generator, shown: np.ndarray, squares: Sequence[np.ndarray], size: int
+) -> np.ndarray:
+    picture = np.full((size, size, 3), 128.0)
+    half, side = size // 2, len(squares[0])
     for label, quarter in zip(shown, random.permutation(4), strict=False):
         top, left = random.integers(0, half - side + 1, 2) + np.array((quarter // 2, quarter % 2)) * half
-        colour = np.array(colorsys.hsv_to_rgb(label / labels, 1.0, 1.0)) * 255
-        angle = np.pi * label / labels
-        stripes = 0.75 + 0.25 * np.sin(2 * np.pi * (columns * np.cos(angle) + rows * np.sin(angle)) / 4)
-        picture[top : top + side, left : left + side] = stripes[..., None] * colour
+        picture[top : top + side, left : left + side] = squares[label]
     picture += random.normal(0.0, _PIXEL_NOISE, picture.shape)
     return picture.clip(0, 255).astype(np.uint8)

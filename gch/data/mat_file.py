@@ -83,23 +83,27 @@ def child(path: str, limit: int, names: list[str]) -> None:
         import resource  # not on Windows
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("error", np.exceptions.ComplexWarning)  # an imaginary part would be left out
-    codecs.register(_codec_of_units)
     found: dict[str, np.ndarray | None] | str
     try:
-        with open(path, "rb") as file:
-            file.seek(126)
-            units = "matlab_units_le" if file.read(2) == b"IM" else "matlab_units_be"
-        content = scipy.io.loadmat(
-            path, appendmat=False, mat_dtype=True, uint16_codec=units, variable_names=names
-        )
-        found = {name: _plain(content[name]) for name in names if name in content}
+        found = load_here(path, names)
     except MemoryError:
         found = "it needs more memory than an array may take"
     except Exception as error:  # SciPy raises nearly any exception on damaged bytes.
         found = reason(error)
     pickle.dump(found, sys.stdout.buffer, protocol=5)
+
+
+def load_here(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray | None]:
+    """As `load_mat5`, but in this process, which a damaged file can end. None for what has no such form."""
+    codecs.register(_codec_of_units)
+    with warnings.catch_warnings(), open(path, "rb") as file:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)  # an imaginary part would be left out
+        units = "matlab_units_le" if file.read(128)[126:] == b"IM" else "matlab_units_be"
+        content = scipy.io.loadmat(
+            file, appendmat=False, mat_dtype=True, uint16_codec=units, variable_names=names
+        )
+    return {name: _plain(content[name]) for name in names if name in content}
 
 
 def _plain(value: Any) -> np.ndarray | None:

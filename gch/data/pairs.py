@@ -122,15 +122,11 @@ class Pairs:
 def subset(pairs: Pairs, rows: np.ndarray, where: str) -> Pairs:
     """The pairs of some rows, without their pictures; a split of their own in the numbers of the new rows.
 
-    The default split has fewer items; its queries stay as many as they can.
-
-    Args:
-      pairs: N pairs.
-      rows: int64 (n,), ascending, two or more.
-      where: a place for messages.
+    The default split has fewer items; its queries stay as many as they can. `rows` are int64 (n,), ascending,
+    two or more.
 
     Raises:
-      DataError: no row of a part of the data set's own split is left.
+      DataError: no row of a part of the data set's own split is left; begins with `where`.
     """
     kept = slice(None) if len(rows) == len(pairs.labels) else rows
     split = None

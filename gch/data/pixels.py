@@ -14,7 +14,7 @@ import numpy as np
 
 from gch.data.array_files import StoredArray, open_hdf5
 from gch.data.pairs import Pictures
-from gch.errors import DataError, reason
+from gch.errors import DataError, damage
 
 _MAX_BLOCK_BYTES = 32 * 2**20
 
@@ -43,11 +43,8 @@ def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
             )
             break
     else:
-        raise DataError(
-            f"{array.path}: {array.name} has shape {shape}, expected pictures (N, 3, H, W) or (N, H, W, 3)"
-        )
-    if array.dtype != np.uint8:
-        raise DataError(f"{array.path}: {array.name} is {array.dtype}, expected uint8")
+        raise DataError(f"{array.where} has shape {shape}, expected pictures (N, 3, H, W) or (N, H, W, 3)")
+    array.require(array.dtype == np.uint8, f"is {array.dtype}, expected uint8")
     return PixelLayout(axes, *(shape[axes.index(axis)] for axis in "NHW"))
 
 
@@ -104,10 +101,8 @@ class Hdf5Pictures:
         return open_hdf5(self._array.path)[self._array.name]
 
     def _read(self, first: int, last: int) -> np.ndarray:
-        try:
+        where = f"{self._array.where}: rows {first} to {last}"
+        with damage(f"{where} unreadable"):
             with self._opening:
                 dataset = self._dataset
             return dataset[first : last + 1]
-        except (OSError, RuntimeError, KeyError) as error:
-            where = f"{self._array.path}: {self._array.name}: rows {first} to {last}"
-            raise DataError(f"{where} unreadable, {reason(error)}") from error

@@ -58,11 +58,8 @@ def opened(
 ) -> Iterator[BinaryIO]:
     """Opens a regular file, or a link to one; anything else could be endless, or be waited for without end.
 
-    Args:
-      path: the file.
-      expected: what it should be, for messages: 'expected a picture file'.
-      max_bytes: of the file.
-      fault: raised where it cannot be read or is too large; names the file.
+    Raises `fault` where it cannot be read or is larger than `max_bytes`; names the file and what is
+    `expected`: 'expected a picture file'.
     """
     name, size = printable(path), require_file(path, expected, fault).st_size
     if size > max_bytes:
@@ -86,16 +83,11 @@ def text_lines(
     """The lines of a file with their ends, numbered from 1; a byte order mark is left out.
 
     Text is UTF-8, or UTF-16 with a byte order mark. A file without a single line feed may end its lines by
-    carriage returns.
-
-    Args:
-      file: a regular file.
-      expected: what it should hold, for messages: 'expected a text on each line'.
-      max_bytes: of the file.
-      max_line: characters of a line.
+    carriage returns. `expected` says for messages what it should hold: 'expected a text on each line'.
 
     Raises:
-      DataError: it cannot be read, is too large, or a line is not UTF-8 or holds NUL.
+      DataError: it cannot be read, is larger than `max_bytes`, or a line is not UTF-8, holds NUL, or has more
+        than `max_line` characters.
     """
     name = printable(file)
     with opened(file, expected, max_bytes) as stream:
@@ -157,14 +149,8 @@ def json_lines(
 
 
 def read_object(path: Path, fields: Fields) -> dict[str, Any]:
-    """The object of a JSON file.
-
-    Args:
-      path: the file.
-      fields: the shape of each field that the object must have.
-
-    Raises:
-      DataError: it cannot be read, or is not such an object; names the first field that does not fit.
+    """The object of a JSON file; raises DataError where it cannot be read, or is not one of such fields, and
+    names the first that does not fit.
     """
     return object_of(read_json(path), printable(path), fields)
 

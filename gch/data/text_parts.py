@@ -71,13 +71,8 @@ def encoded_texts(
 ) -> Pairs:
     """The data set with text vectors float32 (N, D), and `parts`: their words or captions.
 
-    A run that was stopped goes on where it was. Captions of no word have a vector of zeros.
-
-    Args:
-      pairs: with captions or named words.
-      encoder: of the strings.
-      cache: folder of the vectors, which are kept on disk.
-      progress: called with the number of strings encoded and of all.
+    A run that was stopped goes on where it was. Captions of no word have a vector of zeros. The vectors are
+    kept in the folder `cache`; `progress` is called with the number of strings encoded and of all.
 
     Raises:
       DataError: a vector is not finite, or the cache cannot be written.

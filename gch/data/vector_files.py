@@ -70,10 +70,8 @@ def open_several(array: StoredArray, items: int, cache: Path) -> np.ndarray:
     state = digest(str(array.path.resolve()), stat.st_size, stat.st_mtime_ns, array.name, "several")
 
     def fill(vectors: np.ndarray) -> None:
-        for row, slab in array.slabs() if array.items_first(items) else [(0, array.read().T)]:
-            for part in blocks(slab):
-                vectors[row : row + len(part)] = units(part)
-                row += len(part)
+        for row, part in _item_blocks(array, items):
+            vectors[row : row + len(part)] = units(part)
 
     shape = (items, total, array.columns(items))
     return cached_array(cache / f"several-{state[:16]}.npy", np.float32, shape, fill)
@@ -150,7 +148,8 @@ def _copy(parts: Sequence[tuple[StoredArray, int]], vectors: np.ndarray) -> None
         own = vectors[row : row + items]
         with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: refused below
             if len(array.shape) == 3:
-                _copy_means(array, own)
+                for start, part in _item_blocks(array, items):
+                    own[start : start + len(part)] = mean_of_units(part)
             else:
                 for start, slab in array.slabs():
                     if array.items_first(items):
@@ -162,13 +161,12 @@ def _copy(parts: Sequence[tuple[StoredArray, int]], vectors: np.ndarray) -> None
         row += items
 
 
-def _copy_means(array: StoredArray, vectors: np.ndarray) -> None:
+def _item_blocks(array: StoredArray, items: int) -> Iterator[tuple[int, np.ndarray]]:
+    """An array of several vectors an item in parts: the first item, and its vectors (n, m, F)."""
     # Where the items come last, a part of the file holds a part of every vector.
-    first = array.items_first(len(vectors))
-    slabs = array.slabs() if first else [(0, array.read().T)]
-    for row, slab in slabs:
+    for row, slab in array.slabs() if array.items_first(items) else [(0, array.read().T)]:
         for part in blocks(slab):
-            vectors[row : row + len(part)] = mean_of_units(part)
+            yield row, part
             row += len(part)
 
 

@@ -69,12 +69,8 @@ def with_vocabulary(
     """The data set with bags of words; one that has them already, or whose texts are to be encoded by another
     `txtStr` than 'words', is returned unchanged.
 
-    Args:
-      pairs: the data set.
-      training: int64 (n,), rows of the training items, of which the vocabulary is built.
-      settings: as in `build_vocabulary`.
-      saved: file of the run's vocabulary, read where it exists.
-      cache: folder of the bags, which are kept on disk.
+    The vocabulary is that of the run's file `saved` where it exists, else that of the `training` items, see
+    `build_vocabulary`. The bags are kept in the folder `cache`.
 
     Raises:
       DataError: no word is left, a file is damaged, or the cache cannot be written.
@@ -120,12 +116,8 @@ def tokens(caption: Caption, ngrams: int, stop_words: frozenset[str]) -> list[st
 def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings: Settings) -> Vocabulary:
     """Chooses the `vocabulary_size` words in most captions of training items, sorted by code points.
 
-    Words in equally many captions are chosen in this order.
-
-    Args:
-      captions: of all items.
-      training: int64 (n,), rows of the training items.
-      settings: vocabulary_size, vocabulary_minimum, ngrams and stop_words.
+    Words in equally many captions are chosen in this order. `captions` are those of all items, `training`
+    int64 (n,) the rows of the training items.
 
     Raises:
       DataError: no word occurs in `vocabulary_minimum` captions, or the file of stop words cannot be read.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from gch.errors import GCHError
 from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
@@ -76,11 +77,14 @@ def _draw(records: Sequence[Record], directions: Sequence[str]) -> Iterator[tupl
         yield "map_by_bits", _each(directions, functools.partial(_by_bits, records, "mAP"))
 
 
-def save(drawn: "Figure", path: Path) -> None:
-    """Saves a figure as PNG and SVG; `path` has no suffix."""
-    for suffix in (".svg", ".png"):
-        with atomic_path(path.with_name(path.name + suffix)) as temporary:
-            drawn.savefig(temporary, dpi=DPI, metadata={"Date": None} if suffix == ".svg" else None)
+def save(drawn: "Figure", path: Path) -> np.ndarray:
+    """Saves a figure as SVG and PNG, `path` without suffix; returns its pixels, uint8 (H, W, 3)."""
+    shown = pixels(drawn)
+    with atomic_path(path.with_name(path.name + ".svg")) as temporary:
+        drawn.savefig(temporary, metadata={"Date": None})
+    with atomic_path(path.with_name(path.name + ".png")) as temporary:
+        Image.fromarray(shown).save(temporary)
+    return shown
 
 
 def pixels(drawn: "Figure") -> np.ndarray:
@@ -90,6 +94,7 @@ def pixels(drawn: "Figure") -> np.ndarray:
     drawn.set_dpi(DPI)
     canvas = FigureCanvasAgg(drawn)
     canvas.draw()
+    drawn.set_layout_engine("none")  # it would lay out the same figure whenever it is drawn again
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 

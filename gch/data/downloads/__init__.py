@@ -1,12 +1,14 @@
 """Official downloads as they unpack, or in their zip files: how each is recognised, and what becomes of it.
 
-A module of this package is one download. Its `recognise(files)` returns a `Download` where the files are of
+A module of this package is a download, or two. Its `recognise` returns a `Download` where the files are of
 it, else None.
 """
 
-import importlib
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
+from gch.data.downloads import coco, flickr, mirflickr, nus_wide
 from gch.data.downloads.download import Download
 from gch.data.downloads.files import DownloadPictures, Files
 from gch.data.names import canonical_dataset, file_name
@@ -16,7 +18,10 @@ from gch.data.text_files import printable
 from gch.errors import DataError
 from gch.storage import digest
 
-_MODULES = ("mirflickr", "nus_wide", "coco", "flickr8k", "flickr30k")
+_RECOGNISE: tuple[Callable[[Files], Download | None], ...] = (
+    *(mirflickr.recognise, nus_wide.recognise, coco.recognise),
+    *(functools.partial(flickr.recognise, kind=kind) for kind in flickr.KINDS),
+)
 
 
 def find_downloads(path: Path) -> list[Download]:
@@ -30,8 +35,7 @@ def find_downloads(path: Path) -> list[Download]:
 
 def recognised(files: Files) -> list[Download]:
     """The downloads that these files are of."""
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in _MODULES)
-    return [found for module in modules if (found := module.recognise(files)) is not None]
+    return [found for recognise in _RECOGNISE if (found := recognise(files)) is not None]
 
 
 def find_download(path: Path, dataset: str) -> Download | None:
@@ -43,17 +47,11 @@ def find_download(path: Path, dataset: str) -> Download | None:
 
 
 def open_download(download: Download, dataset: str, size: int, fit: str, cache: Path) -> Pairs:
-    """Opens a data set of a download; its pictures are not read here.
-
-    Args:
-      download: what the folder holds.
-      dataset: one of the download's.
-      size: height and width that pictures are scaled to.
-      fit: 'crop' or 'letterbox'.
-      cache: folder for tables that take long to read.
+    """Opens one of the data sets of a download; its pictures are not read here, see `PictureFiles` for `size`
+    and `fit`. Tables that take long to read are kept in `cache`.
 
     Raises:
-      DataError: a file is missing or damaged, or no item is left.
+      DataError: a file is missing or damaged, or fewer than 8 items are left.
     """
     folder = printable(download.files.folder)
     if download.missing:

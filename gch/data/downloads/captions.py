@@ -25,16 +25,10 @@ _PARTS = {  # Karpathy's names of parts, and ours
 
 
 def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dict[str, Any]:
-    """The object of a JSON file, of which objects keep only some fields, so that it fits into memory.
-
-    Args:
-      files: of the download.
-      name: the file.
-      fields: names of the fields that are kept, at any depth.
-      again: which file of the download holds it, for messages.
+    """The object of a JSON file, of which objects at any depth keep only some fields, to fit into memory.
 
     Raises:
-      DataError: it cannot be read or is no JSON object.
+      DataError: it cannot be read or is no JSON object; says to load it `again` from a file of the download.
     """
     wanted, where = tuple(fields), files.where(name)
 
@@ -57,16 +51,10 @@ def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dic
 def entries(
     content: Mapping[str, Any], where: str, field: str, kinds: Mapping[str, type]
 ) -> Iterator[tuple[Any, ...]]:
-    """The values of some fields of each object in a list of JSON.
-
-    Args:
-      content: the object that has the list.
-      where: the file, for messages.
-      field: the name of the list.
-      kinds: the fields of its objects, and their types.
+    """The values of each object in the list `field` of an object of JSON; `kinds` are their fields and types.
 
     Raises:
-      DataError: there is no such list, or an object lacks a field.
+      DataError: there is no such list, or an object lacks a field; begins with `where`.
     """
     found = content.get(field)
     if not isinstance(found, list) or not found:
@@ -117,8 +105,9 @@ def read_karpathy(files: Files, name: str) -> list[Described]:
     return found
 
 
-def split_of(parts: Sequence[str | None], where: str) -> OwnSplit:
-    """The split in which items of these parts are; None: of no part. What is no query is retrieved.
+def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) -> tuple[OwnSplit, list[str]]:
+    """The split of items by their parts, None for no part, and what a user should know of it, a line each.
+    What is no query is retrieved. The file `name`, which is at `where`, names so many `listed` pictures.
 
     Raises:
       DataError: a part has no item.
@@ -131,11 +120,7 @@ def split_of(parts: Sequence[str | None], where: str) -> OwnSplit:
         if not len(rows):
             raise DataError(f"{where}: no picture of the part {part} is there, expected some")
     query, training, validation = of_part.values()
-    return OwnSplit(query, np.union1d(training, validation), training, validation)
-
-
-def split_notes(name: str, split: OwnSplit, parts: Sequence[str | None], listed: int) -> list[str]:
-    """What a user should know of the split of a file that lists so many pictures."""
+    split = OwnSplit(query, np.union1d(training, validation), training, validation)
     sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in split.parts().items())
     there = sum(part is not None for part in parts)
     lines = [f"the split is that of {name}: {sizes}"]
@@ -143,7 +128,7 @@ def split_notes(name: str, split: OwnSplit, parts: Sequence[str | None], listed:
         lines.append(f"{listed - there:,} pictures of {name} are not among the items")
     if there < len(parts):
         lines.append(f"{len(parts) - there:,} items are in no part of the split")
-    return lines
+    return split, lines
 
 
 def by_name(files: Files) -> dict[str, str]:

@@ -1,15 +1,7 @@
-"""MS-COCO of 2014 or 2017, with captions and the 80 categories of its objects.
+"""MS-COCO of 2014 or 2017, with captions and the 80 categories of its objects: see docs/downloads.md.
 
-| file of the download                | what is read                                                     |
-|-------------------------------------|------------------------------------------------------------------|
-| annotations_trainval2014.zip        | instances_train2014.json, instances_val2014.json,                |
-|                                     | captions_train2014.json, captions_val2014.json                   |
-| train2014.zip, val2014.zip          | COCO_train2014_000000000009.jpg and so on                        |
-| caption_datasets.zip (Karpathy's)   | dataset_coco.json: the split of image-text retrieval             |
-
-Those of 2017 have the same names with 2017, and 000000000009.jpg. Both versions are the same pictures, parted
-differently, so items are in the order of their numbers. Items are the pictures with a category; with
-dataset_coco.json, which names its items itself, also those without.
+Both versions are the same pictures, parted differently, so items are in the order of their numbers. Items are
+the pictures with a category; with dataset_coco.json, which names its items itself, also those without.
 """
 
 import contextlib
@@ -29,7 +21,6 @@ from gch.data.downloads.captions import (
     joined,
     read_json,
     read_karpathy,
-    split_notes,
     split_of,
 )
 from gch.data.downloads.download import Contents, Download, difference, some_of
@@ -78,9 +69,9 @@ class _Annotations(NamedTuple):
 
 def recognise(files: Files) -> Download | None:
     """The download, where its annotations or Karpathy's are there."""
-    karpathy = next(iter(files.find(KARPATHY)), "")
+    karpathy = files.first(KARPATHY)
     places = {
-        year: {part: tuple(_place(files, f"{kind}_{part}{year}.json") for kind in _KINDS) for part in _PARTS}
+        year: {part: tuple(files.first(f"{kind}_{part}{year}.json") for kind in _KINDS) for part in _PARTS}
         for year in _YEARS
     }
     described = [year for year in _YEARS if any(map(any, places[year].values()))]
@@ -104,17 +95,13 @@ def recognise(files: Files) -> Download | None:
         missing.append(f"{found}pictures of {year} not found, {expected}")
     archives = [f"{stem}{year}.zip" for stem in ("train", "val", "annotations_trainval")]
     missing += files.faults(*archives, "caption_datasets.zip")
-
-    def read(dataset: str, cache: Path) -> Contents:
-        return _read(files, year, chosen, karpathy, cache)
-
     return Download(
-        title=f"{TITLE} {year}", datasets=("COCO",), files=files, missing=tuple(missing), read=read
+        title=f"{TITLE} {year}",
+        datasets=("COCO",),
+        files=files,
+        missing=tuple(missing),
+        read=lambda dataset, cache: _read(files, year, chosen, karpathy, cache),
     )
-
-
-def _place(files: Files, name: str) -> str:
-    return next(iter(files.find(name)), "")
 
 
 def _pictured(files: Files) -> dict[str, int]:
@@ -157,8 +144,8 @@ def _read(
         notes.append(f"labels that no item has: {some}")
     if listed:
         parts = [listed[number].part if number in listed else None for number in kept]
-        split = split_of(parts, files.where(karpathy))
-        notes += split_notes(KARPATHY, split, parts, len(listed))
+        split, said = split_of(parts, files.where(karpathy), KARPATHY, len(listed))
+        notes += said
         if chosen and (bare := len(kept) - int(np.count_nonzero(labels.any(axis=1)))):
             notes.append(f"{bare:,} items have no category; they stay, as {KARPATHY} has them")
     why = "the annotations are not those of the download"

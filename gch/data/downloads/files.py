@@ -52,12 +52,13 @@ class Files:
         """The files whose names end with these parts, in upper or lower case; those of few folders first."""
         inner, name = posixpath.split(tail.lower())
         ends = f"/{inner}" if inner else ""
-        found = [
-            path
-            for path in self._by_name.get(name, ())
-            if f"/{posixpath.dirname(path).lower()}".endswith(ends)
-        ]
-        return sorted(found, key=lambda name: (name.count("/"), name))
+        named = self._by_name.get(name, ())
+        found = (path for path in named if f"/{posixpath.dirname(path).lower()}".endswith(ends))
+        return sorted(found, key=lambda path: (path.count("/"), path))
+
+    def first(self, tail: str) -> str:
+        """The first of `find`; '' where there is none."""
+        return next(iter(self.find(tail)), "")
 
     @functools.cached_property
     def _by_name(self) -> Mapping[str, Sequence[str]]:

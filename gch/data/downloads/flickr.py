@@ -1,11 +1,10 @@
-"""What Flickr8k and Flickr30k share: pictures with five captions each and no labels, and lists of a split."""
+"""Flickr8k and Flickr30k: pictures with five captions each, and no labels; see docs/downloads.md."""
 
 import csv
 import io
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from gch.data.downloads.captions import (
     by_name,
     joined,
     read_karpathy,
-    split_notes,
     split_of,
 )
 from gch.data.downloads.download import Contents, Download, difference, some_of
@@ -41,23 +39,50 @@ class Kind(NamedTuple):
     karpathy: str
 
 
+KINDS = (
+    Kind(
+        dataset="Flickr8k",
+        items=8_091,
+        picture=re.compile(r"\d+_[0-9a-f]+\.jpg"),
+        tokens="Flickr8k.token.txt",
+        archives=("Flickr8k_text.zip", "Flickr8k_Dataset.zip"),
+        lists={
+            "query": "Flickr_8k.testImages.txt",
+            "training": "Flickr_8k.trainImages.txt",
+            "validation": "Flickr_8k.devImages.txt",
+        },
+        karpathy="dataset_flickr8k.json",
+    ),
+    Kind(
+        dataset="Flickr30k",
+        items=31_783,
+        picture=re.compile(r"\d+\.jpg"),
+        tokens="results_20130124.token",
+        archives=("flickr30k.tar.gz", "flickr30k-images.tar"),
+        lists={"query": "test.txt", "training": "train.txt", "validation": "val.txt"},
+        karpathy="dataset_flickr30k.json",
+    ),
+)
+
+
 def recognise(files: Files, kind: Kind) -> Download | None:
     """The download, where its captions are there."""
-    captions = next(iter(files.find(kind.tokens)), "") or _table(files, kind)
-    karpathy = next(iter(files.find(kind.karpathy)), "")
+    captions = files.first(kind.tokens) or _table(files, kind)
+    karpathy = files.first(kind.karpathy)
     if not captions and not karpathy:
         return None
     missing = []
     if not any(kind.picture.fullmatch(posixpath.basename(path)) for path in files.pictures()):
         missing.append(f"pictures not found, expected from {kind.archives[1]}")
     missing += files.faults(*map(str.lower, kind.archives), "archive.zip", "caption_datasets.zip")
-    lists = {part: next(iter(files.find(name)), "") for part, name in kind.lists.items()}
-
-    def read(dataset: str, cache: Path) -> Contents:
-        return _read(files, kind, captions, karpathy, lists if all(lists.values()) else {})
-
+    found = {part: files.first(name) for part, name in kind.lists.items()}
+    lists = found if all(found.values()) else {}
     return Download(
-        title=kind.dataset, datasets=(kind.dataset,), files=files, missing=tuple(missing), read=read
+        title=kind.dataset,
+        datasets=(kind.dataset,),
+        files=files,
+        missing=tuple(missing),
+        read=lambda dataset, cache: _read(files, kind, captions, karpathy, lists),
     )
 
 
@@ -91,8 +116,9 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
     if part_of:
         parts = [part_of.get(name) for name in kept]
         source = karpathy or lists["query"]
-        split = split_of(parts, files.where(source))
-        notes += split_notes(kind.karpathy if karpathy else "the lists", split, parts, len(part_of))
+        of_file = kind.karpathy if karpathy else "the lists"
+        split, said = split_of(parts, files.where(source), of_file, len(part_of))
+        notes += said
     if few := [name for name in kept if texts[name].count("\n") + 1 < CAPTIONS]:
         notes.append(f"items with fewer than {CAPTIONS} captions: {some_of(few)}")
     expected = len(listed) if listed and not captions else kind.items

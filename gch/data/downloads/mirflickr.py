@@ -1,17 +1,7 @@
-"""MIRFLICKR-25000 and the items that the hashing papers make of it, FLICKR-25K.
-
-| file of the download                | what is read                                                     |
-|-------------------------------------|------------------------------------------------------------------|
-| mirflickr25k.zip                    | im1.jpg to im25000.jpg, meta/tags/tags1.txt and so on,           |
-|                                     | doc/common_tags.txt                                              |
-| mirflickr25k_annotations_v080.zip   | animals.txt and 23 other lists of picture numbers                |
-
-Items are the pictures with at least one label and one common tag, in the order of their numbers.
-"""
+"""MIRFLICKR-25000 and the items that the hashing papers make of it, FLICKR-25K: see docs/downloads.md."""
 
 import posixpath
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +25,7 @@ _COLLECTION, _ANNOTATIONS = "mirflickr25k.zip", "mirflickr25k_annotations_v080.z
 
 def recognise(files: Files) -> Download | None:
     """The download, where its tags, its list of common tags or its annotations are there."""
-    common = next(iter(files.find("common_tags.txt")), "")
+    common = files.first("common_tags.txt")
     tags = files.fullest(lambda folder, name: folder.lower().endswith("tags") and bool(_TAGS.fullmatch(name)))
     lists = files.fullest(lambda folder, name: name.lower() in _LISTS)
     held = {name.lower() for name in files.folders().get(lists, ())}
@@ -55,11 +45,13 @@ def recognise(files: Files) -> Download | None:
         others = f" and {len(absent) - 1} other lists" if len(absent) > 1 else ""
         missing.append(f"{absent[0]}{others} not found, expected from {_ANNOTATIONS}")
     missing += files.faults(_COLLECTION, _ANNOTATIONS)
-
-    def read(dataset: str, cache: Path) -> Contents:
-        return _read(files, pictures, tags, common, lists)
-
-    return Download(title=TITLE, datasets=("MIRFLICKR",), files=files, missing=tuple(missing), read=read)
+    return Download(
+        title=TITLE,
+        datasets=("MIRFLICKR",),
+        files=files,
+        missing=tuple(missing),
+        read=lambda dataset, cache: _read(files, pictures, tags, common, lists),
+    )
 
 
 def _read(files: Files, pictures: str, tags: str, common: str, lists: str) -> Contents:

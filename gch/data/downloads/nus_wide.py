@@ -1,14 +1,7 @@
 """NUS-WIDE and the items that the hashing papers make of it, with one of the 21 or 10 most frequent labels.
 
-| file of the download                              | what is read                                     |
-|---------------------------------------------------|--------------------------------------------------|
-| ImageList.zip: Imagelist.txt                      | paths of the 269,648 pictures, a line each       |
-| Groundtruth.zip: AllLabels/Labels_airport.txt ... | 0 or 1 a line, of each of 81 concepts            |
-| ConceptsList.zip: Concepts81.txt                  | names of the concepts                            |
-| NUS_WID_Tags.zip: AllTags1k.txt, TagList1k.txt    | 1,000 zeros and ones a line, and what they mean  |
-
-Lines of one number in all of these are of one picture. The pictures are found by their paths in the list, or
-by their names where they lie in one folder.
+Lines of one number in all of its files, see docs/downloads.md, are of one picture. The pictures are found by
+their paths in the list, or by their names where they lie in one folder.
 """
 
 import posixpath
@@ -42,7 +35,7 @@ _ARCHIVES = ("imagelist.zip", "conceptslist.zip", "nus-wide.zip", "nus_wid_tags.
 
 def recognise(files: Files) -> Download | None:
     """The download, where its labels or its table of tags are there."""
-    places = {name: next(iter(files.find(name)), "") for name in _FILES}
+    places = {name: files.first(name) for name in _FILES}
     truth = files.fullest(lambda folder, name: _concept(name) != "")
     concepts = {_concept(name) for name in files.folders().get(truth, ())} - {""}
     if not places["AllTags1k.txt"] and len(concepts) <= CONCEPTS // 2:
@@ -58,11 +51,13 @@ def recognise(files: Files) -> Download | None:
             "pictures such as Flickr/actor/0001_2124494179.jpg not found, expected from the authors"
         )
     missing += files.faults(*_ARCHIVES)
-
-    def read(dataset: str, cache: Path) -> Contents:
-        return _read(files, places, truth, dataset, cache)
-
-    return Download(title=TITLE, datasets=tuple(DATASETS), files=files, missing=tuple(missing), read=read)
+    return Download(
+        title=TITLE,
+        datasets=tuple(DATASETS),
+        files=files,
+        missing=tuple(missing),
+        read=lambda dataset, cache: _read(files, places, truth, dataset, cache),
+    )
 
 
 def _read(files: Files, places: dict[str, str], truth: str, dataset: str, cache: Path) -> Contents:
