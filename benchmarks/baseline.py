@@ -131,9 +131,7 @@ def measured(
         encoded(*codes, pairs, split.retrieval),
         split.training,
         pairs.label_names,
-        cutoffs=settings.cutoff_ranks,
-        ties=settings.ties,
-        without_relevant=settings.without_relevant,
+        **settings.ranking,
     )
     return figures | {"training": {"seconds": seconds}}
 

@@ -19,7 +19,6 @@ import functools
 import io
 import itertools
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
+from serving import command, read_answer, started
 
 ROOT = Path(__file__).parents[1]
 WORDS = ("cat", "cat face", "ice-cream", "red", "sea")  # which the small model knows
@@ -63,13 +63,6 @@ def picture(side: int, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (side, side), (255, 0, 0)).save(file, kind, **options)
     return request("/api/search/picture", file.getvalue(), "image/png")
-
-
-async def read_answer(reader: asyncio.StreamReader) -> str:
-    """Reads an answer; its status."""
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-    await reader.readexactly(int(head.split("content-length:", 1)[1].split("\r\n", 1)[0]))
-    return head.split(" ", 2)[1]
 
 
 async def pipeline(connect: Connect, requests: Sequence[bytes]) -> None:
@@ -265,11 +258,6 @@ def measure(
         )
 
 
-def command(*words: object) -> list[str]:
-    """A command of the project."""
-    return [sys.executable, str(ROOT / "main_itpair.py"), *map(str, words)]
-
-
 def prepare(folder: Path) -> None:
     """Exports a small model, and indexes texts and pictures."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -291,24 +279,6 @@ def prepare(folder: Path) -> None:
         subprocess.run(command(*words), check=True, capture_output=True)
 
 
-@contextlib.contextmanager
-def started(folder: Path) -> Iterator[tuple[str, int]]:
-    """A server as a process of its own; its address and number."""
-    words = command("serve", folder / "model", folder / "index", "--port=0")
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        for line in process.stdout:
-            if line.startswith("http://"):
-                yield line.split()[0], process.pid
-                break
-        else:
-            raise SystemExit(f"serve ended with {process.wait()}: {(folder / 'log').read_text()}")
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-
-
 def run(seconds: float = 10.0, names: list[str] | None = None, report: Callable = lambda *_: None) -> dict:
     """What an ordinary client saw of each kind of hostile client, each for some seconds, by its name.
 
@@ -317,7 +287,7 @@ def run(seconds: float = 10.0, names: list[str] | None = None, report: Callable 
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        with started(Path(folder)) as (address, process):
+        with started(Path(folder) / "model", Path(folder) / "index") as (address, process):
             for name, one in measure(address, process, names or list(HOSTILE)[1:], seconds):
                 report(name, one)
                 found[name] = one

@@ -3,7 +3,6 @@ QUALITY.md too.
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,12 +72,7 @@ def image_step(settings: Settings, pairs: Pairs, backbone: Backbone) -> Callable
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a plain table, the first column to the left and the others to the right."""
-    lines = [[str(cell) for cell in line] for line in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for first, *others in lines:
-        cells = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-        print("  ".join((first.ljust(widths[0]), *cells)))
-    sys.stdout.flush()
+    print(tables.plain(header, [list(map(str, row)) for row in rows]), flush=True)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -99,7 +99,9 @@ async def load(
         while (start := time.perf_counter()) < end:
             try:
                 connection = connection or await asyncio.open_connection(host, port)
-                status = await _ask(*connection, next(turn))
+                connection[1].write(next(turn))
+                await connection[1].drain()
+                status = await read_answer(connection[0])
             except (OSError, asyncio.IncompleteReadError) as error:
                 status, connection = type(error).__name__, None
             if status == "200":
@@ -114,9 +116,8 @@ async def load(
     found.seconds += time.perf_counter() - begin
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> str:
-    writer.write(request)
-    await writer.drain()
+async def read_answer(reader: asyncio.StreamReader) -> str:
+    """Reads an answer; its status."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     await reader.readexactly(int(head.split("content-length:", 1)[1].split("\r\n", 1)[0]))
     return head.split(" ", 2)[1]
@@ -140,15 +141,19 @@ def measure(
         yield from ((kind, name, one) for name, one in found.items())
 
 
+def command(*words: object) -> list[str]:
+    """A command of the project."""
+    return [sys.executable, str(ENTRY), *map(str, words)]
+
+
 @contextlib.contextmanager
-def started(model: str, index: str, batch: int) -> Iterator[str]:
-    """A server as a process of its own; its address."""
-    command = [sys.executable, str(ENTRY), "serve", model, index, "--port=0", f"--batch={batch}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def started(*words: object) -> Iterator[tuple[str, int]]:
+    """A server as a process of its own, of a model, an index and flags; its address and number."""
+    process = subprocess.Popen(command("serve", *words, "--port=0"), stdout=subprocess.PIPE, text=True)
     try:
         for line in process.stdout:
             if line.startswith("http://"):
-                yield line.split()[0]
+                yield line.split()[0], process.pid
                 break
         else:
             raise SystemExit(f"serve ended with {process.wait()}")
@@ -219,7 +224,7 @@ def main() -> None:
         parser.error("expected MODEL and INDEX, or --url")
     with contextlib.ExitStack() as stack:
         servers = {
-            f"batch {batch}": stack.enter_context(started(given.model, given.index, batch))
+            f"batch {batch}": stack.enter_context(started(given.model, given.index, f"--batch={batch}"))[0]
             for batch in (given.batch, 1)
         }
         report(clients, servers, given)

@@ -14,27 +14,18 @@ from collections.abc import Mapping, Sequence
 
 def run_child(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Runs the command line with these arguments; returns its exit status and its standard error."""
-    reads, writes = os.pipe()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gch.child", *arguments],
-            stdin=reads,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=environment,
-        )
-    except BaseException:
-        os.close(writes)
-        raise
-    finally:
-        os.close(reads)
-    try:
-        _, said = process.communicate()
-    finally:
-        os.close(writes)
-    return process.returncode, said
+    with subprocess.Popen(
+        [sys.executable, "-m", "gch.child", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment,
+    ) as process:
+        assert process.stderr
+        said = process.stderr.read()  # `communicate` would close standard input
+        return process.wait(), said
 
 
 def end_with_parent() -> None:

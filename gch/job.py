@@ -66,7 +66,9 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
             run.open(settings, pairs.digest)
         elif run.exists():
             run.start(settings, pairs.digest)
-        split, cache = _kept_split(run, split, len(pairs.labels)), cache_folder(settings)
+        if run.split.exists():
+            split = load_split(run.split, len(pairs.labels))
+        cache = cache_folder(settings)
         pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
         _require_sizes(settings, pairs)
         _require_memory(_least_memory(settings, pairs))
@@ -212,11 +214,6 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
     print(f"{pairs.name}: {len(pairs.labels)} pairs, {pairs.texts_in_words}, {labels}; {parts}")
     for line in (digest_line(split, pairs.ids), *split_oddities(split), *oddities(pairs)):
         print(f"  {line}")
-
-
-def _kept_split(run: RunFolder, chosen: Split, total: int) -> Split:
-    """The split stored in the run; `chosen` where there is none yet."""
-    return load_split(run.split, total) if run.split.exists() else chosen
 
 
 def _keep(run: RunFolder, split: Split, pairs: Pairs, settings: Settings) -> None:

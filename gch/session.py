@@ -36,7 +36,7 @@ from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
 from gch.terminal import Progress
-from gch.training.cluster import ALONE, Cluster
+from gch.training.cluster import Cluster
 from gch.training.device import any_worker, configure_device, require_alike
 from gch.training.summaries import Summaries
 from gch.training.train import Trainer
@@ -61,7 +61,7 @@ class Session:
         run: RunFolder,
         cache: Path,
         log: Path,
-        cluster: Cluster = ALONE,
+        cluster: Cluster,
     ):
         self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
         self._device = device = configure_device(settings, cluster)
@@ -108,9 +108,7 @@ class Session:
             database,
             self._split.training,
             self._pairs.label_names,
-            cutoffs=settings.cutoff_ranks,
-            ties=settings.ties,
-            without_relevant=settings.without_relevant,
+            **settings.ranking,
         )
         codes = self._run.path / f"{self._pairs.name}_{settings.bit}.mat"
         save_codes(codes, queries, database)
@@ -171,11 +169,8 @@ class Session:
           out: the folder to write; None: `export` in the run's folder, which replaces an earlier export.
           lite: whether to write the encoders for TensorFlow Lite too.
         """
-        best, place, started = (
-            self._trainer.restore_best(),
-            out or self._run.path / "export",
-            time.monotonic(),
-        )
+        best, started = self._trainer.restore_best(), time.monotonic()
+        place = out or self._run.path / "export"
         networks = dict(self._method.encoders)
         backbone = exported_backbone(self._settings, self._pairs, self._backbone)
         if backbone and self._settings.backbone == "frozen":

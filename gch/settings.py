@@ -120,11 +120,7 @@ def defaults(method: str) -> dict[str, Any]:
 
 def canonical(name: str) -> str:
     """The name of the setting that `name`, possibly an alias, stands for."""
-    return _aliases().get(name, name)
-
-
-def _aliases() -> dict[str, str]:
-    return {alias: field.name for _, field in fields() for alias in field.metadata["aliases"]}
+    return next((field.name for _, field in fields() if name in field.metadata["aliases"]), name)
 
 
 def checked_values(values: Mapping[str, object], where: str, method: str = "") -> dict[str, object]:

@@ -186,16 +186,13 @@ def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None
 
 def write_json(path: str | os.PathLike, value: object) -> None:
     """Writes `value` to `path` as indented JSON, atomically."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a name that is not UTF-8
-        text = json.dumps(value, indent=2)
-    write_text(path, text + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes a text as UTF-8, atomically; what UTF-8 lacks, as in names of files that are not, is escaped."""
+    """Writes a text as UTF-8, atomically; what UTF-8 lacks, as in names of files that are not, is escaped, in
+    a form that JSON reads.
+    """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 

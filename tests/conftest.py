@@ -1,6 +1,8 @@
 """What several tests share."""
 
+import contextlib
 import errno
+import io
 import os
 import re
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from gch.data.mat_file import load_here
 from gch.terminal import quiet_stderr
@@ -17,6 +20,11 @@ os.environ.setdefault(  # XLA's code runs a few steps only
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
+
+# The same examples in every run; `explore` draws others, and more of them.
+settings.register_profile("repeat", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
 def pytest_configure(config):
@@ -83,17 +91,16 @@ def v5_here(monkeypatch) -> None:
     monkeypatch.setattr("gch.data.array_files.load_mat5", load_here)
 
 
-@pytest.fixture
-def command(repository, capsys, monkeypatch) -> Callable:
+@pytest.fixture(scope="session")
+def command(repository) -> Callable:
     """Runs the command line in this process: exit status, standard output and standard error."""
     from gch.cli import main
 
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
-
-    def run(*arguments):
-        status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
-        return status, *capsys.readouterr()
+    def run(*arguments, stdout=None):
+        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True) for _ in range(2)]
+        with contextlib.redirect_stdout(stdout or streams[0]), contextlib.redirect_stderr(streams[1]):
+            status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
+        return status, *(stream.buffer.getvalue().decode() for stream in streams)
 
     return run
 

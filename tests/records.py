@@ -1,15 +1,20 @@
 """Evaluated codes of runs that never were, for the tests of what is made of them."""
 
+import contextlib
+import copy
 import dataclasses
+import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gch.evaluation.codes import KINDS, MODALITIES, CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate_directions
 from gch.evaluation.own_half import own_halves
-from gch.reporting.record import Record
+from gch.reporting.record import CODE_FIGURES, Record
 from gch.settings import Settings
 
 
@@ -57,10 +62,17 @@ def directions(arrays: dict[str, np.ndarray], items: slice = slice(None), **opti
     return {direction: evaluation.figures() for direction, evaluation in found.items()}
 
 
+@functools.cache
+def _figures(seed: int, bits: int, pairs: bool, **options) -> tuple[dict, dict, dict]:
+    """Figures over all items, over new ones, and of own halves."""
+    arrays = random_arrays(seed, bits, pairs)
+    return directions(arrays, **options), directions(arrays, NEW, **options), own_half_figures(arrays)
+
+
 def record(name: str, seed: int = 0, bits: int = 16, pairs: bool = False, **settings) -> Record:
     """A record in memory."""
-    arrays = random_arrays(seed, bits, pairs)
-    return Record(name, directions(arrays, cutoffs=(5,)), directions(arrays, NEW, cutoffs=(5,)), settings)
+    whole, new, _ = copy.deepcopy(_figures(seed, bits, pairs, cutoffs=(5,)))
+    return Record(name, whole, new, settings)
 
 
 def own_half_figures(arrays: dict[str, np.ndarray]) -> dict[str, dict]:
@@ -76,8 +88,21 @@ def own_half_figures(arrays: dict[str, np.ndarray]) -> dict[str, dict]:
 
 def unlabelled(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:
     """A record in memory of data without labels, of relaxed queries."""
-    own_half = own_half_figures(random_arrays(seed, bits, pairs=True))
+    _, _, own_half = copy.deepcopy(_figures(seed, bits, pairs=True, cutoffs=(5,)))
     return Record(name, {}, settings=settings, own_half=own_half)
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Within the `with` block, figures are made and their files are empty: drawing takes a second each."""
+
+    def save(figure, file, **options):
+        if not hasattr(file, "write"):
+            Path(file).touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", save)
+        yield
 
 
 def write_run(
@@ -90,13 +115,11 @@ def write_run(
     """The results.json of a run with these settings; without `pairs`, of a version that knew none; without
     `labels`, of data that have none.
     """
-    code_figures = dict.fromkeys(
-        ("bit_balance", "bit_correlation", "quantization_error", "distinct_codes"), 0.125
-    )
-    arrays = random_arrays(settings.seed, settings.bit, pairs)
+    code_figures = dict.fromkeys(CODE_FIGURES, 0.125)
+    whole, new, own_half = _figures(settings.seed, settings.bit, pairs)
+    of_labels = {"evaluation": whole, "evaluation_not_trained_on": new}
     results = {
-        "evaluation": directions(arrays),
-        "evaluation_not_trained_on": directions(arrays, NEW),
+        **(of_labels if labels else {"own_half": own_half}),
         "label_names": list(label_names),
         "codes": {
             "retrieval": dict.fromkeys(KINDS if pairs else MODALITIES, code_figures),
@@ -105,8 +128,5 @@ def write_run(
         "training": {"best_epoch": 2, "seconds": 31.0},
         "settings": settings.values(),
     }
-    if not labels:
-        del results["evaluation"], results["evaluation_not_trained_on"]
-        results["own_half"] = own_half_figures(arrays)
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")

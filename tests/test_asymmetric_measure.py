@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gch.errors import DataError
@@ -58,7 +57,6 @@ def test_queries_without_relevant_items_count_as_in_map(without_relevant):
     assert found["mAP_asymmetric"] == pytest.approx(share * 11 / 24)
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**20), bits=st.integers(1, 40), items=st.integers(1, 40))
 def test_hard_codes_rank_as_by_hamming_distance(seed, bits, items):
     queries, database = relaxed_items(seed, 4, bits), relaxed_items(seed + 1, items, bits)

@@ -2,7 +2,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -35,13 +34,13 @@ def test_the_names_of_agahs_options_are_flags_too(command, tmp_path):
     for name, alias in (("Epoch", "max_epoch"), ("DATA_DIR", "data_path"), ("DATABASE_SIZE", "db_size")):
         meaning = output.split(f"  --{name}=")[1].split("\n  --")[0]
         assert f"(also --{alias})" in " ".join(meaning.split())
-    status, _, error = command("--dataset=generated", f"--data_path={tmp_path}", "--query_size=601", "test")
+    small = ("--dataset=generated", "--image_size=32", f"--data_path={tmp_path}")
+    status, _, error = command(*small, "--query_size=601", "test")
     assert status == 1
     assert "QUERY_SIZE = 601" in error
 
 
 def test_help_does_not_load_tensorflow(repository):
-    started = time.monotonic()
     code = (
         "import sys; from pathlib import Path; from gch.cli import main;"
         "main(['main_itpair.py', '--help'], Path('setting.py'));"
@@ -50,9 +49,6 @@ def test_help_does_not_load_tensorflow(repository):
     result = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "Usage:" in result.stdout
-    assert (
-        time.monotonic() - started < 10
-    )  # far from the seconds that TensorFlow takes even on a loaded machine
 
 
 @pytest.mark.parametrize(
@@ -78,46 +74,6 @@ def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
     assert error.count("\n") == 1
     assert error.startswith("main_itpair.py: error: ")
     assert all(word in error for word in words), error
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["test"], ["no checkpoint to test"]),
-        (["--QUERY_SIZE=400", "--TRAINING_SIZE=300"], ["QUERY_SIZE", "TRAINING_SIZE = 300", "200 items"]),
-        (["--QUERY_SIZE=601"], ["QUERY_SIZE = 601", "600 items"]),
-        (["--batch_size=501"], ["batch_size is 501", "450 items"]),
-        (
-            ["--netStr=vggf", "--image_size=224"],
-            ["imagenet-vgg-f.mat", "MatConvNet", "backbone_start='random'"],
-        ),
-        (["--netStr=none.keras"], ["none.keras: not found"]),
-        (["--dataset_dir=FLICKR"], ["no data set found for FLICKR", "expected FLICKR-25K.mat"]),
-    ],
-)
-def test_what_cannot_work_ends_before_tensorflow_is_needed(command, tmp_path, arguments, words):
-    places = [f"--{name}={tmp_path}" for name in ("DATA_DIR", "checkpoint_dir", "log_dir")]
-    status, _, error = command("--dataset_dir=generated", "--image_size=32", *places, *arguments)
-    assert status == 1
-    assert error.count("\n") == 1
-    assert all(word in error for word in words), error
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("name", "flags"),
-    [
-        ("image_size", ["--image_size=16384"]),
-        ("SEMANTIC_EMBED", ["--image_size=32", "--SEMANTIC_EMBED=65536", "--bit=65536"]),
-        ("txt_widths", ["--image_size=32", "--method=agah", "--txt_widths=999999999,999999999"]),
-    ],
-)
-def test_sizes_beyond_memory_are_refused_before_a_run_is_made(command, tmp_path, name, flags):
-    places = ["--dataset_dir=generated", f"--checkpoint_dir={tmp_path}"]
-    status, _, error = command(*flags, *places)
-    assert status == 1
-    assert f"error: {name}: needs " in error
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [["help"], ["eval", "--help"], ["inspect", "FILE"]])

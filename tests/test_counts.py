@@ -2,7 +2,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.evaluation import counts
@@ -34,7 +34,6 @@ def plain_counts(queries: CodedItems, database: CodedItems, most: int) -> np.nda
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     queries=st.integers(1, 20),

@@ -8,7 +8,7 @@ import gch.evaluation.evaluate  # noqa: F401
 from gch.errors import DataError, SettingError
 from gch.evaluation.codes import CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate, evaluate_items, mean_average_precision
-from gch.evaluation.figures import interval
+from gch.evaluation.figures import with_interval
 from gch.evaluation.rankings import POLICIES
 
 MODULE = sys.modules["gch.evaluation.evaluate"]
@@ -193,10 +193,10 @@ def test_the_order_of_the_database_matters_to_the_stable_policy_alone():
 def test_the_interval_of_a_mean_holds_it_and_narrows_with_more_queries():
     random = np.random.default_rng(0)
     few, many = random.random(50), random.random(5000)
-    (low, high), wide = interval(many), interval(few)
-    assert wide[0] < few.mean() < wide[1]
-    assert low < many.mean() < high
+    narrow, wide = with_interval(many), with_interval(few)
+    for values, found in ((few, wide), (many, narrow)):
+        assert found["low"] < found["mean"] == values.mean() < found["high"]
     # Of a mean of n uniform numbers: 2 * 1.96 * sqrt(1 / 12 / n).
-    assert high - low == pytest.approx(3.92 * np.sqrt(1 / 12 / 5000), rel=0.15)
-    assert interval(few) == wide
-    assert interval(few[:1]) is None
+    assert narrow["high"] - narrow["low"] == pytest.approx(3.92 * np.sqrt(1 / 12 / 5000), rel=0.15)
+    assert with_interval(few) == wide
+    assert with_interval(few[:1]) == {"mean": few[0], "low": None, "high": None}

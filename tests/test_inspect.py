@@ -102,7 +102,9 @@ def test_captions_of_rare_words_lead_to_an_encoder_whose_setting_is_kept(command
 
 
 def test_an_embedded_set_is_inspected_too(command, tmp_path):
-    status, output, _ = command("inspect", "--dataset_dir=generated", f"--out={tmp_path / 'sheet.png'}")
+    status, output, _ = command(
+        "inspect", "--dataset_dir=generated", "--image_size=32", f"--out={tmp_path / 'sheet.png'}"
+    )
     assert status == 0
     assert "generated: 600 items" in output
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
@@ -73,7 +73,6 @@ def in_order(ranking):
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
-@settings(max_examples=80, deadline=None)
 @given(database=databases, cutoff=cutoffs)
 def test_every_policy_measures_the_orders_that_it_says(name, database, cutoff):
     shared = [shared for _, shared in database]

@@ -100,7 +100,8 @@ def test_figures_are_saved_and_become_pixels(drawn, tmp_path):
     assert pixels.max() == 255
 
 
-def test_names_are_no_formulas():
+def test_names_are_no_formulas(monkeypatch):
+    monkeypatch.setattr(plots, "DPI", 30)
     found = record("run $x_$ \\frac$ \udcff")
     found.results["label_names"] = names = ["50% off $ & 20% off $", "$\\frac$", r"\$ and $\$", "$"]
     drawn = drawn_of(found, dataclasses.replace(found, name="$$ other $"))

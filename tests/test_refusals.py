@@ -29,6 +29,25 @@ ROWS = {
     "widths": ([*AGAH, "--txt_widths=999999999"], "txt_widths: needs .* GiB"),
     "image widths": (["train", "--method=dcmh", "--img_widths=999999999", *DATA], "img_widths: needs .* GiB"),
     "many widths": ([*AGAH, f"--txt_widths={','.join(['1'] * 1000)}"], "lists 1000 numbers; expected 100"),
+    "pictures beyond memory": (
+        ["train", "--dataset_dir=generated", "--image_size=16384"],
+        "error: image_size: needs ",
+    ),
+    "embedding beyond memory": (
+        ["train", *DATA, "--SEMANTIC_EMBED=65536", "--bit=65536"],
+        "error: SEMANTIC_EMBED: needs ",
+    ),
+    "queries and training items": (
+        ["train", *DATA, "--QUERY_SIZE=400", "--TRAINING_SIZE=300"],
+        "TRAINING_SIZE = 300.*QUERY_SIZE.*200 items",
+    ),
+    "queries": (["train", *DATA, "--QUERY_SIZE=601"], "QUERY_SIZE = 601.*600 items"),
+    "batch of all items": (["train", *DATA, "--batch_size=501"], "batch_size is 501.*450 items"),
+    "no data": (
+        ["train", "--dataset_dir=FLICKR", "--DATA_DIR=empty"],
+        "no data set found for FLICKR.*expected FLICKR-25K.mat",
+    ),
+    "no weights": ([*VGGF, "--MODEL_DIR=empty/vgg-f.mat"], "vgg-f.mat.*MatConvNet.*backbone_start='random'"),
     "labels": (["train", *DATA, "--num_label=3"], "num_label is 3; generated has 8 labels"),
     "words": (["train", *DATA, "--tag_dim=3"], "tag_dim is 3; generated has 40 words"),
     "long name": (["train", *DATA, f"--run_name={'a' * 300}"], "run_name is .* expected 200 bytes"),

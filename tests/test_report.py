@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from records import write_run
+from records import undrawn, write_run
 
 from gch.errors import RunError
 from gch.evaluation.evaluate import DIRECTIONS, NEW_ITEMS, UNIFIED
-from gch.reporting import plots, tables
+from gch.reporting import plots, record, tables
 from gch.reporting.record import read_run
 from gch.settings import load_settings
 
@@ -23,6 +23,19 @@ def runs(repository, tmp_path):
     (folders[0] / "panels").mkdir()
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folders[0] / "panels" / "I-T.png")
     return folders
+
+
+@pytest.fixture
+def report(command, tmp_path):
+    """Writes a page of empty pictures; returns it."""
+
+    def written(*folders) -> str:
+        with undrawn():
+            status, _, error = command("report", *folders, f"--out={tmp_path / 'page.html'}")
+        assert (status, error) == (0, "")
+        return (tmp_path / "page.html").read_text(encoding="utf-8")
+
+    return written
 
 
 def test_the_page_holds_all_and_needs_nothing_else(command, runs, tmp_path):
@@ -49,12 +62,11 @@ def test_the_page_holds_all_and_needs_nothing_else(command, runs, tmp_path):
     assert "<td>batch_size</td><td>128</td><td>128</td>" in every
 
 
-def test_one_run_makes_a_page_too(command, runs, tmp_path):
+def test_one_run_makes_a_page_too(report, runs):
     results = json.loads((runs[1] / "results.json").read_text())
     del results["evaluation_not_trained_on"]
     (runs[1] / "results.json").write_text(json.dumps(results))
-    assert command("report", runs[1], f"--out={tmp_path / 'page.html'}")[0] == 0
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    text = report(runs[1])
     assert "1 run<" in text
     assert "<td>-</td><td>-</td>" in text  # mAP over new items and its interval
     assert "Mean over the seeds" not in text
@@ -62,7 +74,7 @@ def test_one_run_makes_a_page_too(command, runs, tmp_path):
 
 
 def test_runs_with_and_without_unified_codes_share_a_page_and_their_directions_are_apart(
-    command, repository, runs, tmp_path
+    report, repository, runs, tmp_path
 ):
     folders = [tmp_path / name for name in ("unified", "again")]
     for seed, folder in enumerate(folders, 2):
@@ -71,40 +83,37 @@ def test_runs_with_and_without_unified_codes_share_a_page_and_their_directions_a
     (folders[0] / "panels").mkdir()
     for name in panels:
         Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(folders[0] / "panels" / f"{name}.png")
-    assert command("report", runs[0], *folders, f"--out={tmp_path / 'page.html'}")[0] == 0
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    text = report(runs[0], *folders)
     _, seeds, measures, drawn, gallery, codes, _ = text.split("<h2 ")
     for part in (seeds, measures):
         papers, others = part.split(f"<h3>{tables.OF_PAIRS}</h3>")
         assert ("pair→pair" in papers, "I→T" in others) == (False, False)
         assert ("pair→pair" in others, "I→T" in papers) == (True, True)
-    record = read_run(folders[0])
+    run = read_run(folders[0])
     for direction in ("I->T", "pair->pair"):
         for new in (False, True):
-            assert f"<td>{record.mean(direction, 'mAP_asymmetric', new):.4f}</td>" in measures
+            assert f"<td>{run.mean(direction, 'mAP_asymmetric', new):.4f}</td>" in measures
     assert drawn.count("(unified codes of pairs)</h3>") == drawn.count("</h3>") / 2 == 5
     shown = re.findall(r"<h3>(.*?)</h3>", gallery.split("unified<")[1])
     assert [title.split(" (")[0] for title in shown] == [name.replace("-", " → ") for name in panels]
     assert codes.count("<td>pair</td>") == 2
 
 
-def test_runs_without_labels_share_a_page_with_others(command, repository, runs, tmp_path):
+def test_runs_without_labels_share_a_page_with_others(report, repository, runs, tmp_path):
     folders = [tmp_path / name for name in ("bare", "again")]
     for seed, folder in enumerate(folders):
         write_run(folder, load_settings(repository / "setting.py", {"seed": seed}), labels=False)
     recall = read_run(folders[0]).own_half_mean("T->I", "recall@5")
     for others in ([], runs):
-        assert command("report", *folders, *others, f"--out={tmp_path / 'page.html'}")[0] == 0
-        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        text = report(*folders, *others)
         assert text.count(f"<h3>{tables.OF_OWN_HALVES}</h3>") == 2  # over the seeds, and of every run
         assert f"<td>{recall:.4f}</td>" in text
         assert ("mAP" in text, "counted 0" in text) == (bool(others),) * 2
 
 
-def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, runs, tmp_path):
+def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, report, runs, tmp_path):
     page = tmp_path / "page.html"
-    for _ in range(2):
-        assert command("report", runs[0], f"--out={page}")[0] == 0
+    assert report(runs[0]) == report(runs[0])
     page.write_text("my own page")
     status, _, error = command("report", runs[0], f"--out={page}")
     assert status == 1
@@ -131,15 +140,14 @@ def test_folders_without_a_tested_run_are_refused(command, tmp_path, content, wo
     assert (status, "expected folders" in error) == (2, True)
 
 
-def test_runs_of_other_labels_are_compared_too(command, runs, tmp_path):
+def test_runs_of_other_labels_are_compared_too(report, runs):
     results = json.loads((runs[1] / "results.json").read_text())
     del results["label_names"]
     for key in ("evaluation", "evaluation_not_trained_on"):
         for direction in results[key].values():
             direction["mAP_by_label"].append(0.5)
     (runs[1] / "results.json").write_text(json.dumps(results))
-    status, _, error = command("report", *runs, f"--out={tmp_path / 'page.html'}")
-    assert (status, error) == (0, "")
+    report(*runs)
 
 
 def places(value, path=()):
@@ -154,36 +162,37 @@ def places(value, path=()):
         yield from places(part, (*path, name))
 
 
-@pytest.mark.parametrize(("pairs", "labels"), [(False, True), (True, True), (False, False)])
+@pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("other", [None, {}, "text", "gone"])
-def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, other, pairs, labels):
-    settings, names = load_settings(repository / "setting.py", {}), ("a", "b", "c", "d") if labels else ()
-    write_run(tmp_path / "run", settings, names, pairs, labels)
-    path = tmp_path / "run" / "results.json"
-    whole, refusals = path.read_text(), 0
-    for place in places(json.loads(whole)):
-        results = json.loads(whole)
-        part = functools.reduce(lambda value, name: value[name], place[:-1], results)
+def test_damaged_results_are_refused_or_do_no_harm(repository, tmp_path, monkeypatch, other, labels):
+    settings, folder, refusals = load_settings(repository / "setting.py", {"bit": 8}), tmp_path / "run", 0
+    write_run(folder, settings, tuple("abcd") if labels else (), pairs=labels, labels=labels)
+    results = json.loads((folder / "results.json").read_text())
+    monkeypatch.setattr(record, "read_json", lambda path: results)
+    for *path, last in list(places(results)):
+        part = functools.reduce(lambda value, name: value[name], path, results)
+        whole = part.copy()
         if other == "gone":
-            del part[place[-1]]
+            del part[last]
         else:
-            part[place[-1]] = other
-        path.write_text(json.dumps(results))
-        refusal = ""
+            part[last] = other
+        refusal, records = "", []
         try:
-            records = [read_run(tmp_path / "run")]
+            records = [read_run(folder)]
         except RunError as error:
             refusal = str(error)
         if refusal:
-            assert str(path) in refusal
+            assert str(folder / "results.json") in refusal
             assert "test the run again" in refusal
             refusals += 1
-            continue
-        tables.all_means(records)
-        tables.all_measures(records)
-        tables.comma_separated(records)
-        tables.rows(records, (*DIRECTIONS, *UNIFIED))
-        tables.notes(records)
-        if not labels:
-            list(plots.draw_all(records))
+        else:
+            tables.all_means(records)
+            tables.all_measures(records)
+            tables.comma_separated(records)
+            tables.rows(records, (*DIRECTIONS, *UNIFIED))
+            tables.notes(records)
+            if not labels:
+                list(plots.draw_all(records))
+        part.clear()
+        (part.extend if isinstance(part, list) else part.update)(whole)
     assert refusals > 10

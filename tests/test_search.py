@@ -360,12 +360,11 @@ def test_queries_that_are_no_text_are_refused(command, place, stdin, content, me
     assert (status, message in error) == (1, True)
 
 
-def test_a_reader_that_leaves_early_gets_no_traceback(command, place, monkeypatch):
+def test_a_reader_that_leaves_early_gets_no_traceback(command, place):
     reading, writing = os.pipe()
     os.close(reading)
-    with open(writing, "w") as stdout, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", stdout)
-        status, _, error = command("search", place / "model", place / "both", "cat")
+    with open(writing, "w") as stdout:
+        status, _, error = command("search", place / "model", place / "both", "cat", stdout=stdout)
     assert (status, error) == (141, "")
 
 

@@ -27,11 +27,7 @@ def run(call: Call) -> None:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
     settings, out = call.load(), Path(call.options.out)
     require_place(out)
-    options = {
-        "cutoffs": settings.cutoff_ranks,
-        "ties": settings.ties,
-        "without_relevant": settings.without_relevant,
-    }
+    options = settings.ranking
     saved = [read_codes(Path(path)) for path in call.words]
     digests = {str(codes.path): file_digest(codes.path) if codes.path.is_file() else None for codes in saved}
     _require_own(out, digests)
@@ -46,16 +42,10 @@ def run(call: Call) -> None:
         found, new = ({key: one.figures() for key, one in some.items()} for some in (whole, of_new))
         own_half = {direction: one.figures() for direction, one in own.items()}
         records.append(Record(name, found, new, own_half=own_half))
-        per_query |= {
-            f"{name}|{direction}|{measure}": values
-            for direction, one in whole.items()
-            for measure, values in one.values.items()
-        }
-        per_query |= {
-            f"{name}|own half {direction}|{measure}": values
-            for direction, one in own.items()
-            for measure, values in one.values.items()
-        }
+        every: list[tuple[str, Any]] = list(whole.items())
+        every += [(f"own half {direction}", one) for direction, one in own.items()]
+        for direction, one in every:
+            per_query |= {f"{name}|{direction}|{measure}": values for measure, values in one.values.items()}
     _save(out, records, digests)
     if call.options.per_query:
         with atomic_path(out / "per_query.npz") as temporary:
@@ -72,17 +62,9 @@ def run(call: Call) -> None:
 def _save(out: Path, records: Sequence[Record], digests: dict[str, str | None]) -> None:
     measured, why = tables.all_measures(records), tables.why(records)
     print("\n".join([tables.joined(measured, tables.plain, "{}:"), *tables.notes(records)]))
-    texts = {
-        "results.csv": tables.comma_separated(records),
-        "table.md": tables.joined(measured, tables.markdown, "{}:\n")
-        + "".join(f"\n\n{line}" for line in why)
-        + "\n",
-        "table.tex": tables.joined(measured, tables.latex, "% {}")
-        + "".join(f"\n% {line}" for line in why)
-        + "\n",
-    }
-    for name, text in texts.items():
-        write_text(out / name, text)
+    write_text(out / "results.csv", tables.comma_separated(records))
+    for suffix, text in tables.documents(measured, why).items():
+        write_text(out / f"table{suffix}", text)
     results = {
         "files": digests,
         "evaluations": {record.name: record.directions or None for record in records},

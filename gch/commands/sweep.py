@@ -45,13 +45,9 @@ def run(call: Call) -> None:
     means, why = tables.all_means(records), tables.why(records)
     print(tables.joined(means, tables.plain, "{}:"))
     print("\n".join(why))
-    texts = {
-        "sweep.md": tables.joined(means, tables.markdown, "{}:\n") + "".join(f"\n\n{line}" for line in why),
-        "sweep.tex": tables.joined(means, tables.latex, "% {}") + "".join(f"\n% {line}" for line in why),
-        "sweep.csv": tables.comma_separated(records),
-    }
-    for name, text in texts.items():
-        write_text(out / name, text.rstrip() + "\n")
+    texts = {**tables.documents(means, why), ".csv": tables.comma_separated(records)}
+    for suffix, text in texts.items():
+        write_text(out / f"sweep{suffix}", text)
     print(f"Tables in {out}; `report {runs[0].folder.parent}/*` compares the runs")
 
 

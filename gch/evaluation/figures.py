@@ -14,17 +14,18 @@ RECALL_LEVELS = np.round(np.arange(0.05, 1.001, 0.05), 2)
 RANKS = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # of the curve of precision
 
 
-def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float] | None:
-    """95 % interval of the mean, or the median, over draws of the queries, by the percentile bootstrap of
-    1,000 resamples.
+def with_interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> dict[str, float | None]:
+    """The `mean`, or the median, of the queries' values, and `low` and `high` of its 95 % interval over draws
+    of the queries, by the percentile bootstrap of 1,000 resamples.
 
-    It does not tell what another training run would change. None for fewer than two values.
+    The interval does not tell what another training run would change. None: of too few values.
     """
-    if len(values) < 2:
-        return None
-    options = {"n_resamples": 1000, "confidence_level": 0.95, "method": "percentile", "batch": 100}
-    found = stats.bootstrap((values,), statistic, rng=np.random.default_rng(0), **options).confidence_interval
-    return float(found.low), float(found.high)
+    low = high = None
+    if len(values) > 1:
+        options = {"n_resamples": 1000, "confidence_level": 0.95, "method": "percentile", "batch": 100}
+        found = stats.bootstrap((values,), statistic, rng=np.random.default_rng(0), **options)
+        low, high = map(float, found.confidence_interval)
+    return {"mean": float(statistic(values)) if len(values) else None, "low": low, "high": high}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Evaluation:
             "without_relevant": self.without_relevant,
             "retrieval": database,
             "ties": self.ties,
-            "measures": {name: self._measure(values) for name, values in self.values.items()},
+            "measures": {name: with_interval(self._counted(values)) for name, values in self.values.items()},
             "mAP_by_ties": {
                 policy: _plain([self.mean(values)])[0] for policy, values in self.average_precision.items()
             },
@@ -83,11 +84,6 @@ class Evaluation:
 
     def _counted(self, values: np.ndarray) -> np.ndarray:
         return values[self.has_relevant] if self.without_relevant == "skip" else values
-
-    def _measure(self, values: np.ndarray) -> dict[str, float | None]:
-        (mean,) = _plain([self.mean(values)])
-        low, high = interval(self._counted(values)) or (None, None)
-        return {"mean": mean, "low": low, "high": high}
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

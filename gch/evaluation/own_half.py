@@ -25,13 +25,13 @@ import numpy as np
 from gch.evaluation.asymmetric import relaxed_scores
 from gch.evaluation.codes import CodedItems
 from gch.evaluation.counts import hamming_distances
-from gch.evaluation.figures import interval
+from gch.evaluation.figures import RANKS as CURVE
+from gch.evaluation.figures import with_interval
 
 DIRECTIONS = {"I->T": ("image", "text"), "T->I": ("text", "image")}
 RANKS = (1, 5, 10)  # k of recall@k
 RECALL = "recall@10"  # which epochs are compared by
 MEDIAN = "median_rank"  # what names of medians begin with
-CURVE = (1, 2, 5, 10, 20, 50, *range(100, 1001, 100), 2000, 5000, 10_000)  # ranks of the curve of recall
 
 
 def measure_names(asymmetric: bool = False) -> list[str]:
@@ -77,18 +77,12 @@ class OwnHalf:
         `mean` of a median rank is the median.
         """
         total = len(self.ranks.before)
-        bounds = {
-            name: interval(values, _centre(name)) or (None, None) for name, values in self.values.items()
-        }
         at = [rank for rank in CURVE if rank <= total]
         return {
             "bits": self.bits,
             "queries": total,
             "ties": self.ties,
-            "measures": {
-                name: {"mean": mean, "low": bounds[name][0], "high": bounds[name][1]}
-                for name, mean in self.means().items()
-            },
+            "measures": {name: with_interval(values, _centre(name)) for name, values in self.values.items()},
             "rank": {"rank": at, "recall": [float(self.ranks.recall_at(rank).mean()) for rank in at]},
         }
 

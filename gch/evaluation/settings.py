@@ -1,6 +1,7 @@
 """Settings of the evaluation."""
 
 import dataclasses
+from typing import Any
 
 from gch.rules import require_numbers, setting
 
@@ -36,9 +37,10 @@ class EvaluationSettings:
     )
 
     @property
-    def cutoff_ranks(self) -> tuple[int, ...]:
-        """The setting `cutoffs` as numbers, ascending."""
-        return tuple(sorted({int(rank) for rank in self.cutoffs.split(",")}))
+    def ranking(self) -> dict[str, Any]:
+        """The options of `gch.evaluation.evaluate.evaluate`; `cutoffs` are numbers, ascending."""
+        cutoffs = sorted({int(rank) for rank in self.cutoffs.split(",")})
+        return {"cutoffs": cutoffs, "ties": self.ties, "without_relevant": self.without_relevant}
 
     def check_evaluation(self) -> None:
         """Raises SettingError where values are impossible."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gch.errors import GCHError
-from gch.evaluation.evaluate import CROSS, UNIFIED
+from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
 from gch.evaluation.own_half import RECALL
 from gch.reporting.record import Record
 from gch.storage import atomic_path
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
-SHOWN_BY_LABEL, SHOWN_DISTANCES = (
-    3,
-    4,
-)  # of many records, the first are drawn; those with as many labels as the first
+SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records; by label, of those with as many as the first
 NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
 CURVES = {  # name to the kind of curve, its figures along x, and words for both axes
     "precision_recall": ("recall_level", "recall", "recall", "precision"),
@@ -35,13 +32,7 @@ CURVES = {  # name to the kind of curve, its figures along x, and words for both
         "precision within the radius",
     ),
 }
-ARROWS = {
-    "I->T": "image → text",
-    "T->I": "text → image",
-    "I->pair": "image → pair",
-    "T->pair": "text → pair",
-    "pair->pair": "pair → pair",
-}
+ARROWS = {direction: " → ".join(kinds) for direction, kinds in (DIRECTIONS | UNIFIED).items()}
 OF_PAIRS = "_pairs"  # what names of plots of unified codes end in
 
 
@@ -66,7 +57,7 @@ def draw_all(records: Sequence[Record]) -> Iterator[tuple[str, "Figure"]]:
     if own := [record for record in records if record.own_half]:
         yield "own_half", _each(CROSS, functools.partial(_own_half, own))
         if len({record.bits for record in own}) > 1:
-            yield "own_half_by_bits", _each(CROSS, functools.partial(_by_bits, own, RECALL, _recall))
+            yield "own_half_by_bits", _each(CROSS, functools.partial(_by_bits, own, RECALL))
     unified = [record for record in records if record.directions.keys() >= UNIFIED.keys()]
     if unified:
         yield from ((name + OF_PAIRS, drawn) for name, drawn in _draw(unified, tuple(UNIFIED)))
@@ -83,7 +74,7 @@ def _draw(records: Sequence[Record], directions: Sequence[str]) -> Iterator[tupl
     height = 1.2 + labels[0] * (0.1 + 0.08 * len(some))
     yield "map_by_label", _each(directions, functools.partial(_by_label, some), height)
     if len({record.bits for record in records}) > 1:
-        yield "map_by_bits", _each(directions, functools.partial(_by_bits, records, "mAP", _mean_ap))
+        yield "map_by_bits", _each(directions, functools.partial(_by_bits, records, "mAP"))
 
 
 def save(drawn: "Figure", path: Path) -> np.ndarray:
@@ -188,21 +179,13 @@ def _by_label(records: Sequence[Record], axes: "Axes", direction: str) -> None:
     axes.invert_yaxis()
 
 
-def _mean_ap(record: Record, direction: str, new: bool) -> float | None:
-    return record.mean(direction, "mAP", new)
+def _mean(record: Record, direction: str, measure: str, new: bool) -> float | None:
+    if measure == RECALL:
+        return None if new else record.own_half_mean(direction, measure)
+    return record.mean(direction, measure, new)
 
 
-def _recall(record: Record, direction: str, new: bool) -> float | None:
-    return None if new else record.own_half_mean(direction, RECALL)
-
-
-def _by_bits(
-    records: Sequence[Record],
-    measure: str,
-    mean: Callable[[Record, str, bool], float | None],
-    axes: "Axes",
-    direction: str,
-) -> None:
+def _by_bits(records: Sequence[Record], measure: str, axes: "Axes", direction: str) -> None:
     """The mean over seeds for each method, over all items and dashed over new ones; a dot for each record."""
     for method in dict.fromkeys(record.method for record in records):
         mine = [record for record in records if record.method == method]
@@ -210,7 +193,7 @@ def _by_bits(
         colour = None
         for new, label, style in ((False, method, "-"), (True, f"{method}, new items", "--")):
             found = [
-                np.array([mean(run, direction, new) for run in mine if run.bits == bit], float)
+                np.array([_mean(run, direction, measure, new) for run in mine if run.bits == bit], float)
                 for bit in bits
             ]
             means = [values.mean() for values in found]

@@ -137,6 +137,15 @@ def joined(tables: Titled, form: Callable[..., str], title: str) -> str:
     return "\n\n".join(texts)
 
 
+def documents(tables: Titled, why: Sequence[str]) -> dict[str, str]:
+    """Tables with lines below them as Markdown and LaTeX, by the suffix of a file."""
+    forms = {".md": (markdown, "{}:\n", "\n\n"), ".tex": (latex, "% {}", "\n% ")}
+    return {
+        suffix: "".join([joined(tables, form, title), *(f"{before}{line}" for line in why), "\n"])
+        for suffix, (form, title, before) in forms.items()
+    }
+
+
 def notes(records: Sequence[Record]) -> list[str]:
     """Notes on the records for a reader of the table; records with the same note share it."""
     names: dict[str, list[str]] = {}
