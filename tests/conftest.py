@@ -12,6 +12,7 @@ import pytest
 from gch.terminal import quiet_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # it compiles in half the time
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
 
 
@@ -41,8 +42,12 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
-    """The folder of the caches of processes, shared: the drawings are made once."""
-    return tmp_path_factory.mktemp("data")
+    """The folder of the caches of runs, shared; in it a small backbone."""
+    from entry import save_small_backbone
+
+    folder = tmp_path_factory.mktemp("data")
+    save_small_backbone(folder / "small.keras")
+    return folder
 
 
 @pytest.fixture
