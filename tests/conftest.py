@@ -61,10 +61,11 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
-    """The folder of the caches, which all workers share: drawings and their features are made once."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "data"
-    folder.mkdir(exist_ok=True)
+    """The folder of the caches of runs, shared; in it a small backbone."""
+    from entry import save_small_backbone
+
+    folder = tmp_path_factory.mktemp("data")
+    save_small_backbone(folder / "small.keras")
     return folder
 
 

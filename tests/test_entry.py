@@ -1,19 +1,24 @@
-"""The real entry point on real pairs: OpenMoji, small."""
+"""The real entry point: on real pairs, OpenMoji, with the networks of setting.py; and on generated ones."""
 
 import json
-import re
-import shutil
-import signal
 import time
 
 import numpy as np
 import pytest
-from entry import LONGEST, Command, interrupted, read_until, save_small_backbone
+import scipy.io
+from entry import DCMH, LONGEST, Command
+from records import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gch.cli import main
 from gch.evaluation.codes import coded_items
 from gch.evaluation.evaluate import mean_average_precision
 from gch.evaluation.own_half import own_half
+from gch.settings import load_settings
+from gch.storage import lock
+
+REAL = {"dataset_dir": None, "netStr": None, "image_size": 32}
+REAL |= {"DATABASE_SIZE": 600, "TRAINING_SIZE": 400, "VERIFICATION_SIZE": 80}
 
 
 @pytest.fixture
@@ -23,8 +28,8 @@ def command(repository, tmp_path, data):
 
 @pytest.fixture(scope="module")
 def finished(repository, tmp_path_factory, data):
-    """A run that was never interrupted, and what it printed."""
-    command = Command(repository, tmp_path_factory.mktemp("finished"), data)
+    """A run on real pairs, and what it printed."""
+    command = Command(repository, tmp_path_factory.mktemp("finished"), data, **REAL)
     return command, command.run(plots=True)[0]
 
 
@@ -42,11 +47,10 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
         "retrieval_L": (600, 47),
     }
     assert all(set(np.unique(codes[name])) == {-1, 1} for name in ("Qi", "Qt", "Qu", "Di", "Dt", "Du"))
-    results = json.loads((command.run_folder / "results.json").read_text())
-    relevant = (codes["query_L"].astype(int) @ codes["retrieval_L"].T.astype(int) > 0).mean()
+    results = command.results
     for direction, precision in results["mAP"].items():
         # Two outer epochs on 400 pairs already retrieve far better than chance.
-        assert precision > 1.5 * relevant, direction
+        assert precision > 1.5 * command.chance(), direction
         assert f"{direction} {precision:.4f}" in output
         assert f"{direction} {results['mAP_asymmetric'][direction]:.4f}" in output
     new = ~np.isin(
@@ -89,40 +93,32 @@ def test_the_split_is_saved_and_disjoint(finished):
     assert not np.intersect1d(split["query"], split["retrieval"]).size
 
 
-def test_the_test_phase_repeats_the_figures(finished):
+def test_it_can_be_tested_without_the_own_entries_of_training_items_and_is_not_trained_again(finished):
     command, _ = finished
-    before, codes = json.loads((command.run_folder / "results.json").read_text()), command.codes()
-    command.run("test")
-    after = json.loads((command.run_folder / "results.json").read_text())
-    assert {key: value for key, value in after.items() if key != "settings"} == {
-        key: value for key, value in before.items() if key != "settings"
-    }
-    for name, array in command.codes().items():
-        np.testing.assert_array_equal(array, codes[name])
-
-
-def test_a_run_can_be_tested_without_the_own_entries_of_training_items(finished, repository, tmp_path, data):
-    command, _ = finished
-    before, codes = json.loads((command.run_folder / "results.json").read_text()), command.codes()
-    shutil.copytree(command.folder / "runs", tmp_path / "runs")
-    again = Command(repository, tmp_path, data)
-    path = again.run_folder / "settings.json"
+    before, codes = command.results, command.codes()
+    path = command.run_folder / "settings.json"
     started = json.loads(path.read_text())
     del started["settings"]["own_neighbour"]  # as a version without that setting left it
     path.write_text(json.dumps(started))
-    output, _ = again.run("test", own_neighbour=False)
+    output, _ = command.run("test", own_neighbour=False)
     assert "without their own entries" in output
-    after, others = json.loads((again.run_folder / "results.json").read_text()), again.codes()
+    after, others = command.results, command.codes()
     assert after["mAP_not_trained_on"] == before["mAP_not_trained_on"]
     for direction in ("I->T", "T->I"):
         assert after["mAP"][direction] < before["mAP"][direction]
-    split = np.load(again.run_folder / "split.npz")
+    split = np.load(command.run_folder / "split.npz")
     trained = np.isin(split["retrieval"], split["training"])
     for name in ("Qi", "Qt"):
         np.testing.assert_array_equal(others[name], codes[name])
     for name in ("Di", "Dt"):
         np.testing.assert_array_equal(others[name][~trained], codes[name][~trained])
         assert (others[name][trained] != codes[name][trained]).any()
+
+    output, _ = command.run()
+    assert "Outer epoch" not in output
+    assert {**command.results, "settings": 0} == {**before, "settings": 0}
+    for name, array in command.codes().items():
+        np.testing.assert_array_equal(array, codes[name])
 
 
 def test_tensorboard_finds_everything(finished):
@@ -168,15 +164,6 @@ def test_tensorboard_finds_everything(finished):
     assert tags["graph"]
 
 
-def test_a_finished_run_is_not_trained_again(finished):
-    command, _ = finished
-    codes = command.codes()
-    output, _ = command.run()
-    assert "Outer epoch" not in output
-    for name, array in command.codes().items():
-        np.testing.assert_array_equal(array, codes[name])
-
-
 def test_another_setting_does_not_touch_the_run(finished):
     command, _ = finished
     before = sorted(
@@ -191,99 +178,77 @@ def test_another_setting_does_not_touch_the_run(finished):
     assert before == after
 
 
-def test_a_run_that_was_stopped_and_killed_ends_with_the_same_codes(finished, command):
-    """Stopped by Ctrl-C within a stage of the first outer epoch, and killed within the second."""
-    stop = interrupted("text/label", 2, lambda: signal.raise_signal(signal.SIGINT))
-    plain = {"checkpoint_minutes": 0, "panel_queries": 0, "histograms": False}
-    with stop, pytest.raises(KeyboardInterrupt, match=r" in outer epoch 1, stage text/label, step \d"):
-        command.run(**plain)
-    process = command.start(**plain)
-    read_until(process, "Outer epoch 2/2")
-    time.sleep(0.2)
-    assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    output, _ = command.run(**plain)
-    # Starting over would give the same codes too: it must have gone on.
-    assert "Resuming" in output
-    assert "outer epoch 2, stage" in output
-    assert "Outer epoch 1/2" not in output
-    reference, _ = finished
-    for name, array in reference.codes().items():
-        np.testing.assert_array_equal(command.codes()[name], array)
-    digests = [
-        json.loads((one.run_folder / "results.json").read_text())["digests"] for one in (reference, command)
-    ]
-    assert digests[0] == digests[1]
-
-
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_stage(command):
-    _, error = command.run(expect=1, lr_txt=1e38)
-    assert "stage text/label" in error
+    _, error = command.run(expect=1, lr_txt=1e38, **DCMH)
+    assert "of stage pairs is" in error
     assert error.count("\n") == 1
 
 
-def test_a_graph_of_a_batch_runs_all_its_stages(command):
-    output, _ = command.run(graph="batch", Epoch=1)
-    results = json.loads((command.run_folder / "results.json").read_text())
-    stages = results["training"]["epochs"][0]["stages"]
-    assert list(stages) == ["label", "text/label", "image/label", "graph", "text/graph", "image/graph"]
-    assert "graph and teacher" in results["training"]["epochs"][0]["agreement"]
-    assert "Query set" in output
-
-
-def test_reference_mode_runs_and_no_validation_means_the_last_epoch(command):
-    output, _ = command.run(preset="reference", MAX_ITER=2, k_lab=1, k_gph=1, VERIFICATION_SIZE=0)
-    assert "Query set, weights of outer epoch 2" in output
-
-
-def test_mixed_precision_learns_too(command):
-    # Small: without float16 in the processor a step of the full width takes a second.
-    small = command.folder / "small.keras"
-    save_small_backbone(small)
-    output, _ = command.run(netStr=small, precision="mixed_float16", Epoch=1, SEMANTIC_EMBED=64, MAX_ITER=10)
-    assert float(re.search(r"Query set.*: mAP over.*T->T (0\.\d+)", output)[1]) > 0.3
+def test_reference_mode_runs_all_stages_of_the_graph_of_a_batch(command):
+    output, _ = command.run(preset="reference", Epoch=1, MAX_ITER=2, k_lab=1, k_txt=1, k_img=1)
+    (epoch,) = command.results["training"]["epochs"]
+    names = ["label", "text/label", "image/label", "graph", "text/graph", "image/graph"]
+    assert list(epoch["stages"]) == names
+    assert "graph and teacher" in epoch["agreement"]
+    assert "Query set, weights of outer epoch 1" in output
 
 
 def test_a_trained_backbone_streams_its_pixels(command):
-    small = command.folder / "small.keras"
-    save_small_backbone(small)
-    settings = {"TRAINING_SIZE": 60, "batch_size": 20, "k_img": 1, "k_img_g": 1, "DATABASE_SIZE": 150}
-    settings["netStr"] = small
-    output, _ = command.run(backbone="trained", Epoch=1, **settings)
-    assert "image/label" in output
-    assert "Query set" in output
+    settings = {
+        "backbone": "trained",
+        "TRAINING_SIZE": 60,
+        "batch_size": 20,
+        "DATABASE_SIZE": 150,
+        "Epoch": 1,
+    }
+    settings |= {"teacher": False, "k_txt": 0, "k_img": 1, "MAX_ITER": 2}
+    command.run(**settings)
+    (epoch,) = command.results["training"]["epochs"]
+    assert list(epoch["stages"]) == ["image/label", "graph"]
     # The neighbours are found with the trained features, which a checkpoint must hold.
     codes = command.codes()
-    command.run("test", backbone="trained", Epoch=1, **settings)
+    command.run("test", **settings)
     for name, array in command.codes().items():
         np.testing.assert_array_equal(array, codes[name])
 
 
-def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data):
-    command = Command(repository, tmp_path, data, leave_out=("bit", "seed"))
-    flags = {"bits": "8,16", "seeds": "5", "out": tmp_path / "sweep", "Epoch": 1, "graph": "none"}
-    sweep = command.start("sweep", **flags)
-    while not sweep.stdout.readline().endswith("finished\n"):
-        assert sweep.poll() is None
-    (first,) = (tmp_path / "runs").glob("*_8_seed5/results.json")
-    written = first.stat().st_mtime_ns
-    sweep.kill()  # alone: the run that it has begun ends with it
-    sweep.communicate(timeout=LONGEST)
-    output, _ = command.run("sweep", **flags)
+def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data, monkeypatch):
+    """One of its two runs is finished, and it is killed within the other, which ends with the same codes."""
+    flags = DCMH | {"k_dcmh": 60, "checkpoint_minutes": 0}
+    alone = Command(repository, tmp_path / "alone", data, **flags)
+    alone.run()
+    flags |= {"bits": "8,16", "seeds": "5", "methods": "dcmh", "out": tmp_path / "tables"}
+    sweep = Command(repository, tmp_path, data, **flags | dict.fromkeys(("bit", "seed", "method")))
+    first, second = (tmp_path / "runs" / f"generated_dcmh_small_{bit}_seed5" for bit in (8, 16))
+    write_run(first, load_settings(None, alone.results["settings"] | {"bit": 8}))
+    written = (first / "results.json").stat().st_mtime_ns
+    process = sweep.start("sweep")
+    while not (second / "latest" / "checkpoint").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.kill()  # alone: the run that it has begun ends with it
+    process.communicate(timeout=LONGEST)
+    lock(second, "the killed run ends", wait=True).release()
+
+    def run_here(arguments, environment):
+        return main(["main_itpair.py", *arguments], repository / "setting.py"), ""
+
+    monkeypatch.setattr("gch.commands.sweep.run_child", run_here)
+    output, _ = sweep.run("sweep")
     assert "Sweep of 2 runs, 1 of them finished before" in output
-    assert first.stat().st_mtime_ns == written
-    lines = (tmp_path / "sweep" / "sweep.md").read_text().splitlines()[2:4]
-    for bit, line in zip((8, 16), lines, strict=True):
-        (path,) = (tmp_path / "runs").glob(f"*_{bit}_seed5/results.json")
-        precision = json.loads(path.read_text())["mAP"]["I->T"]
-        assert f"| {bit} | {precision:.4f} ± 0.0000 |" in line
+    assert f"Resuming {second}: outer epoch" in output
+    assert (first / "results.json").stat().st_mtime_ns == written
+    found = scipy.io.loadmat(second / "generated_16.mat")
+    for name, array in alone.codes().items():
+        np.testing.assert_array_equal(array, found[name])
+    line = (tmp_path / "tables" / "sweep.md").read_text().splitlines()[3]
+    assert f"| 16 | {alone.results['mAP']['I->T']:.4f} ± 0.0000 |" in line
 
 
 def test_eval_of_a_run_finds_what_its_test_found(finished, tmp_path):
     command, _ = finished
     output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation")
-    results = json.loads((command.run_folder / "results.json").read_text())
+    results = command.results
     assert f"{results['mAP']['I->T']:.4f}" in output
     found = json.loads((tmp_path / "evaluation" / "results.json").read_text())
     for key in ("evaluation", "evaluation_not_trained_on"):

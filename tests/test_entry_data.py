@@ -6,14 +6,14 @@ import json
 import numpy as np
 import pytest
 import scipy.io
-from entry import Command
+from entry import DCMH, SIZES, Command
 from PIL import Image
 
 from gch.data.generated import generate
 
 SOURCE = generate(items=240, labels=6, words=30, image_size=48, seed=3)
-TINY = {"image_size": 64, "batch_size": 40, "Epoch": 1, "histograms": False}
-OWN_SIZES = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
+OWN_SIZES = dict.fromkeys(SIZES)
+TINY = DCMH | OWN_SIZES | {"k_dcmh": 30, "batch_size": 40, "Epoch": 1, "histograms": False}
 
 
 def described(row: int) -> tuple[str, str]:
@@ -38,20 +38,16 @@ def collection(tmp_path_factory):
 
 
 @pytest.fixture
-def command(repository, tmp_path, collection):
-    return Command(repository, tmp_path, collection, leave_out=OWN_SIZES)
-
-
-def results(command: Command) -> dict:
-    return json.loads((command.run_folder / "results.json").read_text())
+def command(repository, tmp_path, data, collection):
+    return Command(repository, tmp_path, data, **TINY, dataset_dir="collection", DATA_DIR=collection)
 
 
 def test_a_folder_of_pictures_trains_and_tests(command, collection):
-    output, _ = command.run(dataset_dir="collection", **TINY)
+    output, _ = command.run()
     assert "broken.jpg" in output
     assert "collection: 240 pairs" in output
     assert "97% of what is retrieved is trained on" in output
-    found = results(command)
+    found = command.results
     assert found["label_names"] == sorted(SOURCE.label_names)
     assert found["mAP"]["I->T"] > 0.5
     assert found["queries"] == 24
@@ -61,26 +57,17 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     split = np.load(command.run_folder / "split.npz")
     seen = {word for row in split["training"] for word in described(row)[0].split()}
     assert set(words) <= seen
-    codes = scipy.io.loadmat(command.run_folder / "collection_16.mat")
-    again, _ = command.run("test", dataset_dir="collection", **TINY)
+    codes = command.codes()
+    again, _ = command.run("test")
     assert "Preparing" not in again
-    np.testing.assert_array_equal(
-        scipy.io.loadmat(command.run_folder / "collection_16.mat")["Qt"], codes["Qt"]
-    )
+    np.testing.assert_array_equal(command.codes()["Qt"], codes["Qt"])
 
 
 def test_the_split_of_another_run_is_taken_over(command, tmp_path):
     random = np.random.default_rng(1).permutation(240) + 1.0
     chosen = {"indQuery": random[:20], "indDatabase": random[20:], "indTrain": random[20:120]}
     scipy.io.savemat(tmp_path / "chosen.mat", chosen)
-    command.run(
-        dataset_dir="collection",
-        split=tmp_path / "chosen.mat",
-        VERIFICATION_SIZE=10,
-        k_img=1,
-        k_txt=1,
-        **TINY,
-    )
+    command.run(split=tmp_path / "chosen.mat", VERIFICATION_SIZE=10, k_dcmh=1)
     split = np.load(command.run_folder / "split.npz")
     np.testing.assert_array_equal(split["query"], np.sort(random[:20]) - 1)
     np.testing.assert_array_equal(
@@ -90,14 +77,17 @@ def test_the_split_of_another_run_is_taken_over(command, tmp_path):
     np.testing.assert_array_equal(exported["query"].ravel(), split["query"] + 1)
 
 
-def test_features_in_place_of_pixels_train_without_a_backbone(repository, tmp_path):
-    squeezed = SOURCE.pictures.array.reshape(240, 12, 4, 12, 4, 3).mean(axis=(2, 4)).reshape(240, -1)
+def test_features_in_place_of_pixels_train_without_a_backbone(repository, tmp_path, data):
+    squeezed = SOURCE.pictures.array.reshape(240, 12, 4, 12, 4, 3).mean(axis=(2, 4)).reshape(240, -1) / 255
     arrays = {"images": squeezed, "YAll": SOURCE.texts, "LAll": SOURCE.labels}
     scipy.io.savemat(tmp_path / "FLICKR-25K.mat", arrays, do_compression=True)
-    command = Command(repository, tmp_path, tmp_path, leave_out=OWN_SIZES)
-    output, _ = command.run(dataset_dir="FLICKR", netStr="vggf", **TINY)
+    given = {"dataset_dir": "FLICKR", "netStr": "vggf", "DATA_DIR": tmp_path}
+    command = Command(repository, tmp_path, data, **TINY | given)
+    # Without validation the last outer epoch is the best.
+    output, _ = command.run(Epoch=2, VERIFICATION_SIZE=0)
     assert "features of 432 dimensions" in output
-    assert results(command)["mAP"]["I->T"] > 0.5
-    assert results(command)["digests"]["backbone"] is None
-    _, error = command.run(dataset_dir="FLICKR", backbone="trained", expect=1, **TINY)
+    assert "Query set, weights of outer epoch 2" in output
+    assert command.results["mAP"]["I->T"] > 0.5
+    assert command.results["digests"]["backbone"] is None
+    _, error = command.run(backbone="trained", expect=1)
     assert "has features in place of pixels; expected 'frozen'" in error

@@ -1,4 +1,4 @@
-"""From a run to an answer: train, export, encode, index, search, serve."""
+"""From a run to an answer: train, export, encode, index, search, serve, by commands and in Python."""
 
 import json
 import subprocess
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from entry import LONGEST, SIZES, Command, save_small_backbone
+from entry import LONGEST, QUICK, SIZE, Command
 from PIL import Image
 from served import connected
 
+import gch
 from gch.cli import main
-from gch.data.openmoji import open_openmoji
+from gch.data.generated import generate
 from gch.search.codes_folder import open_codes
 from gch.search.exported import ExportedModel
 from gch.search.index import open_index
@@ -44,17 +45,15 @@ assert not [name for name in sys.modules if name.startswith("gch.")]
 @pytest.fixture(scope="module")
 def exported(repository, tmp_path_factory, data):
     """A run of one epoch, and what its export printed."""
-    folder = tmp_path_factory.mktemp("exported")
-    save_small_backbone(folder / "small.keras")
-    trained = Command(repository, folder, data)
-    trained.run(netStr=folder / "small.keras", Epoch=1)
-    return trained, trained.run("export", netStr=folder / "small.keras", Epoch=1)[0]
+    trained = Command(repository, tmp_path_factory.mktemp("exported"), data, Epoch=1)
+    trained.run()
+    return trained, trained.run("export")[0]
 
 
 @pytest.fixture(scope="module")
-def queries(exported, data):
+def queries(exported):
     """Pictures, texts and tags of the query set, in the order of the codes."""
-    pairs = open_openmoji(data / "cache", SIZES["image_size"], report=lambda line: None)
+    pairs = generate(image_size=SIZE, seed=QUICK["seed"])
     rows = np.load(exported[0].run_folder / "split.npz")["query"]
     tags = [[pairs.tag_names[column] for column in np.flatnonzero(pairs.texts[row])] for row in rows]
     return pairs.pictures.read(rows), pairs.texts[rows], tags
@@ -142,7 +141,7 @@ def test_searching_both_ways(exported, collection, command):
     assert found["find"] == "texts"
     assert [one["distance"] for one in found["results"]] == sorted(away)
     assert all(away[int(one["id"][1:])] == one["distance"] for one in found["results"])
-    words = "smiling", "cat", "face", "--count=5", "--json"
+    words = "word 3 of label 3", "word 9 of label 1", "--count=5", "--json"
     found = json.loads(command("search", model, collection / "index", *words)[1])
     assert (found["find"], len(found["results"])) == ("images", 5)
     assert Path(found["results"][0]["path"]).is_file()
@@ -153,7 +152,31 @@ def test_a_server_of_the_model_answers(exported, collection):
     picture = (collection / "pictures" / "003.png").read_bytes()
     with connected(Searcher(model, open_index(collection / "index"))) as client:
         for answer in (
-            client.post("/api/search/text", json={"text": "smiling cat", "count": 3}),
+            client.post("/api/search/text", json={"text": "word 3 of label 3", "count": 3}),
             client.post("/api/search/picture?count=3", content=picture),
         ):
             assert len(answer.json()["results"]) == 3
+
+
+def test_a_run_is_opened_and_tested_again(exported):
+    run = gch.open_run(exported[0].run_folder)
+    assert run.settings["bit"] == 16
+    before = run.results["mAP"]["I->T"]
+    assert before > 1.5 * exported[0].chance()
+    run.test(ties="optimistic")
+    assert run.results["mAP"]["I->T"] >= before
+    with pytest.raises(gch.GCHError, match="test: bit cannot change; a run keeps"):
+        run.test(bit=8)
+
+
+def test_a_model_and_an_index_in_python_answer_queries(exported):
+    model = gch.load(exported[0].run_folder / "export")
+    words = list(model.words)[:4]
+    codes = model.encode_texts([words[0], words[1:3], " ".join(words[3:])])
+    assert (codes.shape, codes.dtype) == ((3, 2), np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 30, 40, 3), np.uint8)
+    found = gch.Index(model.encode_images(pictures), ids=list("abcde")).search(codes, k=2)
+    assert found.ids.shape == found.distances.shape == (3, 2)
+    assert set(found.ids.ravel()) <= set("abcde")
+    unified = model.encode_pairs([*pictures[:2], None], [words[0], None, words[1:3]])
+    np.testing.assert_array_equal(unified[1:], [model.encode_images(pictures[1:2])[0], codes[1]])

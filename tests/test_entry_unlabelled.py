@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 import tensorflow as tf
-from entry import Command, save_small_backbone
+from entry import SIZES, Command, save_small_backbone
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -277,9 +277,8 @@ def test_words_find_the_things_of_a_collection_of_pictures_with_captions(tmp_pat
     ],
 )
 def test_what_needs_labels_is_refused_before_anything_is_written(repository, tmp_path, data, flags, fault):
-    sizes = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
-    command = Command(repository, tmp_path, data, leave_out=sizes)
-    _, error = command.run(dataset_dir="files", expect=1, **flags)
+    command = Command(repository, tmp_path, data, dataset_dir="files", **dict.fromkeys(SIZES))
+    _, error = command.run(expect=1, **flags)
     assert fault in error
     assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())

@@ -15,7 +15,7 @@ from gch.training.checkpoint import Checkpoints, Position
 from gch.training.device import Device
 from gch.training.loop import StageLoop, set_rates
 
-TRAINED, BATCH, STEPS = np.arange(40), 20, 6  # three passes
+TRAINED, BATCH, STEPS = np.arange(40), 20, 3  # a pass and a half
 SETTINGS = {
     "backbone": "trained",
     "bit": 16,

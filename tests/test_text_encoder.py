@@ -50,7 +50,6 @@ def saved_model(path: Path) -> Path:
 
 
 MODELS = {
-    "keras": lambda folder: keras_model(folder / "m.keras"),
     "keras of (B, 1)": lambda folder: keras_model(folder / "m.keras", column=True),
     "SavedModel": lambda folder: saved_model(folder / "m"),
 }
@@ -176,9 +175,10 @@ def of_vectors(tmp_path_factory) -> tuple[Path, Path]:
     np.savez(folder / "a.npz", **arrays)
     places = {name: str(folder / name) for name in ("checkpoint_dir", "log_dir")}
     named = {"netStr": str(eyes), "txtStr": str(texts), "image_size": SIZE}
-    sizes = {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "SEMANTIC_EMBED": 8}
+    sizes = {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "k_dcmh": 1}
+    quick = {"img_widths": "", "txt_widths": "8", "plots": False, "panel_queries": 0}
     given = {"dataset_dir": "files", "DATA_DIR": str(folder / "a.npz"), "method": "dcmh"}
-    run = gch.train(**given, **places, **named, **sizes)
+    run = gch.train(**given, **places, **named, **sizes, **quick)
     return run.folder, run.export(folder / "out")
 
 
