@@ -56,7 +56,7 @@ def assert_read(path, values):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_every_kind_of_file_is_read(tmp_path, name):
+def test_every_kind_of_file_is_read(v5_here, tmp_path, name):
     WRITERS[name](tmp_path / name, arrays())
     assert_read(tmp_path / name, arrays())
 
@@ -74,7 +74,7 @@ def test_files_are_found_by_their_folder_and_arrays_by_the_names_of_others(tmp_p
     assert_read(tmp_path / "codes" / "r_img.npy", arrays())
 
 
-def test_the_folder_of_a_run_holds_one_file_of_codes(tmp_path):
+def test_the_folder_of_a_run_holds_one_file_of_codes(v5_here, tmp_path):
     scipy.io.savemat(tmp_path / "openmoji_16.mat", arrays())
     np.savez(tmp_path / "split.npz", query=np.arange(3))
     assert_read(tmp_path, arrays())
@@ -118,7 +118,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("database", [False, True])
-def test_without_labels_row_i_of_both_queries_is_a_pair(tmp_path, name, database):
+def test_without_labels_row_i_of_both_queries_is_a_pair(v5_here, tmp_path, name, database):
     values = {name: array for name, array in arrays().items() if not name.endswith("_L")}
     if not database:
         values = {name: values[name] for name in ("Qi", "Qt")}
@@ -160,7 +160,7 @@ def with_pairs() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_unified_codes_and_relaxed_ones_of_queries_are_read_from_every_kind_of_file(tmp_path, name):
+def test_unified_codes_and_relaxed_ones_of_queries_are_read_from_every_kind_of_file(v5_here, tmp_path, name):
     values = with_pairs()
     WRITERS[name](tmp_path / name, values)
     found = read_codes(tmp_path / name)
