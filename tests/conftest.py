@@ -106,20 +106,26 @@ def command(repository) -> Callable:
     return run
 
 
+@pytest.fixture(scope="session")
+def loaded_models() -> dict:
+    """What `load_once` loaded."""
+    return {}
+
+
 @pytest.fixture(scope="module")
-def load_once():
+def load_once(loaded_models):
     """Loads a SavedModel of the same bytes on the same device once; it has no state."""
     import tensorflow as tf
 
-    load, loaded = tf.saved_model.load, {}
+    load = tf.saved_model.load
 
     def load_once(place: str) -> object:
         files = sorted(path for path in Path(place).rglob("*") if path.parent.name != "networks")
         content = tuple(path.read_bytes() for path in files if path.is_file() and path.suffix != ".json")
         key = tf.zeros(()).device, content
-        if key not in loaded:
-            loaded[key] = load(place)
-        return loaded[key]
+        if key not in loaded_models:
+            loaded_models[key] = load(place)
+        return loaded_models[key]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.saved_model, "load", load_once)

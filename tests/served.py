@@ -84,12 +84,13 @@ def square(colour: tuple[int, ...], kind: str = "PNG", side: int = SIDE) -> byte
 
 
 class ColourModel:
-    """Remembers the sizes of its batches, and may be slow."""
+    """Remembers the sizes of its batches, and may be slow, or work only while `may` is set."""
 
     note = NOTE
 
     def __init__(self, seconds: float = 0.0):
-        self.seconds, self.batches = seconds, []
+        self.seconds, self.batches, self.may = seconds, [], threading.Event()
+        self.may.set()
 
     def picture_outputs(self, pictures) -> ModelOutputs:
         return self._outputs([picture.mean(axis=(0, 1)) for picture in pictures])
@@ -106,6 +107,7 @@ class ColourModel:
     def _outputs(self, colours) -> ModelOutputs:
         self.batches.append(len(colours))
         time.sleep(self.seconds)
+        assert self.may.wait(10)
         relaxed = np.stack([relaxed_code(colour) for colour in colours])
         labels = np.zeros((len(colours), 0), np.float32)
         return ModelOutputs(np.packbits(relaxed >= 0, axis=1), relaxed, labels)

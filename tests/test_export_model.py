@@ -13,9 +13,12 @@ from PIL import Image
 from gch.data.pictures import decode_picture
 from gch.errors import DataError, RunError
 from gch.export import save
+from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.save import save_model
-from gch.search.exported import ExportedModel, load, read_model_note
+from gch.search.exported import OF_PAIRS, ExportedModel, load, read_model_note
+
+pytestmark = pytest.mark.usefixtures("load_once")
 
 WRONG = tf.errors.InvalidArgumentError
 
@@ -149,32 +152,31 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
     networks = save_small_model(tmp_path / "model", vocabulary=None, features=6)
     model = ExportedModel(tmp_path / "model")
     assert model.note.signatures == ("encode_image_features", "encode_text", "encode_pair")
-    features = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32)
+    features, texts = np.random.default_rng(1).normal(size=(3, 6)).astype(np.float32), np.eye(3, 5)
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    texts = np.eye(3, 5, dtype=np.float32)
-    pairs = signatures["encode_pair"](features=tf.constant(features), texts=tf.constant(texts))
+    given = tf.constant(features), tf.constant(texts, tf.float32)
+    pairs = signatures["encode_pair"](features=given[0], texts=given[1])
     assert pairs.keys() == {"codes", "relaxed", "labels"}
-    np.testing.assert_allclose(
-        pairs["relaxed"], networks["pair"]([tf.constant(features), tf.constant(texts)])["code"], atol=1e-6
-    )
+    np.testing.assert_allclose(pairs["relaxed"], networks["pair"](list(given))["code"], atol=1e-6)
     served = signatures["encode_image_features"]
     expected = networks["image"](features)["code"]
-    np.testing.assert_allclose(served(features=tf.constant(features))["relaxed"], expected, atol=1e-6)
+    np.testing.assert_allclose(served(features=given[0])["relaxed"], expected, atol=1e-6)
     with pytest.raises(WRONG, match=r"features: shape.*\[3 5\].*\(B, 6\)"):
         served(features=tf.zeros((3, 5)))
     with pytest.raises(DataError, match="no encode_text_string, because small has no words"):
         model.encode_texts(["cat"])
-    with pytest.raises(DataError, match="no encode_image,"):
-        model.encode_images(pictures(1, SIZE, SIZE))
-    with pytest.raises(DataError, match="no encode_image,"):
-        model.encode_pairs(pictures(1, SIZE, SIZE), ["cat"])
+    for encode, *taken in ((model.encode_images,), (model.encode_pairs, ["cat"])):
+        with pytest.raises(DataError, match="no encode_image,"):
+            encode(pictures(1, SIZE, SIZE), *taken)
 
 
-def test_a_model_without_unified_codes_has_no_pairs(tmp_path):
-    networks = save_small_model(tmp_path / "model", pair=False)
-    model = ExportedModel(tmp_path / "model")
-    assert "encode_pair" not in model.note.signatures
+def test_a_model_without_unified_codes_has_no_pairs(saved, tmp_path, monkeypatch):
+    networks = save_small_model(tmp_path / "model", vocabulary=None, features=6, pair=False)
+    note = read_model_note(tmp_path / "model")
+    assert note.signatures == ("encode_image_features", "encode_text")
     assert {path.stem for path in (tmp_path / "model" / "networks").iterdir()} == networks.keys()
+    model = ExportedModel(saved[0])
+    monkeypatch.setattr(model, "note", dataclasses.replace(model.note, signatures=OF_PAIRS[:2]))
     with pytest.raises(DataError, match="no encode_pair, because gch has no unified codes, or an earlier"):
         model.encode_pairs(pictures(1, SIZE, SIZE), ["cat"])
     assert model.encode_texts(["cat"]).shape == (1, BITS // 8)
@@ -245,8 +247,8 @@ def test_the_note_says_what_the_model_is_and_the_networks_lie_beside(saved):
 
 
 def test_only_a_model_of_this_digest_makes_way_and_not_before_the_new_one_is_whole(tmp_path, monkeypatch):
-    place = tmp_path / "model"
-    save_small_model(place)
+    place, of_vectors = tmp_path / "model", {"vocabulary": None, "features": 6}
+    save_small_model(place, **of_vectors)
     with pytest.raises(RunError, match="holds another model, 16 bits of small; expected a new folder"):
         save_small_model(place, digest="2" * 64)
     (tmp_path / "mine").mkdir()
@@ -259,38 +261,38 @@ def test_only_a_model_of_this_digest_makes_way_and_not_before_the_new_one_is_who
         raise KeyboardInterrupt
 
     before = (place / "saved_model.pb").read_bytes()
-    monkeypatch.setattr(save, "write_note_file", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        save_small_model(place)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(save, "write_note_file", stopped)
+        save_small_model(place, **of_vectors)
     assert (place / "saved_model.pb").read_bytes() == before
-    monkeypatch.undo()
-    networks = small_networks()
+    networks = small_networks(features=6)
     for weight in networks["text"].weights:
         weight.assign(np.zeros(weight.shape))
-    save_model(place, networks, VOCABULARY, NOTE, replace=False)
+    save_model(place, networks, None, dataclasses.replace(NOTE, image_size=0), replace=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "model"]
-    outputs = ExportedModel(place).text_outputs(["cat"])
+    outputs = ExportedModel(place).vector_outputs("text", np.eye(1, 5))
     assert outputs.codes.tolist() == [[255, 255]]  # a relaxed code of nought is a one
     assert outputs.labels.tolist() == [[0.5] * LABELS]
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize("features", [0, 6])
-def test_encoders_for_tensorflow_lite_agree_with_the_model(tmp_path, features):
-    networks = small_networks(features)
-    note = dataclasses.replace(NOTE, image_size=0 if features else SIZE)
-    save_model(tmp_path / "model", networks, VOCABULARY, note, replace=False, lite=True)
-    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    inputs = {
-        "text": ("encode_text", "texts", np.eye(5, dtype=np.float32)),
-        "image": ("encode_image", "images", pictures(5, SIZE, SIZE)),
-    }
+def test_encoders_for_tensorflow_lite_agree_with_the_model(tmp_path, saved, signatures, features):
     if features:
+        networks, note = small_networks(features), dataclasses.replace(NOTE, image_size=0)
+        save_model(tmp_path / "model", networks, None, note, replace=False, lite=True)
+        signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
+        contents = {path.stem: path.read_bytes() for path in (tmp_path / "model" / "lite").iterdir()}
         vectors = np.random.default_rng(0).normal(size=(5, features)).astype(np.float32)
-        inputs["image"] = ("encode_image_features", "features", vectors)
-    for name, (signature, given, items) in inputs.items():
+        image = "encode_image_features", "features", vectors
+    else:
+        contents = lite_models(saved[1], SIZE)
+        image = "encode_image", "images", pictures(5, SIZE, SIZE)
+    text = "encode_text", "texts", np.eye(5, dtype=np.float32)
+    assert contents.keys() == {"image", "text"}
+    for name, (signature, given, items) in (("image", image), ("text", text)):
         expected = signatures[signature](**{given: tf.constant(items)})
-        lite = tf.lite.Interpreter(str(tmp_path / "model" / "lite" / f"{name}.tflite")).get_signature_runner()
+        lite = tf.lite.Interpreter(model_content=contents[name]).get_signature_runner()
         for row, item in enumerate(items):
             found = lite(**{given: item[None]})
             np.testing.assert_allclose(found["relaxed"][0], expected["relaxed"][row], atol=0.02)

@@ -32,7 +32,7 @@ def clustered(count: int, seed: int = 0) -> np.ndarray:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_flat_finds_the_first_by_distance_then_row_and_others_the_nearest(tmp_path_factory, data):
     width = data.draw(st.integers(1, 9), "bytes")
     items = data.draw(st.integers(1, 40), "items")

@@ -39,10 +39,14 @@ def address(tmp_path_factory):
         yield address
 
 
+@pytest.fixture(scope="module")
+def context(browser, address):
+    return browser.new_context(base_url=address)
+
+
 @pytest.fixture
-def page(browser, address):
+def page(context, address):
     """The page. Its console must stay silent, and it must ask no other host."""
-    context = browser.new_context(base_url=address)
     page = context.new_page()
     page.set_default_timeout(5000)
     messages, urls = [], []
@@ -50,7 +54,7 @@ def page(browser, address):
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: urls.append(request.url))
     yield page
-    context.close()
+    page.close()
     # Chromium itself reports every 4xx.
     assert [line for line in messages if "responded with a status of 4" not in line] == []
     assert [url for url in urls if not url.startswith((address, f"blob:{address}"))] == []
@@ -231,25 +235,18 @@ def test_the_keyboard_is_enough(page):
     assert unnamed == 0
 
 
-def test_a_narrow_page_does_not_scroll_sideways(browser, address):
-    context = browser.new_context(base_url=address, viewport={"width": 320, "height": 640})
-    page = context.new_page()
-    for path in ("/", "/?q=red", "/?image=0", "/?text=0&find=texts"):
+def test_a_page_does_not_scroll_sideways_and_its_name_stays_on_one_line_beside_the_search_field(page):
+    page.set_viewport_size({"width": 320, "height": 640})
+    for path in ("/?q=red", "/?image=0", "/?text=0&find=texts", "/"):
         page.goto(path)
         cards(page)
         assert page.evaluate("document.documentElement.scrollWidth") == 320
-    context.close()
-
-
-@pytest.mark.parametrize("width", [870, 1000])
-def test_the_name_of_the_page_stays_on_one_line_beside_the_search_field(page, width):
-    page.set_viewport_size({"width": width, "height": 600})
-    page.goto("/")
-    cards(page)
-    name, field = (page.locator(where).bounding_box() for where in ("#brand", "#form"))
-    assert name["height"] < 30
-    assert name["x"] + name["width"] <= field["x"]
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (870, 1000):
+        page.set_viewport_size({"width": width, "height": 600})
+        name, field = (page.locator(where).bounding_box() for where in ("#brand", "#form"))
+        assert name["height"] < 30
+        assert name["x"] + name["width"] <= field["x"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_show_more(page):

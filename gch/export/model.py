@@ -58,34 +58,36 @@ class SearchModel(tf.Module):
     def signatures(self) -> dict[str, Callable]:
         """Functions of tensors of any shape by name, for `tf.saved_model.save`."""
         image = tf.TensorSpec(None, tf.float32, "features")
-        kinds: dict[str, tuple] = {"encode_image_features": (self.encode_image_features, image)}
+        taken: dict[str, tuple] = {"encode_image_features": (image,)}
         if self._size:
             image = tf.TensorSpec(None, tf.uint8, "images")
-            kinds = {
-                "encode_image": (self.encode_image, image),
-                "encode_image_float": (self.encode_image, tf.TensorSpec(None, tf.float32, "images")),
-                "encode_image_bytes": (self.encode_image_bytes, tf.TensorSpec(None, tf.string, "contents")),
-            }
+            taken = {"encode_image_bytes": (tf.TensorSpec(None, tf.string, "contents"),)}
         text = tf.TensorSpec(None, tf.float32, "texts")
-        kinds["encode_text"] = self.encode_text, text
+        taken["encode_text"] = (text,)
         if self._words is not None:
             text = tf.TensorSpec(None, tf.string, "texts")
-            kinds["encode_text_string"] = self.encode_text_string, text
-        vectors = tf.TensorSpec(None, tf.float32, "vectors")
-        if "image" in self._vectors:
-            kinds["encode_image_vector"] = self.encode_image_vector, vectors
-        if "text" in self._vectors:
-            kinds["encode_text_vector"] = self.encode_text_vector, vectors
+            taken["encode_text_string"] = (text,)
+        for modality in ("image", "text"):
+            if modality in self._vectors:
+                taken[f"encode_{modality}_vector"] = (tf.TensorSpec(None, tf.float32, "vectors"),)
         if self._pair is not None:
-            kinds["encode_pair"] = self.encode_pair, image, text
-        return {name: function.get_concrete_function(*taken) for name, (function, *taken) in kinds.items()}
+            taken["encode_pair"] = image, text
+        # `tf.saved_model.save` traces all functions, those without a signature for the second time.
+        for name, one in taken.items():
+            setattr(self, name, tf.function(getattr(self, name), one, autograph=False))
+        functions = {name: getattr(self, name) for name in taken}
+        if not self._size:
+            return functions
+        encode_image = tf.function(self.encode_image, autograph=False)
+        self.encode_image = encode_image
+        floats = encode_image.get_concrete_function(tf.TensorSpec(None, tf.float32, "images"))
+        whole = encode_image.get_concrete_function(image)
+        return {"encode_image": whole, "encode_image_float": floats, **functions}
 
-    @tf.function
     def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes pictures (B, H, W, 3), uint8 or float, RGB, 0..255."""
         return self._of_squares(self._squares(images))
 
-    @tf.function
     def encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes the bytes of picture files, string (B,)."""
         fits, expected = tf.rank(contents) == 1, "expected the bytes of picture files (B,)"
@@ -97,34 +99,28 @@ class SearchModel(tf.Module):
         )
         return self._of_squares(squares)
 
-    @tf.function
     def encode_image_features(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes features, float (B, F), of a data set that has them in place of pictures."""
         features = _vectors(features, self._feature_size, "features")
         return encoded(self._outputs(self._image, features))
 
-    @tf.function
     def encode_image_vector(self, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes vectors of pictures, float (B, F), as the data set has them."""
         return encoded(self._outputs(self._image, _vectors(vectors, self._feature_size, "vectors")))
 
-    @tf.function
     def encode_text_vector(self, vectors: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes vectors of texts, float (B, D), as the data set or its encoder of texts has them."""
         return encoded(self._outputs(self._text, _vectors(vectors, self._vector_size, "vectors")))
 
-    @tf.function
     def encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes texts as the data set has them, float (B, D)."""
         return encoded(self._outputs(self._text, _vectors(texts, self._vector_size, "texts")))
 
-    @tf.function
     def encode_text_string(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes free texts, string (B,), or tags, string (B, T)."""
         vectors, counts = self._of_strings(texts)
         return encoded(self._outputs(self._text, vectors)) | {"words": counts}
 
-    @tf.function
     def encode_pair(self, images: tf.Tensor, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes pairs: B pictures as of `encode_image`, or features in their place, and B texts, strings as
         of `encode_text_string` or vectors.

@@ -66,6 +66,7 @@ class Server(uvicorn.Server):
             http=connection_protocol(limits),
             loop="asyncio",
             ws="none",
+            log_config=None,  # its own closes the handlers of other loggers, and absl's the stream of its
             log_level="warning",
             access_log=False,
             server_header=False,
