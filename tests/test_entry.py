@@ -194,14 +194,8 @@ def test_reference_mode_runs_all_stages_of_the_graph_of_a_batch(command):
 
 
 def test_a_trained_backbone_streams_its_pixels(command):
-    settings = {
-        "backbone": "trained",
-        "TRAINING_SIZE": 60,
-        "batch_size": 20,
-        "DATABASE_SIZE": 150,
-        "Epoch": 1,
-    }
-    settings |= {"teacher": False, "k_txt": 0, "k_img": 1, "MAX_ITER": 2}
+    settings = {"TRAINING_SIZE": 60, "batch_size": 20, "DATABASE_SIZE": 150, "Epoch": 1, "MAX_ITER": 2}
+    settings |= {"backbone": "trained", "teacher": False, "k_txt": 0, "k_img": 1}
     command.run(**settings)
     (epoch,) = command.results["training"]["epochs"]
     assert list(epoch["stages"]) == ["image/label", "graph"]

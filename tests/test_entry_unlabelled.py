@@ -277,7 +277,7 @@ def test_words_find_the_things_of_a_collection_of_pictures_with_captions(tmp_pat
     ],
 )
 def test_what_needs_labels_is_refused_before_anything_is_written(repository, tmp_path, data, flags, fault):
-    command = Command(repository, tmp_path, data, dataset_dir="files", **dict.fromkeys(SIZES))
+    command = Command(repository, tmp_path, data, dataset_dir="files", netStr=None, **dict.fromkeys(SIZES))
     _, error = command.run(expect=1, **flags)
     assert fault in error
     assert error.count("\n") == 1
