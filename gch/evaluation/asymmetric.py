@@ -43,12 +43,19 @@ def relaxed_scores(queries: CodedItems, database: CodedItems) -> Iterator[tuple[
     block = max(1, SCORES // len(database))
     for start in range(0, len(queries), block):
         some = slice(start, start + block)
-        scores = np.empty((len(weights[some]), len(database)), np.int32)
-        for first in range(0, len(database), ITEMS):
-            part = slice(first, first + ITEMS)
-            bits = np.unpackbits(database.codes[part], axis=1, count=database.bits)
-            scores[:, part] = weights[some] @ (2 * bits.astype(np.float32) - 1).T
-        yield some, scores
+        yield some, signed_sums(weights[some], database.codes).astype(np.int32)
+
+
+def signed_sums(weights: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Of each query's weights, float (Q, K), the sum with the signs of the bits of each packed code, uint8
+    (N, K / 8 rounded up): (Q, N), of the type of the weights.
+    """
+    sums = np.empty((len(weights), len(codes)), weights.dtype)
+    for first in range(0, len(codes), ITEMS):
+        part = slice(first, first + ITEMS)
+        bits = np.unpackbits(codes[part], axis=1, count=weights.shape[1])
+        sums[:, part] = weights @ (2 * bits.astype(weights.dtype) - 1).T
+    return sums
 
 
 def _one(policy: str, scores: np.ndarray, relevant: np.ndarray) -> float:

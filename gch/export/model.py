@@ -58,10 +58,11 @@ class SearchModel(tf.Module):
     def signatures(self) -> dict[str, Callable]:
         """Functions of tensors of any shape by name, for `tf.saved_model.save`."""
         image = tf.TensorSpec(None, tf.float32, "features")
-        taken: dict[str, tuple] = {"encode_image_features": (image,)}
+        taken: dict[str, tuple | None] = {"encode_image_features": (image,)}
         if self._size:
             image = tf.TensorSpec(None, tf.uint8, "images")
-            taken = {"encode_image_bytes": (tf.TensorSpec(None, tf.string, "contents"),)}
+            contents = tf.TensorSpec(None, tf.string, "contents")
+            taken = {"encode_image": None, "encode_image_bytes": (contents,)}
         text = tf.TensorSpec(None, tf.float32, "texts")
         taken["encode_text"] = (text,)
         if self._words is not None:
@@ -76,13 +77,11 @@ class SearchModel(tf.Module):
         for name, one in taken.items():
             setattr(self, name, tf.function(getattr(self, name), one, autograph=False))
         functions = {name: getattr(self, name) for name in taken}
-        if not self._size:
-            return functions
-        encode_image = tf.function(self.encode_image, autograph=False)
-        self.encode_image = encode_image
-        floats = encode_image.get_concrete_function(tf.TensorSpec(None, tf.float32, "images"))
-        whole = encode_image.get_concrete_function(image)
-        return {"encode_image": whole, "encode_image_float": floats, **functions}
+        if self._size:
+            floats, encode = tf.TensorSpec(None, tf.float32, "images"), functions.pop("encode_image")
+            both = {"encode_image": image, "encode_image_float": floats}
+            return {name: encode.get_concrete_function(one) for name, one in both.items()} | functions
+        return functions
 
     def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes pictures (B, H, W, 3), uint8 or float, RGB, 0..255."""

@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gch.errors import SettingError
+from gch.evaluation.asymmetric import signed_sums
 from gch.search.hamming import Search
 
 ASYMMETRIC, HAMMING = RANKINGS = ("asymmetric", "hamming")
 CANDIDATES, FACTOR, MOST = 1_000, 10, 100_000
 _DIGITS = 9  # of a distance, so that the order of a sum does not part equal ones
 _AT_ONCE = 2**20  # candidates searched at once
-_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)  # (256, 8), of each byte
 
 ReadCodes = Callable[[Sequence[int]], np.ndarray]  # from rows to codes, uint8 (n, K / 8)
 
@@ -43,9 +43,8 @@ def require_ranking(ranking: str) -> None:
 
 def asymmetric_distances(relaxed: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Asymmetric distances, float64 (N,), of a relaxed code (K,) from packed codes, uint8 (N, K / 8)."""
-    parts = relaxed.astype(np.float64).reshape(-1, 1, 8)
-    of_bytes = ((1 - parts * (2.0 * _BITS - 1)) / 2).sum(axis=2)  # (K / 8, 256)
-    return of_bytes[np.arange(len(of_bytes)), codes].sum(axis=1).round(_DIGITS)
+    (sums,) = signed_sums(relaxed[None].astype(np.float64), codes)
+    return ((len(relaxed) - sums) / 2).round(_DIGITS)
 
 
 def asymmetric_search(

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -68,11 +68,10 @@ class ModelNote:
     def __post_init__(self) -> None:
         require_bits(self.bits)
         if self.image_size > _MOST_SIDE or self.fit not in FITS or self.encoding_batch == 0:
-            found = (
-                f"image_size {self.image_size}, fit {shown(self.fit)}, encoding_batch {self.encoding_batch}"
-            )
+            expected = f"at most {_MOST_SIDE}, {' or '.join(FITS)}, from 1 on or null"
             raise ValueError(
-                f"found {found}; expected at most {_MOST_SIDE}, {' or '.join(FITS)}, from 1 on or null"
+                f"found image_size {self.image_size}, fit {shown(self.fit)}, encoding_batch "
+                f"{self.encoding_batch}; expected {expected}"
             )
 
     def vector_signature(self, modality: str) -> str:
@@ -215,7 +214,7 @@ class ExportedModel:
           DataError: an entry is of another type or has no known word, or the model knows no words at all.
         """
         _check_texts(texts)
-        return self._in_batches(self._text_codes, texts, TEXTS_AT_ONCE)
+        return self._codes_of_halves([None] * len(texts), texts, TEXTS_AT_ONCE)
 
     def encode_images(self, images: Sequence[str | Path | np.ndarray] | np.ndarray) -> np.ndarray:
         """Codes of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
@@ -230,10 +229,6 @@ class ExportedModel:
         """
         _check_images(images)
         self.note.require("encode_image")
-        images = list(images)
-        for row, image in enumerate(images):
-            if image is None:
-                raise DataError(f"images[{row}] is None; expected a path or an array, uint8 (H, W, 3)")
         return self._codes_of_halves(images, [None] * len(images))
 
     def encode_pairs(
@@ -261,7 +256,7 @@ class ExportedModel:
           >>> bool((codes[1] == model.encode_images(["cat.jpg"])).all())
           True
         """
-        _check_images(images)
+        _check_images(images, missing=True)
         _check_texts(texts, missing=True)
         for signature in OF_PAIRS:
             self.note.require(signature)
@@ -338,20 +333,15 @@ class ExportedModel:
           uint8 (B, K / 8), zeros where both halves are missing; bool (B,), False there.
         """
         codes = np.zeros((len(texts), self.bits // 8), np.uint8)
-        seen = np.array([picture is not None for picture in pictures], bool)
-        worded = np.array([text is not None for text in texts], bool)
-
-        def taken(rows: np.ndarray, column: Sequence) -> list:
-            return [column[row] for row in rows]
-
-        if len(rows := np.flatnonzero(seen & worded)):
-            outputs = self.pair_outputs(np.stack(taken(rows, pictures)), taken(rows, texts))
+        seen, worded = (np.array([half is not None for half in halves], bool) for halves in (pictures, texts))
+        if rows := np.flatnonzero(seen & worded).tolist():
+            outputs = self.pair_outputs(np.stack(_at(pictures, rows)), _at(texts, rows))
             codes[rows], worded[rows] = outputs.codes, np.asarray(outputs.words) > 0
-        if len(rows := np.flatnonzero(~seen & worded)):
-            outputs = self.text_outputs(taken(rows, texts))
+        if rows := np.flatnonzero(~seen & worded).tolist():
+            outputs = self.text_outputs(_at(texts, rows))
             codes[rows], worded[rows] = outputs.codes, np.asarray(outputs.words) > 0
-        if len(rows := np.flatnonzero(seen & ~worded)):
-            codes[rows] = self.picture_outputs(np.stack(taken(rows, pictures))).codes
+        if rows := np.flatnonzero(seen & ~worded).tolist():
+            codes[rows] = self.picture_outputs(np.stack(_at(pictures, rows))).codes
         return codes, seen | worded
 
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
@@ -380,32 +370,35 @@ class ExportedModel:
         return ModelOutputs(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
     def _codes_of_halves(
-        self, images: Sequence[str | Path | np.ndarray | None] | np.ndarray, texts: Sequence[Text | None]
+        self,
+        images: Sequence[str | Path | np.ndarray | None] | np.ndarray,
+        texts: Sequence[Text | None],
+        most: int = PICTURES_AT_ONCE,
     ) -> np.ndarray:
         with ThreadPoolExecutor(os.cpu_count(), "pictures") as pool:
 
             def encode(rows: Sequence[int]) -> np.ndarray:
-                some = [texts[row] for row in rows]
-                pictures = list(pool.map(self._squared, rows, [images[row] for row in rows]))
+                some = _at(texts, rows)
+                pictures = list(pool.map(self._squared, rows, _at(images, rows)))
                 codes, coded = self.codes_of_halves(pictures, some)
                 for text in itertools.compress(some, ~coded):
                     raise _unknown(text or "")
                 return codes
 
-            return self._in_batches(encode, range(len(texts)), PICTURES_AT_ONCE)
+            return self._in_batches(encode, range(len(texts)), most)
 
-    def _in_batches(self, encode: Callable[[Sequence], np.ndarray], items: Sequence, most: int) -> np.ndarray:
+    def _in_batches(
+        self, encode: Callable[[Any], np.ndarray], items: Sequence | np.ndarray, most: int
+    ) -> np.ndarray:
         size = most if self.note.encoding_batch is None else 1  # where a code depends on its batch
         parts = [encode(items[start : start + size]) for start in range(0, len(items), size)]
         return np.concatenate([np.empty((0, self.bits // 8), np.uint8), *parts])
 
     def _of_vectors(self, modality: str, vectors: np.ndarray) -> np.ndarray:
-        array = self._checked(modality, vectors)
-
-        def encode(rows: Sequence[int]) -> np.ndarray:
-            return self.vector_outputs(modality, array[list(rows)]).codes
-
-        return self._in_batches(encode, range(len(array)), VECTORS_AT_ONCE)
+        vectors = self._checked(modality, vectors)
+        return self._in_batches(
+            lambda some: self.vector_outputs(modality, some).codes, vectors, VECTORS_AT_ONCE
+        )
 
     def _checked(self, modality: str, vectors: np.ndarray) -> np.ndarray:
         """Vectors of the model's width as float32; raises DataError where they are not."""
@@ -418,13 +411,6 @@ class ExportedModel:
             array = array.astype(np.float32, copy=False)
         require_finite(array, "vectors: the array")
         return array
-
-    def _text_codes(self, texts: Sequence[Text]) -> np.ndarray:
-        outputs = self.text_outputs(texts)
-        for text, words in zip(texts, np.asarray(outputs.words), strict=True):
-            if words == 0:
-                raise _unknown(text)
-        return outputs.codes
 
     def _squared(self, row: int, image: str | Path | np.ndarray | None) -> np.ndarray | None:
         if image is None:
@@ -460,20 +446,25 @@ def _word_vectors(words: tuple[str, ...]) -> np.ndarray:
     return _sentences().encode(words)
 
 
-def _check_images(images: object) -> None:
+def _check_images(images: Sequence | np.ndarray, missing: bool = False) -> None:
     if isinstance(images, (str, Path)):
         raise DataError(f"images is the path {images}; expected a list of paths")
+    for row, image in enumerate(() if missing else images):
+        if image is None:
+            raise DataError(f"images[{row}] is None; expected a path or an array, uint8 (H, W, 3)")
 
 
 def _check_texts(texts: Sequence[Text | None], missing: bool = False) -> None:
     if isinstance(texts, str):
         raise DataError(f"texts is the string {texts!r:.40}; expected a list of texts")
     for row, text in enumerate(texts):
-        if missing and text is None:
-            continue
-        tags = [text] if isinstance(text, str) else text
+        tags = [text] if isinstance(text, str) else () if missing and text is None else text
         if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
             raise DataError(f"texts[{row}] is {text!r:.40}; expected a string or a list of strings")
+
+
+def _at(items: Sequence | np.ndarray, rows: Sequence[int]) -> list:
+    return [items[row] for row in rows]
 
 
 def _unknown(text: Text) -> DataError:

@@ -117,9 +117,8 @@ class Index:
         if ranking == HAMMING:
             rows, distances = self._search(packed, k)
             return Neighbours(self._ids[rows], distances)
-        filled = np.pad(queries, ((0, 0), (0, -self.bits % 8)), constant_values=-1)  # as packbits fills codes
         read = self._codes.__getitem__
-        rows, distances, scores = asymmetric_search(self._search, read, packed, filled, k)
+        rows, distances, scores = asymmetric_search(self._search, read, packed, queries, k)
         found = Neighbours(self._ids[rows], distances)
         found.scores = scores
         return found

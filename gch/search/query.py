@@ -1,5 +1,6 @@
 """Queries by text, picture, both or an item, and their results, for `search` and `serve`."""
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -27,10 +28,7 @@ _BY_DEFAULT = {  # what a query finds, the first that the index has
 }
 MAX_COUNT = 1000
 Tell = Callable[[Text, str], object]
-
-
-def _untold(text: Text, line: str) -> None:
-    pass
+_UNTOLD: Tell = lambda text, line: None  # noqa: E731
 
 
 class Hit(NamedTuple):
@@ -63,7 +61,7 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(
-        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, tell: Tell = _untold
+        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, tell: Tell = _UNTOLD
     ) -> list[list[Hit]]:
         """The results of each free text or set of tags. Where the model knows none of its words, the nearest
         known ones take their place, and `tell` is called with the text and a line that says so; DataError
@@ -73,18 +71,14 @@ class Searcher:
         def encode(some: Sequence[Text]) -> ModelOutputs:
             return self._of_words(some, self.model.text_outputs, tell)
 
-        return self._answers(encode, TEXTS_AT_ONCE, [texts], self._part(find, count), count, ranking)
+        return self._answers(encode, TEXTS_AT_ONCE, [texts], find, count, ranking)
 
     def by_vectors(
         self, modality: str, vectors: np.ndarray, find: str, count: int, ranking: str = ASYMMETRIC
     ) -> list[list[Hit]]:
         """The results of each vector of an 'image' or 'text', (N, F) as the model takes them."""
-
-        def encode(some: np.ndarray) -> ModelOutputs:
-            return self.model.vector_outputs(modality, some)
-
-        part = self._part(find, count)
-        return self._answers(encode, VECTORS_AT_ONCE, [vectors], part, count, ranking)
+        encode = functools.partial(self.model.vector_outputs, modality)
+        return self._answers(encode, VECTORS_AT_ONCE, [vectors], find, count, ranking)
 
     def by_decoded(
         self, pictures: Sequence[np.ndarray], find: str, count: int, ranking: str = ASYMMETRIC
@@ -94,7 +88,7 @@ class Searcher:
         def encode(some: Sequence[np.ndarray]) -> ModelOutputs:
             return self.model.picture_outputs(np.stack(some))
 
-        return self._answers(encode, PICTURES_AT_ONCE, [pictures], self._part(find, count), count, ranking)
+        return self._answers(encode, PICTURES_AT_ONCE, [pictures], find, count, ranking)
 
     def by_pairs(
         self,
@@ -103,20 +97,18 @@ class Searcher:
         find: str,
         count: int,
         ranking: str = ASYMMETRIC,
-        tell: Tell = _untold,
+        tell: Tell = _UNTOLD,
     ) -> list[list[Hit]]:
         """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            pictures = np.stack(some)
-            return self._of_words(words, lambda known: self.model.pair_outputs(pictures, known), tell)
+            return self._of_words(words, functools.partial(self.model.pair_outputs, np.stack(some)), tell)
 
-        columns, part = [pictures, texts], self._part(find, count)
-        return self._answers(encode, PICTURES_AT_ONCE, columns, part, count, ranking)
+        return self._answers(encode, PICTURES_AT_ONCE, [pictures, texts], find, count, ranking)
 
     def by_row(self, modality: str, row: int, find: str, count: int) -> list[Hit]:
         """The results of an item of the collection, by its stored code; also itself if `find` is its kind."""
-        part = self._part(find, count)
+        part = found_part(self.index, find, count)
         if modality not in self.index.parts:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
         return _hits(part, *part.search(self.index.parts[modality].code(row)[None], count))[0]
@@ -143,27 +135,24 @@ class Searcher:
         encode: Callable[..., ModelOutputs],
         most: int,
         columns: Sequence[Sequence | np.ndarray],
-        part: IndexPart,
+        find: str,
         count: int,
         ranking: str,
     ) -> list[list[Hit]]:
         """The results of queries, `most` coded at once; `columns` are the arguments of `encode`."""
+        part = found_part(self.index, find, count)
         require_ranking(ranking)
         size = most if self.model.note.encoding_batch is None else 1  # where a code depends on its batch
         hits: list[list[Hit]] = []
         for start in range(0, len(columns[0]), size):
             outputs = encode(*(column[start : start + size] for column in columns))
             if ranking == HAMMING:
-                hits += _hits(part, *part.search(outputs.codes, count))
+                found: tuple = part.search(outputs.codes, count)
             else:
-                hits += _hits(
-                    part,
-                    *asymmetric_search(part.search, part.read_codes, outputs.codes, outputs.relaxed, count),
-                )
+                queries = outputs.codes, outputs.relaxed
+                found = asymmetric_search(part.search, part.read_codes, *queries, count)
+            hits += _hits(part, *found)
         return hits
-
-    def _part(self, find: str, count: int) -> IndexPart:
-        return found_part(self.index, find, count)
 
 
 def found_part(index: CollectionIndex, find: str, count: int) -> IndexPart:
