@@ -83,27 +83,6 @@ def test_the_folder_of_a_run_holds_one_file_of_codes(v5_here, tmp_path):
         read_codes(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "words"),
-    [
-        (
-            "Qi",
-            lambda array: array / 2,
-            r"Qi holds -?0.5 \(item 0, bit 0\); expected -1 and \+1, 0 and",
-        ),
-        ("Di", lambda array: array[:, :8], "Di has codes of 8 bits, Qi of 16"),
-        ("Qi", lambda array: array.astype(str), "Qi holds no numbers"),
-        ("Qi", lambda array: array.astype(complex), "Qi holds no numbers"),
-    ],
-)
-def test_errors_name_the_file_the_array_and_what_was_found(tmp_path, name, change, words):
-    path = tmp_path / "codes.npz"
-    np.savez(path, **arrays() | {name: change(arrays()[name])})
-    with pytest.raises(DataError, match=words) as caught:
-        read_codes(path)
-    assert str(caught.value).startswith(str(path))
-
-
 def test_files_of_another_kind_are_refused(tmp_path):
     for name, content in (("empty.mat", b""), ("text.mat", b"hello " * 100), ("cut.npz", b"PK\x03\x04 cut")):
         (tmp_path / name).write_bytes(content)
@@ -128,27 +107,6 @@ def test_without_labels_row_i_of_both_queries_is_a_pair(v5_here, tmp_path, name,
     for kind, name in (("image", "Qi"), ("text", "Qt")):
         np.testing.assert_array_equal(found.queries[kind].codes, np.packbits(values[name] > 0, axis=1))
         assert found.queries[kind].labels.shape == (5, 0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"Qt": arrays()["Qt"][:4]}, "Qt has 4 items, Qi 5; without labels row i of both belongs together"),
-        (
-            {"Qt": None},
-            "array Qt is missing, found Di, Dt, Qi; expected the arrays Qi, Qt without labels, or",
-        ),
-        ({"query_L": arrays()["query_L"]}, "array retrieval_L is missing, found .*; expected the arrays Qi"),
-        ({"Qt": arrays()["Qt"][:, :8]}, "Qt has codes of 8 bits, Qi of 16"),
-    ],
-)
-def test_files_without_labels_that_do_not_fit_are_refused(tmp_path, changes, words):
-    values = {name: array for name, array in arrays().items() if not name.endswith("_L")} | changes
-    write_npy(tmp_path / "codes", {name: array for name, array in values.items() if array is not None})
-    with pytest.raises(DataError, match=words) as caught:
-        read_codes(tmp_path / "codes")
-    assert str(caught.value).startswith(str(tmp_path / "codes"))
-    assert "\n" not in str(caught.value)
 
 
 def with_pairs() -> dict[str, np.ndarray]:
@@ -181,26 +139,50 @@ def test_only_queries_of_relaxed_codes_have_them_and_a_database_may_be_relaxed_b
     assert [kind for kind, items in queries.items() if items.relaxed is None] == ["text"]
 
 
+HALVES = {name: array for name, array in arrays().items() if not name.endswith("_L")}
+OF_PAIRS = with_pairs()
+SIGNS = r"; expected -1 and \+1"
+QI = arrays()["Qi"]
+
+
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("values", "changes", "words"),
     [
-        ({"Du": None}, "array Du is missing, found Di, .*, Qu.*; expected the arrays Qi, .*, Qu, Du"),
-        ({"Qu": None}, "array Qu is missing, found Di, .*, Du.*; expected the arrays Qi, .*, Qu, Du"),
-        ({"Qu": np.full((5, 16), np.nan)}, r"Qu holds nan \(item 0, bit 0\); expected -1 and \+1"),
-        ({"Qu": np.linspace(-1, 1.5, 80).reshape(5, 16)}, r"Qu holds 1\.02.* \(item 4, bit 0\); expected"),
-        ({"Du": np.ones((8, 16))}, "Du has 8 items, retrieval_L 9"),
-        ({"Qu": np.ones((5, 8))}, "Qu has codes of 8 bits, Qi of 16"),
+        (arrays(), {"Qi": QI / 2}, rf"Qi holds -?0.5 \(item 0, bit 0\){SIGNS}, 0 and"),
+        (arrays(), {"Di": arrays()["Di"][:, :8]}, "Di has codes of 8 bits, Qi of 16"),
+        (arrays(), {"Qi": QI.astype(str)}, "Qi holds no numbers"),
+        (arrays(), {"Qi": QI.astype(complex)}, "Qi holds no numbers"),
+        (HALVES, {"Qt": QI[:4]}, "Qt has 4 items, Qi 5; without labels row i of both belongs together"),
+        (HALVES, {"Qt": None}, "array Qt is missing, found Di, Dt, Qi; .* Qi, Qt without labels, or"),
+        (HALVES, {"query_L": np.eye(5)}, "array retrieval_L is missing, found .*; expected the arrays Qi"),
+        (HALVES, {"Qt": QI[:, :8]}, "Qt has codes of 8 bits, Qi of 16"),
         (
-            {"Di": arrays()["Di"] * 0.5},
-            r"Di holds -?0\.5 \(item 0, bit 0\); expected .* packed codes as uint8$",
+            OF_PAIRS,
+            {"Du": None},
+            "array Du is missing, found Di, .*, Qu.*; expected the arrays Qi, .*, Qu, Du",
         ),
+        (
+            OF_PAIRS,
+            {"Qu": None},
+            "array Qu is missing, found Di, .*, Du.*; expected the arrays Qi, .*, Qu, Du",
+        ),
+        (OF_PAIRS, {"Qu": np.full((5, 16), np.nan)}, rf"Qu holds nan \(item 0, bit 0\){SIGNS}"),
+        (
+            OF_PAIRS,
+            {"Qu": np.linspace(-1, 1.5, 80).reshape(5, 16)},
+            r"Qu holds 1\.02.* \(item 4, bit 0\); expected",
+        ),
+        (OF_PAIRS, {"Du": np.ones((8, 16))}, "Du has 8 items, retrieval_L 9"),
+        (OF_PAIRS, {"Qu": np.ones((5, 8))}, "Qu has codes of 8 bits, Qi of 16"),
+        (OF_PAIRS, {"Di": arrays()["Di"] * 0.5}, r"Di holds -?0\.5 .*; expected .* packed codes as uint8$"),
     ],
 )
-def test_unified_and_relaxed_codes_that_do_not_fit_are_refused(tmp_path, changes, words):
-    values = {name: array for name, array in (with_pairs() | changes).items() if array is not None}
-    write_npy(tmp_path / "codes", values)
+def test_errors_name_the_file_the_array_and_what_was_found(tmp_path, values, changes, words):
+    given = {name: array for name, array in (values | changes).items() if array is not None}
+    write_npy(tmp_path / "codes", given)
     with pytest.raises(DataError, match=words) as caught:
         read_codes(tmp_path / "codes")
+    assert str(caught.value).startswith(str(tmp_path / "codes"))
     assert "\n" not in str(caught.value)
 
 
