@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gch
-from gch.errors import DataError, SettingError
 from gch.search import asymmetric
 from gch.search.asymmetric import asymmetric_distances, asymmetric_search
 from gch.search.hamming import exact_search
@@ -137,18 +136,3 @@ def test_bits_that_fill_the_last_byte_do_not_count():
     assert found.ids.tolist() == [[1, 0, 2]]
     assert found.scores.tolist() == [[1.375, 1.625, 1.625]]
     assert asymmetric_distances(np.ones(8), np.array([[255], [0]], np.uint8)).tolist() == [0, 8]
-
-
-@pytest.mark.parametrize(
-    ("queries", "options", "error", "message"),
-    [
-        ([[0.5] * 8 + [2.0]], {}, DataError, "have 9 bits; expected 8, as in the index"),
-        ([[0.5] * 7 + [-1.5]], {}, DataError, r"holds -1.5 \(item 0, bit 7\); expected relaxed codes, -1 to"),
-        ([[0.5] * 7 + [np.nan]], {}, DataError, r"holds nan \(item 0, bit 7\); expected relaxed codes"),
-        ([[0.5] * 8], {"ranking": "cosine"}, SettingError, "'cosine'; expected one of asymmetric, hamming"),
-        ([[0.5] * 8], {"k": 0}, SettingError, "k is 0; expected 1 or more"),
-    ],
-)
-def test_other_queries_are_refused(queries, options, error, message):
-    with pytest.raises(error, match=message):
-        gch.Index(np.ones((3, 8))).search(np.array(queries), **options)

@@ -74,10 +74,14 @@ def test_every_signature_gives_codes_relaxed_codes_and_probabilities(signatures)
         np.testing.assert_array_equal(result["codes"], np.packbits(result["relaxed"].numpy() >= 0, axis=1))
 
 
+def scaled(images: np.ndarray) -> np.ndarray:
+    return np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images])
+
+
 @pytest.mark.parametrize("batch", [1, 5])
 def test_a_pair_goes_to_its_encoder_with_both_halves_prepared(saved, signatures, batch):
     images, bag = pictures(batch, 20, 30), np.float32([[1, 1, 0, 0, 1]])  # cat, cat face, sea
-    squares = np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images])
+    squares = scaled(images)
     features = saved[1]["backbone"](squares, training=False)
     expected = saved[1]["pair"]([features, tf.repeat(bag, batch, axis=0)])["code"]
     for text in ("The cat face, the sea", ["cat", "Cat face", "sea"]):
@@ -100,9 +104,8 @@ def test_pictures_of_the_right_size_go_to_the_networks_as_they_are(saved, loaded
 @pytest.mark.parametrize("shape", [(33, 90), (7, 5), (300, 64)])
 def test_pictures_of_any_size_are_scaled_as_files_are(saved, signatures, shape):
     images = pictures(2, *shape)
-    expected = np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images])
     result = signatures["encode_image"](images=tf.constant(images))
-    np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], expected), atol=1e-6)
+    np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], scaled(images)), atol=1e-6)
 
 
 def test_bytes_of_all_formats_are_read_but_not_if_cut_short(saved, signatures):
@@ -188,8 +191,7 @@ def test_a_pair_without_one_half_has_the_code_of_the_other(saved):
     found = model.encode_pairs([*images, None, images[0]], texts)
     np.testing.assert_array_equal(found[[1, 2, 3]], model.encode_images(images[1:]))
     np.testing.assert_array_equal(found[4:5], model.encode_texts([texts[4]]))
-    squares = np.stack([decode_picture(file_of(one, "PNG"), "", SIZE, "crop") for one in images[:1] * 3])
-    mixed = model.pair_outputs(squares, ["cat", ("Red", "sea"), "sea"])
+    mixed = model.pair_outputs(scaled(images[:1] * 3), ["cat", ("Red", "sea"), "sea"])
     assert mixed.words.tolist() == [1, 2, 1]
     np.testing.assert_array_equal(found[[0, 5]], mixed.codes[[0, 2]])
     assert model.encode_pairs([], []).shape == (0, BITS // 8)
@@ -203,9 +205,6 @@ def test_a_pair_without_one_half_has_the_code_of_the_other(saved):
         ([None, None], ["cat"], "2 images and 1 texts; expected as many of both"),
         ("cat.png", ["cat"], "images is the path cat.png; expected a list"),
         ([None], "cat", "texts is the string 'cat'; expected a list"),
-        ([None], [3], r"texts\[0\] is 3; expected a string or a list"),
-        ([None, 3], ["cat", "cat"], r"images\[1\] is 3; expected a path or an array"),
-        (["no.png"], ["cat"], "no.png: not found, expected a picture file"),
     ],
 )
 def test_wrong_pairs_are_named(saved, images, texts, message):

@@ -67,6 +67,13 @@ def test_codes_of_any_length_and_ids_of_any_type():
     assert found.distances.tolist() == [[0, 1, 3], [0, 2, 3]]
 
 
+ONES = Index(np.ones((3, 8)))
+
+
+def relaxed(last: float) -> np.ndarray:
+    return np.array([[0.5] * 7 + [last]])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -75,9 +82,17 @@ def test_codes_of_any_length_and_ids_of_any_type():
         (lambda: Index(np.zeros((3, 0))), DataError, r"codes has shape \(3, 0\); expected packed codes"),
         (lambda: Index([["a", "b"]]), DataError, "codes holds <U1; expected numbers"),
         (lambda: Index(np.ones((3, 8)), ids=[1, 2]), DataError, r"ids have shape \(2,\); expected one for"),
-        (lambda: Index(np.ones((3, 8))).search(np.ones((1, 9))), DataError, "have 9 bits; expected 8, as"),
-        (lambda: Index(np.ones((3, 8))).search(np.zeros(8, np.uint8)), DataError, "query_codes has shape"),
-        (lambda: Index(np.ones((3, 8))).search(np.ones((1, 8)), k=0), SettingError, "k is 0; expected 1 or"),
+        (lambda: ONES.search(np.ones((1, 9))), DataError, "have 9 bits; expected 8, as in the index"),
+        (lambda: ONES.search(np.ones((1, 9), int)), DataError, "have 9 bits; expected 8, as in the index"),
+        (lambda: ONES.search(np.zeros(8, np.uint8)), DataError, "query_codes has shape"),
+        (lambda: ONES.search(relaxed(-1.5)), DataError, r"holds -1.5 \(item 0, bit 7\); expected relaxed"),
+        (lambda: ONES.search(relaxed(np.nan)), DataError, r"holds nan \(item 0, bit 7\); expected relaxed"),
+        (lambda: ONES.search(relaxed(0.5), k=0), SettingError, "k is 0; expected 1 or more"),
+        (
+            lambda: ONES.search(relaxed(0.5), ranking="cosine"),
+            SettingError,
+            "'cosine'; expected one of asymmetric, hamming",
+        ),
     ],
 )
 def test_other_arrays_are_refused(call, error, message):

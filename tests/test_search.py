@@ -243,12 +243,9 @@ def test_the_example_of_the_documentation(searcher, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (60, 40), "red").save("cat.jpg")
     names = {"gch": SimpleNamespace(load=lambda folder: searcher.model), "np": np}
-    (example,) = doctest.DocTestFinder(recurse=False).find(ExportedModel, "ExportedModel", globs=names)
-    assert doctest.DocTestRunner().run(example) == (0, 4)
-    (example,) = doctest.DocTestFinder(recurse=False).find(
-        ExportedModel.encode_pairs, "encode_pairs", globs=names
-    )
-    assert doctest.DocTestRunner().run(example) == (0, 4)
+    for documented in (ExportedModel, ExportedModel.encode_pairs):
+        (example,) = doctest.DocTestFinder(recurse=False).find(documented, "example", globs=names)
+        assert doctest.DocTestRunner().run(example) == (0, 4)
 
 
 def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypatch):
@@ -288,16 +285,9 @@ def test_json_tells_the_same(command, place, searcher, stdin):
     root = (place / "pictures").resolve()
     for answer, found in zip(answers, hits, strict=True):
         assert (answer["find"], answer["bits"]) == ("images", NOTE.bits)
-        assert answer["results"] == [
-            {
-                "rank": hit.rank,
-                "distance": hit.distance,
-                "score": round(hit.score, 4),
-                "id": hit.id,
-                "path": str(root / hit.id),
-            }
-            for hit in found
-        ]
+        names = ("rank", "distance", "score", "id", "path")
+        values = [(one.rank, one.distance, round(one.score, 4), one.id, str(root / one.id)) for one in found]
+        assert answer["results"] == [dict(zip(names, one, strict=True)) for one in values]
 
 
 def test_a_picture_may_come_from_standard_input(command, place, stdin, searcher):
