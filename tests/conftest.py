@@ -106,6 +106,12 @@ def command(repository) -> Callable:
     return run
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder that the module's server may make, of the pictures that it shows."""
+    return tmp_path_factory.mktemp("served") / "pictures"
+
+
 @pytest.fixture(scope="session")
 def loaded_models() -> dict:
     """What `load_once` loaded."""

@@ -1,8 +1,10 @@
 """A collection of coloured squares, a model that sees their colours, and a server of them."""
 
+import asyncio
 import contextlib
 import dataclasses
 import io
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -139,6 +141,13 @@ def served(searcher, limits: Limits | None = None, hosts=LOCAL_HOSTS, hidden=())
     """A real server on a free port of this machine; its address."""
     limits = limits or Limits()
     server = Server(build_app(searcher, limits, hosts, hidden), limits)
+
+    async def main_loop():  # uvicorn's, which looks only ten times a second whether it is to end
+        ticks = itertools.count()
+        while not await server.on_tick(next(ticks)):
+            await asyncio.sleep(0.01)
+
+    server.main_loop = main_loop
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -152,7 +161,10 @@ def served(searcher, limits: Limits | None = None, hosts=LOCAL_HOSTS, hidden=())
 @contextlib.contextmanager
 def connected(*arguments, **options) -> Iterator[httpx.Client]:
     """A client of a server; see `served`."""
-    with served(*arguments, **options) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with (
+        served(*arguments, **options) as address,
+        httpx.Client(base_url=address, timeout=30, verify=False) as client,
+    ):
         yield client
 
 

@@ -107,20 +107,26 @@ def test_shards_share_all_entries_in_whole_batches(total, batch, count):
     assert max(sizes) - min(sizes) <= 1
 
 
+def stopping(monkeypatch, method: str, number: int) -> list:
+    """Interrupts encoding in the given call of the model's method; returns the calls."""
+    real, calls = getattr(ExportedModel, method), []
+
+    def stop(self, *batch):
+        calls.append(batch)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return real(self, *batch)
+
+    monkeypatch.setattr(encode, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(ExportedModel, method, stop)
+    return calls
+
+
 def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp_path, monkeypatch):
     flags = ["encode", model, f"--images={pictures}", "--batch=4", "--part_items=6"]
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert command(*flags, f"--out={whole}")[0] == 0
-    monkeypatch.setattr(encode, "SECONDS_BETWEEN_SAVES", 0)
-    real, calls = ExportedModel.picture_outputs, []
-
-    def stopping(self, batch):
-        calls.append(len(batch))
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return real(self, batch)
-
-    monkeypatch.setattr(ExportedModel, "picture_outputs", stopping)
+    calls = stopping(monkeypatch, "picture_outputs", 4)
     with pytest.raises(KeyboardInterrupt):
         command(*flags, f"--out={stopped}")
     with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all; run encode again"):
@@ -225,16 +231,7 @@ def test_pairs_in_shards_and_stopped_are_those_of_a_single_run(
     for shard in ("2/2", "1/2"):
         assert command(*flags, f"--out={tmp_path / 'two'}", f"--shard={shard}")[0] == 0
     assert content(tmp_path / "two") == content(tmp_path / "one")
-    monkeypatch.setattr(encode, "SECONDS_BETWEEN_SAVES", 0)
-    real, calls = ExportedModel.codes_of_halves, []
-
-    def stopping(self, *batch):
-        calls.append(batch)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(self, *batch)
-
-    monkeypatch.setattr(ExportedModel, "codes_of_halves", stopping)
+    stopping(monkeypatch, "codes_of_halves", 3)
     with pytest.raises(KeyboardInterrupt):
         command(*flags, f"--out={tmp_path / 'stopped'}")
     status, output, _ = command(*flags, f"--out={tmp_path / 'stopped'}")

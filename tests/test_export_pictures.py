@@ -39,7 +39,7 @@ def content(picture: Image.Image, kind: str, **options) -> bytes:
 def compiled(fit: str):
     """`decoded` as a graph."""
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(lambda data: decoded(data, tf.constant(7), SIDE, fit), input_signature=signature)
+    return tf.function(lambda data: decoded(data, tf.constant(7), SIDE, fit), signature, autograph=False)
 
 
 def check(data: bytes, fit: str = "crop") -> None:

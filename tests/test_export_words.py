@@ -21,7 +21,7 @@ def bags(tmp_path_factory):
 
     def of(vocabulary: Vocabulary):
         words = Words(vocabulary, tmp_path_factory.mktemp("words"))
-        run = tf.function(words.bags, input_signature=[tf.TensorSpec(None, tf.string)])
+        run = tf.function(words.bags, [tf.TensorSpec(None, tf.string)], autograph=False)
         return lambda texts: run(tf.constant(np.array(texts, object), tf.string)).numpy().astype(int).tolist()
 
     return {vocabulary: of(vocabulary) for vocabulary in (CAPTIONED, TAGGED)}

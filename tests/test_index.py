@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -223,58 +224,49 @@ def test_no_codes_are_no_index(tmp_path):
     assert open_index(tmp_path / "i").parts["image"].search(clustered(2), 5).rows.shape == (2, 0)
 
 
-def edit(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+def damage(path: Path, change: object) -> None:
+    """Removes a file, writes other bytes to it, or changes fields of a note, or of its images."""
+    if change is None:
+        path.unlink()
+    elif isinstance(change, dict):
+        note = json.loads(path.read_text())
+        note["parts"]["image"] |= change.get("image", {})
+        path.write_text(json.dumps(note | {name: one for name, one in change.items() if name != "image"}))
+    else:
+        path.write_bytes(change if isinstance(change, bytes) else change(path.read_bytes()))
 
 
-def edit_part(path: Path, **changes) -> None:
-    edit(path, parts={"image": json.loads(path.read_text())["parts"]["image"] | changes})
+OLD = {"kind": "multihash", "parameters": {"nhash": 4, "b": 16, "nflip": 1}}
 
 
 @pytest.mark.parametrize(
-    ("file", "damage", "message"),
+    ("file", "change", "message"),
     [
-        (
-            "image.codes",
-            lambda path: path.write_bytes(b"short"),
-            "5 bytes, expected 4000 bytes; 500 codes of 8",
-        ),
-        ("image.codes", Path.unlink, "missing, expected 4000 bytes"),
-        ("image.items", lambda path: path.write_bytes(b"{}\n"), "1 lines, expected 500 items"),
-        ("image.equal", lambda path: path.write_bytes(b"\1" * path.stat().st_size), "equal: damaged; build"),
-        ("image.faiss", lambda path: path.write_bytes(path.read_bytes()[:-9]), "build the index again"),
-        (
-            "image.faiss",
-            lambda path: path.write_bytes(b"x" * path.stat().st_size),
-            "damaged, its checksum differs",
-        ),
-        ("index.json", lambda path: path.write_text("{"), "index.json: cannot be read as JSON"),
-        ("index.json", lambda path: edit(path, bits=63), "bits is 63, expected a multiple of 8"),
-        ("index.json", lambda path: edit(path, parts={}), r"parts are \[\], expected image, text or pair"),
-        ("index.json", lambda path: edit(path, parts=[3]), r"parts is \[3\], expected an object"),
+        ("image.codes", b"short", "5 bytes, expected 4000 bytes; 500 codes of 8"),
+        ("image.codes", None, "missing, expected 4000 bytes"),
+        ("image.items", b"{}\n", "1 lines, expected 500 items"),
+        ("image.equal", lambda content: b"\1" * len(content), "equal: damaged; build"),
+        ("image.faiss", lambda content: content[:-9], "build the index again"),
+        ("image.faiss", lambda content: b"x" * len(content), "damaged, its checksum differs"),
+        ("index.json", b"{", "index.json: cannot be read as JSON"),
+        ("index.json", {"bits": 63}, "bits is 63, expected a multiple of 8"),
+        ("index.json", {"parts": {}}, r"parts are \[\], expected image, text or pair"),
+        ("index.json", {"parts": [3]}, r"parts is \[3\], expected an object"),
+        ("index.json", {"more": 1}, "'more' is no field of it, expected bits, model, parts"),
+        ("index.json", {"format": 9}, "not a note of format 1"),
+        ("index.json", {"image": {"distinct": -1}}, "distinct is -1, expected a whole number"),
+        ("index.json", {"image": {"parameters": {"b": 3}}}, r"'hnsw' with \['b'\]; expected flat"),
         (
             "index.json",
-            lambda path: edit(path, more=1),
-            "'more' is no field of it, expected bits, model, parts",
-        ),
-        ("index.json", lambda path: edit(path, format=9), "not a note of format 1"),
-        ("index.json", lambda path: edit_part(path, distinct=-1), "distinct is -1, expected a whole number"),
-        (
-            "index.json",
-            lambda path: edit_part(path, parameters={"b": 3}),
-            r"'hnsw' with \['b'\]; expected flat",
-        ),
-        (
-            "index.json",
-            lambda path: edit_part(path, kind="multihash", parameters={"nhash": 4, "b": 16, "nflip": 1}),
+            {"image": OLD},
             r"'multihash' with \['nhash', 'b', 'nflip'\]; expected flat, hash, hnsw; build the index again",
         ),
     ],
 )
-def test_damage_is_named(tmp_path, file, damage, message):
+def test_damage_is_named(tmp_path, file, change, message):
     source = saved(tmp_path / "c", clustered(500))
     build_index([source], tmp_path / "i", "hnsw")
-    damage(tmp_path / "i" / file)
+    damage(tmp_path / "i" / file, change)
     with pytest.raises(DataError, match=message):
         open_index(tmp_path / "i")
     if "multihash" in message:
@@ -355,7 +347,7 @@ def test_wrong_calls_are_refused(command, tmp_path, words, status, message):
 def test_without_faiss_flat_works_and_others_say_what_to_install(command, tmp_path, monkeypatch):
     codes = clustered(40)
     saved(tmp_path / "a", codes)
-    monkeypatch.setitem(__import__("sys").modules, "faiss", None)
+    monkeypatch.setitem(sys.modules, "faiss", None)
     status, _, error = command("index", tmp_path / "a", f"--out={tmp_path / 'h'}", "--kind=hash")
     assert status == 1
     assert "FAISS is not installed; expected pip install -e '.[search]'" in error

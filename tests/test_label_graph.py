@@ -167,7 +167,7 @@ def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({}, ("text/label", "graph")),
+        ({}, ("label", "text/label", "image/label", "graph")),
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )

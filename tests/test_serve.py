@@ -27,11 +27,6 @@ LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, pixels=5
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("served") / "pictures"
-
-
-@pytest.fixture(scope="module")
 def client(folder):
     with connected(colours(folder), LIMITS) as client:
         yield client

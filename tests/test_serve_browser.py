@@ -61,13 +61,14 @@ def page(context, address):
 
 
 def heading(page, text):
-    sync_api.expect(page.get_by_role("heading", level=1)).to_have_text(text)
+    """Waits for a heading, looking at every frame."""
+    page.wait_for_function("text => document.querySelector('h1')?.textContent.trim() === text", arg=text)
 
 
 def cards(page, count=6):
-    cards = page.locator("#results .card")
-    sync_api.expect(cards).to_have_count(count)
-    return cards
+    """The cards, once there are so many."""
+    page.wait_for_function("count => document.querySelectorAll('#results .card').length === count", arg=count)
+    return page.locator("#results .card")
 
 
 def drawn(page):

@@ -19,11 +19,6 @@ from starlette.requests import ClientDisconnect
 from gch.serve.limits import Limits, Workers
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("served") / "pictures"
-
-
 def test_each_of_many_requests_at_once_gets_its_own_answer(folder):
     model = ColourModel(seconds=0.01)
     tints = np.random.default_rng(0).integers(0, 256, (60, 3))

@@ -16,11 +16,6 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("served") / "pictures"
-
-
-@pytest.fixture(scope="module")
 def client(folder):
     with connected(colours(folder)) as client:
         yield client

@@ -73,14 +73,18 @@ class SearchModel(tf.Module):
                 taken[f"encode_{modality}_vector"] = (tf.TensorSpec(None, tf.float32, "vectors"),)
         if self._pair is not None:
             taken["encode_pair"] = image, text
-        # `tf.saved_model.save` traces all functions, those without a signature for the second time.
+        # All are traced by `tf.saved_model.save`, which would trace again what was traced before.
         for name, one in taken.items():
             setattr(self, name, tf.function(getattr(self, name), one, autograph=False))
         functions = {name: getattr(self, name) for name in taken}
         if self._size:
-            floats, encode = tf.TensorSpec(None, tf.float32, "images"), functions.pop("encode_image")
-            both = {"encode_image": image, "encode_image_float": floats}
-            return {name: encode.get_concrete_function(one) for name, one in both.items()} | functions
+            encode = functions.pop("encode_image")  # of two types, so of no signature of its own
+            floats = tf.TensorSpec(None, tf.float32, "images")
+            functions = {
+                "encode_image": tf.function(lambda images: encode(images), [image]),
+                "encode_image_float": tf.function(lambda images: encode(images), [floats]),
+                **functions,
+            }
         return functions
 
     def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -194,7 +198,9 @@ class Network(tf.Module):
         super().__init__()
         self._variables = [variable.value for variable in network.variables]
         self._loaded = [layer.loaded for layer in network.layers if isinstance(layer, SavedModel)]
-        self._call = lambda inputs: network(inputs, training=False)
+        # Traced once, not in each function that calls it, and not as a function of the saved model.
+        traced = tf.function(lambda inputs: network(inputs, training=False), autograph=False)
+        self._call = lambda inputs: traced(inputs)
 
     def __call__(self, inputs: tf.Tensor | list[tf.Tensor]):
         """The outputs in inference mode."""

@@ -91,6 +91,9 @@ def _write(
 ) -> ModelNote:
     tables = folder / "tables"  # copied to the assets
     tables.mkdir()
+    strings: Words | TextModel | None = None
+    if words is not None:
+        strings = TextModel(words) if isinstance(words, ModelEncoder) else Words(words, tables)
     model = SearchModel(
         image=networks["image"],
         text=networks["text"],
@@ -98,7 +101,7 @@ def _write(
         backbone=networks.get("backbone"),
         image_size=note.image_size,
         fit=note.fit,
-        words=_strings(words, tables),
+        words=strings,
         vectors=note.vectors,
         fill=note.encoding_batch is None,
     )
@@ -117,12 +120,6 @@ def _write(
     (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note
-
-
-def _strings(words: Vocabulary | ModelEncoder | None, tables: Path) -> Words | TextModel | None:
-    if isinstance(words, ModelEncoder):
-        return TextModel(words)
-    return Words(words, tables) if words is not None else None
 
 
 def describe(

@@ -167,9 +167,6 @@ class ExportedModel:
             import tensorflow as tf
 
             self._on_device = functools.partial(tf.device, device) if device else contextlib.nullcontext
-            for file in (file for file in self._path.rglob("*") if not file.is_dir()):
-                with opened(file, EXPECTED):
-                    pass  # TensorFlow would wait for a pipe
             self._require_files()
             with (
                 damage(f"{path}: cannot be loaded"),
@@ -180,13 +177,14 @@ class ExportedModel:
                 self._signatures = {name: self._model.signatures[name] for name in self.note.signatures}
 
     def _require_files(self) -> None:
-        """Checks the files that TensorFlow reads: of a damaged graph it runs what is left."""
-        for name, expected in self.note.files.items():
-            with opened(self._path / name, EXPECTED):
-                found = file_digest(self._path / name)
-            if found != expected:
+        """Checks all files: TensorFlow would wait for a pipe, and of a damaged graph it runs what is left."""
+        expected = {self._path / name: digest for name, digest in self.note.files.items()}
+        for file in sorted({*(file for file in self._path.rglob("*") if not file.is_dir()), *expected}):
+            with opened(file, EXPECTED):
+                damaged = file in expected and file_digest(file) != expected[file]
+            if damaged:
                 reason = "differs from what `export` wrote"
-                raise DataError(f"{self._path / name}: damaged, {reason}; export the run again")
+                raise DataError(f"{file}: damaged, {reason}; export the run again")
 
     @property
     def bits(self) -> int:
@@ -382,7 +380,7 @@ class ExportedModel:
                 pictures = list(pool.map(self._squared, rows, _at(images, rows)))
                 codes, coded = self.codes_of_halves(pictures, some)
                 for text in itertools.compress(some, ~coded):
-                    raise _unknown(text or "")
+                    raise DataError(unknown_text(text or ""))
                 return codes
 
             return self._in_batches(encode, range(len(texts)), most)
@@ -467,9 +465,14 @@ def _at(items: Sequence | np.ndarray, rows: Sequence[int]) -> list:
     return [items[row] for row in rows]
 
 
-def _unknown(text: Text) -> DataError:
-    shown = text if isinstance(text, str) else ", ".join(text)
-    return DataError(f"text {shown!r:.100}: none of its words is known to the model")
+def joined(text: Text) -> str:
+    """A text as results and messages show it."""
+    return text if isinstance(text, str) else ", ".join(text)
+
+
+def unknown_text(text: Text) -> str:
+    """The message of a text without a known word."""
+    return f"text {joined(text)!r:.100}: none of its words is known to the model"
 
 
 def _nfkc(text: str) -> str:

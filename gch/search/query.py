@@ -18,6 +18,8 @@ from gch.search.exported import (
     ModelNote,
     ModelOutputs,
     Text,
+    joined,
+    unknown_text,
 )
 
 FINDS = {"images": "image", "texts": "text", "pairs": "pair"}
@@ -122,12 +124,11 @@ class Searcher:
         known = list(texts)
         for row in unknown:
             text, nearest = texts[row], self.model.nearest_words(texts[row])
-            shown = text if isinstance(text, str) else ", ".join(text)
             if not nearest:
                 advice = "" if sentences_version() else f"; {INSTALL} finds the nearest ones"
-                raise DataError(f"text {shown!r:.100}: none of its words is known to the model{advice}")
+                raise DataError(f"{unknown_text(text)}{advice}")
             known[row] = nearest
-            tell(text, f"{shown:.100} is not in the vocabulary; searching for {', '.join(nearest)}")
+            tell(text, f"{joined(text):.100} is not in the vocabulary; searching for {', '.join(nearest)}")
         return encode(known) if unknown else outputs
 
     def _answers(
