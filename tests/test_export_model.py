@@ -274,6 +274,11 @@ def test_only_a_model_of_this_digest_makes_way_and_not_before_the_new_one_is_who
     assert outputs.labels.tolist() == [[0.5] * LABELS]
 
 
+def test_a_missing_picture_is_named(saved):
+    with pytest.raises(DataError, match=r"images\[1\] is None; expected a path or an array"):
+        ExportedModel(saved[0]).encode_images([pictures(9, 7), None])
+
+
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 @pytest.mark.parametrize("features", [0, 6])
 def test_encoders_for_tensorflow_lite_agree_with_the_model(tmp_path, saved, signatures, features):
