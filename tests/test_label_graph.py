@@ -8,9 +8,10 @@ from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened,
 
 from gch.methods.gch.label_graph import expected_similarity
 from gch.methods.gch.neighbours import blend, nearest_others
+from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.students import MemoryBank
 from gch.networks.inference import infer, infer_under_dropout, slices
-from gch.settings import load_settings
+from gch.settings import load_settings, values_before
 from gch.training.checkpoint import Checkpoints, Position
 
 
@@ -24,6 +25,10 @@ def begun():
     method = gch()
     stage(method, "graph").begin()
     return method
+
+
+def regressed(method, modality: str, vectors: np.ndarray) -> np.ndarray:
+    return tf.clip_by_value(method.networks[f"regression_{modality}"](vectors), 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -112,18 +117,20 @@ def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_
         sharpness = begun.networks[f"neighbours_{modality}"].sharpness
         (logits,) = infer(begun.networks[modality], [inputs[:60]], "label")
         edges = [tf.sigmoid(logits), blend(labels, tf.constant(cosines[:, 1:]), sharpness)]
+        edges.append(regressed(begun, modality, inputs[:60]))
         expected = begun.networks[f"graph_{modality}"](edges)["code"]
         np.testing.assert_allclose(without[:60], expected, atol=1e-4)
         assert np.abs(without[:60] - with_own[:60]).max() > 0.01
 
 
 def test_a_pair_is_coded_from_the_edges_of_both_of_its_halves(begun):
-    logits, passed_on = [], []
+    logits, passed_on, predicted = [], [], []
     for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
         label, vector = infer(begun.networks[modality], [inputs], "label", "vector")
         logits.append(label)
         passed_on.append(begun.networks[f"neighbours_{modality}"](tf.constant(vector)))
-    edges = [tf.sigmoid((logits[0] + logits[1]) / 2), (passed_on[0] + passed_on[1]) / 2]
+        predicted.append(regressed(begun, modality, vector))
+    edges = [tf.sigmoid((logits[0] + logits[1]) / 2), *(sum(two) / 2 for two in (passed_on, predicted))]
     code, label = infer(begun.encoders["pair"], [[FEATURES, TEXTS]], "code", "label")
     np.testing.assert_allclose(code, begun.networks["graph_pair"](edges)["code"], atol=1e-5)
     np.testing.assert_allclose(label, (logits[0] + logits[1]) / 2, atol=1e-5)
@@ -206,16 +213,28 @@ def test_only_dropout_is_random_in_a_draw():
 
 
 def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
-    """With one neighbour: itself, or the nearest other."""
+    """With one neighbour, itself or the nearest other; and a regression on all items or on all others."""
     method = gch(graph_neighbours=1)
     stage(method, "graph").begin()
     nodes = method._nodes["text"]
     rows = tf.range(60)
-    passed_on = [
-        nodes.edges(rows, tf.fill([60], known), tf.zeros_like(rows))[1].numpy() for known in (True, False)
-    ]
-    np.testing.assert_array_equal(passed_on[0], PAIRS.labels[:60])
-    assert (passed_on[1] != PAIRS.labels[:60]).any()
+    known, new = (nodes.edges(rows, tf.fill([60], one), tf.zeros_like(rows)) for one in (True, False))
+    np.testing.assert_array_equal(known[1], PAIRS.labels[:60])
+    assert (new[1].numpy() != PAIRS.labels[:60]).any()
+    np.testing.assert_allclose(known[2], regressed(method, "text", TEXTS[:60]), atol=1e-5)
+    expected = ridge_regression(TEXTS[:60], PAIRS.labels[:60].astype(np.float32)).left_out
+    np.testing.assert_allclose(new[2], expected.clip(0, 1), atol=1e-5)
+    assert np.abs(new[2] - known[2]).max() > 0.01
+
+
+def test_runs_of_versions_without_the_regression_have_their_two_kinds_of_edge():
+    method = gch(graph_regression=False)
+    assert "regression_text" not in method.networks
+    assert len(method.networks["graph_pair"].inputs) == 2
+    stage(method, "graph").begin()
+    rows = tf.range(60)
+    assert len(method._nodes["text"].edges(rows, tf.fill([60], False), tf.zeros_like(rows))) == 2
+    assert values_before("gch")["graph_regression"] is False
 
 
 # ---------------------------------------------------------------- the memory bank

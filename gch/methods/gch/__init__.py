@@ -50,6 +50,11 @@ class MethodSettings:
         "label graph: nearest training items whose labels an item is joined to; 0: predicted labels alone",
         minimum=0,
     )
+    graph_regression: bool = setting(
+        True,
+        "label graph: join items to labels by a ridge regression too, with noise on all edges in training",
+        before=False,
+    )
     graph_text_queries: float = setting(
         2.0, "label graph: weight of the text queries; image queries have weight 1", above=0
     )

@@ -3,15 +3,18 @@
 label, text, image as in `gch.methods.gch.students`
 graph       graph networks of pictures, texts and pairs learn codes from an item's edges to the labels
 
-An item is joined to labels by two kinds of edge: by the probabilities that its student gives them, and by way
-of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`). Two such edges that meet
-in a label are the paper's affinity A = L L^T; a single edge needs no other item of a batch, so the code of an
-item depends on that item alone, and a query can be encoded by itself. A pair has the edges of both of its
-halves, and one unified code from them.
+An item is joined to labels by three kinds of edge: by the probabilities that its student gives them; by way
+of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`); and by what a linear
+regression predicts (`gch.methods.gch.regression`). Two such edges that meet in a label are the paper's
+affinity A = L L^T; a single edge needs no other item of a batch, so the code of an item depends on that item
+alone, and a query can be encoded by itself. A pair has the edges of both of its halves, and one unified code
+from them.
 
-A training item is its own nearest neighbour, and its student has seen it; a new item is neither. So training
-items stand in for new ones: their neighbours are the others, and their student is under dropout. Queries
-always do, items of the database every other time, since a retrieval set holds items of both kinds.
+A training item is its own nearest neighbour, and its student and the regression have seen it; of a new item
+none is true. So training items stand in for new ones: their neighbours are the others, the regression is on
+the others, and their student is under dropout. Queries always do, items of the database every other time,
+since a retrieval set holds items of both kinds. Noise on all edges, most on the student's, which is still
+surer of what it has learned than of new items, keeps the graph networks from learning them by heart.
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
 counts an item as relevant by the mean of its true similarity and the one that the students expect.
@@ -28,10 +31,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.methods.batch import draw_numbers, draw_positions, similarity
+from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, similarity
 from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others
 from gch.methods.gch.networks import block
 from gch.methods.gch.pair_graph import KINDS, PairNodes, contrastive_losses, image_vectors
+from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.students import Students, squared_error
 from gch.methods.items import TrainingItems, state
 from gch.methods.method import Batch, Losses, Stage
@@ -47,6 +51,8 @@ WIDTH = 256
 SHARPNESS = 4.0
 SERIES = 4  # terms of -log(1 - x)
 MODALITIES = ("image", "text")
+EDGES = ("probabilities", "neighbours", "regression")
+NOISE = (0.1, 0.05, 0.05)  # standard deviations on them
 UNIFIED = {"I->pair": "image", "T->pair": "text", "pair->pair": "pair"}  # queries of unified codes
 UNIFIED_WEIGHT = 2 / 3
 
@@ -109,24 +115,26 @@ def imbalance(codes: tf.Tensor) -> tf.Tensor:
 # ---------------------------------------------------------------- networks
 
 
-def label_graph_network(labels: int, bits: int, start: str, name: str, pairs: int = 0) -> keras.Model:
-    """2C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
+def label_graph_network(
+    labels: int, bits: int, start: str, name: str, pairs: int = 0, kinds: Sequence[str] = EDGES
+) -> keras.Model:
+    """3C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
 
-    The first layer is the graph convolution [P, A L] Z: an item is joined to the labels by their
-    probabilities P (B, C), and by way of its neighbours, A (B, N), to the labels L (N, C) of those.
-    Z (2C, 256) are the features of the label nodes, one set for each kind of edge. With `pairs`, the width of
-    their common space, the last layer also reads an item's edges to training pairs, `pair_graph`'s Z and A F.
+    The first layer is the graph convolution [P, A L, R] Z: an item is joined to the labels by their
+    probabilities P (B, C), by way of its neighbours, A (B, N), to the labels L (N, C) of those, and by a
+    regression R (B, C). Z (3C, 256) are the features of the label nodes, one set for each of the `kinds` of
+    edge. With `pairs`, the width of their common space, the last layer also reads an item's edges to training
+    pairs, `pair_graph`'s Z and A F.
     """
-    probabilities = keras.Input((labels,), name="probabilities")
-    neighbours = keras.Input((labels,), name="neighbours")
+    inputs = [keras.Input((labels,), name=kind) for kind in kinds]
     # float32 under every precision: it is small, and a CPU has no float16 for its batches.
-    edges = keras.layers.Concatenate(name="edges", dtype="float32")([probabilities, neighbours])
+    edges = keras.layers.Concatenate(name="edges", dtype="float32")(inputs)
     hidden = block(edges, WIDTH, start, "convolution", "float32")
     hidden = block(hidden, WIDTH, start, "hidden", "float32")
-    inputs = [probabilities, neighbours]
     if pairs:
-        inputs += [keras.Input((pairs,), name=name) for name in ("vector", "pair_neighbours")]
-        hidden = keras.layers.Concatenate(name="with_pairs", dtype="float32")([hidden, *inputs[2:]])
+        to_pairs = [keras.Input((pairs,), name=name) for name in ("vector", "pair_neighbours")]
+        hidden = keras.layers.Concatenate(name="with_pairs", dtype="float32")([hidden, *to_pairs])
+        inputs += to_pairs
     code = dense(hidden, bits, start, "code_dense", dtype="float32")
     # Scaled, so that relaxed codes are nearly signs from the start: evaluation ranks by signs.
     code = keras.layers.Rescaling(SHARPNESS, name="sharpened", dtype="float32")(code)
@@ -135,12 +143,7 @@ def label_graph_network(labels: int, bits: int, start: str, name: str, pairs: in
 
 
 def encoder(
-    students: Sequence[keras.Model],
-    neighbours: Sequence[keras.layers.Layer],
-    graph: keras.Model,
-    pairs: PairNodes | None = None,
-    *,
-    own: bool,
+    nodes: Sequence["Nodes"], graph: keras.Model, pairs: PairNodes | None = None, *, own: bool
 ) -> keras.Model:
     """From the inputs of one student, or of both, to the graph network's `code` (B, K) and `label` logits
     (B, C), the students' mean.
@@ -148,25 +151,26 @@ def encoder(
     Without `own` the encoder takes one more input, the position (B,) of each item among the training items,
     or -1, and leaves that neighbour out.
     """
-    inputs = [student.input for student in students]
+    inputs = [one.student.input for one in nodes]
     positions = [] if own else [keras.Input((), dtype="int32", name="positions")]
-    outputs = [student(student.input) for student in students]
-    logits = [output["label"] for output in outputs]
-    passed_on = [
-        layer(output["vector"], *positions) for layer, output in zip(neighbours, outputs, strict=True)
+    outputs = [one.student(one.student.input) for one in nodes]
+    halves = [
+        [output["label"], *one.links(output["vector"], *positions)]
+        for one, output in zip(nodes, outputs, strict=True)
     ]
-    if len(students) > 1:
-        logits = [keras.layers.Average(name="label", dtype="float32")(logits)]
-        passed_on = [keras.layers.Average(name="neighbours", dtype="float32")(passed_on)]
-    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits[0])
-    edges = [probabilities, passed_on[0]]
+    logits, *edges = halves[0]
+    if len(halves) > 1:
+        average = functools.partial(keras.layers.Average, dtype="float32")
+        names = ("label", *EDGES[1:])
+        logits, *edges = (average(name=name)(parts) for name, *parts in zip(names, *halves, strict=False))
+    edges = [keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits), *edges]
     if pairs:
         edges += pairs.inputs([output["vector"] for output in outputs], graph.name, *positions)
     code = graph(edges)["code"]
     taken = [*inputs, *positions]
     return keras.Model(
         taken if len(taken) > 1 else taken[0],
-        {"code": code, "label": logits[0]},
+        {"code": code, "label": logits},
         name=graph.name.replace("graph", "encoder") + ("" if own else "_without_own"),
     )
 
@@ -187,20 +191,19 @@ class LabelGraphGCH(Students):
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         super().__init__(settings, items, backbone)
         own, shape = self.own, (items.labels.shape[1], settings.bit, settings.start)
-        students = self.encoders
         self._nodes = {
-            modality: Nodes(students[modality], modality, settings, items.labels) for modality in MODALITIES
+            modality: Nodes(self.encoders[modality], modality, settings, items.labels)
+            for modality in MODALITIES
         }
-        layers = {modality: nodes.layer for modality, nodes in self._nodes.items()}
         self._pairs = PairNodes(settings, items, self.feature_size) if own.affinity == "both" else None
         self.chosen_by = ("mAP", "recall@10") if self._pairs else ("mAP",)
         width = self._pairs.width if self._pairs else 0
-        self._graphs = {kind: label_graph_network(*shape, f"graph_{kind}", width) for kind in KINDS}
+        kinds = EDGES if own.graph_regression else EDGES[:2]
+        self._graphs = {kind: label_graph_network(*shape, f"graph_{kind}", width, kinds) for kind in KINDS}
         self.encoders, self.encoders_without_own = (
             {
                 kind: encoder(
-                    [students[half] for half in halves],
-                    [layers[half] for half in halves],
+                    [self._nodes[half] for half in halves],
                     self._graphs[kind],
                     self._pairs,
                     own=keeps_own,
@@ -210,7 +213,7 @@ class LabelGraphGCH(Students):
             for keeps_own in (True, False)
         )
         parts = {network.name: network for network in self._graphs.values()}
-        parts |= {layer.name: layer for layer in layers.values()}
+        parts |= {layer.name: layer for nodes in self._nodes.values() for layer in nodes.layers}
         self.networks |= parts | (self._pairs.layers if self._pairs else {})
         trains = [weight for part in parts.values() for weight in part.trainable_variables]
         ranking = Stage(
@@ -231,7 +234,7 @@ class LabelGraphGCH(Students):
 
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, Coded]]:
         """Positions (M,) of the database drawn for the batch, which are the queries; and of both, queries
-        first, probabilities (B + M, C) and relaxed codes (B + M, K) as 'image', 'text' and 'pair'.
+        first, probabilities (B + M, C) and relaxed codes (B + M, K), as 'image', 'text' and 'pair'.
         """
         queries = batch.positions
         database = draw_positions(queries, DATABASE, len(self.items))
@@ -242,19 +245,22 @@ class LabelGraphGCH(Students):
         known = tf.concat([tf.zeros_like(queries, tf.bool), known], axis=0)
         draw = draw_numbers(queries, 2, positions.shape[0], below=DROPOUT_DRAWS)
         edges = {kind: nodes.edges(positions, known, draw) for kind, nodes in self._nodes.items()}
-        (logits, passed_on), (of_text, text_passed_on) = edges["image"], edges["text"]
-        edges["pair"] = (logits + of_text) / 2, (passed_on + text_passed_on) / 2
+        edges["pair"] = [(one + other) / 2 for one, other in zip(*edges.values(), strict=True)]
         of_pairs = {}
         if self._pairs:
             of_pairs = self._pairs.edges(batch, positions, tf.cast(known, queries.dtype))
 
-        def coded(kind: str) -> Coded:
-            logits, passed_on = edges[kind]
-            probabilities = tf.sigmoid(logits)
-            taken = [probabilities, passed_on, *of_pairs.get(kind, ())]
+        def coded(stream: int, kind: str) -> Coded:
+            logits, *others = edges[kind]
+            taken = [tf.sigmoid(logits), *others]
+            probabilities = taken[0]
+            if self.own.graph_regression:
+                uniform = 12**0.5 * (draw_uniform(queries, stream, (len(taken), *logits.shape)) - 0.5)
+                taken = tf.unstack(tf.stack(taken) + tf.reshape(NOISE, (-1, 1, 1)) * uniform)
+            taken += of_pairs.get(kind, ())
             return Coded(probabilities, self._graphs[kind](taken, training=True)["code"])
 
-        return database, {kind: coded(kind) for kind in edges}
+        return database, {kind: coded(stream, kind) for stream, kind in enumerate(edges, start=6)}
 
     def _loss(self, batch: Batch, outputs: tuple[tf.Tensor, dict[str, Coded]]) -> Losses:
         """Every query ranks the same database: its items of the other modality, and its pairs."""
@@ -289,8 +295,8 @@ class LabelGraphGCH(Students):
 
 
 class Nodes:
-    """The training items as nodes of one modality, with the constants of the stage: the `student`, and the
-    `layer` of the neighbours' labels, as new items see them.
+    """The training items as nodes of one modality, with the constants of the stage: the `student`, and what
+    items see of them, the `layer` of the neighbours' labels and the regression. Both are in `layers`.
     """
 
     def __init__(self, student: keras.Model, modality: str, settings: Settings, labels: tf.Variable):
@@ -300,6 +306,15 @@ class Nodes:
         features, name = student.output["vector"].shape[-1], f"neighbours_{modality}"
         self.layer = NeighbourLabels(count, features, classes, neighbours, name=name)
         self._labels = labels
+        self.layers: list[keras.layers.Layer] = [self.layer]
+        self._regression: keras.layers.Dense | None = None
+        if settings.options.graph_regression:
+            name = f"regression_{modality}"
+            self._regression = keras.layers.Dense(classes, trainable=False, name=name, dtype="float32")
+            self._regression.build((None, features))
+            self.layers.append(self._regression)
+            # Of item i by the regression on all items, and at N + i by that on all others.
+            self._regressed = state(tf.zeros((2 * count, classes)))
         self._logits = state(tf.zeros((count, classes)))
         self._unsure = state(tf.zeros((DROPOUT_DRAWS * count, classes)))  # one draw after the other
         # Each item itself, then its nearest others. int64: TensorFlow keeps int32 variables on the host.
@@ -321,11 +336,26 @@ class Nodes:
         self._nearest.assign(nearest)
         self._cosines.assign(cosines)
         self.layer.set_items(vectors, self._labels)
+        if self._regression:
+            found = ridge_regression(vectors, self._labels.numpy())
+            self._regression.kernel.assign(found.kernel)
+            self._regression.bias.assign(found.bias)
+            fitted = vectors @ found.kernel.astype(np.float32) + found.bias.astype(np.float32)
+            self._regressed.assign(np.concatenate([fitted, found.left_out]).clip(0, 1))
         self._placed = True
 
-    def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits (M, C) of the labels and the labels that neighbours pass on (M, C), of items that are
-        `known`, bool (M,), or stand in for new ones, with a dropout draw.
+    def links(self, vectors, *own) -> list:
+        """The edges but for the student's, Keras tensors (B, C), of vectors (B, F), without the entries of
+        the training items at the positions `own`, int32 (B,).
+        """
+        found = [self.layer(vectors, *own)]
+        if self._regression:
+            found.append(keras.layers.ReLU(1.0, dtype="float32")(self._regression(vectors)))
+        return found
+
+    def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> list[tf.Tensor]:
+        """Logits of the labels, the labels that neighbours pass on, and those of the regression, each (M, C),
+        of items that are `known`, bool (M,), or stand in for new ones, with a dropout draw.
         """
         unsure = tf.gather(self._unsure, draw * self.layer.items + positions)
         logits = tf.where(known[:, None], tf.gather(self._logits, positions), unsure)
@@ -335,4 +365,7 @@ class Nodes:
             return tf.where(known[:, None], rows[:, :-1], rows[:, 1:])
 
         nearest, cosines = of_kind(self._nearest), of_kind(self._cosines)
-        return logits, blend(tf.gather(self._labels, nearest), cosines, self.layer.sharpness)
+        found = [logits, blend(tf.gather(self._labels, nearest), cosines, self.layer.sharpness)]
+        if self._regression:
+            found.append(tf.gather(self._regressed, tf.where(known, positions, positions + self.layer.items)))
+        return found
