@@ -173,6 +173,7 @@ class PairNodes:
             vectors[0][part], vectors[1][part] = own[0](images[part]), own[1](texts[part])
             if of_parts is not None:
                 of_parts[part] = self._of_parts(own[1], part)
+        del images, texts  # for the memory of large sets
         for number, modality in enumerate(self.projections):
             self._vectors[modality].assign(vectors[number])
             unit, units = unit_length(vectors[number]), unit_length(nodes[number])
