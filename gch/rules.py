@@ -23,7 +23,6 @@ def setting(
     maximum: float | None = None,
     aliases: Sequence[str] = (),
     free: bool = False,
-    before: str | int | float | bool | None = None,
 ) -> Any:
     """A field of a dataclass of settings.
 
@@ -36,12 +35,11 @@ def setting(
       maximum: its largest value.
       aliases: other accepted names: those of AGAH's original and of earlier versions.
       free: whether a run may resume with another value, because it does not change what is learned.
-      before: its value in runs of versions that lacked it; None: the default.
     """
     rules = {"choices": tuple(choices), "minimum": minimum, "above": above, "maximum": maximum}
-    before = default if before is None else before
-    described = {"meaning": meaning, "aliases": tuple(aliases), "free": free, "before": before}
-    return dataclasses.field(default=default, metadata=described | rules)
+    return dataclasses.field(
+        default=default, metadata={"meaning": meaning, "aliases": tuple(aliases), "free": free, **rules}
+    )
 
 
 def flag_name(field: dataclasses.Field) -> str:

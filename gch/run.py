@@ -21,7 +21,7 @@ from filelock import BaseFileLock
 from gch.data.text_files import is_count, is_number, object_of, read_json, read_object, require_file
 from gch.errors import DataError, RunError, SettingError
 from gch.methods import METHODS
-from gch.settings import Settings, canonical, checked_values, free_settings, make_settings, values_before
+from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
 from gch.storage import lock, write_json
 
 REMEDY = "put it back from a copy, or train again under another run_name"
@@ -176,8 +176,7 @@ class RunFolder:
             raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings that the run was started with, by name; those its version lacked have the values
-        that it had in their place.
+        """The settings that the run was started with, by name; those its version lacked have defaults.
 
         Raises:
           RunError: there is no run, or its file of settings is damaged.
@@ -187,7 +186,7 @@ class RunFolder:
         try:
             if method not in METHODS:
                 raise SettingError(f"{self._settings}: method is {method!r}; expected {' or '.join(METHODS)}")
-            known = values_before(method)
+            known = defaults(method)
             given = {name: value for name, value in found.items() if name in known}
             values = known | checked_values(given, str(self._settings), method)
             make_settings(values)

@@ -113,9 +113,9 @@ def free_settings() -> frozenset[str]:
     return frozenset(field.name for _, field in fields() if field.metadata["free"])
 
 
-def values_before(method: str) -> dict[str, Any]:
-    """The value of every setting of a method in runs of versions that lacked it, by name."""
-    return {field.name: field.metadata["before"] for _, field in fields(method)}
+def defaults(method: str) -> dict[str, Any]:
+    """The default of every setting of a method, by name."""
+    return {field.name: field.default for _, field in fields(method)}
 
 
 def canonical(name: str) -> str:

@@ -7,11 +7,11 @@ import tensorflow as tf
 from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened, precision_at_10, stage
 
 from gch.methods.gch.label_graph import expected_similarity
-from gch.methods.gch.neighbours import blend, nearest_others
+from gch.methods.gch.neighbours import blend, nearest_others, unit_length
 from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.students import MemoryBank
 from gch.networks.inference import infer, infer_under_dropout, slices
-from gch.settings import load_settings, values_before
+from gch.settings import load_settings
 from gch.training.checkpoint import Checkpoints, Position
 
 
@@ -22,13 +22,13 @@ def gch(**changes):
 @pytest.fixture(scope="module")
 def begun():
     """A method whose graph stage has begun; tests leave it as it is."""
-    method = gch()
+    method = gch(graph_regression=True)
     stage(method, "graph").begin()
     return method
 
 
 def regressed(method, modality: str, vectors: np.ndarray) -> np.ndarray:
-    return tf.clip_by_value(method.networks[f"regression_{modality}"](vectors), 0, 1)
+    return tf.clip_by_value(method.networks[f"regression_{modality}"](unit_length(vectors)), 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +175,7 @@ def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
     ("changes", "names"),
     [
         ({}, ("label", "text/label", "image/label", "graph")),
+        ({"graph_regression": True}, ("graph",)),
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )
@@ -214,7 +215,7 @@ def test_only_dropout_is_random_in_a_draw():
 
 def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     """With one neighbour, itself or the nearest other; and a regression on all items or on all others."""
-    method = gch(graph_neighbours=1)
+    method = gch(graph_neighbours=1, graph_regression=True)
     stage(method, "graph").begin()
     nodes = method._nodes["text"]
     rows = tf.range(60)
@@ -222,19 +223,18 @@ def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     np.testing.assert_array_equal(known[1], PAIRS.labels[:60])
     assert (new[1].numpy() != PAIRS.labels[:60]).any()
     np.testing.assert_allclose(known[2], regressed(method, "text", TEXTS[:60]), atol=1e-5)
-    expected = ridge_regression(TEXTS[:60], PAIRS.labels[:60].astype(np.float32)).left_out
+    expected = ridge_regression(unit_length(TEXTS[:60]), PAIRS.labels[:60].astype(np.float32)).left_out
     np.testing.assert_allclose(new[2], expected.clip(0, 1), atol=1e-5)
     assert np.abs(new[2] - known[2]).max() > 0.01
 
 
-def test_runs_of_versions_without_the_regression_have_their_two_kinds_of_edge():
-    method = gch(graph_regression=False)
+def test_without_the_regression_there_are_two_kinds_of_edge():
+    method = gch()
     assert "regression_text" not in method.networks
     assert len(method.networks["graph_pair"].inputs) == 2
     stage(method, "graph").begin()
     rows = tf.range(60)
     assert len(method._nodes["text"].edges(rows, tf.fill([60], False), tf.zeros_like(rows))) == 2
-    assert values_before("gch")["graph_regression"] is False
 
 
 # ---------------------------------------------------------------- the memory bank

@@ -3,18 +3,19 @@
 label, text, image as in `gch.methods.gch.students`
 graph       graph networks of pictures, texts and pairs learn codes from an item's edges to the labels
 
-An item is joined to labels by three kinds of edge: by the probabilities that its student gives them; by way
-of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`); and by what a linear
-regression predicts (`gch.methods.gch.regression`). Two such edges that meet in a label are the paper's
-affinity A = L L^T; a single edge needs no other item of a batch, so the code of an item depends on that item
-alone, and a query can be encoded by itself. A pair has the edges of both of its halves, and one unified code
-from them.
+An item is joined to labels by two kinds of edge: by the probabilities that its student gives them, and by way
+of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`). Two such edges that meet
+in a label are the paper's affinity A = L L^T; a single edge needs no other item of a batch, so the code of an
+item depends on that item alone, and a query can be encoded by itself. A pair has the edges of both of its
+halves, and one unified code from them.
 
-A training item is its own nearest neighbour, and its student and the regression have seen it; of a new item
-none is true. So training items stand in for new ones: their neighbours are the others, the regression is on
-the others, and their student is under dropout. Queries always do, items of the database every other time,
-since a retrieval set holds items of both kinds. Noise on all edges, most on the student's, which is still
-surer of what it has learned than of new items, keeps the graph networks from learning them by heart.
+A training item is its own nearest neighbour, and its student has seen it; a new item is neither. So training
+items stand in for new ones: their neighbours are the others, and their student is under dropout. Queries
+always do, items of the database every other time, since a retrieval set holds items of both kinds.
+
+With `graph_regression` there is a third kind of edge, what a linear regression predicts
+(`gch.methods.gch.regression`), for stand-ins one on all others. Noise on all edges, most on the student's,
+which is still surer of what it has learned than of new items, keeps the networks from learning them by heart.
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
 counts an item as relevant by the mean of its true similarity and the one that the students expect.
@@ -32,7 +33,7 @@ import numpy as np
 import tensorflow as tf
 
 from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, similarity
-from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others
+from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others, unit_length
 from gch.methods.gch.networks import block
 from gch.methods.gch.pair_graph import KINDS, PairNodes, contrastive_losses, image_vectors
 from gch.methods.gch.regression import ridge_regression
@@ -118,13 +119,13 @@ def imbalance(codes: tf.Tensor) -> tf.Tensor:
 def label_graph_network(
     labels: int, bits: int, start: str, name: str, pairs: int = 0, kinds: Sequence[str] = EDGES
 ) -> keras.Model:
-    """3C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
+    """2C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
 
-    The first layer is the graph convolution [P, A L, R] Z: an item is joined to the labels by their
-    probabilities P (B, C), by way of its neighbours, A (B, N), to the labels L (N, C) of those, and by a
-    regression R (B, C). Z (3C, 256) are the features of the label nodes, one set for each of the `kinds` of
-    edge. With `pairs`, the width of their common space, the last layer also reads an item's edges to training
-    pairs, `pair_graph`'s Z and A F.
+    The first layer is the graph convolution [P, A L] Z: an item is joined to the labels by their
+    probabilities P (B, C), and by way of its neighbours, A (B, N), to the labels L (N, C) of those; or
+    [P, A L, R] Z, with a regression R (B, C). Z (2C or 3C, 256) are the features of the label nodes, one set
+    for each of the `kinds` of edge. With `pairs`, the width of their common space, the last layer also reads
+    an item's edges to training pairs, `pair_graph`'s Z and A F.
     """
     inputs = [keras.Input((labels,), name=kind) for kind in kinds]
     # float32 under every precision: it is small, and a CPU has no float16 for its batches.
@@ -337,10 +338,11 @@ class Nodes:
         self._cosines.assign(cosines)
         self.layer.set_items(vectors, self._labels)
         if self._regression:
-            found = ridge_regression(vectors, self._labels.numpy())
+            unit = unit_length(vectors)  # a query of one word weighs as much as a long text
+            found = ridge_regression(unit, self._labels.numpy())
             self._regression.kernel.assign(found.kernel)
             self._regression.bias.assign(found.bias)
-            fitted = vectors @ found.kernel.astype(np.float32) + found.bias.astype(np.float32)
+            fitted = unit @ found.kernel.astype(np.float32) + found.bias.astype(np.float32)
             self._regressed.assign(np.concatenate([fitted, found.left_out]).clip(0, 1))
         self._placed = True
 
@@ -350,7 +352,8 @@ class Nodes:
         """
         found = [self.layer(vectors, *own)]
         if self._regression:
-            found.append(keras.layers.ReLU(1.0, dtype="float32")(self._regression(vectors)))
+            unit = keras.layers.UnitNormalization(dtype="float32")(vectors)
+            found.append(keras.layers.ReLU(1.0, dtype="float32")(self._regression(unit)))
         return found
 
     def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> list[tf.Tensor]:
