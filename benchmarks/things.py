@@ -5,7 +5,8 @@ The nouns are drawn in OpenMoji; the others are words that no text of the data s
 thing if one of its Unicode names holds the noun, or a word that NOUNS or UNKNOWN gives for it. The lists were
 chosen before anything was measured, but for five words of UNKNOWN. They replaced words that texts got with
 the names of the drawings, and were chosen before those texts were measured. Results are in the order of
-`gch search`, by asymmetric distance.
+`gch search`, by asymmetric distance. The last line is of the words of the vocabulary that three texts or more
+have: the share of the first five with the label that most drawings with that word have.
 
     python main_itpair.py && python main_itpair.py export runs/NAME
     python benchmarks/things.py runs/NAME/export
@@ -136,6 +137,15 @@ def main() -> None:
             found += hit
             print(f"{'+' if hit else '-'} {noun:<12} {'; '.join(nearest)}")
         print(f"{title}: {found} of {len(nouns)}")
+    holds = {word: [row for row, own in enumerate(every) if word in own] for word in pairs.tag_names}
+    common = [word for word, own in holds.items() if len(own) >= 3]
+    places = gch.Index(codes, ids=[str(row) for row in rows])
+    nearest = places.search(model.text_outputs([[word] for word in common]).relaxed, k=FIRST).ids
+    group = [pairs.labels[holds[word]].sum(axis=0).argmax() for word in common]
+    shares = [
+        pairs.labels[list(map(int, own)), label].mean() for own, label in zip(nearest, group, strict=True)
+    ]
+    print(f"of the same group: {np.mean(shares):.3f} of the first {FIRST}, {len(common)} words")
 
 
 if __name__ == "__main__":

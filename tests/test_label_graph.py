@@ -6,10 +6,12 @@ import pytest
 import tensorflow as tf
 from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened, precision_at_10, stage
 
+from gch.methods.gch import label_graph
 from gch.methods.gch.label_graph import expected_similarity
 from gch.methods.gch.neighbours import blend, nearest_others, unit_length
 from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.students import MemoryBank
+from gch.methods.method import Batch
 from gch.networks.inference import infer, infer_under_dropout, slices
 from gch.settings import load_settings
 from gch.training.checkpoint import Checkpoints, Position
@@ -226,6 +228,16 @@ def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     expected = ridge_regression(unit_length(TEXTS[:60]), PAIRS.labels[:60].astype(np.float32)).left_out
     np.testing.assert_allclose(new[2], expected.clip(0, 1), atol=1e-5)
     assert np.abs(new[2] - known[2]).max() > 0.01
+
+
+def test_training_adds_noise_to_the_edges_of_the_regression(begun, monkeypatch):
+    def codes():
+        return begun._forward(Batch(tf.range(20), None))[1]["text"].codes.numpy()
+
+    noisy = codes()
+    np.testing.assert_array_equal(codes(), noisy)
+    monkeypatch.setattr(label_graph, "NOISE", (0.0, 0.0, 0.0))
+    assert np.abs(codes() - noisy).max() > 0.01
 
 
 def test_without_the_regression_there_are_two_kinds_of_edge():
