@@ -184,6 +184,7 @@ def test_search_by_vectors(command, model, loaded, tmp_path):
     for answer, own in zip(answers, distances, strict=True):
         nearest = np.lexsort((np.arange(ITEMS), own))[:3]
         assert [result["id"] for result in answer["results"]] == [str(row) for row in nearest]
+        assert not any("path" in result for result in answer["results"])  # no names, no pictures
     np.save(tmp_path / "w.npy", IMAGES[:2])
     status, _, error = command("search", model, tmp_path / "i", f"--text_vectors={tmp_path / 'w.npy'}")
     assert (status, "w has shape (2, 6), expected vectors (items, 5)" in error) == (1, True)

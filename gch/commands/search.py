@@ -43,7 +43,7 @@ def run(call: Call) -> None:
     ones, `find`, `bits` and `results`: a list of `rank`,
     `distance`, `score` (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text
     or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder, or where
-    a pair has no picture.
+    there is no picture.
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL, INDEX and a query")

@@ -67,9 +67,13 @@ class IndexPart:
         """The absolute path of the picture of an image or a pair, whose id is given.
 
         Raises:
-          DataError: it lies outside the folder of pictures, as '../x', an absolute path or a link would.
+          DataError: it lies outside the folder of pictures, as '../x', an absolute path or a link would; or
+            vectors were encoded without names, and no picture is known.
         """
-        root = Path(self.sources[bisect.bisect_right(self._stops, row)].root)
+        folder = self.sources[bisect.bisect_right(self._stops, row)].root
+        if not folder:
+            raise DataError(f"{identity}: has no picture; expected vectors encoded with --names")
+        root = Path(folder)
         try:
             path = (root / identity).resolve()
             if path.is_relative_to(root.resolve()):
