@@ -301,7 +301,7 @@ class ExportedModel:
         given = list(dict.fromkeys(tokens(text if isinstance(text, str) else tuple(text), 1, _STOP_WORDS)))
         if not given or not self.words or sentences_version() is None:
             return ()
-        near = _sentences().encode(given) @ _word_vectors(self.words).T
+        near = self._sentences.encode(given) @ self._word_vectors.T
         best = near.argmax(axis=1)
         found = (self.words[word] for word, row in zip(best, near, strict=True) if row[word] >= _NEAR)
         return tuple(dict.fromkeys(found))
@@ -342,10 +342,18 @@ class ExportedModel:
             codes[rows] = self.picture_outputs(np.stack(_at(pictures, rows))).codes
         return codes, seen | worded
 
+    @functools.cached_property
+    def _sentences(self) -> SentenceEncoder:
+        return SentenceEncoder()
+
+    @functools.cached_property
+    def _word_vectors(self) -> np.ndarray:
+        return self._sentences.encode(self.words or ())
+
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
         if self.note.text_encoder:
             require_encoder(self.note.text_encoder)
-            vectors, counts = text_vectors(texts, _sentences())
+            vectors, counts = text_vectors(texts, self._sentences)
             if signature == "encode_text_string":
                 return self.vector_outputs("text", vectors)._replace(words=counts)
             return self._run(signature, texts=vectors, **others)._replace(words=counts)
@@ -432,16 +440,6 @@ class ExportedModel:
         with self._on_device():
             outputs = self._signatures[name](**{key: tf.constant(value) for key, value in batch.items()})
         return ModelOutputs(**{field: value.numpy() for field, value in outputs.items()})
-
-
-@functools.cache  # it takes seconds to load
-def _sentences() -> SentenceEncoder:
-    return SentenceEncoder()
-
-
-@functools.lru_cache(4)
-def _word_vectors(words: tuple[str, ...]) -> np.ndarray:
-    return _sentences().encode(words)
 
 
 def _check_images(images: Sequence | np.ndarray, missing: bool = False) -> None:
