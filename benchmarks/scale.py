@@ -10,11 +10,7 @@ encoding    a few batches of the retrieval set, with their search among all item
 Each stage runs a few steps. Evaluation ranks the teacher's codes of all items. The last column is the peak of
 the process so far.
 
-With --vectors the pairs have vectors in place of words, and no labels: GCH with the graph of pairs, whose
-search among 16,384 nodes is run for all items. Evaluation is the recall of the queries' own halves.
-
     python benchmarks/scale.py --folder data/scale
-    python benchmarks/scale.py --folder data/scale --vectors --words=512 --features=512
 """
 
 import argparse
@@ -31,7 +27,6 @@ from gch.data.split import make_split
 from gch.evaluation.codes import coded_items
 from gch.evaluation.encoding import encode
 from gch.evaluation.evaluate import map_by_direction
-from gch.evaluation.results import recall_among
 from gch.export.model import SearchModel
 from gch.methods.gch import label_graph
 from gch.methods.gch.neighbours import QUERIES, nearest, unit_length
@@ -93,30 +88,20 @@ def write(folder: Path, items: int, words: int, features: int) -> None:
         vectors[part] = own @ directions + 2 * random.standard_normal((count, features), np.float32)
 
 
-def write_vectors(folder: Path, items: int, texts: int, features: int) -> None:
-    """Files of float16 vectors of pictures and texts that share 64 hidden numbers, with noise."""
-    folder.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(0)
-    for name, width, seed in (("features", features, 1), ("tags", texts, 2)):
-        mixed = np.random.default_rng(seed).normal(size=(64, width)).astype(np.float32) / 8
-        array = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (items, width))
-        hidden = np.random.default_rng(0)
-        for start in range(0, items, SLICE):
-            part = slice(start, min(start + SLICE, items))
-            shared = hidden.standard_normal((part.stop - start, 64), np.float32)
-            array[part] = shared @ mixed + random.standard_normal((len(shared), width), np.float32)
-
-
 def bounded_search(parts: Parts, blocks: int):
     """In place of `nearest_others`: a part of the search, timed, and tables of the size of all."""
 
-    def search(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        vectors: np.ndarray, count: int, views: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         total = len(vectors)
         unit = tf.constant(unit_length(vectors))
-        run = tf.function(lambda unit, rows: nearest(tf.gather(unit, rows), unit, count + 1, rows, 2.0))
-        run(unit, tf.range(QUERIES))
+        seen = unit if views is None else tf.constant(unit_length(views))
+        run = tf.function(lambda seen, unit, rows: nearest(tf.gather(seen, rows), unit, count + 1, rows, 2.0))
+        run(seen, unit, tf.range(QUERIES))
         began = time.perf_counter()
-        found = [run(unit, tf.range(number * QUERIES, (number + 1) * QUERIES)) for number in range(blocks)]
+        rows = [tf.range(number * QUERIES, (number + 1) * QUERIES) for number in range(blocks)]
+        found = [run(seen, unit, part) for part in rows]
         seconds = time.perf_counter() - began
         whole = seconds * total / (blocks * QUERIES)
         name = f"neighbours of {blocks * QUERIES:,} of {total:,} items, {vectors.shape[1]} numbers each"
@@ -138,7 +123,6 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=256)
     parser.add_argument("--features", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20, help="of each stage")
-    parser.add_argument("--vectors", action="store_true", help="vectors in place of words, and no labels")
     parser.add_argument("--blocks", type=int, default=4, help=f"of {QUERIES} items, searched and encoded")
     given = parser.parse_args()
     changed = settings(
@@ -151,8 +135,7 @@ def main() -> None:
     parts = Parts()
     parts.note("imports", "")
     total = given.items + BESIDE
-    writer = write_vectors if given.vectors else write
-    parts.timed("write", lambda: writer(given.folder / "set", total, given.words, given.features))
+    parts.timed("write", lambda: write(given.folder / "set", total, given.words, given.features))
     pairs = parts.timed("open", lambda: open_pairs(changed))
     split = make_split(total, pairs.default_sizes, changed.seed)
     items = parts.timed("training items", lambda: training_items(pairs, split.training, pairs.features))
@@ -180,15 +163,11 @@ def main() -> None:
         encoded,
     )
     queries = encode(method, pairs, pairs.features, split.validation)
-    if given.vectors:
-        found = encode(method, pairs, pairs.features, split.query)
-        parts.timed(f"recall of {len(split.query):,} queries", lambda: print(recall_among(found, queries)))
-    else:
-        teacher = coded_items(method.relaxed_codes()["teacher"], pairs.labels[split.training])
-        parts.timed(
-            f"mAP of {len(split.validation):,} queries, four directions",
-            lambda: map_by_direction(queries.coded(), {"image": teacher, "text": teacher}),
-        )
+    teacher = coded_items(method.relaxed_codes()["teacher"], pairs.labels[split.training])
+    parts.timed(
+        f"mAP of {len(split.validation):,} queries, four directions",
+        lambda: map_by_direction(queries.coded(), {"image": teacher, "text": teacher}),
+    )
     saved = Checkpoints(given.folder / "checkpoints", method, Position())
     parts.timed("checkpoint", lambda: saved.save("latest"))
 

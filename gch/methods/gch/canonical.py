@@ -94,9 +94,7 @@ def projections(moments: Moments, features: int, width: int, ridge: float) -> tu
     return image._replace(matrix=image.matrix * scale), text._replace(matrix=text.matrix * scale)
 
 
-def turned(
-    own: Sequence[Projection], others: Sequence[Projection], moments: Moments
-) -> tuple[Projection, ...]:
+def turned(own: Sequence[Projection], others: Sequence[Projection], moments: Moments) -> list[Projection]:
     """Projections rotated so that what they make of the pairs of `moments` is nearest to what others do.
 
     Projections of two sets of pairs span nearly the same space, by other directions (Schönemann, 1966).
@@ -107,7 +105,7 @@ def turned(
         cross = cross + one.matrix.T @ covariance[side, side] @ other.matrix
         start = side.stop
     left, _, right = np.linalg.svd(cross)
-    return tuple(one._replace(matrix=one.matrix @ (left @ right)) for one in own)
+    return [one._replace(matrix=one.matrix @ (left @ right)) for one in own]
 
 
 def _inverse_root(covariance: np.ndarray, ridge: float) -> np.ndarray:

@@ -32,7 +32,7 @@ import numpy as np
 import tensorflow as tf
 
 from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, sign
-from gch.methods.gch.canonical import Moments, Projection, projections, turned
+from gch.methods.gch.canonical import ROWS, Moments, Projection, projections, turned
 from gch.methods.gch.neighbours import QUERIES, NeighbourLabels, blend, nearest, unit_length
 from gch.methods.items import TrainingItems, state
 from gch.methods.method import Batch, Losses, Method, Stage
@@ -96,7 +96,7 @@ class PairNodes:
 
     `begin` sets what is constant during a stage: the projections, the nodes' vectors, and for each training
     item, as a new item would have them, its vector, which is Z before it is scaled, and the blend A F of its
-    neighbours; and A F with its own entry.
+    neighbours; and for each node, A F with its own entry.
 
     Attributes:
       width: of the common space, W.
@@ -131,8 +131,8 @@ class PairNodes:
         for layer in self.neighbours.values():
             layer.trainable = False
         self._vectors = {modality: state(tf.zeros((count, self.width))) for modality in sizes}
-        # Of item i as a new one, and at N + i with its own entry, if it is a node.
-        self._blends = {modality: state(tf.zeros((2 * count, self.width))) for modality in sizes}
+        # Of item i as a new one; after all items, of the nodes with their own entries.
+        self._blends = {modality: state(tf.zeros((count + nodes, self.width))) for modality in sizes}
         self._placed = False
         self._parts: tuple[tf.Variable, tf.Variable] | None = None
         if items.text_parts is not None:
@@ -146,50 +146,76 @@ class PairNodes:
         """All layers, by name."""
         return {layer.name: layer for part in (self.projections, self.neighbours) for layer in part.values()}
 
-    def begin(self, images: np.ndarray, fixed: bool) -> None:
+    def begin(self, images: np.ndarray | tf.Variable, fixed: bool) -> None:
         """Places the nodes, unless they are placed and the `images`, vectors (N, F), are `fixed`."""
         if self._placed and fixed:
             return
-        texts = np.concatenate([part.numpy() for part in self._items.inputs("text")])
-        images = np.asarray(self._scaled("image", images))
-        texts = np.asarray(self._scaled("text", texts))
-        total = len(images)
-        # By position: training items are in no order.
-        parts = [np.arange(fold, total, FOLDS) for fold in range(FOLDS)] if total > 2 * FOLDS else []
-        moments = [self._moments(images, texts, part) for part in parts or [np.arange(total)]]
-        whole = moments[0].with_all(moments[1:])
-        final = projections(whole, images.shape[1], self.width, RIDGE)
-        vectors = [final[0](images), final[1](texts)]
-        nodes = [one[:: self._stride].copy() for one in vectors]
+        total = len(self._items)
+        # By position: training items are in no order. Few pairs have no folds.
+        folds = FOLDS if total > 2 * FOLDS else 1
+        final, own = self._projections(images, folds)
+        vectors = [np.empty((total, self.width), np.float32) for _ in final]
+        nodes: list[list[np.ndarray]] = [[], []]
+        for positions, *halves in self._slices(images):
+            for number, half in enumerate(halves):
+                nodes[number].append(final[number](half[positions % self._stride == 0]))
+                for fold, of_fold in enumerate(own):
+                    rows = slice((fold - positions[0]) % folds, None, folds)
+                    vectors[number][positions[rows]] = of_fold[number](half[rows])
+        placed = [np.concatenate(parts) for parts in nodes]
         for number, modality in enumerate(self.projections):
             one = final[number]
             self.projections[modality].kernel.assign(one.matrix)
             self.projections[modality].bias.assign(-one.mean @ one.matrix)
-            self.neighbours[modality].set_items(nodes[number], (nodes[0] + nodes[1]) / 2)
-        of_parts = None if self._parts is None else np.zeros(self._parts[0].shape, np.float32)
-        for part, moment in zip(parts, moments, strict=False):  # few pairs have no folds
-            rest = whole - moment
-            own = turned(projections(rest, images.shape[1], self.width, RIDGE), final, rest)
-            vectors[0][part], vectors[1][part] = own[0](images[part]), own[1](texts[part])
-            if of_parts is not None:
-                of_parts[part] = self._of_parts(own[1], part)
-        del images, texts  # for the memory of large sets
-        for number, modality in enumerate(self.projections):
+            self.neighbours[modality].set_items(placed[number], (placed[0] + placed[1]) / 2)
             self._vectors[modality].assign(vectors[number])
-            unit, units = unit_length(vectors[number]), unit_length(nodes[number])
-            blends = self._blended(modality, unit, units, own=False)
-            known = blends.copy()
-            known[:: self._stride] = self._blended(modality, units, units, own=True)
-            self._blends[modality].assign(np.concatenate([blends, known]))
+            unit, units = unit_length(vectors[number]), unit_length(placed[number])
+            new = self._blended(modality, unit, units, own=False)
+            known = self._blended(modality, units, units, own=True)
+            self._blends[modality].assign(np.concatenate([new, known]))
         if self._parts is not None:
-            self._parts[0].assign(of_parts if parts else self._of_parts(final[1], np.arange(total)))
+            of_parts = np.zeros(self._parts[0].shape, np.float32)
+            for fold, (_, of_texts) in enumerate(own):
+                part = np.arange(fold, total, folds)
+                of_parts[part] = self._of_parts(of_texts, part)
+            self._parts[0].assign(of_parts)
         self._placed = True
 
-    def _moments(self, images: np.ndarray, texts: np.ndarray, part: np.ndarray) -> Moments:
-        """The moments of the pairs at the positions `part`; each word or caption of a text varies by itself,
-        as a query has one or a few of them.
+    def _projections(
+        self, images: np.ndarray | tf.Variable, folds: int
+    ) -> tuple[Sequence[Projection], list[Sequence[Projection]]]:
+        """The projections of pictures and texts by the whole training set, and for each fold by the others;
+        of one fold, by itself.
         """
-        whole = Moments.of(images[part], texts[part])
+        moments = folds * [Moments(0, np.zeros(()), np.zeros(()))]
+        for positions, *halves in self._slices(images):
+            for fold in range(folds):
+                rows = slice((fold - positions[0]) % folds, None, folds)
+                found = self._moments(halves[0][rows], halves[1][rows], positions[rows])
+                moments[fold] = moments[fold].with_all([found])
+        whole, features = moments[0].with_all(moments[1:]), images.shape[1]
+        final = projections(whole, features, self.width, RIDGE)
+        if folds == 1:
+            return final, [final]
+        rests = [whole - moment for moment in moments]
+        return final, [turned(projections(rest, features, self.width, RIDGE), final, rest) for rest in rests]
+
+    def _slices(self, images: np.ndarray | tf.Variable) -> Iterator[tuple[np.ndarray, ...]]:
+        """Positions (n,) of consecutive training pairs, and their vectors (n, F) and (n, D): together they
+        would take the memory of large sets twice.
+        """
+        for start in range(0, len(self._items), ROWS):
+            positions = np.arange(start, min(start + ROWS, len(self._items)))
+            part = slice(start, start + ROWS)
+            texts = tf.cast(self._items.texts[part], tf.float32)
+            image = self._scaled("image", tf.convert_to_tensor(images[part]))
+            yield positions, np.asarray(image), np.asarray(self._scaled("text", texts))
+
+    def _moments(self, images: np.ndarray, texts: np.ndarray, part: np.ndarray) -> Moments:
+        """The moments of the pairs (n, F) and (n, D) at the positions `part`; each word or caption of a text
+        varies by itself, as a query has one or a few of them.
+        """
+        whole = Moments.of(images, texts)
         if self._parts is None or self._items.text_parts is None:
             return whole
         table, members = self._items.text_parts
@@ -239,13 +265,14 @@ class PairNodes:
         """Z and A F, both (M, W), of the items at `positions` (M,), by kind, with noise; for those that are
         `known`, int (M,) of 0 and 1, A F has their own entries among the neighbours.
         """
-        found = {}
+        found, as_node = {}, (known > 0) & (positions % self._stride == 0)
+        rows = tf.where(as_node, len(self._items) + positions // self._stride, positions)
         for stream, modality in enumerate(self.projections, start=1):
             vectors = tf.gather(self._vectors[modality], positions)
             if modality == "text" and self._parts is not None:
                 vectors = self._some_parts(batch, positions)
             vectors = tf.math.l2_normalize(vectors, axis=1) * self.width**0.5
-            blends = tf.gather(self._blends[modality], positions + known * len(self._items))
+            blends = tf.gather(self._blends[modality], rows)
             size = (2, *vectors.shape)
             noise = NOISE * 12**0.5 * (draw_uniform(batch.positions, stream, size) - 0.5)
             found[modality] = vectors + noise[0], blends + noise[1]
@@ -378,9 +405,9 @@ class PairGraphGCH(Method):
         return contrastive_losses(self._nodes, batch, *outputs)
 
 
-def image_vectors(items: TrainingItems, backbone: keras.Model | None) -> np.ndarray:
+def image_vectors(items: TrainingItems, backbone: keras.Model | None) -> np.ndarray | tf.Variable:
     """The vectors (N, F) of all training pictures: their features, or a trained backbone's."""
-    batches: Iterator[tf.Tensor] = items.inputs("image")
     if backbone is not None:
-        return infer(backbone, batches)[0]
-    return np.concatenate([batch.numpy() for batch in batches])
+        return infer(backbone, items.inputs("image"))[0]
+    assert items.images is not None
+    return items.images
