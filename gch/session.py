@@ -48,6 +48,7 @@ VALIDATION_RECALL = f"{RECALL} of the validation set's own halves"
 QUERY_PLOTS = "plots of the query set"
 OVER_NEW = ", new items"
 MAP = Mapping[str, float | None]
+MOST_VALIDATED = 2**15  # items that validation queries rank: a choice among epochs needs no more
 
 
 class Session:
@@ -227,7 +228,11 @@ class Session:
             return {"score": float(epoch), "codes": statistics}
         on_validation = self._chosen_on == "validation"
         queries = self._encode(self._split.validation if on_validation else self._split.query)
-        database = self._encode(np.setdiff1d(self._split.retrieval, queries.rows))
+        others = np.setdiff1d(self._split.retrieval, queries.rows)
+        if len(others) > MOST_VALIDATED:
+            print(f"  validation ranks {MOST_VALIDATED:,} of {len(others):,} items, evenly spaced")
+            others = others[np.linspace(0, len(others) - 1, MOST_VALIDATED).astype(np.int64)]
+        database = self._encode(others)
         new = database.only(~np.isin(database.rows, self._split.training))
         measured: dict[str, tuple[MAP, MAP | None]] = {
             RECALL: (recall_among(queries, database), recall_among(queries, new))

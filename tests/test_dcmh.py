@@ -7,6 +7,7 @@ from entry import save_small_backbone
 from methods import OF_DCMH, PAIRS, build, opened, precision_at_10, stage, step
 
 import gch
+from gch import session
 from gch.methods.method import Batch
 
 
@@ -78,8 +79,16 @@ def test_codes_are_the_signs_of_what_is_learned():
     assert output["label"].shape == (5, PAIRS.labels.shape[1])
 
 
-def test_the_registration_is_all_it_takes(tmp_path):
-    """Training, test and export, by the name alone."""
+def test_the_registration_is_all_it_takes(tmp_path, monkeypatch, capsys):
+    """Training, test and export, by the name alone. Validation ranks a part of the retrieval set."""
+    monkeypatch.setattr(session, "MOST_VALIDATED", 40)
+    ranked, encode = [], session.encode
+
+    def encoded(method, pairs, features, rows, left_out=None):
+        ranked.append(rows)
+        return encode(method, pairs, features, rows, left_out)
+
+    monkeypatch.setattr(session, "encode", encoded)
     save_small_backbone(tmp_path / "small.keras")
     run = gch.train(
         method="dcmh", dataset_dir="generated", netStr=str(tmp_path / "small.keras"), image_size=64, bit=16,
@@ -88,5 +97,13 @@ def test_the_registration_is_all_it_takes(tmp_path):
         checkpoint_dir=str(tmp_path / "runs"), log_dir=str(tmp_path / "logs"),
     )  # fmt: skip
     assert set(run.results["mAP"]) == {"I->T", "T->I", "I->I", "T->T"}
+    assert "validation ranks 40 of 60 items, evenly spaced" in capsys.readouterr().out
+    queries, some, _, whole = ranked
+    rest = np.setdiff1d(whole, queries)
+    assert (len(queries), len(some), len(whole), len(rest)) == (20, 40, 80, 60)
+    places = np.searchsorted(rest, some)
+    np.testing.assert_array_equal(rest[places], some)
+    assert (places[0], places[-1]) == (0, 59)
+    assert set(np.diff(places)) == {1, 2}
     model = tf.saved_model.load(str(run.export()))
     assert model.encode_text(tf.zeros((3, 40)))["codes"].shape == (3, 2)
