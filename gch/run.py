@@ -21,7 +21,7 @@ from filelock import BaseFileLock
 from gch.data.text_files import is_count, is_number, object_of, read_json, read_object, require_file
 from gch.errors import DataError, RunError, SettingError
 from gch.methods import METHODS
-from gch.settings import Settings, canonical, checked_values, defaults, free_settings, make_settings
+from gch.settings import Settings, canonical, checked_values, free_settings, make_settings, of_earlier_runs
 from gch.storage import lock, write_json
 
 REMEDY = "put it back from a copy, or train again under another run_name"
@@ -51,7 +51,7 @@ def run_name(settings: Settings, dataset: str) -> str:
 def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: str) -> Settings:
     """The settings that a run was started with.
 
-    A setting that an earlier version did not know has its default.
+    A setting that an earlier version did not know has its default, or what held before there was one.
 
     Args:
       folder: of the run.
@@ -176,7 +176,7 @@ class RunFolder:
             raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings that the run was started with, by name; those its version lacked have defaults.
+        """The settings that the run was started with, by name; those that its version lacked too.
 
         Raises:
           RunError: there is no run, or its file of settings is damaged.
@@ -186,7 +186,7 @@ class RunFolder:
         try:
             if method not in METHODS:
                 raise SettingError(f"{self._settings}: method is {method!r}; expected {' or '.join(METHODS)}")
-            known = defaults(method)
+            known = of_earlier_runs(method)
             given = {name: value for name, value in found.items() if name in known}
             values = known | checked_values(given, str(self._settings), method)
             make_settings(values)

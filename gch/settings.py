@@ -113,9 +113,9 @@ def free_settings() -> frozenset[str]:
     return frozenset(field.name for _, field in fields() if field.metadata["free"])
 
 
-def defaults(method: str) -> dict[str, Any]:
-    """The default of every setting of a method, by name."""
-    return {field.name: field.default for _, field in fields(method)}
+def of_earlier_runs(method: str) -> dict[str, Any]:
+    """What holds for a run of a version that did not have a setting, by name: most often its default."""
+    return {field.name: field.metadata["before"] for _, field in fields(method)}
 
 
 def canonical(name: str) -> str:

@@ -1,5 +1,7 @@
 """GCH with the graph of items and labels, and the stages of its variants, on a small method."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def gch(**changes):
 @pytest.fixture(scope="module")
 def begun():
     """A method whose graph stage has begun; tests leave it as it is."""
-    method = gch(graph_regression=True)
+    method = gch()
     stage(method, "graph").begin()
     return method
 
@@ -177,7 +179,6 @@ def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
     ("changes", "names"),
     [
         ({}, ("label", "text/label", "image/label", "graph")),
-        ({"graph_regression": True}, ("graph",)),
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )
@@ -191,9 +192,7 @@ def test_xla_compiles_stages_to_the_same_losses(changes, names):
 
 def test_dropout_is_drawn_anew_for_every_draw(begun):
     network = begun.networks["image"]
-    drawn, again = (
-        infer_under_dropout(network, lambda: [tf.constant(FEATURES)], "label", 3) for _ in range(2)
-    )
+    drawn, again = (infer_under_dropout(network, 3 * [[tf.constant(FEATURES)]], "label") for _ in range(2))
     assert drawn.shape == (3, 80, PAIRS.labels.shape[1])
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
     np.testing.assert_array_equal(drawn, again)
@@ -208,7 +207,7 @@ def test_only_dropout_is_random_in_a_draw():
     (expected,) = infer(network, [by_class], "label")
     for sizes in ([20, 20, 20, 20], [37, 42, 1]):
         parts = tf.split(tf.constant(by_class), sizes)
-        drawn = infer_under_dropout(network, lambda parts=parts: parts, "label", 1)
+        drawn = infer_under_dropout(network, [parts], "label")
         np.testing.assert_allclose(drawn[0], expected, atol=1e-5)
     norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert norms
@@ -217,17 +216,61 @@ def test_only_dropout_is_random_in_a_draw():
 
 def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     """With one neighbour, itself or the nearest other; and a regression on all items or on all others."""
-    method = gch(graph_neighbours=1, graph_regression=True)
+    method = gch(graph_neighbours=1)
     stage(method, "graph").begin()
     nodes = method._nodes["text"]
     rows = tf.range(60)
-    known, new = (nodes.edges(rows, tf.fill([60], one), tf.zeros_like(rows)) for one in (True, False))
+
+    def edges(known: bool, draw: int) -> list[np.ndarray]:
+        return [edge.numpy() for edge in nodes.edges(rows, tf.fill([60], known), tf.fill([60], draw))]
+
+    known, new, partial = edges(True, 1), edges(False, 0), edges(False, 1)
     np.testing.assert_array_equal(known[1], PAIRS.labels[:60])
-    assert (new[1].numpy() != PAIRS.labels[:60]).any()
+    assert (new[1] != PAIRS.labels[:60]).any()
     np.testing.assert_allclose(known[2], regressed(method, "text", TEXTS[:60]), atol=1e-5)
-    expected = ridge_regression(unit_length(TEXTS[:60]), PAIRS.labels[:60].astype(np.float32)).left_out
-    np.testing.assert_allclose(new[2], expected.clip(0, 1), atol=1e-5)
+    some = np.concatenate(list(method.items.partial_texts(method.settings.seed)))
+    labels = PAIRS.labels[:60].astype(np.float32)
+    ridge = ridge_regression(unit_length(TEXTS[:60]), labels, unit_length(some))
+    for found, expected in zip((new, partial), ridge.left_out, strict=True):
+        np.testing.assert_allclose(found[2], expected.clip(0, 1), atol=1e-5)
     assert np.abs(new[2] - known[2]).max() > 0.01
+    nearest, cosines = (one[:, 1:] for one in nearest_others(TEXTS[:60], 1, some))
+    alike = blend(tf.gather(labels, nearest), cosines, nodes.layer.sharpness)
+    np.testing.assert_allclose(partial[1], alike, atol=1e-6)
+    assert (partial[1] != new[1]).any()
+    # The student's own view of few words is in the edges; what they should find is what the whole text would.
+    whole = nodes.logits(rows, tf.fill([60], False), tf.fill([60], 1))
+    np.testing.assert_array_equal(whole, new[0])
+    assert np.abs(partial[0] - new[0]).max() > 1e-3
+    np.testing.assert_array_equal(nodes.logits(rows, tf.fill([60], True), tf.fill([60], 1)), known[0])
+
+
+def test_partial_texts_keep_one_word_at_least(begun):
+    texts = TEXTS[:60].astype(int)
+    one, again, other = (
+        np.concatenate(list(begun.items.partial_texts(seed))).astype(int) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+    assert ((one == 0) | (one == texts)).all()
+    kept, had = (one > 0).sum(axis=1), (texts > 0).sum(axis=1)
+    assert (kept[had > 0] > 0).all()
+    assert not kept[had == 0].any()
+    assert 0.4 < kept.sum() / had.sum() < 0.75  # half, and the word that stays
+
+
+def test_partial_texts_of_vectors_are_means_of_some_parts(begun):
+    """Of text 0 one of two parts or both; text 1 has one part, text 2 none."""
+    vectors, members = np.eye(3, dtype=np.float32), np.int32([[0, 1], [2, -1], [-1, -1]])
+    texts = tf.Variable([[0.5, 0.5, 0], [0, 0, 1], [0.1, 0.2, 0.3]])
+    items = dataclasses.replace(
+        begun.items, texts=texts, text_parts=(vectors, members), rows=np.arange(3), labels=begun.items.labels
+    )
+    found = {next(iter(items.partial_texts(seed))).numpy().tobytes() for seed in range(30)}
+    firsts = ([0.5, 0.5, 0], [1, 0, 0], [0, 1, 0])
+    assert found == {np.float32([first, [0, 0, 1], [0.1, 0.2, 0.3]]).tobytes() for first in firsts}
+    assert items.has_text_parts
+    assert not dataclasses.replace(items, text_parts=None).has_text_parts
 
 
 def test_training_adds_noise_to_the_edges_of_the_regression(begun, monkeypatch):
@@ -241,7 +284,7 @@ def test_training_adds_noise_to_the_edges_of_the_regression(begun, monkeypatch):
 
 
 def test_without_the_regression_there_are_two_kinds_of_edge():
-    method = gch()
+    method = gch(graph_regression=False)
     assert "regression_text" not in method.networks
     assert len(method.networks["graph_pair"].inputs) == 2
     stage(method, "graph").begin()

@@ -12,6 +12,7 @@ from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened,
 from gch.data.pairs import TextParts
 from gch.methods.gch import pair_graph
 from gch.methods.gch.canonical import Moments, projections
+from gch.methods.gch.neighbours import unit_length
 from gch.methods.gch.pair_graph import contrastive_loss, pair_graph_network
 from gch.methods.method import Batch
 from gch.networks.inference import infer, slices
@@ -241,6 +242,17 @@ def test_of_many_pairs_some_are_nodes(monkeypatch, stride):
         changed = np.abs(with_own[kind] - without[kind]).max(axis=1) > 1e-6
         np.testing.assert_array_equal(changed[:60], is_node)
         assert not changed[60:].any()
+
+
+def test_training_items_are_read_slice_by_slice(begun, monkeypatch):
+    monkeypatch.setattr(pair_graph, "ROWS", 7)
+    sliced = begun_of()
+    for kind in ("image", "text"):
+        inputs = FEATURES if kind == "image" else TEXTS
+        np.testing.assert_allclose(projected(sliced, kind, inputs), projected(begun, kind, inputs), atol=1e-3)
+        for known in (0, 1):
+            for one, other in zip(edges(sliced, known)[kind], edges(begun, known)[kind], strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-2)
 
 
 def test_an_item_has_at_most_all_others_as_neighbours_and_may_have_none():
@@ -517,7 +529,8 @@ def test_both_leave_the_own_entry_out_of_labels_and_pairs(mixed):
         vector = networks[f"canonical_{modality}"](inputs)
         labels = networks[f"neighbours_{modality}"](student["vector"], positions)
         pairs = networks[f"pairs_{modality}"](vector, positions)
-        edges[modality] = student["label"], labels, tf.constant(scaled(vector.numpy())), pairs
+        ridge = tf.clip_by_value(networks[f"regression_{modality}"](unit_length(inputs)), 0, 1)
+        edges[modality] = student["label"], labels, ridge, tf.constant(scaled(vector.numpy())), pairs
     halves = zip(edges["image"], edges["text"], strict=True)
     edges["pair"] = tuple((image + text) / 2 for image, text in halves)
     found = codes(method.encoders_without_own, FEATURES, TEXTS, positions)

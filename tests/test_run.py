@@ -63,13 +63,15 @@ def test_testing_needs_a_checkpoint(tmp_path):
 def test_a_run_of_an_earlier_version_lacks_settings_and_has_others(run):
     path = run.path / "settings.json"
     noted = json.loads(path.read_text())
-    del noted["settings"]["pair_scale"]
+    del noted["settings"]["pair_scale"], noted["settings"]["graph_regression"]
     noted["settings"] |= {"graph_tie": noted["settings"].pop("graph_agreement"), "margin": 0.3, "gone": 1}
     path.write_text(json.dumps(noted))
-    run.check(settings(), "data")
-    assert run.read_settings() == settings().values()
+    run.check(settings(graph_regression=False), "data")
+    assert run.read_settings() == settings(graph_regression=False).values()
     with pytest.raises(RunError, match=r"started with pair_scale = 16\.0"):
-        run.check(settings(pair_scale=1.0), "data")
+        run.check(settings(graph_regression=False, pair_scale=1.0), "data")
+    with pytest.raises(RunError, match=r"started with graph_regression = False"):
+        run.check(settings(), "data")
 
 
 def test_a_runs_settings_are_those_it_was_started_with(run):

@@ -15,7 +15,7 @@ from gch.methods import METHODS
 from gch.reporting import tables
 from gch.reporting.record import read_run
 from gch.run import run_name
-from gch.settings import canonical, checked_values, defaults, free_settings, known_presets
+from gch.settings import canonical, checked_values, free_settings, known_presets, of_earlier_runs
 from gch.storage import require_place, write_text
 
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
@@ -80,7 +80,7 @@ class _Run:
             tested = read_run(self.folder).settings
         except RunError:
             return False  # or of a version that did not evaluate: testing it again is quick
-        before = defaults(self._settings.method) | {canonical(name): tested[name] for name in tested}
+        before = of_earlier_runs(self._settings.method) | {canonical(name): tested[name] for name in tested}
         compared = self._settings.values().keys() - free_settings() | {"Epoch"}
         for name, value in self._settings.values().items():
             if name in compared and before[name] != value:

@@ -53,6 +53,36 @@ class TrainingItems:
         assert self.pictures is not None
         return sequential_images(self.pictures, self.rows)
 
+    @property
+    def has_text_parts(self) -> bool:
+        """Whether the words or captions of texts are known."""
+        return self.text_parts is not None or self.texts.dtype == tf.uint8
+
+    def partial_texts(self, seed: int) -> Iterator[tf.Tensor]:
+        """The inputs of the text network for all items, in order, in batches, with some of the words or
+        captions of each text: each is left out by a chance that is drawn for its text from 0 to 1, but for
+        one.
+        """
+        random = np.random.default_rng(seed)
+
+        def kept(there: np.ndarray) -> np.ndarray:
+            drawn = np.where(there, random.random(there.shape, np.float32), -1)
+            chance = random.random((len(there), 1), np.float32)
+            return there & ((drawn >= chance) | (drawn == drawn.max(axis=1, keepdims=True)))
+
+        for start in range(0, len(self), VECTOR_BATCH):
+            part = slice(start, start + VECTOR_BATCH)
+            texts = tf.cast(self.texts[part], tf.float32).numpy()
+            if self.text_parts is None:
+                yield tf.constant(texts * kept(texts > 0))
+                continue
+            vectors, members = self.text_parts
+            own = members[part]
+            weights = kept(own >= 0).astype(np.float32)
+            total = weights.sum(axis=1, keepdims=True)
+            means = np.einsum("nm,nmd->nd", weights, vectors[own]) / np.maximum(total, 1)
+            yield tf.constant(np.where(total > 0, means, texts))
+
 
 def training_items(
     pairs: Pairs, rows: np.ndarray, features: np.ndarray | None, keep_pixels: bool = False

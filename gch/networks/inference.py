@@ -1,7 +1,7 @@
 """Running a network over many items without training it."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -35,13 +35,13 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
 
 
 def infer_under_dropout(
-    network: keras.Model, batches: Callable[[], Iterable[tf.Tensor]], output: str, draws: int
+    network: keras.Model, draws: Sequence[Iterable[tf.Tensor]], output: str
 ) -> np.ndarray:
     """One output of a network, float32 (draws, all items, ...), under dropout that is drawn several times.
 
     Batch norm uses its moving statistics, so that an item's output depends on that item and its dropout
-    alone. The network stays as it was, as do the states of its dropout. `batches` yields the inputs (B, ...)
-    once for every draw.
+    alone. The network stays as it was, as do the states of its dropout. Each of `draws` yields the inputs
+    (B, ...) of all items.
     """
     before = [variable.numpy() for variable in network.non_trainable_variables]
     run = _compiled(network, training=True)
@@ -49,7 +49,7 @@ def infer_under_dropout(
     try:
         for norm in trained:  # frozen batch norms use their moving statistics
             norm.trainable = False
-        drawn = [np.concatenate([run(batch)[output].numpy() for batch in batches()]) for _ in range(draws)]
+        drawn = [np.concatenate([run(batch)[output].numpy() for batch in batches]) for batches in draws]
     finally:
         for norm in trained:
             norm.trainable = True

@@ -51,9 +51,9 @@ class MethodSettings:
         minimum=0,
     )
     graph_regression: bool = setting(
-        False,
-        "label graph: join items to labels by a ridge regression too, with noise on all edges in training; "
-        "better mAP of new items, worse answers to single words",
+        True,
+        "label graph: join items to labels by a ridge regression too, with noise on all edges in training",
+        before=False,
     )
     graph_text_queries: float = setting(
         2.0, "label graph: weight of the text queries; image queries have weight 1", above=0

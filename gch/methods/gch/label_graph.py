@@ -3,29 +3,30 @@
 label, text, image as in `gch.methods.gch.students`
 graph       graph networks of pictures, texts and pairs learn codes from an item's edges to the labels
 
-An item is joined to labels by two kinds of edge: by the probabilities that its student gives them, and by way
-of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`). Two such edges that meet
-in a label are the paper's affinity A = L L^T; a single edge needs no other item of a batch, so the code of an
-item depends on that item alone, and a query can be encoded by itself. A pair has the edges of both of its
-halves, and one unified code from them.
+An item is joined to labels by three kinds of edge: by the probabilities that its student gives them, by way
+of its nearest training items, whose labels are known (`gch.methods.gch.neighbours`), and by what a linear
+regression predicts (`gch.methods.gch.regression`). Two such edges that meet in a label are the paper's
+affinity A = L L^T; a single edge needs no other item of a batch, so the code of an item depends on that item
+alone, and a query can be encoded by itself. A pair has the edges of both of its halves, and one unified code
+from them.
 
-A training item is its own nearest neighbour, and its student has seen it; a new item is neither. So training
-items stand in for new ones: their neighbours are the others, and their student is under dropout. Queries
-always do, items of the database every other time, since a retrieval set holds items of both kinds.
-
-With `graph_regression` there is a third kind of edge, what a linear regression predicts
-(`gch.methods.gch.regression`), for stand-ins one on all others. Noise on all edges, most on the student's,
-which is still surer of what it has learned than of new items, keeps the networks from learning them by heart.
+A training item is its own nearest neighbour, and its student and the regression have seen it; none of this is
+so for a new item. So training items stand in for new ones: their neighbours are the others, the regression is
+one on all others, and their student is under dropout. Queries always do, items of the database every other
+time, since a retrieval set holds items of both kinds. Half of the texts that stand in have lost some of their
+words, as people search by few. Noise on all edges, most on the student's, which is still surer of what it has
+learned than of new items, keeps the networks from learning them by heart.
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
-counts an item as relevant by the mean of its true similarity and the one that the students expect.
+counts an item as relevant by the mean of its true similarity and the one that the students expect of whole
+items.
 
 With affinity 'both', items are also joined to training pairs, and the loss of `gch.methods.gch.pair_graph` is
 added, so that codes know groups and things.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -119,13 +120,13 @@ def imbalance(codes: tf.Tensor) -> tf.Tensor:
 def label_graph_network(
     labels: int, bits: int, start: str, name: str, pairs: int = 0, kinds: Sequence[str] = EDGES
 ) -> keras.Model:
-    """2C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
+    """3C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
 
-    The first layer is the graph convolution [P, A L] Z: an item is joined to the labels by their
-    probabilities P (B, C), and by way of its neighbours, A (B, N), to the labels L (N, C) of those; or
-    [P, A L, R] Z, with a regression R (B, C). Z (2C or 3C, 256) are the features of the label nodes, one set
-    for each of the `kinds` of edge. With `pairs`, the width of their common space, the last layer also reads
-    an item's edges to training pairs, `pair_graph`'s Z and A F.
+    The first layer is the graph convolution [P, A L, R] Z: an item is joined to the labels by their
+    probabilities P (B, C), by way of its neighbours, A (B, N), to the labels L (N, C) of those, and by the
+    regression R (B, C), or by some of the `kinds` alone. Z (3C, 256) are the features of the label nodes, one
+    set for each kind of edge. With `pairs`, the width of their common space, the last layer also reads an
+    item's edges to training pairs, `pair_graph`'s Z and A F.
     """
     inputs = [keras.Input((labels,), name=kind) for kind in kinds]
     # float32 under every precision: it is small, and a CPU has no float16 for its batches.
@@ -180,7 +181,9 @@ def encoder(
 
 
 class Coded(NamedTuple):
-    """Items as the graph networks see them: the students' probabilities (M, C), and relaxed codes (M, K)."""
+    """Items in a step: the probabilities (M, C) that their students give the whole of them, and the relaxed
+    codes (M, K) of what the graph networks see of them.
+    """
 
     probabilities: tf.Tensor
     codes: tf.Tensor
@@ -193,8 +196,7 @@ class LabelGraphGCH(Students):
         super().__init__(settings, items, backbone)
         own, shape = self.own, (items.labels.shape[1], settings.bit, settings.start)
         self._nodes = {
-            modality: Nodes(self.encoders[modality], modality, settings, items.labels)
-            for modality in MODALITIES
+            modality: Nodes(self.encoders[modality], modality, settings, items) for modality in MODALITIES
         }
         self._pairs = PairNodes(settings, items, self.feature_size) if own.affinity == "both" else None
         self.chosen_by = ("mAP", "recall@10") if self._pairs else ("mAP",)
@@ -228,8 +230,7 @@ class LabelGraphGCH(Students):
 
     def _begin(self) -> None:
         for modality, nodes in self._nodes.items():
-            fixed = modality == "text" or self.backbone is None
-            nodes.begin(functools.partial(self.items.inputs, modality), fixed)
+            nodes.begin(modality == "text" or self.backbone is None)
         if self._pairs:
             self._pairs.begin(image_vectors(self.items, self.backbone), self.backbone is None)
 
@@ -247,19 +248,21 @@ class LabelGraphGCH(Students):
         draw = draw_numbers(queries, 2, positions.shape[0], below=DROPOUT_DRAWS)
         edges = {kind: nodes.edges(positions, known, draw) for kind, nodes in self._nodes.items()}
         edges["pair"] = [(one + other) / 2 for one, other in zip(*edges.values(), strict=True)]
+        # What a few words should find is what their whole text would.
+        logits = {kind: nodes.logits(positions, known, draw) for kind, nodes in self._nodes.items()}
+        logits["pair"] = (logits["image"] + logits["text"]) / 2
         of_pairs = {}
         if self._pairs:
             of_pairs = self._pairs.edges(batch, positions, tf.cast(known, queries.dtype))
 
         def coded(stream: int, kind: str) -> Coded:
-            logits, *others = edges[kind]
-            taken = [tf.sigmoid(logits), *others]
-            probabilities = taken[0]
+            of_student, *others = edges[kind]
+            taken = [tf.sigmoid(of_student), *others]
             if self.own.graph_regression:
-                uniform = 12**0.5 * (draw_uniform(queries, stream, (len(taken), *logits.shape)) - 0.5)
+                uniform = 12**0.5 * (draw_uniform(queries, stream, (len(taken), *of_student.shape)) - 0.5)
                 taken = tf.unstack(tf.stack(taken) + tf.reshape(NOISE, (-1, 1, 1)) * uniform)
             taken += of_pairs.get(kind, ())
-            return Coded(probabilities, self._graphs[kind](taken, training=True)["code"])
+            return Coded(tf.sigmoid(logits[kind]), self._graphs[kind](taken, training=True)["code"])
 
         return database, {kind: coded(stream, kind) for stream, kind in enumerate(edges, start=6)}
 
@@ -300,50 +303,58 @@ class Nodes:
     items see of them, the `layer` of the neighbours' labels and the regression. Both are in `layers`.
     """
 
-    def __init__(self, student: keras.Model, modality: str, settings: Settings, labels: tf.Variable):
-        count, classes = labels.shape
+    def __init__(self, student: keras.Model, modality: str, settings: Settings, items: TrainingItems):
+        count, classes = items.labels.shape
         neighbours = min(settings.options.graph_neighbours, count - 1)
         self.student = student
+        self._items, self._modality, self._seed = items, modality, settings.seed
         features, name = student.output["vector"].shape[-1], f"neighbours_{modality}"
         self.layer = NeighbourLabels(count, features, classes, neighbours, name=name)
-        self._labels = labels
         self.layers: list[keras.layers.Layer] = [self.layer]
         self._regression: keras.layers.Dense | None = None
+        # Views of an item: the whole of it, and parts of its text.
+        self._views = 2 if modality == "text" and items.has_text_parts else 1
         if settings.options.graph_regression:
             name = f"regression_{modality}"
             self._regression = keras.layers.Dense(classes, trainable=False, name=name, dtype="float32")
             self._regression.build((None, features))
             self.layers.append(self._regression)
-            # Of item i by the regression on all items, and at N + i by that on all others.
-            self._regressed = state(tf.zeros((2 * count, classes)))
-        self._logits = state(tf.zeros((count, classes)))
-        self._unsure = state(tf.zeros((DROPOUT_DRAWS * count, classes)))  # one draw after the other
-        # Each item itself, then its nearest others. int64: TensorFlow keeps int32 variables on the host.
-        self._nearest = state(tf.zeros((count, 1 + neighbours), tf.int64))
-        self._cosines = state(tf.zeros((count, 1 + neighbours)))
+            # By the regression on all items; then, view by view, by that on all others.
+            self._regressed = state(tf.zeros(((1 + self._views) * count, classes)))
+        self._logits = state(tf.zeros(((1 + DROPOUT_DRAWS) * count, classes)))  # known, then draw by draw
+        # View by view, each item itself, then its nearest others. int64: TensorFlow keeps int32 variables on
+        # the host.
+        self._nearest = state(tf.zeros((self._views * count, 1 + neighbours), tf.int64))
+        self._cosines = state(tf.zeros((self._views * count, 1 + neighbours)))
         self._placed = False
 
-    def begin(self, inputs: Callable[[], Iterator[tf.Tensor]], fixed: bool) -> None:
-        """Sets the student's logits, and the neighbours unless they are set and the student's inputs,
-        batches of all items, are `fixed`.
+    def _partial(self) -> Iterator[tf.Tensor]:
+        return self._items.partial_texts(self._seed)
+
+    def begin(self, fixed: bool) -> None:
+        """Sets the student's logits, and the other edges unless they are set and the student's inputs are
+        `fixed`.
         """
+        inputs = functools.partial(self._items.inputs, self._modality)
         logits, vectors = infer(self.student, inputs(), "label", "vector")
-        self._logits.assign(logits)
-        unsure = infer_under_dropout(self.student, inputs, "label", DROPOUT_DRAWS)
-        self._unsure.assign(np.concatenate(unsure))
+        draws = [inputs() if draw % self._views == 0 else self._partial() for draw in range(DROPOUT_DRAWS)]
+        unsure = infer_under_dropout(self.student, draws, "label")
+        self._logits.assign(np.concatenate([logits, *unsure]))
         if fixed and self._placed:
             return
-        nearest, cosines = nearest_others(vectors, self.layer.count)
-        self._nearest.assign(nearest)
-        self._cosines.assign(cosines)
-        self.layer.set_items(vectors, self._labels)
+        views = [infer(self.student, self._partial(), "vector")[0]] if self._views > 1 else []
+        found = [nearest_others(vectors, self.layer.count, view) for view in (None, *views)]
+        for table, parts in zip((self._nearest, self._cosines), zip(*found, strict=True), strict=True):
+            table.assign(np.concatenate(parts))
+        self.layer.set_items(vectors, self._items.labels)
         if self._regression:
-            unit = unit_length(vectors)  # a query of one word weighs as much as a long text
-            found = ridge_regression(unit, self._labels.numpy())
-            self._regression.kernel.assign(found.kernel)
-            self._regression.bias.assign(found.bias)
-            fitted = unit @ found.kernel.astype(np.float32) + found.bias.astype(np.float32)
-            self._regressed.assign(np.concatenate([fitted, found.left_out]).clip(0, 1))
+            # A query of one word weighs as much as a long text.
+            unit, *views = (unit_length(one) for one in (vectors, *views))
+            ridge = ridge_regression(unit, self._items.labels.numpy(), *views)
+            self._regression.kernel.assign(ridge.kernel)
+            self._regression.bias.assign(ridge.bias)
+            fitted = unit @ ridge.kernel.astype(np.float32) + ridge.bias.astype(np.float32)
+            self._regressed.assign(np.concatenate([fitted, *ridge.left_out]).clip(0, 1))
         self._placed = True
 
     def links(self, vectors, *own) -> list:
@@ -356,19 +367,31 @@ class Nodes:
             found.append(keras.layers.ReLU(1.0, dtype="float32")(self._regression(unit)))
         return found
 
+    def logits(
+        self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor, whole: bool = True
+    ) -> tf.Tensor:
+        """Logits of the labels (M, C), as of `edges`, of `whole` items or of the view that belongs to the
+        draw.
+        """
+        draw = draw - draw % self._views if whole else draw
+        return tf.gather(self._logits, positions + self.layer.items * tf.where(known, 0, 1 + draw))
+
     def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> list[tf.Tensor]:
         """Logits of the labels, the labels that neighbours pass on, and those of the regression, each (M, C),
         of items that are `known`, bool (M,), or stand in for new ones, with a dropout draw.
         """
-        unsure = tf.gather(self._unsure, draw * self.layer.items + positions)
-        logits = tf.where(known[:, None], tf.gather(self._logits, positions), unsure)
+        count, view = self.layer.items, draw % self._views
 
         def of_kind(table: tf.Variable) -> tf.Tensor:
-            rows = tf.gather(table, positions)
+            rows = tf.gather(table, positions + count * tf.where(known, 0, view))
             return tf.where(known[:, None], rows[:, :-1], rows[:, 1:])
 
-        nearest, cosines = of_kind(self._nearest), of_kind(self._cosines)
-        found = [logits, blend(tf.gather(self._labels, nearest), cosines, self.layer.sharpness)]
+        labels = blend(
+            tf.gather(self._items.labels, of_kind(self._nearest)),
+            of_kind(self._cosines),
+            self.layer.sharpness,
+        )
+        found = [self.logits(positions, known, draw, whole=False), labels]
         if self._regression:
-            found.append(tf.gather(self._regressed, tf.where(known, positions, positions + self.layer.items)))
+            found.append(tf.gather(self._regressed, positions + count * tf.where(known, 0, 1 + view)))
         return found

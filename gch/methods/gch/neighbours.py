@@ -97,17 +97,25 @@ def nearest(
     return better_of(best, best_of(blocks * block, rest)) if rest else best
 
 
-def nearest_others(vectors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_others(
+    vectors: np.ndarray, count: int, views: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """For every item of (N, F), N > count, itself, and then the `count` others that are nearest by cosine,
     the nearest first: positions int32 and cosines float32, both (N, 1 + count).
+
+    With `views`, other vectors (N, F) of the items, these are compared with the vectors of the others.
     """
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def search(unit, rows):  # a function that held the vectors would keep them on the device
-        return nearest(tf.gather(unit, rows), unit, count + 1, own=rows, own_score=2.0)
+    def search(part, unit, rows):  # a function that held the vectors would keep them on the device
+        return nearest(part, unit, count + 1, own=rows, own_score=2.0)
 
-    unit, total = tf.constant(unit_length(vectors)), len(vectors)
-    parts = [search(unit, tf.range(start, min(start + QUERIES, total))) for start in range(0, total, QUERIES)]
+    unit, total = unit_length(vectors), len(vectors)
+    seen, unit = unit if views is None else unit_length(views), tf.constant(unit)
+    parts = []
+    for start in range(0, total, QUERIES):
+        end = min(start + QUERIES, total)
+        parts.append(search(tf.constant(seen[start:end]), unit, tf.range(start, end)))
     positions = np.concatenate([part.positions for part in parts])
     return positions, np.concatenate([part.cosines for part in parts])
 
