@@ -56,6 +56,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _require_text_encoder(settings, pairs)
         split = choose_split(settings, pairs)
         run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
+        settings = run.adopt(settings)
         log = Path(settings.log_dir) / run.path.name
         if settings.phase != "train" and not cluster.chief:
             return run.path  # the chief tests and exports alone

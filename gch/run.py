@@ -21,7 +21,15 @@ from filelock import BaseFileLock
 from gch.data.text_files import is_count, is_number, object_of, read_json, read_object, require_file
 from gch.errors import DataError, RunError, SettingError
 from gch.methods import METHODS
-from gch.settings import Settings, canonical, checked_values, free_settings, make_settings, of_earlier_runs
+from gch.settings import (
+    Settings,
+    canonical,
+    checked_values,
+    fields,
+    free_settings,
+    make_settings,
+    of_earlier_runs,
+)
 from gch.storage import lock, write_json
 
 REMEDY = "put it back from a copy, or train again under another run_name"
@@ -146,6 +154,26 @@ class RunFolder:
         """Lets other processes use the folder."""
         if self._lock:
             self._lock.release()
+
+    def adopt(self, settings: Settings) -> Settings:
+        """The settings; a default that came after the run began is what held before it.
+
+        Raises:
+          RunError: the run's file of settings is damaged.
+        """
+        if not self.exists():
+            return settings
+        known, values = {canonical(name) for name in self._read()["settings"]}, settings.values()
+        before = {
+            field.name: field.metadata["before"]
+            for _, field in fields(settings.method)
+            if field.name not in known
+            and values[field.name] == field.default
+            and field.metadata["before"] != field.default
+        }
+        for name, value in before.items():
+            print(f"{self.path}: an earlier version began this run; {name} stays {value!r}")
+        return settings.replace(**before)
 
     def check(self, settings: Settings, data_digest: str) -> None:
         """Raises RunError unless the run in the folder has these settings and this data."""

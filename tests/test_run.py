@@ -60,7 +60,7 @@ def test_testing_needs_a_checkpoint(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_an_earlier_version_lacks_settings_and_has_others(run):
+def test_a_run_of_an_earlier_version_lacks_settings_and_has_others(run, capsys):
     path = run.path / "settings.json"
     noted = json.loads(path.read_text())
     del noted["settings"]["pair_scale"], noted["settings"]["graph_regression"]
@@ -72,6 +72,14 @@ def test_a_run_of_an_earlier_version_lacks_settings_and_has_others(run):
         run.check(settings(graph_regression=False, pair_scale=1.0), "data")
     with pytest.raises(RunError, match=r"started with graph_regression = False"):
         run.check(settings(), "data")
+    assert run.adopt(settings()) == settings(graph_regression=False)
+    assert "an earlier version began this run; graph_regression stays False" in capsys.readouterr().out
+
+
+def test_a_run_of_this_version_keeps_all_its_settings(run, capsys):
+    assert run.adopt(settings()) == settings()
+    assert RunFolder(run.path.parent / "new").adopt(settings()) == settings()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_runs_settings_are_those_it_was_started_with(run):
