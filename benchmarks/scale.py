@@ -165,8 +165,8 @@ def main() -> None:
     queries = encode(method, pairs, pairs.features, split.validation)
     teacher = coded_items(method.relaxed_codes()["teacher"], pairs.labels[split.training])
     parts.timed(
-        f"mAP of {len(split.validation):,} queries, four directions",
-        lambda: map_by_direction(queries.coded(), {"image": teacher, "text": teacher}),
+        f"mAP of {len(split.validation):,} queries, all directions",
+        lambda: map_by_direction(queries.coded(), dict.fromkeys(queries.codes, teacher)),
     )
     saved = Checkpoints(given.folder / "checkpoints", method, Position())
     parts.timed("checkpoint", lambda: saved.save("latest"))
