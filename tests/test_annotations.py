@@ -320,6 +320,19 @@ def test_without_any_label_all_entries_are_kept(tmp_path, name, content):
     assert oddities(got) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.csv", "path,text,lables,date\na.jpg,sea,coast,1999\nb.jpg,a cat,animal,\n"),
+        ("list.jsonl", json_lines({"path": "a.jpg", "text": "sea", "lables": ["coast"], "date": 1999})),
+    ],
+)
+def test_without_labels_it_tells_which_fields_it_did_not_read(tmp_path, name, content):
+    """A mistyped `labels` would train on no labels, and look right."""
+    told = read(tmp_path, content, name).found[0]
+    assert told.endswith("pictures with free text and no labels; not read: 'lables', 'date'")
+
+
 def test_an_entry_that_lacks_the_field_of_others_is_left_out(tmp_path):
     got = read(tmp_path, one() + json_lines({"path": "b.jpg", "text": "cat"}), "list.jsonl")
     assert got.ids == ("a.jpg",)

@@ -98,6 +98,8 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     pictures = PictureFiles(folder, ids, size, fit)
     kind = "tags" if any(isinstance(caption, tuple) for caption in texts) else "free text"
     and_labels = f"and {len(label_names)} labels" if labelled else "and no labels"
+    unread = [] if labelled else [one for one in _names(file, name) if one.strip().lower() not in _FIELD_OF]
+    and_labels += f"; not read: {', '.join(map(shown, unread[:5]))}" if unread else ""
     lines = [f"{file.name}: {len(ids)} pictures with {kind} {and_labels}"]
     if entries > len(paths):
         joined = "texts and labels of a picture are joined"
@@ -163,7 +165,7 @@ def _items(file: Path, name: str, folder: Path, fields: _Fields) -> _Items:
         raise DataError(
             f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
         )
-    read: _Reader = _json_entries if suffix in (".jsonl", ".ndjson") else _csv_entries
+    read: _Reader = _json_entries if _is_json(file) else _csv_entries
     roots = os.path.realpath(folder), os.path.abspath(folder)
     paths: list[str] = []
     free: list[bool] = []  # free text, not tags
@@ -201,6 +203,17 @@ def _items(file: Path, name: str, folder: Path, fields: _Fields) -> _Items:
         tuple(line for line, *_ in joined.values()),
         len(paths),
     )
+
+
+def _is_json(file: Path) -> bool:
+    return file.suffix.lower() in (".jsonl", ".ndjson")
+
+
+def _names(file: Path, name: str) -> list[str]:
+    """The columns of a file that has been read, or the fields of its first entry."""
+    if _is_json(file):
+        return list(next(json_lines(file, _EXPECTED, MAX_FILE_BYTES))[1])
+    return next(_csv_rows(file, name))[1]
 
 
 def _csv_entries(file: Path, name: str, fields: _Fields) -> Iterator[tuple[int, dict[str, object]]]:

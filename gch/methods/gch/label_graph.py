@@ -342,7 +342,7 @@ class Nodes:
         self._logits.assign(np.concatenate([logits, *unsure]))
         if fixed and self._placed:
             return
-        views = [infer(self.student, self._partial(), "vector")[0]] if self._views > 1 else []
+        views = [np.concatenate(list(self._partial()))] if self._views > 1 else []
         found = [nearest_others(vectors, self.layer.count, view) for view in (None, *views)]
         for table, parts in zip((self._nearest, self._cosines), zip(*found, strict=True), strict=True):
             table.assign(np.concatenate(parts))
