@@ -148,7 +148,7 @@ class RunFolder:
         self.check(settings, data_digest)
         self._take_lock()
         if settings.phase != "export":  # which needs no history
-            self._check_progress()
+            self.read_history()
 
     def close(self) -> None:
         """Lets other processes use the folder."""

@@ -142,3 +142,20 @@ def test_halves_of_checkpoints_go_and_whole_ones_stay(run):
     again.close()
     left = {path.name for path in folder.iterdir()}
     assert left == {"checkpoint", "mine", "ckpt-3.index", "ckpt-3.data-00000-of-00001"}
+
+
+def test_without_its_latest_checkpoint_a_run_does_not_go_on_but_is_tested(run):
+    (run.path / "best").mkdir()
+    for name in ("ckpt-1.index", "ckpt-1.data-00000-of-00001"):
+        (run.path / "best" / name).touch()
+    (run.path / "best" / "checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+    run.write_history([{"epoch": epoch, "seconds": 1.0} for epoch in (1, 2)])
+    run.close()
+    again = RunFolder(run.path)
+    with pytest.raises(RunError, match="; test and export still work"):
+        again.start(settings(), "data")
+    again.close()
+    for phase in ("test", "export"):
+        again = RunFolder(run.path)
+        again.open(settings(phase=phase), "data")
+        again.close()
