@@ -77,7 +77,9 @@ class Session:
             self._backbone = self._open_backbone(cache)
         # Every machine reads its items itself; creating them together would send them over the network.
         with device.strategy.scope() if cluster.workers == 1 else contextlib.nullcontext():
-            items = training_items(pairs, split.training, self._features, keep_pixels=device.keeps_pixels)
+            items = training_items(
+                pairs, split.training, self._features, device.keeps_pixels, split.validation
+            )
         with device.strategy.scope():
             self._method = build_method(settings, items, self._backbone)
         self._summaries = Summaries(log if cluster.chief else None)

@@ -27,7 +27,9 @@ OF_DCMH = {"method": "dcmh", "k_dcmh": 2, "img_widths": "", "txt_widths": "48"}
 def build(
     of: dict, pixels: bool = False, pairs: Pairs = PAIRS, features: np.ndarray = FEATURES, **changes
 ) -> Method:
-    """A method on ready features, or on pixels with a backbone that is trained; always of the same start."""
+    """A method on ready features, or on pixels with a backbone that is trained; always of the same start. The
+    new ones of `PAIRS` are its validation queries.
+    """
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))
     flat = keras.layers.Rescaling(1 / 255)(keras.layers.Flatten()(inputs))
@@ -35,7 +37,9 @@ def build(
     small = {"bit": 16, "batch_size": 20, "SEMANTIC_EMBED": 32}
     settings = load_settings(None, small | of | changes)
     rows = TRAINED[: len(pairs.labels)]
-    return build_method(settings, training_items(pairs, rows, None if pixels else features), backbone)
+    held_out = NEW[len(pairs.labels) > NEW]
+    items = training_items(pairs, rows, None if pixels else features, held_out=held_out)
+    return build_method(settings, items, backbone)
 
 
 def stage(method: Method, name: str) -> Stage:

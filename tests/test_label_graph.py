@@ -12,9 +12,11 @@ from gch.methods.gch import label_graph
 from gch.methods.gch.label_graph import expected_similarity
 from gch.methods.gch.neighbours import blend, nearest_others, unit_length
 from gch.methods.gch.regression import ridge_regression
+from gch.methods.gch.stacking import Stacked, stacking_weights
 from gch.methods.gch.students import MemoryBank
 from gch.methods.method import Batch
 from gch.networks.inference import infer, infer_under_dropout, slices
+from gch.networks.parts import batch_norms
 from gch.settings import load_settings
 from gch.training.checkpoint import Checkpoints, Position
 
@@ -78,7 +80,7 @@ def test_mixed_precision_learns_too():
 
 def test_the_graph_learns_to_rank_new_items():
     method = gch(MAX_ITER=120, graph_expected=0.0)
-    norms = method.networks["graph_image"].non_trainable_variables
+    norms = [moment for norm in batch_norms(method.networks["graph_image"]) for moment in norm.variables]
     before = [variable.numpy() for variable in norms]
     for name in ("text/label", "image/label"):
         opened(method, name)(60)
@@ -160,7 +162,7 @@ def test_begin_leaves_the_students_as_they_were_and_balance_and_agreement_are_pa
 
 def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
     """Within the graph's stage, which begins anew."""
-    whole, resumed = gch(), gch()
+    whole, resumed = gch(graph_stacking=True), gch(graph_stacking=True)
     for name in ("label", "image/label"):
         opened(whole, name)(3)
     run = opened(whole, "graph")
@@ -178,7 +180,7 @@ def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({}, ("label", "text/label", "image/label", "graph")),
+        ({"graph_stacking": True}, ("label", "text/label", "image/label", "graph")),
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )
@@ -221,8 +223,9 @@ def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     nodes = method._nodes["text"]
     rows = tf.range(60)
 
-    def edges(known: bool, draw: int) -> list[np.ndarray]:
-        return [edge.numpy() for edge in nodes.edges(rows, tf.fill([60], known), tf.fill([60], draw))]
+    def edges(known: bool, draw: int, whole: bool = False) -> list[np.ndarray]:
+        found = nodes.edges(rows, tf.fill([60], known), tf.fill([60], draw), whole)
+        return [edge.numpy() for edge in found]
 
     known, new, partial = edges(True, 1), edges(False, 0), edges(False, 1)
     np.testing.assert_array_equal(known[1], PAIRS.labels[:60])
@@ -239,10 +242,10 @@ def test_a_training_item_has_its_own_labels_but_not_when_it_plays_a_new_one():
     np.testing.assert_allclose(partial[1], alike, atol=1e-6)
     assert (partial[1] != new[1]).any()
     # The student's own view of few words is in the edges; what they should find is what the whole text would.
-    whole = nodes.logits(rows, tf.fill([60], False), tf.fill([60], 1))
-    np.testing.assert_array_equal(whole, new[0])
     assert np.abs(partial[0] - new[0]).max() > 1e-3
-    np.testing.assert_array_equal(nodes.logits(rows, tf.fill([60], True), tf.fill([60], 1)), known[0])
+    for known_or_not, draws in ((False, new), (True, known)):
+        for one, two in zip(edges(known_or_not, 1, whole=True), draws, strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def test_partial_texts_keep_one_word_at_least(begun):
@@ -289,7 +292,79 @@ def test_without_the_regression_there_are_two_kinds_of_edge():
     assert len(method.networks["graph_pair"].inputs) == 2
     stage(method, "graph").begin()
     rows = tf.range(60)
-    assert len(method._nodes["text"].edges(rows, tf.fill([60], False), tf.zeros_like(rows))) == 2
+    assert len(method._nodes["text"].edges(rows, tf.fill([60], False), tf.zeros_like(rows), True)) == 2
+
+
+# ---------------------------------------------------------------- stacked predictions
+
+
+def test_of_a_prediction_that_tells_nothing_the_bias_is_learned():
+    """Of P = .5, whose logit is 0, and labels 1, 1, 0 the loss 3 log(1 + e^b) - 2 b + b^2 / 2 is smallest
+    where 3 sigmoid(b) - 2 + b = 0, at b = .28655; w stays at 1.
+    """
+    half, labels = np.full((1, 3), 0.5), np.array([[1, 1, 0]])
+    np.testing.assert_allclose(stacking_weights([half], labels), [1, 0.28655], atol=1e-4)
+    layer = Stacked(1)
+    np.testing.assert_allclose(layer([half]), half)
+    layer.fit([half], labels)
+    np.testing.assert_allclose(layer([half]), np.full((1, 3), 1 / (1 + np.exp(-0.28655))), atol=1e-5)
+
+
+def test_predictions_are_weighed_by_how_well_they_tell_labels():
+    random = np.random.default_rng(0)
+    chances = random.random((500, 8))
+    labels = random.random(chances.shape) < chances
+    *weights, bias = stacking_weights([chances, random.random(chances.shape)], labels)
+    assert weights == pytest.approx([1, 0], abs=0.1)
+    assert bias == pytest.approx(0, abs=0.1)
+
+
+def test_without_items_to_learn_from_all_predictions_weigh_the_same():
+    none = np.empty((0, 8))
+    np.testing.assert_allclose(stacking_weights([none] * 3, none), [1 / 3, 1 / 3, 1 / 3, 0])
+    sure, unsure = np.array([[0.8]]), np.array([[0.5]])  # odds of 4 and 1
+    np.testing.assert_allclose(Stacked(2)([sure, unsure]), [[2 / 3]], rtol=1e-5)
+    np.testing.assert_allclose(Stacked(1)([np.array([[1.0]])]), [[0.99]], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def stacked():
+    method = gch(graph_stacking=True)
+    stage(method, "graph").begin()
+    return method
+
+
+@pytest.mark.parametrize("kind", ["image", "text", "pair"])
+def test_the_edges_of_an_item_are_weighed_on_validation_queries(stacked, kind):
+    edges = []
+    for modality, inputs in (("image", FEATURES[NEW]), ("text", TEXTS[NEW])):
+        (logits,) = infer(stacked.networks[modality], [inputs], "label")
+        layer = stacked.networks[f"neighbours_{modality}"]
+        edges.append([logits, layer(tf.constant(inputs)), regressed(stacked, modality, inputs)])
+    image, text = edges
+    pair = [(one + other) / 2 for one, other in zip(image, text, strict=True)]
+    logits, *others = {"image": image, "text": text, "pair": pair}[kind]
+    predictions = [tf.sigmoid(logits).numpy(), *map(np.asarray, others)]
+    expected = stacking_weights(predictions, PAIRS.labels[NEW])
+    shares, bias = stacked.networks[f"graph_{kind}"].get_layer("stacked").get_weights()
+    np.testing.assert_allclose([*shares, bias], expected, atol=0.01)
+    assert np.abs(shares - 1 / 3).max() > 0.05
+
+
+def test_what_all_edges_predict_is_expected_and_takes_the_place_of_the_students(stacked, begun):
+    batch = Batch(tf.range(20), None)
+    database, coded = stacked._forward(batch)
+    rows = tf.concat([batch.positions, database], axis=0)
+    known = tf.fill(rows.shape, True)
+    logits, *others = stacked._nodes["image"].edges(rows, known, tf.zeros_like(rows), whole=True)
+    network = stacked.networks["graph_image"]
+    predicted = network.get_layer("stacked")([tf.sigmoid(logits), *others])
+    as_known = np.isclose(coded["image"].probabilities, predicted, atol=1e-5).all(axis=1)
+    assert 0.25 < as_known[20:].mean() < 0.75  # half of the database stands in for new items
+    (first, *_) = network.get_layer("edges").input
+    reads = keras.Model(network.inputs, first)
+    np.testing.assert_allclose(reads([tf.sigmoid(logits), *others]), predicted, atol=1e-5)
+    assert "stacked" not in {layer.name for layer in begun.networks["graph_image"].layers}
 
 
 # ---------------------------------------------------------------- the memory bank

@@ -1,7 +1,7 @@
 """The training items, on the device if they fit."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -31,6 +31,7 @@ class TrainingItems:
       rows: int64 (N,), the items' rows in the data set.
       text_parts: vectors float32 (W, D) of the words or captions whose means `texts` are, and which of them
         each text has, int32 (N, m), filled up with -1; None where texts have no such parts.
+      held_out: items that are not trained on, the validation queries, if there are any.
     """
 
     texts: tf.Variable
@@ -40,6 +41,7 @@ class TrainingItems:
     pictures: Pictures | None
     rows: np.ndarray
     text_parts: tuple[np.ndarray, np.ndarray] | None = None
+    held_out: "TrainingItems | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,7 +87,11 @@ class TrainingItems:
 
 
 def training_items(
-    pairs: Pairs, rows: np.ndarray, features: np.ndarray | None, keep_pixels: bool = False
+    pairs: Pairs,
+    rows: np.ndarray,
+    features: np.ndarray | None,
+    keep_pixels: bool = False,
+    held_out: Sequence[int] | np.ndarray = (),
 ) -> TrainingItems:
     """Gathers the training items of a data set.
 
@@ -94,6 +100,7 @@ def training_items(
       rows: int64 (N,), rows of the training items.
       features: float32 (all rows, F) of a frozen backbone or of the data set; None trains the backbone.
       keep_pixels: without features: whether the device keeps the pixels, if they take at most PIXEL_BYTES.
+      held_out: int64 (M,), rows of items that are not trained on.
 
     Raises:
       DataError: the pixels cannot be read.
@@ -111,6 +118,7 @@ def training_items(
         pictures=pictures,
         rows=rows,
         text_parts=None if pairs.parts is None else _of_rows(pairs.parts, rows),
+        held_out=training_items(pairs, np.asarray(held_out), features) if len(held_out) else None,
     )
 
 

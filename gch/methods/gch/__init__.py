@@ -55,12 +55,17 @@ class MethodSettings:
         "label graph: join items to labels by a ridge regression too, with noise on all edges in training",
         before=False,
     )
+    graph_stacking: bool = setting(
+        False,
+        "label graph: predict labels by all edges of an item together, weighed on the validation queries, in "
+        "place of its student alone",
+    )
     graph_text_queries: float = setting(
         2.0, "label graph: weight of the text queries; image queries have weight 1", above=0
     )
     graph_expected: float = setting(
         0.5,
-        "label graph: share of the similarity that the students expect in what the ranking loss calls "
+        "label graph: share of the similarity that is expected of items in what the ranking loss calls "
         "relevant; 0: true labels alone",
         minimum=0,
         maximum=1,

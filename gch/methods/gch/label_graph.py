@@ -8,7 +8,8 @@ of its nearest training items, whose labels are known (`gch.methods.gch.neighbou
 regression predicts (`gch.methods.gch.regression`). Two such edges that meet in a label are the paper's
 affinity A = L L^T; a single edge needs no other item of a batch, so the code of an item depends on that item
 alone, and a query can be encoded by itself. A pair has the edges of both of its halves, and one unified code
-from them.
+from them. With `graph_stacking`, what the three predict together (`gch.methods.gch.stacking`) takes the place
+of the student's probabilities.
 
 A training item is its own nearest neighbour, and its student and the regression have seen it; none of this is
 so for a new item. So training items stand in for new ones: their neighbours are the others, the regression is
@@ -18,8 +19,8 @@ words, as people search by few. Noise on all edges, most on the student's, which
 learned than of new items, keeps the networks from learning them by heart.
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
-counts an item as relevant by the mean of its true similarity and the one that the students expect of whole
-items.
+counts an item as relevant by the mean of its true similarity and the one that the predicted labels of whole
+items let expect.
 
 With affinity 'both', items are also joined to training pairs, and the loss of `gch.methods.gch.pair_graph` is
 added, so that codes know groups and things.
@@ -32,17 +33,20 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy.special import expit
 
 from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, similarity
+from gch.methods.gch.neighbours import SHARPNESS as AT_FIRST
 from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others, unit_length
 from gch.methods.gch.networks import block
 from gch.methods.gch.pair_graph import KINDS, PairNodes, contrastive_losses, image_vectors
 from gch.methods.gch.regression import ridge_regression
+from gch.methods.gch.stacking import Stacked
 from gch.methods.gch.students import Students, squared_error
 from gch.methods.items import TrainingItems, state
 from gch.methods.method import Batch, Losses, Stage
 from gch.networks.backbone import Backbone
-from gch.networks.inference import infer, infer_under_dropout
+from gch.networks.inference import VECTOR_BATCH, infer, infer_under_dropout, slices
 from gch.networks.parts import dense
 from gch.settings import Settings
 
@@ -118,19 +122,27 @@ def imbalance(codes: tf.Tensor) -> tf.Tensor:
 
 
 def label_graph_network(
-    labels: int, bits: int, start: str, name: str, pairs: int = 0, kinds: Sequence[str] = EDGES
+    labels: int,
+    bits: int,
+    start: str,
+    name: str,
+    pairs: int = 0,
+    kinds: Sequence[str] = EDGES,
+    stacked: bool = False,
 ) -> keras.Model:
     """3C -> 256 -> 256, each with batch norm and leaky ReLU; 256 -> K tanh: codes over items and labels.
 
     The first layer is the graph convolution [P, A L, R] Z: an item is joined to the labels by their
     probabilities P (B, C), by way of its neighbours, A (B, N), to the labels L (N, C) of those, and by the
     regression R (B, C), or by some of the `kinds` alone. Z (3C, 256) are the features of the label nodes, one
-    set for each kind of edge. With `pairs`, the width of their common space, the last layer also reads an
-    item's edges to training pairs, `pair_graph`'s Z and A F.
+    set for each kind of edge. If they are `stacked`, what all predict together takes the place of P. With
+    `pairs`, the width of their common space, the last layer also reads an item's edges to training pairs,
+    `pair_graph`'s Z and A F.
     """
     inputs = [keras.Input((labels,), name=kind) for kind in kinds]
     # float32 under every precision: it is small, and a CPU has no float16 for its batches.
-    edges = keras.layers.Concatenate(name="edges", dtype="float32")(inputs)
+    first = Stacked(len(kinds), name="stacked")(inputs) if stacked else inputs[0]
+    edges = keras.layers.Concatenate(name="edges", dtype="float32")([first, *inputs[1:]])
     hidden = block(edges, WIDTH, start, "convolution", "float32")
     hidden = block(hidden, WIDTH, start, "hidden", "float32")
     if pairs:
@@ -181,8 +193,8 @@ def encoder(
 
 
 class Coded(NamedTuple):
-    """Items in a step: the probabilities (M, C) that their students give the whole of them, and the relaxed
-    codes (M, K) of what the graph networks see of them.
+    """Items in a step: the probabilities (M, C) of labels by the whole of them, and the relaxed codes (M, K)
+    of what the graph networks see of them.
     """
 
     probabilities: tf.Tensor
@@ -202,7 +214,10 @@ class LabelGraphGCH(Students):
         self.chosen_by = ("mAP", "recall@10") if self._pairs else ("mAP",)
         width = self._pairs.width if self._pairs else 0
         kinds = EDGES if own.graph_regression else EDGES[:2]
-        self._graphs = {kind: label_graph_network(*shape, f"graph_{kind}", width, kinds) for kind in KINDS}
+        self._graphs = {
+            kind: label_graph_network(*shape, f"graph_{kind}", width, kinds, own.graph_stacking)
+            for kind in KINDS
+        }
         self.encoders, self.encoders_without_own = (
             {
                 kind: encoder(
@@ -231,8 +246,16 @@ class LabelGraphGCH(Students):
     def _begin(self) -> None:
         for modality, nodes in self._nodes.items():
             nodes.begin(modality == "text" or self.backbone is None)
+        held_out = self.items.held_out
+        if self.own.graph_stacking and held_out:
+            edges = {kind: nodes.edges_of(held_out.inputs(kind)) for kind, nodes in self._nodes.items()}
+            for kind, (logits, *others) in _with_pairs(edges).items():
+                self._stacked(kind).fit([expit(logits), *others], held_out.labels.numpy())
         if self._pairs:
             self._pairs.begin(image_vectors(self.items, self.backbone), self.backbone is None)
+
+    def _stacked(self, kind: str) -> Stacked:
+        return self._graphs[kind].get_layer("stacked")
 
     def _forward(self, batch: Batch) -> tuple[tf.Tensor, dict[str, Coded]]:
         """Positions (M,) of the database drawn for the batch, which are the queries; and of both, queries
@@ -246,11 +269,13 @@ class LabelGraphGCH(Students):
         known = tf.cast(draw_numbers(queries, 1, database.shape[0], below=2), tf.bool)
         known = tf.concat([tf.zeros_like(queries, tf.bool), known], axis=0)
         draw = draw_numbers(queries, 2, positions.shape[0], below=DROPOUT_DRAWS)
-        edges = {kind: nodes.edges(positions, known, draw) for kind, nodes in self._nodes.items()}
-        edges["pair"] = [(one + other) / 2 for one, other in zip(*edges.values(), strict=True)]
+
+        def edges_of(whole: bool) -> dict[str, list[tf.Tensor]]:
+            found = {kind: nodes.edges(positions, known, draw, whole) for kind, nodes in self._nodes.items()}
+            return _with_pairs(found)
+
         # What a few words should find is what their whole text would.
-        logits = {kind: nodes.logits(positions, known, draw) for kind, nodes in self._nodes.items()}
-        logits["pair"] = (logits["image"] + logits["text"]) / 2
+        edges, whole = edges_of(whole=False), edges_of(whole=True)
         of_pairs = {}
         if self._pairs:
             of_pairs = self._pairs.edges(batch, positions, tf.cast(known, queries.dtype))
@@ -262,7 +287,11 @@ class LabelGraphGCH(Students):
                 uniform = 12**0.5 * (draw_uniform(queries, stream, (len(taken), *of_student.shape)) - 0.5)
                 taken = tf.unstack(tf.stack(taken) + tf.reshape(NOISE, (-1, 1, 1)) * uniform)
             taken += of_pairs.get(kind, ())
-            return Coded(tf.sigmoid(logits[kind]), self._graphs[kind](taken, training=True)["code"])
+            logits, *others = whole[kind]
+            expected = tf.sigmoid(logits)
+            if self.own.graph_stacking:
+                expected = self._stacked(kind)([expected, *others])
+            return Coded(expected, self._graphs[kind](taken, training=True)["code"])
 
         return database, {kind: coded(stream, kind) for stream, kind in enumerate(edges, start=6)}
 
@@ -296,6 +325,11 @@ class LabelGraphGCH(Students):
         if own.graph_agreement:
             losses["agreement"] = own.graph_agreement * squared_error(image, text)
         return losses
+
+
+def _with_pairs(edges: dict[str, list]) -> dict[str, list]:
+    """The edges of pictures and texts, and as 'pair' their means."""
+    return edges | {"pair": [(one + other) / 2 for one, other in zip(*edges.values(), strict=True)]}
 
 
 class Nodes:
@@ -357,41 +391,42 @@ class Nodes:
             self._regressed.assign(np.concatenate([fitted, *ridge.left_out]).clip(0, 1))
         self._placed = True
 
-    def links(self, vectors, *own) -> list:
+    def links(self, vectors, *own, sharpness: tf.Tensor | None = None) -> list:
         """The edges but for the student's, Keras tensors (B, C), of vectors (B, F), without the entries of
-        the training items at the positions `own`, int32 (B,).
+        the training items at the positions `own`, int32 (B,); for `sharpness`, see `blend`.
         """
-        found = [self.layer(vectors, *own)]
+        found = [self.layer(vectors, *own, sharpness=sharpness)]
         if self._regression:
             unit = keras.layers.UnitNormalization(dtype="float32")(vectors)
             found.append(keras.layers.ReLU(1.0, dtype="float32")(self._regression(unit)))
         return found
 
-    def logits(
-        self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor, whole: bool = True
-    ) -> tf.Tensor:
-        """Logits of the labels (M, C), as of `edges`, of `whole` items or of the view that belongs to the
-        draw.
+    def edges_of(self, inputs: Iterator[tf.Tensor]) -> list[np.ndarray]:
+        """Logits of the labels, the labels that neighbours pass on, and those of the regression, each (M, C),
+        of new items, from the inputs of the student. Neighbours count as when training begins.
+        """
+        logits, vectors = infer(self.student, inputs, "label", "vector")
+        links = [self.links(part, sharpness=tf.constant(AT_FIRST)) for part in slices(vectors, VECTOR_BATCH)]
+        return [logits, *map(np.concatenate, zip(*links, strict=True))]
+
+    def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor, whole: bool) -> list[tf.Tensor]:
+        """The same of training items that are `known`, bool (M,), or stand in for new ones, with a dropout
+        draw; of `whole` items, or of the view that belongs to the draw.
         """
         draw = draw - draw % self._views if whole else draw
-        return tf.gather(self._logits, positions + self.layer.items * tf.where(known, 0, 1 + draw))
-
-    def edges(self, positions: tf.Tensor, known: tf.Tensor, draw: tf.Tensor) -> list[tf.Tensor]:
-        """Logits of the labels, the labels that neighbours pass on, and those of the regression, each (M, C),
-        of items that are `known`, bool (M,), or stand in for new ones, with a dropout draw.
-        """
         count, view = self.layer.items, draw % self._views
 
         def of_kind(table: tf.Variable) -> tf.Tensor:
             rows = tf.gather(table, positions + count * tf.where(known, 0, view))
             return tf.where(known[:, None], rows[:, :-1], rows[:, 1:])
 
+        logits = tf.gather(self._logits, positions + count * tf.where(known, 0, 1 + draw))
         labels = blend(
             tf.gather(self._items.labels, of_kind(self._nearest)),
             of_kind(self._cosines),
             self.layer.sharpness,
         )
-        found = [self.logits(positions, known, draw, whole=False), labels]
+        found = [logits, labels]
         if self._regression:
             found.append(tf.gather(self._regressed, positions + count * tf.where(known, 0, 1 + view)))
         return found

@@ -171,10 +171,11 @@ class NeighbourLabels(keras.layers.Layer):
         self._vectors.assign(unit_length(vectors))
         self._labels.assign(labels)
 
-    def call(self, vectors, own=None):
-        """Finds the neighbours and blends their labels."""
+    def call(self, vectors, own=None, sharpness=None):
+        """Finds the neighbours and blends their labels, by the learned sharpness or another."""
         found = nearest(tf.math.l2_normalize(vectors, axis=1), self._vectors.value, self.count, own)
-        return blend(tf.gather(self._labels.value, found.positions), found.scores, self.sharpness)
+        sharpness = self.sharpness if sharpness is None else sharpness
+        return blend(tf.gather(self._labels.value, found.positions), found.scores, sharpness)
 
     def get_config(self):
         """Arguments of the constructor."""
