@@ -1,7 +1,8 @@
 """The training items, on the device if they fit."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +32,7 @@ class TrainingItems:
       rows: int64 (N,), the items' rows in the data set.
       text_parts: vectors float32 (W, D) of the words or captions whose means `texts` are, and which of them
         each text has, int32 (N, m), filled up with -1; None where texts have no such parts.
-      held_out: items that are not trained on, the validation queries, if there are any.
+      held_out: gathers items that are not trained on, the validation queries; None where there are none.
     """
 
     texts: tf.Variable
@@ -41,7 +42,7 @@ class TrainingItems:
     pictures: Pictures | None
     rows: np.ndarray
     text_parts: tuple[np.ndarray, np.ndarray] | None = None
-    held_out: "TrainingItems | None" = None
+    held_out: "Callable[[], TrainingItems] | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,7 +92,7 @@ def training_items(
     rows: np.ndarray,
     features: np.ndarray | None,
     keep_pixels: bool = False,
-    held_out: Sequence[int] | np.ndarray = (),
+    held_out: np.ndarray | None = None,
 ) -> TrainingItems:
     """Gathers the training items of a data set.
 
@@ -100,7 +101,7 @@ def training_items(
       rows: int64 (N,), rows of the training items.
       features: float32 (all rows, F) of a frozen backbone or of the data set; None trains the backbone.
       keep_pixels: without features: whether the device keeps the pixels, if they take at most PIXEL_BYTES.
-      held_out: int64 (M,), rows of items that are not trained on.
+      held_out: int64 (M,), rows of items that are not trained on; None: there are none.
 
     Raises:
       DataError: the pixels cannot be read.
@@ -118,7 +119,9 @@ def training_items(
         pictures=pictures,
         rows=rows,
         text_parts=None if pairs.parts is None else _of_rows(pairs.parts, rows),
-        held_out=training_items(pairs, np.asarray(held_out), features) if len(held_out) else None,
+        held_out=functools.partial(training_items, pairs, held_out, features)
+        if held_out is not None and len(held_out)
+        else None,
     )
 
 

@@ -246,8 +246,8 @@ class LabelGraphGCH(Students):
     def _begin(self) -> None:
         for modality, nodes in self._nodes.items():
             nodes.begin(modality == "text" or self.backbone is None)
-        held_out = self.items.held_out
-        if self.own.graph_stacking and held_out:
+        if self.own.graph_stacking and self.items.held_out:
+            held_out = self.items.held_out()
             edges = {kind: nodes.edges_of(held_out.inputs(kind)) for kind, nodes in self._nodes.items()}
             for kind, (logits, *others) in _with_pairs(edges).items():
                 self._stacked(kind).fit([expit(logits), *others], held_out.labels.numpy())
