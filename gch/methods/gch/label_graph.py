@@ -19,8 +19,8 @@ words, as people search by few. Noise on all edges, most on the student's, which
 learned than of new items, keeps the networks from learning them by heart.
 
 Labels of the training items say little about new ones that the student is unsure of. So the ranking loss
-counts an item as relevant by the mean of its true similarity and the one that the predicted labels of whole
-items let expect.
+counts an item as relevant by the mean of its true similarity and the one expected by the predicted labels of
+whole items.
 
 With affinity 'both', items are also joined to training pairs, and the loss of `gch.methods.gch.pair_graph` is
 added, so that codes know groups and things.
