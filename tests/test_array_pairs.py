@@ -40,6 +40,7 @@ from written import (
 from gch.data.pairs import Pairs
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import Hdf5Pictures
+from gch.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("v5_here")
 
@@ -487,6 +488,37 @@ def test_pairs_without_labels(tmp_path, write, rows):
         np.testing.assert_array_equal(pairs.own_split.training, np.sort(AGAIN))
     if write is one_without:
         assert "no array of labels; not read: other" in pairs.found
+
+
+def captions_of(path: Path, **arrays) -> Path:
+    write_npz(path / "a.npz", image_vectors=FEATURES, captions=np.array(CAPTIONS), **arrays)
+    return path / "a.npz"
+
+
+@pytest.mark.parametrize("write", [write_npz, write_hdf5, write_mat73])
+def test_captions_beside_features(tmp_path, write):
+    write(tmp_path / "a.mat", features=FEATURES, captions=CAPTIONS, labels=HOT)
+    pairs = source(tmp_path / "a.mat", "files")
+    assert (list(pairs.captions), pairs.texts.shape) == (CAPTIONS, (ITEMS, 0))
+    np.testing.assert_array_equal(pairs.features, FEATURES)
+    np.testing.assert_array_equal(pairs.labels, HOT)
+    assert any(line == f"a.mat: {ITEMS} captions, free text" for line in pairs.found)
+
+
+def test_captions_beside_features_without_labels(tmp_path):
+    pairs = source(captions_of(tmp_path), "files")
+    assert (list(pairs.captions), pairs.features.shape) == (CAPTIONS, FEATURES.shape)
+    several = np.stack([CAPTIONS, CAPTIONS[::-1]], axis=1)
+    write_npz(tmp_path / "b.npz", image_vectors=FEATURES, captions=several)
+    both = source(tmp_path / "b.npz", "files")
+    assert both.captions[0] == f"{CAPTIONS[0]}\n{CAPTIONS[-1]}"
+    assert both.digest != pairs.digest
+    write_npz(tmp_path / "c.npz", image_vectors=FEATURES, captions=np.array(CAPTIONS[:-1]))
+    with pytest.raises(DataError, match=rf"c\.npz: {ITEMS - 1} captions, expected {ITEMS}, as many as"):
+        source(tmp_path / "c.npz", "files")
+    np.save(tmp_path / "image_vectors.npy", FEATURES)
+    np.save(tmp_path / "captions.npy", np.array(CAPTIONS))
+    assert list(source(tmp_path / "image_vectors.npy", "files").captions) == CAPTIONS
 
 
 def test_index_files_without_labels(tmp_path):

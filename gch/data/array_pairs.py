@@ -41,7 +41,8 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     name = file_name(dataset)
     folder = layout.path if layout.path.is_dir() else layout.path.parent
     captions = _captions(layout)
-    parts = [_measured(layout.kind, arrays, captions is None, axes) for arrays in layout.parts]
+    counted = None if captions is None else len(captions)
+    parts = [_measured(layout.kind, arrays, counted, axes) for arrays in layout.parts]
     found = [line for part in parts for line in part.found()]
     total = sum(part.items for part in parts)
     labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
@@ -58,7 +59,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         texts = np.zeros((len(labels), 0), np.uint8)
         found.append(f"{source.name}: {len(captions)} captions, free text")
         if len(captions) != len(labels):
-            expected = f"expected {len(labels)}, as many as index.mat has paths"
+            expected = f"expected {len(labels)}, as many as there are images"
             raise DataError(f"{source}: {len(captions)} captions, {expected}")
     images = _Images(parts, folder, cache)
     sizes, own_split = default_sizes(dataset, len(labels)), None
@@ -82,7 +83,8 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
         some = images.read(rows)
         shape = (len(labels), *(pictures.size if pictures else some.shape[1:]))
-        named = digest(name, labels, texts, repr(shape), some)
+        words = () if captions is None else (repr(captions),)
+        named = digest(name, labels, texts, repr(shape), some, *words)
     files = [array.path for part in layout.parts for array in part.values()]
     files += [] if layout.captions is None else [layout.captions]
     return Pairs(
@@ -202,17 +204,19 @@ class _Images:
 
 
 def _captions(layout: Layout) -> list[str] | None:
-    """The captions of index files; None where the texts are a matrix."""
+    """The captions of items; None where the texts are a matrix."""
     if layout.captions is not None:
         lines = text_lines(layout.captions, "expected one caption a line", _MAX_CAPTION_BYTES)
         return [line.rstrip("\r\n") for _, line in lines]
     texts = layout.parts[0]["texts"]
-    return texts.strings() if layout.kind == "index files" and texts.dtype is None else None
+    return texts.strings() if layout.kind != "split files" and texts.dtype is None else None
 
 
-def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes: str) -> _Part:
-    """A part with its number of items: the largest length that is an axis of every matrix."""
-    images = arrays["images"]
+def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None, axes: str) -> _Part:
+    """A part with its number of items: a length that is an axis of every matrix, that of the `captions` if
+    there are any, else the largest.
+    """
+    images, of_words = arrays["images"], captions is None
     roles = ("texts", "labels") if of_words else ("labels",)
     matrices = [arrays[role] for role in roles if role in arrays]
     paths = pixels = known = None
@@ -234,6 +238,8 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], of_words: bool, axes
     starts = {array.shape[0] for array in stored}
     if starts <= shared and len(starts) == 1 and not any(array.kind or array.reversed for array in stored):
         items = starts.pop()  # Python's order; in MATLAB's files either is usual
+    if captions in shared:
+        items = captions
     text_vectors = of_words and is_vectors(arrays["texts"])
     if of_words and not text_vectors and "labels" in arrays:
         texts, labels = matrices

@@ -3,7 +3,7 @@
 | layout         | files                                                                          |
 |----------------|--------------------------------------------------------------------------------|
 | prepared       | index.json and pictures.bin, as `prepare` writes them                          |
-| one file       | FLICKR-25K.mat: images or features, YAll, LAll                                 |
+| one file       | FLICKR-25K.mat: images or features, YAll or captions, LAll                     |
 | separate files | mirflickr25k-iall.mat (or -iall-vgg, -xall), -yall.mat, -lall.mat; or .npy     |
 | split files    | Img.h5, Tag.h5, Lab.h5, each of three parts; or one file of all nine           |
 | index files    | index.mat (paths), caption.mat or caption.txt, label.mat                       |
@@ -32,7 +32,7 @@ _IMAGE_VECTORS = ("image_features", "image_vectors", "image_embeddings")
 _TEXT_VECTORS = ("text_features", "text_vectors", "text_embeddings")
 _NAMES = {  # of arrays in common files, in a group or not
     "images": ("images", "IAll", "XAll", "features", *_IMAGE_VECTORS),
-    "texts": ("YAll", "tags", "texts", *_TEXT_VECTORS),
+    "texts": ("YAll", "tags", "texts", *_TEXT_VECTORS, "captions"),
     "labels": ("LAll", "labels"),
 }
 _SPLIT_FILES = {"img": ("images", "Img", "I"), "tag": ("texts", "Tag", "T"), "lab": ("labels", "Lab", "L")}
@@ -57,7 +57,7 @@ _LABELS = {  # where the labels of a layout are
 }
 _ENDS = {  # of the names of separate files
     "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", *_IMAGE_VECTORS, "features"),
-    "texts": ("-yall", "yall", "texts", "tags", *_TEXT_VECTORS),
+    "texts": ("-yall", "yall", "texts", "tags", *_TEXT_VECTORS, "captions"),
     "labels": ("-lall", "lall", "labels"),
 }
 
