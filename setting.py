@@ -31,7 +31,7 @@ VERIFICATION_SIZE = -1  # validation queries, on which the best epoch is chosen
 
 # ---------------------------------------------------------------- networks
 netStr = "efficientnet-lite0"  # "vggf", "vggf-agah", a name of keras.applications, a file of a model
-txtStr = "words"  # "sentences" (pip install 'gch[sentences]') or your encoder: see docs/encoders.md
+txtStr = "words"  # "sentences+words" (pip install 'gch[sentences]') or your encoder: see docs/encoders.md
 backbone = "frozen"  # "frozen": its features are computed once and cached; "trained"
 MODEL_DIR = "data/imagenet-vgg-f.mat"  # weights of VGG-F
 meanpath = ""  # Mean.h5 for VGG-F; "": the mean image in the weights file

@@ -21,7 +21,13 @@ from gch.data.text_parts import require_raw_texts
 from gch.data.vocabulary import used_vocabulary, with_vocabulary
 from gch.errors import SettingError
 from gch.networks.matconvnet import read_vggf
-from gch.networks.settings import VGGF, canonical_backbone, least_image_size, require_keras_file
+from gch.networks.settings import (
+    TEXT_ENCODERS,
+    VGGF,
+    canonical_backbone,
+    least_image_size,
+    require_keras_file,
+)
 from gch.run import RunFolder, require_checkpoint, run_name
 from gch.search.exported import require_replaceable
 from gch.settings import Settings
@@ -156,8 +162,11 @@ def _require_text_encoder(settings: Settings, pairs: Pairs) -> None:
     name, width = settings.txtStr, pairs.texts.shape[1]
     if name == "words":
         return
-    if name == "sentences":
-        require_sentences("txtStr is 'sentences'")
+    if name in TEXT_ENCODERS:
+        require_sentences(f"txtStr is {name!r}")
+        if pairs.text_vectors and name != "sentences":
+            found = f"{pairs.name} has text vectors"
+            raise SettingError(f"txtStr is {name!r}; {found}, expected words or captions")
         if pairs.text_vectors and width != SIZE:
             found = f"{pairs.name} has text vectors of {width} dimensions"
             raise SettingError(f"txtStr is 'sentences'; {found}, expected {SIZE}")

@@ -29,7 +29,7 @@ from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.inference import backbone_features
 from gch.networks.parts import synchronize_batch_norms
-from gch.networks.text_encoder import with_encoded_texts
+from gch.networks.text_encoder import load_text_encoder, with_encoded_texts
 from gch.reporting import plots, tables
 from gch.reporting.record import Record
 from gch.run import RunFolder
@@ -67,7 +67,8 @@ class Session:
         self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
         self._device = device = configure_device(settings, cluster)
         print(f"Device: {device.name}")
-        self._pairs = pairs = with_encoded_texts(settings, pairs, run, cache)
+        self._text_encoder = load_text_encoder(settings, pairs, split.training, run)
+        self._pairs = pairs = with_encoded_texts(pairs, self._text_encoder, run, cache)
         require_alike(device, "data or split", pairs.digest, split.digest)
         self._backbone: Backbone | None = None
         self._features = pairs.features
@@ -181,8 +182,10 @@ class Session:
         note = save_model(
             place,
             networks,
-            known_words(self._settings, self._pairs, self._run.vocabulary),
-            describe(self._settings, self._pairs, self._method, backbone, self._run.path.name),
+            known_words(self._settings, self._pairs, self._text_encoder, self._run.vocabulary),
+            describe(
+                self._settings, self._pairs, self._method, backbone, self._text_encoder, self._run.path.name
+            ),
             replace=out is None,
             lite=lite,
         )

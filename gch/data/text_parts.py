@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from gch.data.pairs import Pairs, TextParts
+from gch.data.sentences import SentencesAndWords
 from gch.data.text_files import whole
 from gch.data.vector_files import require_finite
 from gch.errors import SettingError
@@ -94,16 +95,43 @@ def encoded_texts(
 
     vectors = cached_array(cache / f"{stem}.npy", np.float32, (len(strings), encoder.size), fill)
     shutil.rmtree(kept, ignore_errors=True)
+    return _of_parts(pairs, TextParts(vectors, strings, starts, columns), stem, cache)
 
-    def fill_means(means: np.ndarray) -> None:
+
+def with_words(pairs: Pairs, encoder: SentencesAndWords, cache: Path) -> Pairs:
+    """The data set, whose parts are encoded by sentences, with words beside them. Raises as `encoded_texts`
+    does.
+    """
+    assert pairs.parts is not None
+    sentences, strings = pairs.parts.vectors, pairs.parts.strings
+    stem = f"text-parts-{pairs.name}-{digest(encoder.digest, repr(strings))[:16]}"
+
+    def fill(vectors: np.ndarray) -> None:
+        for start in range(0, len(strings), _ITEMS_AT_ONCE):
+            part = slice(start, start + _ITEMS_AT_ONCE)
+            vectors[part] = _directions(encoder.joined(sentences[part], strings[part]))
+
+    vectors = cached_array(cache / f"{stem}.npy", np.float32, (len(strings), encoder.size), fill)
+    return _of_parts(pairs, pairs.parts._replace(vectors=vectors), stem, cache)
+
+
+def _of_parts(pairs: Pairs, parts: TextParts, stem: str, cache: Path) -> Pairs:
+    """The data set with the means of its parts, which are kept in the cache."""
+    starts, columns = parts.starts, parts.columns
+
+    def fill(means: np.ndarray) -> None:
         for start in range(0, len(means), _ITEMS_AT_ONCE):
             stop = min(start + _ITEMS_AT_ONCE, len(means))
-            means[start:stop] = part_means(vectors, starts[start : stop + 1], columns)
+            means[start:stop] = part_means(parts.vectors, starts[start : stop + 1], columns)
 
     path = cache / f"text-vectors-{pairs.name}-{digest(stem, starts, columns)[:16]}.npy"
-    texts = cached_array(path, np.float32, (len(starts) - 1, encoder.size), fill_means)
-    parts = TextParts(vectors, strings, starts, columns)
+    texts = cached_array(path, np.float32, (len(starts) - 1, parts.vectors.shape[1]), fill)
     return dataclasses.replace(pairs, texts=texts, tag_names=(), parts=parts)
+
+
+def joined_strings(pairs: Pairs) -> Sequence[str]:
+    """The words or captions of each item's text, one a line."""
+    return ["\n".join(strings_of(text)) for text in _raw_texts(pairs)]
 
 
 def _raw_texts(pairs: Pairs) -> Sequence[Text]:
@@ -133,6 +161,11 @@ def _encode(
         some = strings[start : start + _ENCODED_AT_ONCE]
         found = encoder.encode(some)
         require_finite(found, f"{encoder.name}: the vectors of {some[0]!r:.40} and those after it")
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        vectors[start : start + len(some)] = found / np.where(lengths > 0, lengths, 1)
+        vectors[start : start + len(some)] = _directions(found)
         progress(start + len(some))
+
+
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (n, D) divided by their lengths; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)

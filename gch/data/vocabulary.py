@@ -69,8 +69,7 @@ def with_vocabulary(
     """The data set with bags of words; one that has them already, or whose texts are to be encoded by another
     `txtStr` than 'words', is returned unchanged.
 
-    The vocabulary is that of the run's file `saved` where it exists, else that of the `training` items, see
-    `build_vocabulary`. The bags are kept in the folder `cache`.
+    The vocabulary is that of `run_vocabulary`. The bags are kept in the folder `cache`.
 
     Raises:
       DataError: no word is left, a file is damaged, or the cache cannot be written.
@@ -78,7 +77,7 @@ def with_vocabulary(
     captions = pairs.captions
     if captions is None or settings.txtStr != "words":
         return pairs
-    vocabulary = load_vocabulary(saved) if saved.exists() else build_vocabulary(captions, training, settings)
+    vocabulary = run_vocabulary(captions, training, settings, saved)
 
     def fill(bags: np.ndarray) -> None:
         for start in range(0, len(captions), _ITEMS_AT_ONCE):
@@ -134,6 +133,13 @@ def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings
             f"expected a word in {minimum} captions or more"
         )
     return Vocabulary(tuple(sorted(words)), settings.ngrams, stop_words)
+
+
+def run_vocabulary(
+    captions: Sequence[Caption], training: np.ndarray, settings: Settings, saved: Path
+) -> Vocabulary:
+    """The vocabulary in the run's file `saved` where it exists, else that of `build_vocabulary`."""
+    return load_vocabulary(saved) if saved.exists() else build_vocabulary(captions, training, settings)
 
 
 def load_vocabulary(path: Path) -> Vocabulary:

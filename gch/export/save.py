@@ -3,6 +3,7 @@
 saved_model.pb, variables/   the SavedModel
 assets/words.tsv, tags.tsv   what `encode_text_string` looks up in free texts and in tags
 assets.extra/model.json      what the model is (`gch.search.exported.ModelNote`)
+assets.extra/vocabulary.json the words that stand beside sentences, of txtStr 'sentences+words'
 networks/*.keras             the Keras networks by themselves
 lite/image.tflite, text...   the encoders for TensorFlow Lite, where they are asked for
 """
@@ -16,7 +17,8 @@ import keras
 import tensorflow as tf
 
 from gch.data.pairs import Pairs
-from gch.data.sentences import PACKAGE, sentences_version
+from gch.data.sentences import PACKAGE, SentenceEncoder, SentencesAndWords, sentences_version
+from gch.data.text_parts import TextEncoder
 from gch.data.vocabulary import Vocabulary, load_vocabulary
 from gch.errors import RunError, SettingError, disk_errors
 from gch.evaluation.results import weights_digest_parts
@@ -28,8 +30,8 @@ from gch.methods.method import Method
 from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.of_user import SavedModel
 from gch.networks.settings import is_model
-from gch.networks.text_encoder import ModelEncoder, load_text_encoder
-from gch.search.exported import NOTE, ModelNote, require_replaceable
+from gch.networks.text_encoder import ModelEncoder
+from gch.search.exported import NOTE, VOCABULARY, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
 from gch.storage import digest, file_digest, unfinished_folder
@@ -38,7 +40,7 @@ from gch.storage import digest, file_digest, unfinished_folder
 def save_model(
     out: Path,
     networks: Mapping[str, keras.Model],
-    words: Vocabulary | ModelEncoder | None,
+    words: Vocabulary | ModelEncoder | SentencesAndWords | None,
     note: ModelNote,
     *,
     replace: bool,
@@ -86,14 +88,16 @@ def save_model(
 def _write(
     folder: Path,
     networks: Mapping[str, keras.Model],
-    words: Vocabulary | ModelEncoder | None,
+    words: Vocabulary | ModelEncoder | SentencesAndWords | None,
     note: ModelNote,
 ) -> ModelNote:
     tables = folder / "tables"  # copied to the assets
     tables.mkdir()
     strings: Words | TextModel | None = None
-    if words is not None:
-        strings = TextModel(words) if isinstance(words, ModelEncoder) else Words(words, tables)
+    if isinstance(words, ModelEncoder):
+        strings = TextModel(words)
+    elif isinstance(words, Vocabulary):
+        strings = Words(words, tables)
     model = SearchModel(
         image=networks["image"],
         text=networks["text"],
@@ -109,6 +113,9 @@ def _write(
     widths = {f"{name}_width": networks[name].input_shape[-1] for name in ("image", "text")}
     tf.saved_model.save(model, str(folder), signatures)
     shutil.rmtree(tables)
+    (folder / NOTE).parent.mkdir(exist_ok=True)
+    if isinstance(words, SentencesAndWords):
+        words.vocabulary.save(folder / VOCABULARY)
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     digests = {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
     (folder / "networks").mkdir()
@@ -117,19 +124,23 @@ def _write(
         if not any(isinstance(layer, SavedModel) for layer in network.layers):
             network.save(folder / "networks" / f"{name}.keras")
     note = dataclasses.replace(note, signatures=tuple(signatures), files=digests, **widths)
-    (folder / NOTE).parent.mkdir(exist_ok=True)
     write_note_file(folder / NOTE, note)
     return note
 
 
 def describe(
-    settings: Settings, pairs: Pairs, method: Method, backbone: Backbone | None, run: str
+    settings: Settings,
+    pairs: Pairs,
+    method: Method,
+    backbone: Backbone | None,
+    encoder: TextEncoder | None,
+    run: str,
 ) -> ModelNote:
     """The note of a run's model, whose signatures `save_model` fills in."""
     size = settings.image_size if backbone else 0
     parts = ("model", backbone.digest if backbone else "", size, settings.fit, repr(tuple(pairs.tag_names)))
-    encoder = load_text_encoder(settings.txtStr)
     of_texts = (encoder.digest,) if encoder else ()
+    by_sentences = isinstance(encoder, SentenceEncoder | SentencesAndWords)
     return ModelNote(
         bits=settings.bit,
         image_size=size,
@@ -142,7 +153,7 @@ def describe(
         signatures=(),
         encoding_batch=method.encoding_batch,
         vectors=("image",) * (pairs.features is not None) + ("text",) * pairs.text_vectors,
-        text_encoder=f"{PACKAGE} {sentences_version()}" if settings.txtStr == "sentences" else "",
+        text_encoder=f"{PACKAGE} {sentences_version()}" if by_sentences else "",
     )
 
 
@@ -162,20 +173,21 @@ def exported_backbone(settings: Settings, pairs: Pairs, backbone: Backbone | Non
     return maker
 
 
-def known_words(settings: Settings, pairs: Pairs, saved: Path) -> Vocabulary | ModelEncoder | None:
+def known_words(
+    settings: Settings, pairs: Pairs, encoder: TextEncoder | None, saved: Path
+) -> Vocabulary | ModelEncoder | SentencesAndWords | None:
     """What makes strings what the text network takes, as far as it can be in the model: the user's encoder of
-    texts; the words of a data set's text columns, for raw texts from the run's vocabulary, which is in the
-    file `saved`; or None.
+    texts; the words that stand beside sentences; the words of a data set's text columns, for raw texts from
+    the run's vocabulary, which is in the file `saved`; or None.
 
     Raises:
       SettingError: the encoder's vectors have another width than the data set's.
     """
     if pairs.text_vectors:
-        encoder = load_text_encoder(settings.txtStr)
         if encoder is not None and encoder.size != (width := pairs.texts.shape[1]):
             found = f"txtStr is {settings.txtStr!r}, of {encoder.size} dimensions"
             raise SettingError(f"{found}; {pairs.name} has text vectors of {width}")
-        return encoder if isinstance(encoder, ModelEncoder) else None
+        return encoder if isinstance(encoder, ModelEncoder | SentencesAndWords) else None
     if pairs.captions is not None:
         return load_vocabulary(saved)
     return Vocabulary(tuple(pairs.tag_names), 1, frozenset()) if pairs.tag_names else None

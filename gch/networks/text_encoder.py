@@ -1,4 +1,6 @@
-"""Encoders of texts: the package of sentences, or a model of the user's that takes strings."""
+"""Encoders of texts: the package of sentences, alone or with words, or a model of the user's that takes
+strings.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pairs
-from gch.data.sentences import SentenceEncoder
-from gch.data.text_parts import TextEncoder, encoded_texts
+from gch.data.sentences import SentenceEncoder, SentencesAndWords
+from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, with_words
+from gch.data.vocabulary import run_vocabulary
 from gch.errors import WeightsError, reason
 from gch.networks.of_user import load_model, model_digest
 from gch.run import RunFolder
@@ -56,22 +59,41 @@ class ModelEncoder:
         return np.asarray(self.vectors(tf.constant(list(strings))))
 
 
-def load_text_encoder(name: str) -> TextEncoder | None:
-    """The encoder that `txtStr` names; None for words. Raises SettingError, DataError or WeightsError."""
+def load_text_encoder(
+    settings: Settings, pairs: Pairs, training: np.ndarray, run: RunFolder
+) -> TextEncoder | None:
+    """The encoder that `txtStr` names; None for words.
+
+    The words of 'sentences+words' are those of the `training` items, rows int64 (n,); the run keeps them.
+
+    Raises:
+      SettingError, DataError, WeightsError: it cannot be loaded, or no word is left.
+    """
+    name = settings.txtStr
     if name == "words":
         return None
-    return SentenceEncoder() if name == "sentences" else ModelEncoder(name)
+    if name == "sentences":
+        return SentenceEncoder()
+    if name != SentencesAndWords.name:
+        return ModelEncoder(name)
+    vocabulary = run_vocabulary(joined_strings(pairs), training, settings, run.vocabulary)
+    if run.writes:
+        vocabulary.save(run.vocabulary)
+    return SentencesAndWords(SentenceEncoder(), vocabulary)
 
 
-def with_encoded_texts(settings: Settings, pairs: Pairs, run: RunFolder, cache: Path) -> Pairs:
-    """The data set with text vectors by the encoder that `txtStr` names; unchanged where it has vectors, or
-    for words. Raises as `load_text_encoder` and `encoded_texts` do.
+def with_encoded_texts(pairs: Pairs, encoder: TextEncoder | None, run: RunFolder, cache: Path) -> Pairs:
+    """The data set with text vectors by an encoder; unchanged where it has vectors, or there is none. Raises
+    as `encoded_texts` does.
     """
-    if pairs.text_vectors or (encoder := load_text_encoder(settings.txtStr)) is None:
+    if pairs.text_vectors or encoder is None:
         return pairs
     run.bind("text encoder", encoder.digest)
-    progress = Progress("words or captions", f"Vectors of texts by {encoder.name}, computed once:")
-    encoded = encoded_texts(pairs, encoder, cache, progress)
+    alone = encoder.sentences if isinstance(encoder, SentencesAndWords) else encoder
+    progress = Progress("words or captions", f"Vectors of texts by {alone.name}, computed once:")
+    encoded = encoded_texts(pairs, alone, cache, progress)
+    if isinstance(encoder, SentencesAndWords):
+        encoded = with_words(encoded, encoder, cache)
     assert encoded.parts is not None
     strings, blank = len(encoded.parts.strings), np.count_nonzero(np.diff(encoded.parts.starts) == 0)
     print(f"Texts: {encoded.texts_in_words} by {encoder.name}, of {strings} different words or captions")

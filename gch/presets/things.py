@@ -3,11 +3,12 @@
     pip install 'gch[sentences]'
     gch train --preset=things --bit=128
 
-Texts are encoded by a sentence encoder, so that no word is dropped and words of no text are answered. Codes
-are learned from the pairs alone: labels would draw the things of a group together.
+Texts are encoded by a sentence encoder, so that no word is dropped and words of no text are answered; beside
+that, their own words count. Codes are learned from the pairs alone: labels would draw the things of a group
+together.
 """
 
 method = "gch"
 
-txtStr = "sentences"
+txtStr = "sentences+words"
 affinity = "pairs"

@@ -17,17 +17,18 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import FITS, decode_picture, read_picture
-from gch.data.sentences import SentenceEncoder, require_encoder, sentences_version
+from gch.data.sentences import SentenceEncoder, SentencesAndWords, require_encoder, sentences_version
 from gch.data.text_files import file_bytes, opened, shown, whole
 from gch.data.text_parts import Text, text_vectors
 from gch.data.vector_files import require_finite
-from gch.data.vocabulary import read_stop_words, tokens
+from gch.data.vocabulary import load_vocabulary, read_stop_words, tokens
 from gch.errors import DataError, RunError, damage
 from gch.search.note_file import read_note_file, require_bits
 from gch.storage import file_digest, literal_path, require_place
 from gch.terminal import quiet_stderr
 
 NOTE = Path("assets.extra") / "model.json"
+VOCABULARY = NOTE.with_name("vocabulary.json")  # of an encoder of texts outside of the model
 EXPECTED = "expected a folder that `export` wrote"
 PICTURES_AT_ONCE, TEXTS_AT_ONCE, VECTORS_AT_ONCE = 32, 1024, 1024
 _MOST_SIDE = 2**14  # of a picture, as of image_size
@@ -347,13 +348,19 @@ class ExportedModel:
         return SentenceEncoder()
 
     @functools.cached_property
+    def _text_encoder(self) -> SentenceEncoder | SentencesAndWords:
+        if not (words := self._path / VOCABULARY).exists():
+            return self._sentences
+        return SentencesAndWords(self._sentences, load_vocabulary(words))
+
+    @functools.cached_property
     def _word_vectors(self) -> np.ndarray:
         return self._sentences.encode(self.words or ())
 
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
         if self.note.text_encoder:
             require_encoder(self.note.text_encoder)
-            vectors, counts = text_vectors(texts, self._sentences)
+            vectors, counts = text_vectors(texts, self._text_encoder)
             if signature == "encode_text_string":
                 return self.vector_outputs("text", vectors)._replace(words=counts)
             return self._run(signature, texts=vectors, **others)._replace(words=counts)
