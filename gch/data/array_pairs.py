@@ -209,7 +209,8 @@ def _captions(layout: Layout) -> list[str] | None:
         lines = text_lines(layout.captions, "expected one caption a line", _MAX_CAPTION_BYTES)
         return [line.rstrip("\r\n") for _, line in lines]
     texts = layout.parts[0]["texts"]
-    return texts.strings() if layout.kind != "split files" and texts.dtype is None else None
+    named = layout.kind == "index files" or texts.name.endswith("captions")
+    return texts.strings() if named and texts.dtype is None else None
 
 
 def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None, axes: str) -> _Part:
