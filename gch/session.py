@@ -182,7 +182,7 @@ class Session:
         note = save_model(
             place,
             networks,
-            known_words(self._settings, self._pairs, self._text_encoder, self._run.vocabulary),
+            known_words(self._pairs, self._text_encoder, self._run.vocabulary),
             describe(
                 self._settings, self._pairs, self._method, backbone, self._text_encoder, self._run.path.name
             ),

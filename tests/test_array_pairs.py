@@ -490,11 +490,6 @@ def test_pairs_without_labels(tmp_path, write, rows):
         assert "no array of labels; not read: other" in pairs.found
 
 
-def captions_of(path: Path, **arrays) -> Path:
-    write_npz(path / "a.npz", image_vectors=FEATURES, captions=np.array(CAPTIONS), **arrays)
-    return path / "a.npz"
-
-
 @pytest.mark.parametrize("write", [write_npz, write_hdf5, write_mat73])
 def test_captions_beside_features(tmp_path, write):
     write(tmp_path / "a.mat", features=FEATURES, captions=CAPTIONS, labels=HOT)
@@ -506,7 +501,8 @@ def test_captions_beside_features(tmp_path, write):
 
 
 def test_captions_beside_features_without_labels(tmp_path):
-    pairs = source(captions_of(tmp_path), "files")
+    write_npz(tmp_path / "a.npz", image_vectors=FEATURES, captions=np.array(CAPTIONS))
+    pairs = source(tmp_path / "a.npz", "files")
     assert (list(pairs.captions), pairs.features.shape) == (CAPTIONS, FEATURES.shape)
     several = np.stack([CAPTIONS, CAPTIONS[::-1]], axis=1)
     write_npz(tmp_path / "b.npz", image_vectors=FEATURES, captions=several)

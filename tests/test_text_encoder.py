@@ -15,7 +15,7 @@ from gch.data.text_parts import text_vectors
 from gch.data.vocabulary import load_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.export.save import save_model
-from gch.networks.text_encoder import ModelEncoder
+from gch.networks.text_encoder import ModelEncoder, load_text_encoder
 from gch.search.exported import VOCABULARY
 
 WORDS = ["cat", "dog", "red", "sea"]
@@ -222,10 +222,10 @@ def test_the_export_holds_both_encoders_of_vectors(of_vectors):
 
 
 @pytest.mark.parametrize("role", ["netStr", "txtStr"])
-def test_an_encoder_of_another_width_is_refused_at_export(of_vectors, tmp_path, role):
+def test_an_encoder_of_another_width_is_refused(of_vectors, tmp_path, role):
     from gch.data.catalog import open_pairs
-    from gch.export.save import exported_backbone, known_words
-    from gch.run import run_settings
+    from gch.export.save import exported_backbone
+    from gch.run import RunFolder, run_settings
 
     settings = run_settings(of_vectors[0], {}, "export", "export")
     pairs = open_pairs(settings)
@@ -234,4 +234,4 @@ def test_an_encoder_of_another_width_is_refused_at_export(of_vectors, tmp_path, 
     line = r"of \d dimensions; files has (image features|text vectors) of \d"
     with pytest.raises(SettingError, match=f"{role} is .* {line}"):
         exported_backbone(settings, pairs, None)
-        known_words(settings, pairs, ModelEncoder(settings.txtStr), tmp_path / "vocabulary.json")
+        load_text_encoder(settings, pairs, np.arange(8), RunFolder(tmp_path / "run", True))

@@ -174,19 +174,13 @@ def exported_backbone(settings: Settings, pairs: Pairs, backbone: Backbone | Non
 
 
 def known_words(
-    settings: Settings, pairs: Pairs, encoder: TextEncoder | None, saved: Path
+    pairs: Pairs, encoder: TextEncoder | None, saved: Path
 ) -> Vocabulary | ModelEncoder | SentencesAndWords | None:
     """What makes strings what the text network takes, as far as it can be in the model: the user's encoder of
     texts; the words that stand beside sentences; the words of a data set's text columns, for raw texts from
     the run's vocabulary, which is in the file `saved`; or None.
-
-    Raises:
-      SettingError: the encoder's vectors have another width than the data set's.
     """
     if pairs.text_vectors:
-        if encoder is not None and encoder.size != (width := pairs.texts.shape[1]):
-            found = f"txtStr is {settings.txtStr!r}, of {encoder.size} dimensions"
-            raise SettingError(f"{found}; {pairs.name} has text vectors of {width}")
         return encoder if isinstance(encoder, ModelEncoder | SentencesAndWords) else None
     if pairs.captions is not None:
         return load_vocabulary(saved)

@@ -13,7 +13,7 @@ from gch.data.pairs import Pairs
 from gch.data.sentences import SentenceEncoder, SentencesAndWords
 from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, with_words
 from gch.data.vocabulary import run_vocabulary
-from gch.errors import WeightsError, reason
+from gch.errors import SettingError, WeightsError, reason
 from gch.networks.of_user import load_model, model_digest
 from gch.run import RunFolder
 from gch.settings import Settings
@@ -67,7 +67,8 @@ def load_text_encoder(
     The words of 'sentences+words' are those of the `training` items, rows int64 (n,); the run keeps them.
 
     Raises:
-      SettingError, DataError, WeightsError: it cannot be loaded, or no word is left.
+      SettingError, DataError, WeightsError: it cannot be loaded, no word is left, or its vectors have
+        another width than the data set's.
     """
     name = settings.txtStr
     if name == "words":
@@ -75,7 +76,11 @@ def load_text_encoder(
     if name == "sentences":
         return SentenceEncoder()
     if name != SentencesAndWords.name:
-        return ModelEncoder(name)
+        encoder = ModelEncoder(name)
+        if pairs.text_vectors and encoder.size != (width := pairs.texts.shape[1]):
+            found = f"txtStr is {name!r}, of {encoder.size} dimensions"
+            raise SettingError(f"{found}; {pairs.name} has text vectors of {width}")
+        return encoder
     vocabulary = run_vocabulary(joined_strings(pairs), training, settings, run.vocabulary)
     if run.writes:
         vocabulary.save(run.vocabulary)
