@@ -3,16 +3,18 @@
     python benchmarks/gpu.py                      # all parts
     python benchmarks/gpu.py --parts stages,vggf  # some parts only, such as where a GPU is lent for minutes
 
-parity      the tests against outputs of the originals
 job         the default job, twice with the same seed: whether weights and mAP repeat; its seconds
 precisions  the same in tf32, mixed_bfloat16 and mixed_float16
 agah        the job with the method AGAH
 encode      the exported model of the first job encodes a folder of pictures
+parity      the tests against outputs of the originals, and those of VGG-F
 stages      milliseconds a step of every stage, features cached, random items of FLICKR-25K's sizes
 vggf        milliseconds of the image stage's step that trains VGG-F, pixels on the device, in every precision
+schedules   the same of whole methods on FLICKR-25K's 15,580 items, and what an outer epoch takes by that
 
-Every measurement is a process of its own. Those of stages and VGG-F compile side by side on the processor; a
-lock leaves the device to one of them while it is timed. Jobs follow, one after the other.
+Every measurement is a process of its own. The first two jobs have the machine to themselves. The others, and
+the tests, run side by side. So do those of single steps, but a lock leaves the device to one of them while
+it is timed. Equal weights at the end of two measurements show that steps repeat to the bit.
 """
 
 import argparse
@@ -27,28 +29,67 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("parity", "job", "precisions", "agah", "encode", "stages", "vggf")
+PARTS = ("job", "precisions", "agah", "encode", "parity", "stages", "vggf", "schedules")
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16", "mixed_float16")
-ITEMS, WORDS, LABELS, FEATURES = 7500, 1386, 24, 1280  # FLICKR-25K's training items here
-STAGES = {  # flags by name
-    "label graph": {},
-    "label graph, tf32": {"precision": "tf32"},
-    "label graph, without XLA": {"jit_compile": "off"},
-    "paper (reference)": {"preset": "reference"},
-    "AGAH": {"method": "agah"},
-    "AGAH, tf32": {"method": "agah", "precision": "tf32"},
-    "AGAH, without XLA": {"method": "agah", "jit_compile": "off"},
+WORDS, LABELS, FEATURES = 1386, 24, 1280  # of FLICKR-25K here
+TRAINED = {"backbone": "trained", "backbone_start": "random"}
+TF32 = {**TRAINED, "precision": "tf32"}
+PAPERS = {"MAX_ITER": 100, "k_lab": 10, "k_txt": 5, "k_img": 5, "k_gph": 5}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Steps to time.
+
+    Attributes:
+      name: in the table.
+      flags: of the run.
+      items: number of training items.
+      only_images: whether only the stages of the image network run.
+    """
+
+    name: str
+    flags: dict[str, object]
+    items: int = 7500
+    only_images: bool = False
+
+
+def _vggf(name: str, **flags: object) -> Measured:
+    return Measured(f"VGG-F, {name}", {"netStr": "vggf", "graph": "none", **TRAINED, **flags}, 1024, True)
+
+
+STEPS = {
+    "stages": (
+        Measured("label graph", {}),
+        Measured("label graph, tf32", {"precision": "tf32"}),
+        Measured("label graph, without XLA", {"jit_compile": "off"}),
+        Measured("paper (reference)", {"preset": "reference"}),
+        Measured("AGAH", {"method": "agah"}),
+        Measured("AGAH, tf32", {"method": "agah", "precision": "tf32"}),
+        Measured("AGAH, without XLA", {"method": "agah", "jit_compile": "off"}),
+    ),
+    "vggf": (
+        *(_vggf(precision, precision=precision) for precision in PRECISIONS),
+        *(_vggf(f"{precision} again", precision=precision) for precision in PRECISIONS[1:3]),
+        _vggf("tf32, without XLA", precision="tf32", jit_compile="off"),
+    ),
+    "schedules": (
+        Measured("label graph, the papers' loop counts", PAPERS, 15_580),
+        Measured("reference", {"preset": "reference"}, 15_580),
+        Measured(
+            "reference, VGG-F trained",
+            {"preset": "reference", "netStr": "vggf", "precision": "tf32", **TRAINED},
+            15_580,
+        ),
+        Measured("AGAH, VGG-F trained", {"preset": "agah_reference", "precision": "tf32", **TRAINED}, 15_580),
+    ),
 }
-VGGF = {f"VGG-F, {precision}": {"precision": precision} for precision in PRECISIONS}
-VGGF["VGG-F, tf32, without XLA"] = {"precision": "tf32", "jit_compile": "off"}
-# Under determinism XLA does not tune its own products; those of the vendor's library need no tuning.
-VGGF["VGG-F, tf32, cuBLAS"] = {"precision": "tf32", "XLA_FLAGS": "--xla_gpu_enable_triton_gemm=false"}
-STAGES["label graph, cuBLAS"] = {"XLA_FLAGS": "--xla_gpu_enable_triton_gemm=false"}
 
 
 # ---------------------------------------------------------------- one measurement, in a process of its own
@@ -62,61 +103,76 @@ def device(lock: Path, alone: bool) -> Iterator[None]:
         yield
 
 
-def time_stages(flags: dict[str, object], trained: bool, steps: int, lock: Path) -> list[dict]:
-    """Times every stage of a method, or the image stage alone with VGG-F trained."""
+class RandomPictures:
+    """Pictures of noise."""
+
+    size, block = (224, 224), 1
+
+    def read(self, rows) -> "np.ndarray":  # noqa: F821
+        """Draws as many as `rows`, uint8 (n, 224, 224, 3)."""
+        import numpy as np
+
+        return np.random.default_rng(0).integers(0, 256, (len(rows), *self.size, 3), np.uint8)
+
+
+def time_steps(measured: Measured, steps: int, lock: Path) -> list[dict]:
+    """Times every stage of a method."""
     import numpy as np
     import tensorflow as tf
     from measuring import settings as project_settings
 
-    from gch.data.generated import generate
     from gch.methods.items import training_items
     from gch.methods.method import build_method
     from gch.networks.backbone import load_backbone
+    from gch.storage import digest
     from gch.training.device import configure_device
     from gch.training.loop import StageLoop
 
-    trains: dict[str, object] = {}
-    if trained:
-        trains = {"netStr": "vggf", "backbone": "trained", "backbone_start": "random", "graph": "none"}
-    settings = project_settings(**{"MAX_ITER": 100_000, "bit": 32, "select_gpu": "0"} | trains | flags)
+    settings = project_settings(**{"bit": 32, "select_gpu": "0"} | measured.flags)
     chosen = configure_device(settings)
-    random = np.random.default_rng(0)
-    if trained:
-        backbone = load_backbone(settings)
-        items = training_items(generate(512, image_size=224), np.arange(512), None, keep_pixels=True)
-    else:
-        backbone = None
-        pairs = types.SimpleNamespace(
-            texts=(random.random((ITEMS, WORDS)) < 0.004).astype(np.uint8),
-            labels=(random.random((ITEMS, LABELS)) < 0.15).astype(np.uint8),
-            pictures=None,
-        )
-        features = np.abs(random.normal(size=(ITEMS, FEATURES))).astype(np.float32)
-        items = training_items(pairs, np.arange(ITEMS), features)
+    random, count = np.random.default_rng(0), measured.items
+    trained = settings.backbone == "trained"
+    pairs = types.SimpleNamespace(
+        texts=(random.random((count, WORDS)) < 0.004).astype(np.uint8),
+        labels=(random.random((count, LABELS)) < 0.15).astype(np.uint8),
+        pictures=RandomPictures() if trained else None,
+        parts=None,
+    )
+    features = None if trained else np.abs(random.normal(size=(count, FEATURES))).astype(np.float32)
+    items = training_items(pairs, np.arange(count), features, keep_pixels=True)
+    method = build_method(settings, items, load_backbone(settings) if trained else None)
     found = []
-    for stage in build_method(settings, items, backbone).stages:
-        if trained and not stage.reads_images:
+    for stage in method.stages:
+        if measured.only_images and not stage.reads_images:
             continue
         for update in stage.updates:
             update.optimizer.learning_rate = 1e-6
         loop = StageLoop(stage, items, settings.batch_size, chosen.jit_compile)
-        started = time.perf_counter()
-        compilation = loop.trace()
-        traced = time.perf_counter() - started
-        compilation()
-        compiled = time.perf_counter() - started - traced
+        traced, compilation = seconds(loop.trace)
+        compiled, _ = seconds(compilation)
         with device(lock, alone=False):
-            run = loop.open((0, stage.name), 0)
-            run(2)
+            loop.open((0, stage.name), 0)(2)
         with device(lock, alone=True):
+            begun, run = seconds(lambda loop=loop: loop.open((0, loop.stage.name), 2))
             run(max(2, steps // 10))
-            started = time.perf_counter()
-            run(steps)
-            each = (time.perf_counter() - started) / steps
-        found.append({"stage": stage.name, "ms": 1e3 * each, "traced": traced, "compiled": compiled})
+            taken, _ = seconds(lambda run=run: run(steps))
+        found.append(
+            {"stage": stage.name, "ms": 1e3 * taken / steps, "traced": traced, "compiled": compiled}
+            | {"begun": begun, "epoch": begun + stage.steps * taken / steps}
+        )
+    weights = digest(
+        *(variable.numpy() for network in method.networks.values() for variable in network.weights)
+    )
     gpus = tf.config.list_physical_devices("GPU")
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
-    return [{"device": name, "how": chosen.name}, *found]
+    return [{"device": name, "how": chosen.name, "weights": weights, "epochs": settings.Epoch}, *found]
+
+
+def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Calls once; returns how long that took, and the result."""
+    started = time.perf_counter()
+    result = call()
+    return time.perf_counter() - started, result
 
 
 # ---------------------------------------------------------------- all of them, side by side
@@ -134,22 +190,44 @@ class Bench:
     folder: Path
     steps: int
 
-    def measure(self, kind: str, flags: dict[str, object]) -> list[dict] | str:
-        """A measurement of this script in another process: what it found, or its error in a line."""
-        settings = {name: value for name, value in flags.items() if name != "XLA_FLAGS"}
-        given = json.dumps({"kind": kind, "flags": settings, "steps": self.steps, "lock": str(self._lock)})
-        found = self._run([sys.executable, __file__, "--measure", given], flags.get("XLA_FLAGS", ""))
-        return found if isinstance(found, str) else json.loads(found.stdout.strip().splitlines()[-1])
+    def measure(self, measured: Measured) -> list[str]:
+        """Rows of steps that another process of this script timed."""
+        given = {
+            "measured": dataclasses.asdict(measured),
+            "steps": self.steps,
+            "lock": str(self.folder / "lock"),
+        }
+        found = self._run([sys.executable, __file__, "--measure", json.dumps(given)])
+        if isinstance(found, str):
+            return [f"| {measured.name} | failed: {found} |"]
+        whole, *stages = json.loads(found.stdout.strip().splitlines()[-1])
+        rows = [
+            f"| {measured.name}: {one['stage']} | {one['ms']:.3f} ms a step; traced in "
+            f"{one['traced']:.1f} s, compiled in {one['compiled']:.1f} s; begins in {one['begun']:.2f} s |"
+            for one in stages
+        ]
+        epoch, where = sum(one["epoch"] for one in stages), f"{whole['device']}, {whole['how']}"
+        return [
+            *rows,
+            f"| {measured.name} | {where}; weights {whole['weights'][:8]}; an outer epoch {epoch:.2f} s, "
+            f"{whole['epochs']} of them {whole['epochs'] * epoch / 60:.1f} min |",
+        ]
 
-    def job(self, name: str, *flags: str) -> dict | str:
-        """The default job with flags: its results.json, or its error in a line."""
+    def job(self, name: str, title: str, *flags: str) -> list[str]:
+        """A row of the default job with flags: mAP, seconds, and what tells whether it repeats."""
         finished = self._run([*self._entry(name), *flags])
         if isinstance(finished, str):
-            return finished
-        return json.loads((self.folder / "runs" / name / "results.json").read_text(encoding="utf-8"))
+            return [f"| {title} | failed: {finished} |"]
+        found = json.loads((self.folder / "runs" / name / "results.json").read_text(encoding="utf-8"))
+        whole, new, training = found["mAP"], found["mAP_not_trained_on"], found["training"]
+        figures = "; ".join(f"{one} {whole[one]:.4f} / {new[one]:.4f}" for one in ("I->T", "T->I"))
+        return [
+            f"| {title} | training {training['seconds']:.1f} s, {training['compiling']:.1f} s of it "
+            f"compilation; mAP all / new {figures}; weights {found['digests']['weights'][:8]} |"
+        ]
 
-    def encode(self, name: str) -> str:
-        """Exports a run, and encodes 256 pictures by it."""
+    def encode(self) -> list[str]:
+        """A row: the first job's model is exported, and encodes 256 pictures."""
         import numpy as np
         from PIL import Image
 
@@ -159,22 +237,19 @@ class Bench:
         for number in range(256):
             Image.fromarray(random.integers(0, 256, (224, 224, 3), np.uint8)).save(pictures / f"{number}.png")
         model, codes = self.folder / "model", self.folder / "codes"
-        exported = self._run([*self._entry(name), "export", f"--out={model}"])
-        if isinstance(exported, str):
-            return exported
-        encode = ["encode", str(model), f"--images={pictures}", f"--out={codes}"]
-        encoded = self._run([sys.executable, str(ROOT / "main_itpair.py"), *encode])
-        return encoded if isinstance(encoded, str) else encoded.stdout.strip().splitlines()[-1]
+        found = self._run([*self._entry("job0"), "export", f"--out={model}"])
+        if not isinstance(found, str):
+            encode = ["encode", str(model), f"--images={pictures}", f"--out={codes}"]
+            found = self._run([sys.executable, str(ROOT / "main_itpair.py"), *encode])
+        said = f"failed: {found}" if isinstance(found, str) else found.stdout.strip().splitlines()[-1]
+        return [f"| export and encode | {said} |"]
 
-    def tests(self, *names: str) -> str:
-        """The last line of pytest."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *names]
-        finished = self._run(command)
-        return finished if isinstance(finished, str) else "passed"
-
-    @property
-    def _lock(self) -> Path:
-        return self.folder / "lock"
+    def tests(self, *names: str) -> list[str]:
+        """A row: which tests failed, and how many passed."""
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", "--tb=no"]
+        lines = self._start([*command, "--disable-warnings", *names]).stdout.strip().splitlines()
+        said = [line.split(" - ")[0] for line in lines if line.startswith("FAILED")] + lines[-1:]
+        return [f"| tests against outputs of the originals, and of VGG-F | {'; '.join(said)} |"]
 
     def _entry(self, name: str) -> list[str]:
         places = {"checkpoint_dir": "runs", "log_dir": "logs", "DATA_DIR": "data"}
@@ -187,44 +262,22 @@ class Bench:
             "--plots=False",
         ]
 
-    def _run(self, command: list[str], xla_flags: str = "") -> subprocess.CompletedProcess | str:
-        kept = f"--tf_xla_persistent_cache_directory={self.folder / 'xla'}"
-        environment = os.environ | {
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-            "TF_XLA_FLAGS": kept,
-            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip(),
-        }
-        finished = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess | str:
+        """What a command printed, or its error in a line."""
+        finished = self._start(command)
         if finished.returncode == 0:
             return finished
         lines = [line for line in (finished.stderr + finished.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if re.search(r"Error|error:|FAILED", line)]
+        errors = [line for line in lines if re.search(r"Error|error:", line)]
         return " ".join((errors or lines or ["no output"])[-1].split())[:300]
 
-
-def say_stages(name: str, found: list[dict] | str) -> list[str]:
-    """Rows of the table: what, figure."""
-    if isinstance(found, str):
-        return [f"| {name} | failed: {found} |"]
-    return [
-        f"| {name}: {one['stage']} | {one['ms']:.3f} ms a step; traced in {one['traced']:.1f} s, compiled in "
-        f"{one['compiled']:.1f} s |"
-        for one in found[1:]
-    ]
-
-
-def say_job(name: str, found: dict | str) -> str:
-    """A row: mAP, seconds, and what tells whether it repeats."""
-    if isinstance(found, str):
-        return f"| {name} | failed: {found} |"
-    whole, new = found["mAP"], found["mAP_not_trained_on"]
-    figures = "; ".join(f"{one} {whole[one]:.4f} / {new[one]:.4f}" for one in ("I->T", "T->I"))
-    training = found["training"]
-    return (
-        f"| {name} | training {training['seconds']:.1f} s, {training['compiling']:.1f} s of it compilation; "
-        f"mAP all / new {figures}; weights {found['digests']['weights'][:8]} |"
-    )
+    def _start(self, command: list[str]) -> subprocess.CompletedProcess:
+        environment = os.environ | {
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # the tests do not ask for it, and share the device
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        }
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
 
 
 def main() -> None:
@@ -240,40 +293,39 @@ def main() -> None:
     given = parser.parse_args()
     if given.measure:
         asked = json.loads(given.measure)
-        found = time_stages(asked["flags"], asked["kind"] == "vggf", asked["steps"], Path(asked["lock"]))
-        print(json.dumps(found))
+        print(json.dumps(time_steps(Measured(**asked["measured"]), asked["steps"], Path(asked["lock"]))))
         return
     parts = given.parts.split(",")
     if not set(parts) <= set(PARTS):
         parser.error(f"--parts: found {given.parts}, expected some of {','.join(PARTS)}")
     folder = (given.folder or Path(tempfile.mkdtemp())).resolve()
-    (folder / "xla").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(folder, given.steps)
-    print("| what | found |\n|---|---|", flush=True)
-
-    with ThreadPoolExecutor(given.jobs) as pool:
-        measured = [
-            (name, pool.submit(bench.measure, kind, flags))
-            for kind, variants in (("stages", STAGES), ("vggf", VGGF))
-            for name, flags in (variants.items() if kind in parts else ())
-        ]
-        for name, found in measured:
-            print("\n".join(say_stages(name, found.result())), flush=True)
-    jobs = {"default job": ()}
-    if "job" in parts:
-        jobs["default job again, programs kept"] = ()
+    alone = [("job0", "default job"), ("job1", "default job again, programs kept")]
+    beside: list[tuple] = []
     if "precisions" in parts:
-        jobs |= {f"default job, {name}": (f"--precision={name}",) for name in PRECISIONS[1:]}
+        beside += [
+            (bench.job, f"job_{name}", f"default job, {name}", f"--precision={name}")
+            for name in PRECISIONS[1:]
+        ]
     if "agah" in parts:
-        jobs["default job, AGAH"] = ("--method=agah",)
-    for number, (name, flags) in enumerate(jobs.items()):
-        if {"job", "precisions", "agah", "encode"} & set(parts):
-            print(say_job(name, bench.job(f"job{number}", *flags)), flush=True)
+        beside.append((bench.job, "job_agah", "default job, AGAH", "--method=agah"))
     if "encode" in parts:
-        print(f"| export and encode | {bench.encode('job0')} |", flush=True)
+        beside.append((bench.encode,))
     if "parity" in parts:
-        tests = ("tests/test_gch_parity.py", "tests/test_agah_parity.py")
-        print(f"| tests against outputs of the originals | {bench.tests(*tests)} |", flush=True)
+        beside.append(
+            (bench.tests, "tests/test_gch_parity.py", "tests/test_agah_parity.py", "tests/test_vggf.py")
+        )
+    timed = [(bench.measure, one) for part in STEPS if part in parts for one in STEPS[part]]
+
+    print("| what | found |\n|---|---|", flush=True)
+    for number, (name, title) in enumerate(alone):
+        if "job" in parts or ("encode" in parts and not number):
+            print(*bench.job(name, title), sep="\n", flush=True)
+    for calls in (beside, timed):
+        with ThreadPoolExecutor(given.jobs) as pool:
+            for rows in pool.map(lambda call: call[0](*call[1:]), calls):
+                print(*rows, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

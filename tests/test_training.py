@@ -291,8 +291,11 @@ def test_a_process_configures_its_device_again_but_not_for_other_gpus(monkeypatc
         configured("1")
     with pytest.raises(SettingError, match="select_gpu is '0,7'; there are 2 GPUs"):
         configured("0,7")
-    device = configured("0")
-    assert (device.name, device.jit_compile) == ("GPU 0, float32, XLA", True)
+    monkeypatch.setenv("XLA_FLAGS", "--of_user")
+    for _ in range(2):
+        device = configured("0")
+        assert (device.name, device.jit_compile) == ("GPU 0, float32, XLA", True)
+    assert os.environ["XLA_FLAGS"] == "--of_user --xla_gpu_enable_triton_gemm=false"
 
 
 def test_signals_are_handled_in_the_main_thread_alone_and_given_back():

@@ -15,7 +15,7 @@ from gch.networks import vggf_layers
 from gch.networks.backbone import load_backbone
 from gch.networks.matconvnet import MEAN_COLOR, VGGF_LAYERS, assign_vggf, mean_from_h5, read_matconvnet
 from gch.networks.vggf import vggf
-from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling
+from gch.networks.vggf_layers import BlockConvolution, LocalResponseNormalization, MaxPooling
 from gch.settings import load_settings
 
 KERNELS = {
@@ -113,6 +113,23 @@ def test_trains_under_xla_and_determinism(as_agah):
 
     plain, compiled = (tf.function(gradients, jit_compile=jit_compile)() for jit_compile in (False, True))
     assert tf.norm(plain - compiled) < 1e-4 * tf.norm(plain)
+
+
+# The first convolution.
+
+
+@pytest.mark.parametrize("size", [(24, 24), (26, 23), (25, 30), (11, 12)])  # some need pixels beyond the map
+def test_a_convolution_of_blocks_is_the_built_in_one(size):
+    x = tf.random.stateless_uniform((2, *size, 3), (1, 2))
+    layer = BlockConvolution(5, 11, 4)
+    layer.build(x.shape)
+    expected = tf.nn.conv2d(x, layer.kernel.value, 4, "VALID")
+    run = tf.function(lambda x: value_and_gradient(layer, x), jit_compile=True)
+    found = run(x)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found[1], value_and_gradient(layer, x)[1], atol=1e-4)
+    operations = run.get_concrete_function(x).graph.get_operations()
+    assert "SpaceToDepth" in {operation.type for operation in operations}
 
 
 # Local response normalisation.

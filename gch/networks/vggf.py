@@ -11,7 +11,12 @@ import numpy as np
 from keras import layers
 
 from gch.networks.matconvnet import MEAN_COLOR
-from gch.networks.vggf_layers import LocalResponseNormalization, MaxPooling, SubtractMeanImage
+from gch.networks.vggf_layers import (
+    BlockConvolution,
+    LocalResponseNormalization,
+    MaxPooling,
+    SubtractMeanImage,
+)
 
 WIDTHS = (64, 256, 256, 256, 256, 4096, 4096)  # of conv1 ... conv5, fc6, fc7
 
@@ -40,10 +45,10 @@ def vggf(
     """
     seeds = keras.random.SeedGenerator(seed)
 
-    def convolution(filters: int, kernel: int, name: str, strides: int = 1, padding: str = "same"):
+    def convolution(filters: int, kernel: int, name: str):
         start = keras.initializers.HeNormal(seeds)
         return layers.Conv2D(
-            filters, kernel, strides, padding, activation="relu", kernel_initializer=start, name=name
+            filters, kernel, padding="same", activation="relu", kernel_initializer=start, name=name
         )
 
     def fully_connected(units: int, name: str):
@@ -64,7 +69,8 @@ def vggf(
     images = keras.Input((image_size, image_size, 3), name="images")
     preprocessing = SubtractMeanImage(name="subtract_mean")
     x = preprocessing(images)
-    x = convolution(conv1, 11, "conv1", strides=4, padding="valid")(x)
+    start = keras.initializers.HeNormal(seeds)
+    x = BlockConvolution(conv1, 11, 4, activation="relu", kernel_initializer=start, name="conv1")(x)
     x = normalization("norm1")(x)
     if as_agah:
         x = layers.ZeroPadding2D(((1, 2), (1, 2)), name="pad1")(x)

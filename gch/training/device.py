@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import re
 import signal
 import threading
@@ -61,6 +62,10 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     with quiet_stderr():
         gpus = tf.config.list_physical_devices("GPU")
     used = _use_gpus(gpus, settings.select_gpu)
+    flags = os.environ.get("XLA_FLAGS", "")
+    if used and "xla_gpu_enable_triton_gemm" not in flags:
+        # Under determinism XLA does not tune its own matrix products, and untuned they are slow.
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_triton_gemm=false"
     strategy = tf.distribute.get_strategy()
     name = f"GPU {settings.select_gpu}" if used else "CPU"
     name += f", {settings.precision}"

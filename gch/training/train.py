@@ -127,6 +127,8 @@ class Trainer:
         if self._compiled:
             return 0.0
         started, self._compiled = time.monotonic(), True
+        # All are traced first: a program that compiles meanwhile would change the names in the next, by which
+        # XLA finds kept programs.
         compilations = filter(None, [loop.trace() for loop in self._loops])
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda compilation: compilation(), compilations))
