@@ -25,10 +25,12 @@ def opened(folder: Path, dataset: str, **changes) -> Pairs:
 
 
 @contextlib.contextmanager
-def refusal(line: str, where: object = "", fault: type[GCHError] = DataError) -> Iterator[None]:
+def refusal(
+    line: str, where: object = "", fault: type[GCHError] = DataError
+) -> Iterator[pytest.ExceptionInfo]:
     """What is done within is refused in one line that says so and names the place."""
     with pytest.raises(fault, match=line) as caught:
-        yield
+        yield caught
     assert str(where) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import os
 import unicodedata
 from pathlib import Path
 from unittest import mock
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sources import refusal
 
 from gch.commands.source import guess_dataset
 from gch.data import annotations
@@ -47,18 +47,13 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         'path,text,labels\na.jpg,"a cat, asleep",animal;indoor\nsub/b.png,,7\n'
         'c.gif,nothing,\n\nd.jpg,"two ""lines""\nof text", 7 | animal ;\n',
     )
-    lines = read(
-        tmp_path,
-        json_lines(
-            {"path": "a.jpg", "text": "a cat, asleep", "labels": ["indoor", "animal"]},
-            {"path": "sub/b.png", "text": None, "labels": 7},
-            {"path": "c.gif", "text": "nothing", "labels": []},
-        )
-        + "\n"
-        + json_lines({"path": "d.jpg", "text": ['two "lines"', "of text"], "labels": [7, "animal", "7"]}),
-        "list.jsonl",
+    lines = json_lines(
+        {"path": "a.jpg", "text": "a cat, asleep", "labels": ["indoor", "animal"]},
+        {"path": "sub/b.png", "text": None, "labels": 7},
+        {"path": "c.gif", "text": "nothing"},
+        {"path": "d.jpg", "text": ['two "lines"', "of text"], "labels": [7, "animal", "7"]},
     )
-    for got in (table, lines):
+    for got in (table, read(tmp_path, "\ufeff" + lines.replace("\n", "\r\n\r\n"), "list.jsonl")):
         assert got.ids == ("a.jpg", "sub/b.png", "d.jpg")
         assert got.captions == ("a cat, asleep", "", 'two "lines"\nof text')
         assert got.label_names == ("7", "animal", "indoor")
@@ -196,23 +191,9 @@ def test_cells_that_look_like_lists_are_told(tmp_path, labels, line):
     assert ("cells look like lists" in found) == bool(line)
 
 
-def test_text_is_brought_to_one_form_and_paths_are_not(tmp_path):
-    path, text = "cafe\u0301.jpg", " cafe\u0301 \u2460\u3000"
-    got = read(tmp_path, f"path,title,label\n{path},{text},x\n")
-    assert got.ids == (path,)
-    assert got.captions == ("caf\u00e9 1",)
-
-
-@pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
-def test_byte_order_mark_and_windows_line_ends(tmp_path, name):
-    content = "path,text,labels\na.jpg,sea,x\n" if name == "list.csv" else one()
-    plain = read(tmp_path, content, name)
-    other = read(tmp_path, b"\xef\xbb\xbf" + content.replace("\n", "\r\n").encode(), name)
-    assert (other.digest, other.captions) == (plain.digest, plain.captions)
-
-
 PLAIN = "path,text,labels\na.jpg,a dog,x\nb.jpg,sea,y\n"
 SPREADSHEETS = {
+    "byte order mark, Windows' line ends": b"\xef\xbb\xbf" + PLAIN.replace("\n", "\r\n").encode(),
     "blank rows": PLAIN.replace("\nb", "\n,,\n , ,\nb") + ",,\n,,\n",
     "blank columns": PLAIN.replace("sea,y", "sea,y,, "),
     "sep=": "sep=;\r\n" + PLAIN.replace(",", ";"),
@@ -251,16 +232,6 @@ def test_a_caption_a_line(tmp_path):
     assert read(tmp_path, f"path,tags,labels\n{rows}").captions == (("one", "two"), ("sea",))
 
 
-def test_absolute_paths_in_the_folder(tmp_path):
-    folder = tmp_path / "folder"
-    (folder / "sub").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(folder)
-    for base in (folder, tmp_path / "link"):
-        content = f"path,text,labels\n{folder}/a.jpg,sea,x\n{base}/sub/b.jpg,sea,x\n"
-        (base / "list.csv").write_text(content)
-        assert open_collection(base / "list.csv", base, 8, "crop").ids == ("a.jpg", "sub/b.jpg")
-
-
 def test_kaggles_captions(tmp_path):
     (tmp_path / "Images").mkdir()
     (tmp_path / "Images" / "a.jpg").touch()
@@ -273,14 +244,12 @@ def test_kaggles_captions(tmp_path):
     assert open_collection(layout.annotations, tmp_path, 8, "crop").ids == ("Images/a.jpg",)
 
 
-@pytest.mark.parametrize(
-    ("written", "path"), [("./sub//a.jpg", "sub/a.jpg"), ("sub\\a.jpg", "sub/a.jpg"), (" a .jpg", " a .jpg")]
-)
-def test_paths_have_one_spelling(tmp_path, written, path):
-    assert read(tmp_path, one(path=written), "list.jsonl").ids == (path,)
+def test_paths_have_one_spelling(tmp_path):
+    entries = one(path="./sub//a.jpg") + one(path="sub\\b.jpg") + one(path=" a .jpg")
+    assert read(tmp_path, entries, "list.jsonl").ids == ("sub/a.jpg", "sub/b.jpg", " a .jpg")
 
 
-def test_links_may_not_lead_out_of_the_folder(tmp_path):
+def test_links_and_absolute_paths_may_not_lead_out_of_the_folder(tmp_path):
     folder, other = tmp_path / "folder", tmp_path / "folder2"
     (folder / "sub").mkdir(parents=True)
     other.mkdir()
@@ -289,54 +258,42 @@ def test_links_may_not_lead_out_of_the_folder(tmp_path):
     (folder / "out.jpg").symlink_to(other / "a.jpg")
     (folder / "in.jpg").symlink_to(folder / "sub")
     (tmp_path / "link").symlink_to(folder)
-    assert read(folder, one(path="in.jpg"), "list.jsonl").ids == ("in.jpg",)
-    assert open_collection(folder / "list.jsonl", tmp_path / "link", 8, "crop").ids == ("in.jpg",)
+    for base in (folder, tmp_path / "link"):
+        entries = one(path="in.jpg") + one(path=f"{folder}/a.jpg") + one(path=f"{base}/sub/b.jpg")
+        assert read(base, entries, "list.jsonl").ids == ("in.jpg", "a.jpg", "sub/b.jpg")
     for path in ("out/a.jpg", "out.jpg"):
         with pytest.raises(DataError, match=f"line 1: field 'path': found '{path}', expected a path"):
             read(folder, one(path=path), "list.jsonl")
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("captions.txt", "image,caption\na.jpg,sea\nb.jpg,a cat\na.jpg,blue\n"),
-        ("list.csv", "path,text,labels\na.jpg,sea,\nb.jpg,a cat,;\na.jpg,blue,NaN\n"),
-        (
-            "list.jsonl",
-            json_lines(
-                {"path": "a.jpg", "text": "sea"},
-                {"path": "b.jpg", "text": "a cat", "labels": []},
-                {"path": "a.jpg", "text": "blue", "labels": None},
-            ),
+WITHOUT_LABELS = {
+    "captions.txt": ("image,caption\na.jpg,sea\nb.jpg,a cat\na.jpg,blue\n", ""),
+    "list.csv": ("path,text,labels\na.jpg,sea,\nb.jpg,a cat,;\na.jpg,blue,NaN\n", ""),
+    "mistyped.csv": (
+        "path,text,lables,date\na.jpg,sea,x,1999\nb.jpg,a cat,,\na.jpg,blue,x,\n",
+        "; not read: 'lables', 'date'",
+    ),
+    "list.jsonl": (
+        json_lines(
+            {"path": "a.jpg", "text": "sea", "lables": ["coast"], "date": 1999},
+            {"path": "b.jpg", "text": "a cat", "labels": []},
+            {"path": "a.jpg", "text": "blue", "labels": None},
         ),
-    ],
-)
-def test_without_any_label_all_entries_are_kept(tmp_path, name, content):
+        "; not read: 'lables', 'date'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_LABELS)
+def test_without_any_label_all_entries_are_kept_and_fields_that_are_not_read_are_told(tmp_path, name):
+    """A mistyped `labels` would train on no labels, and look right."""
+    content, unread = WITHOUT_LABELS[name]
     got = read(tmp_path, content, name)
     assert (got.ids, got.captions) == (("a.jpg", "b.jpg"), ("sea\nblue", "a cat"))
     assert (got.labels.shape, got.labels.dtype, got.label_names) == ((2, 0), np.uint8, ())
-    assert got.found[0] == f"{name}: 2 pictures with free text and no labels"
+    assert got.found[0] == f"{name}: 2 pictures with free text and no labels{unread}"
     assert len(got.found) == 2
     assert oddities(got) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("list.csv", "path,text,lables,date\na.jpg,sea,coast,1999\nb.jpg,a cat,animal,\n"),
-        ("list.jsonl", json_lines({"path": "a.jpg", "text": "sea", "lables": ["coast"], "date": 1999})),
-    ],
-)
-def test_without_labels_it_tells_which_fields_it_did_not_read(tmp_path, name, content):
-    """A mistyped `labels` would train on no labels, and look right."""
-    told = read(tmp_path, content, name).found[0]
-    assert told.endswith("pictures with free text and no labels; not read: 'lables', 'date'")
-
-
-def test_an_entry_that_lacks_the_field_of_others_is_left_out(tmp_path):
-    got = read(tmp_path, one() + json_lines({"path": "b.jpg", "text": "cat"}), "list.jsonl")
-    assert got.ids == ("a.jpg",)
-    assert got.found[1] == "left out, because they have no label: 1 entries (b.jpg ...)"
 
 
 HEADER = "path,text,labels\n"
@@ -370,10 +327,7 @@ BAD_JSON = {
     "text in list": (one(text=["a", {}]), "line 1: field 'text': found {}, expected a string, or a list"),
     "labels": (one(labels=1.5), "field 'labels': found 1.5, expected strings or whole numbers, or a list"),
     "mapping": (one(labels="{'a': 1, 'b': 0}"), r"field 'labels': found .*expected a whole list of strings"),
-    "list without end": (
-        one(labels="['a', 'b'"),
-        r"field 'labels': found .*expected a whole list of strings",
-    ),
+    "list without end": (one(labels="['a', 'b'"), "'labels': found .*expected a whole list of strings"),
     "list with a gap": (one(labels="['a' ... 'b']"), r"field 'labels': found .*expected a whole list of str"),
     "label in list": (one(labels=["a", True]), "field 'labels': found True, expected strings or whole"),
     "list in a list": (one(labels=[["x" * 999]]), r"field 'labels': found \['x{15,30}\.\.\..{,40}, exp"),
@@ -390,19 +344,15 @@ BAD += [("list.jsonl", one(path=path), STAYS) for path in OUTSIDE]
 
 @pytest.mark.parametrize(("name", "content", "line"), BAD)
 def test_bad_content_is_refused_in_one_line(tmp_path, name, content, line):
-    with pytest.raises(DataError, match=line) as caught:
+    with refusal(line, f"{tmp_path / name}: ") as caught:
         read(tmp_path, content, name)
-    assert str(caught.value).startswith(f"{tmp_path / name}: ")
-    assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(
     ("make", "name", "line"),
     [
-        (lambda file: None, "list.csv", "not found, expected a file of annotations"),
         (Path.mkdir, "list.csv", "a folder, expected a file of annotations"),
-        (os.mkfifo, "list.csv", "not a regular file, expected a file of annotations"),
         (lambda file: file.symlink_to(file), "list.jsonl", "cannot be read, "),
         (Path.touch, "list.xlsx", "found suffix '.xlsx', expected .csv, .tsv, .jsonl, .ndjson"),
         (lambda file: file.write_bytes(b"123456"), "list.csv", "6 bytes, expected 5 at most"),
@@ -413,10 +363,8 @@ def test_bad_files_are_refused_in_one_line(tmp_path, monkeypatch, make, name, li
     file = tmp_path / "line\nbreak" / name
     file.parent.mkdir()
     make(file)
-    with pytest.raises(DataError, match=line) as caught:
+    with refusal(line, name):
         open_collection(file, tmp_path, 8, "crop")
-    assert name in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_labels_too_many_for_memory_are_refused(tmp_path):
