@@ -51,11 +51,9 @@ def test_everything_comes_back_and_nothing_is_written_twice(tmp_path):
 def test_a_split_that_validates_comes_back_and_is_used(tmp_path):
     split = OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30), np.arange(15, 20))
     folder = write(tmp_path / "set", changed(own_split=split))
-    pairs = open_prepared(folder)
-    for part, rows in split._asdict().items():
-        np.testing.assert_array_equal(pairs.own_split._asdict()[part], rows)
-    settings = settings_of(folder, "files", batch_size=2)
-    np.testing.assert_array_equal(choose_split(settings, pairs).validation, split.validation)
+    pairs, settings = open_prepared(folder), settings_of(folder, "files", batch_size=2)
+    for part, rows in vars(choose_split(settings, pairs)).items():
+        np.testing.assert_array_equal(rows, getattr(split, part))
     drawn = choose_split(settings.replace(VERIFICATION_SIZE=3), pairs)
     assert len(drawn.validation) == 3
     np.testing.assert_array_equal(np.union1d(drawn.training, drawn.validation), split.training)
@@ -107,7 +105,7 @@ def test_blocks_of_the_source_are_read_once(tmp_path, block):
 
 
 def test_a_source_that_fails_ends_it_and_what_is_finished_stays(tmp_path):
-    with pytest.raises(DataError, match="row 40 unreadable"):
+    with refusal("row 40 unreadable"):
         write(tmp_path / "set", watched(broken=40), jobs=4)
     assert not (tmp_path / "set" / "index.json").exists()
     source = watched()
@@ -218,7 +216,7 @@ def test_a_folder_of_the_earlier_format_has_to_be_prepared_again(tmp_path):
         ({"pictures": None, "features": np.zeros((ITEMS, 4))}, "generated: has features in place of pixels"),
         (
             {"pictures": ArrayPictures(SOURCE.pictures.array[:, :7])},
-            "generated: pictures are 7 x 16, expected sides of 8 to 4096 pixels",
+            "7 x 16, expected sides of 8 to 4096",
         ),
     ],
 )
@@ -243,12 +241,10 @@ def halve(path: Path) -> None:
 
 DAMAGE = {  # what is damaged, how, and what reading says; None where it cannot know
     "picture": ("pictures.bin", lambda path: flip(path, 20 * 3 * SIDE**2), "picture 20: damaged"),
-    "short pictures": ("pictures.bin", halve, "bytes, expected"),
     "no pictures": ("pictures.bin", Path.unlink, "not found, expected"),
     "place": ("places.npy", lambda path: flip(path, 128 + 24 * 20), "picture 20: "),
     "short places": ("places.npy", halve, "places.npy: cannot be read"),
     "another text": ("texts.npy", flip, None),
-    "no index": ("index.json", Path.unlink, "index.json: not found"),
     "index is garbage": ("index.json", lambda path: path.write_bytes(b"\xff{"), "index.json: cannot be read"),
     "plan is garbage": ("plan.json", lambda path: path.write_text("{"), None),
 }
@@ -323,12 +319,8 @@ FULL = {
 def test_a_full_disk_is_reported_and_gone_on_from(tmp_path, name):
     most, source, options = FULL[name]
     folder = tmp_path / "set"
-    with (
-        pytest.raises(DataError, match="make room, and run the same command to resume") as error,
-        limited(most),
-    ):
+    with refusal("make room, and run the same command to resume"), limited(most):
         write(folder, source, jobs=1, **options)
-    assert "\n" not in str(error.value)
     assert not (folder / "index.json").exists()
     assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == {".lock"}
     again = watched(pairs=source)
@@ -340,9 +332,8 @@ def test_a_full_disk_is_reported_and_gone_on_from(tmp_path, name):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(GCHError, match="cannot be written") as error:
+    with refusal("cannot be written(?!.*make room)", fault=GCHError):
         write(tmp_path / "file" / "set")
-    assert "make room" not in str(error.value)
 
 
 # Pictures that cannot be read
@@ -384,18 +375,16 @@ def test_default_sizes_fit_what_is_left(tmp_path):
         assert open_prepared(write(tmp_path / f"set {left_out}", source)).default_sizes == wanted
 
 
+SPLIT = OwnSplit(np.array([3, 4]), np.arange(5, ITEMS), np.arange(5, 9))
+
+
 @pytest.mark.parametrize(
-    ("left", "fields", "message"),
+    ("broken", "split", "message"),
     [
-        ([7], {}, r"one picture can be read.*0\.png: not found"),
-        (
-            range(5, ITEMS),
-            {"own_split": OwnSplit(np.array([3, 4]), np.arange(5, ITEMS), np.arange(5, 9))},
-            "query: no picture of it can be read",
-        ),
+        (np.delete(ALL, 7), None, r"one picture can be read.*0\.png: not found"),
+        (range(5), SPLIT, "query: no picture of it can be read"),
     ],
 )
-def test_too_few_pictures_are_refused(tmp_path, left, fields, message):
-    source = of_files(tmp_path / "files", sorted(set(range(ITEMS)) - set(left)), **fields)
-    with pytest.raises(DataError, match=message):
-        write(tmp_path / "set", source)
+def test_too_few_pictures_are_refused(tmp_path, broken, split, message):
+    with refusal(message):
+        write(tmp_path / "set", of_files(tmp_path / "files", list(broken), own_split=split))
