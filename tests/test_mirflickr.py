@@ -3,21 +3,62 @@
 import h5py
 import numpy as np
 import pytest
-from downloaded import (
-    COMMON,
-    ITEMS,
-    LISTS,
-    jpeg,
-    mirflickr,
-    mirflickr_labels,
-    mirflickr_words,
-    write,
-    write_zip,
-)
+from downloaded import jpeg, write, write_zip
 from sources import opened, refusal, settings_of
 
+from gch.commands.source import guess_dataset
 from gch.data.catalog import open_source
-from gch.errors import DataError
+from gch.data.downloads import find_download, find_downloads
+
+LISTS = [
+    *("animals", "baby", "bird", "car", "clouds", "dog", "female", "flower", "food", "indoor", "lake"),
+    *("male", "night", "people", "plant_life", "portrait", "river", "sea", "sky", "structures", "sunset"),
+    *("transport", "tree", "water"),
+]
+COMMON = ["sky", "nikon", "zürich", "blue", "2008"]  # not in the order of the alphabet
+TAGS = {  # of pictures by number
+    1: ["nikon", "unheard"],
+    2: ["2008", "sky", "blue"],
+    3: ["unheard"],  # no common tag
+    5: ["blue", "blue"],
+    8: [],
+    9: ["zürich"],
+    10: ["sky"],  # no label
+    11: ["nikon", "2008"],
+    12: ["blue", "nikon", "sky"],
+    20: ["2008"],
+    100: ["sky"],
+    101: ["sky", "zürich"],
+    25000: ["blue"],
+}
+LABELLED = {
+    "sky": [1, 2, 3, 8, 12],
+    "water": [2, 9, 11, 12, 101],
+    "baby": [5],
+    "plant_life": [8, 11, 20, 25000],
+    "animals": [100],
+}
+ITEMS = [1, 2, 5, 9, 11, 12, 20, 100, 101, 25000]
+
+
+def mirflickr(end: str = "\n") -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The files of the collection and of the annotations."""
+    collection = {TAG_LIST: end.join(f"{tag} 20" for tag in COMMON).encode()}
+    for number, tags in TAGS.items():
+        collection[f"mirflickr/im{number}.jpg"] = jpeg(number)
+        collection[f"mirflickr/meta/tags/tags{number}.txt"] = "".join(tag + end for tag in tags).encode()
+        collection[f"mirflickr/meta/tags_raw/tags{number}.txt"] = b"Raw Sky\n"
+    lists = {f"{label}.txt": LABELLED.get(label, [3]) for label in LISTS}
+    lists |= {"water_r1.txt": [9, 12], "sky_r1.txt": [8]}
+    annotations = {name: "".join(f"{n}{end}" for n in numbers).encode() for name, numbers in lists.items()}
+    return collection, annotations | {"README.txt": b"Potential and relevant labels"}
+
+
+LABELS = np.array([[number in LABELLED.get(label, [3]) for label in LISTS] for number in ITEMS], np.uint8)
+WORDS = np.array([[tag in TAGS[number] for tag in COMMON] for number in ITEMS], np.uint8)
+
+
+TAG_LIST = "mirflickr/doc/common_tags.txt"
 
 
 def unpacked(folder, collection, annotations):
@@ -51,25 +92,21 @@ def both(folder, collection, annotations):
 )
 def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
     place(tmp_path, *mirflickr(end))
-    pairs = open_source(settings_of(tmp_path, "MIRFLICKR", image_size=16))
+    named = "mirflickr25k.zip" if place is zipped else ""  # a zip file may be named itself
+    pairs = open_source(settings_of(tmp_path / named, "MIRFLICKR", image_size=16))
     assert list(pairs.ids) == [f"im{number}.jpg" for number in ITEMS]
-    np.testing.assert_array_equal(pairs.labels, mirflickr_labels())
-    np.testing.assert_array_equal(pairs.texts, mirflickr_words())
+    np.testing.assert_array_equal(pairs.labels, LABELS)
+    np.testing.assert_array_equal(pairs.texts, WORDS)
     assert pairs.labels.dtype == pairs.texts.dtype == np.uint8
     assert (list(pairs.label_names), list(pairs.tag_names)) == (LISTS, COMMON)
     colours = pairs.pictures.read(np.arange(len(ITEMS))).mean(axis=(1, 2))
     np.testing.assert_allclose(colours[:, 0], [number % 256 for number in ITEMS], atol=3)
-    assert "pictures: 13" in pairs.found
-    assert "pictures with a label: 12" in pairs.found
-    assert "pictures with a label and a common tag: 10" in pairs.found
+    for line in ("pictures: 13", "pictures with a label: 12", "pictures with a label and a common tag: 10"):
+        assert line in pairs.found
+    assert any("5 words, 1,386 in the literature" in line for line in pairs.found)
+    assert any("common_tags.txt has 5 words, expected 1,386" in line for line in pairs.found)
     if place is both:
         assert pairs.pictures.paths[0] == "mirflickr/im1.jpg"
-
-
-def test_a_zip_file_may_be_named_itself(tmp_path):
-    zipped(tmp_path, *mirflickr())
-    pairs = open_source(settings_of(tmp_path / "mirflickr25k.zip", "MIRFLICKR"))
-    assert len(pairs.labels) == len(ITEMS)
 
 
 def test_trains_on_pictures_that_can_be_read_and_keeps_the_rest_apart(tmp_path, capsys):
@@ -79,8 +116,8 @@ def test_trains_on_pictures_that_can_be_read_and_keeps_the_rest_apart(tmp_path, 
     unpacked(tmp_path, collection, annotations)
     pairs = opened(tmp_path, "mirflickr", image_size=16)
     kept = [row for row, number in enumerate(ITEMS) if number not in (5, 9)]
-    np.testing.assert_array_equal(pairs.labels, mirflickr_labels()[kept])
-    np.testing.assert_array_equal(pairs.texts, mirflickr_words()[kept])
+    np.testing.assert_array_equal(pairs.labels, LABELS[kept])
+    np.testing.assert_array_equal(pairs.texts, WORDS[kept])
     assert (pairs.name, list(pairs.tag_names)) == ("flickr25k", COMMON)
     output = capsys.readouterr().out
     assert "im5.jpg: an HTML page, expected JPEG" in output
@@ -95,108 +132,74 @@ def test_a_mat_file_beside_the_download_is_read_as_before(tmp_path):
     assert open_source(settings_of(tmp_path, "FLICKR")).labels.shape == (9, 2)
 
 
-def test_inspect_recognises_it_and_prints_the_lines_to_set(command, tmp_path):
-    folder = tmp_path / "data"
-    zipped(folder, *mirflickr())
-    status, output, error = command("inspect", folder, f"--out={tmp_path / 'sheet.png'}", "--image_size=16")
-    assert (status, error) == (0, "")
-    assert "MIRFLICKR-25000, for dataset_dir = 'MIRFLICKR'" in output
-    assert "5 words, 1,386 in the literature" in output
-    assert "10 items, 20,015 in the literature: common_tags.txt has 5 words, expected 1,386" in output
-    assert f'    dataset_dir = "MIRFLICKR"\n    DATA_DIR = "{folder}"\n' in output
-    assert not (folder / "cache").exists()
+def without(*parts):
+    """No file whose name has one of these parts."""
+    names = [name for files in mirflickr() for name in files]
+    return {name: None for name in names if any(part in name for part in parts)}
 
 
-def changed(collection=None, annotations=None, drop=()):
-    files = mirflickr()
-    for held, change in zip(files, (collection, annotations), strict=True):
-        held |= change or {}
-        for name in [name for name in held if any(part in name for part in drop)]:
-            del held[name]
-    return files
+def opened_changed(folder, change):
+    """The download with files that are other, or gone."""
+    collection, annotations = mirflickr()
+    for name, content in change.items():
+        (collection if name.startswith("mirflickr/") else annotations)[name] = content
+    unpacked(folder, collection, annotations)
+    return open_source(settings_of(folder, "MIRFLICKR"))
 
 
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (
-            {"annotations": {"bird.txt": b"3\n24999\n25001\n0\n3\n"}},
-            "2 numbers in the annotations are not from 1 to 25,000",
-        ),
-        ({"annotations": {"bird.txt": b"3\n3\n\n3\n"}}, "2 repeated numbers in the annotations count once"),
-        ({"annotations": {"water_r1.txt": b"7\n9\n13\n"}}, "2 numbers of the lists _r1 are not in the lists"),
-        (
-            {"annotations": {"bird.txt": b"3\n24990\n2"}},
-            "bird.txt ends with 2 after 24990: it may be cut off",
-        ),
-        ({"drop": ["im2.jpg", "im20."]}, "left out, as their pictures are missing: 2 (im2.jpg, im20.jpg)"),
-        ({"drop": ["tags/tags9."]}, "left out, as their files of tags are missing: 1 (tags9.txt)"),
-        (
-            {"collection": {"mirflickr/doc/common_tags.txt": b"sky 3\nblue 2\nsky 3\nnikon\n2008 1\n"}},
-            "common_tags.txt: 1 repeated lines count once",
-        ),
+        ({"bird.txt": b"3\n24999\n25001\n0\n3\n"}, "2 numbers in the annotations are not from 1 to 25,000"),
+        ({"bird.txt": b"3\n3\n\n3\n"}, "2 repeated numbers in the annotations count once"),
+        ({"water_r1.txt": b"7\n9\n13\n"}, "2 numbers of the lists _r1 are not in the lists"),
+        ({"bird.txt": b"3\n24990\n2"}, "bird.txt ends with 2 after 24990: it may be cut off"),
+        (without("im2.jpg", "im20."), "left out, as their pictures are missing: 2 (im2.jpg, im20.jpg)"),
+        (without("tags/tags9."), "left out, as their files of tags are missing: 1 (tags9.txt)"),
+        ({TAG_LIST: b"sky 3\nblue 2\nsky 3\n2008 1\n"}, "common_tags.txt: 1 repeated lines count once"),
     ],
 )
 def test_what_is_odd_is_told(tmp_path, change, line):
-    unpacked(tmp_path, *changed(**change))
-    found = open_source(settings_of(tmp_path, "MIRFLICKR")).found
+    found = opened_changed(tmp_path, change).found
     assert any(line in one for one in found), found
+
+
+OTHER = {f"old/{label}.txt": b"3\n4\n" for label in LISTS}
+NO_LISTS = without(*(f"{label}.txt" for label in LISTS))
 
 
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"drop": ["bird.txt"]}, "bird.txt not found, expected from mirflickr25k_annotations_v080.zip"),
-        (
-            {"drop": [f"{label}.txt" for label in LISTS]},
-            "animals.txt and 23 other lists not found, expected from mirflickr25k_annotations_v080.zip",
-        ),
-        ({"drop": ["common_tags"]}, "doc/common_tags.txt not found, expected from mirflickr25k.zip"),
-        ({"drop": ["tags/tags"]}, "meta/tags/tags1.txt and the other tags not found, expected from mirfl"),
-        ({"drop": [".jpg"]}, "pictures such as im1.jpg not found, expected from mirflickr25k.zip"),
-        (
-            {"annotations": {"bird.txt": b"3\n<html>\n"}},
-            "bird.txt: line 2: found '<html>', expected the number of a picture",
-        ),
-        ({"annotations": {"bird.txt": b"\n"}}, "bird.txt: empty, expected the numbers of pictures"),
-        (
-            {"collection": {"mirflickr/doc/common_tags.txt": b"sky 3\nblue sea 2\n"}},
-            "common_tags.txt: line 2: found 'blue sea 2', expected a tag and its number",
-        ),
-        (
-            {"collection": {"mirflickr/doc/common_tags.txt": b""}},
-            "common_tags.txt: empty, expected 1,386 tags",
-        ),
-        (
-            {"annotations": {f"old/{label}.txt": b"3\n4\n" for label in LISTS}},
-            "differs from that in .*old; expected annotations of one version, keep one",
-        ),
-        ({"drop": [f"tags/tags{number}." for number in (1, 2, 5)]}, "7 items of MIRFLICKR-25000, expected 8"),
+        (without("bird.txt"), "bird.txt not found, expected from mirflickr25k_annotations_v080.zip"),
+        (NO_LISTS, "animals.txt and 23 other lists not found, expected from mirflickr25k_annotations_v080.z"),
+        (without("common_tags"), "doc/common_tags.txt not found, expected from mirflickr25k.zip"),
+        (without("tags/tags"), "meta/tags/tags1.txt and the other tags not found, expected from mirfl"),
+        (without(".jpg"), "pictures such as im1.jpg not found, expected from mirflickr25k.zip"),
+        ({"bird.txt": b"3\n<html>\n"}, "bird.txt: line 2: found '<html>', expected the number of a picture"),
+        ({"bird.txt": b"\n"}, "bird.txt: empty, expected the numbers of pictures"),
+        ({TAG_LIST: b"sky 3\na b 2\n"}, "tags.txt: line 2: found 'a b 2', expected a tag and its number"),
+        ({TAG_LIST: b""}, "common_tags.txt: empty, expected 1,386 tags"),
+        (OTHER, "differs from that in .*old; expected annotations of one version, keep one"),
+        (without("tags/tags1.", "tags/tags2.", "tags/tags5."), "7 items of MIRFLICKR-25000, expected 8"),
     ],
 )
 def test_what_is_missing_or_damaged_ends_in_one_line(tmp_path, change, line):
-    unpacked(tmp_path, *changed(**change))
     with refusal(line, tmp_path):
-        open_source(settings_of(tmp_path, "MIRFLICKR"))
+        opened_changed(tmp_path, change)
 
 
 def test_a_zip_file_that_is_cut_off_is_named(tmp_path):
     zipped(tmp_path, *mirflickr())
     path = tmp_path / "mirflickr25k.zip"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(
-        DataError, match=r"im1.jpg not found.*; mirflickr25k.zip cannot be read, .*; load it again"
-    ):
+    with refusal("im1.jpg not found.*; mirflickr25k.zip cannot be read, .*; load it again"):
         open_source(settings_of(tmp_path, "MIRFLICKR"))
 
 
-def test_a_damaged_member_of_a_zip_file_is_named(tmp_path):
-    collection, annotations = mirflickr()
-    zipped(tmp_path, collection, annotations)
-    path = tmp_path / "mirflickr25k.zip"
-    tags = collection["mirflickr/doc/common_tags.txt"]
-    path.write_bytes(path.read_bytes().replace(tags, tags.replace(b"sky", b"ski")))
-    with pytest.raises(
-        DataError, match=r"mirflickr25k.zip/mirflickr/doc/common_tags.txt: cannot be read, Bad CRC"
-    ):
-        open_source(settings_of(tmp_path, "MIRFLICKR"))
+def test_a_folder_of_a_part_is_known_by_what_can_be_made_of_it(tmp_path):
+    write(tmp_path, mirflickr()[0])
+    assert [found.title for found in find_downloads(tmp_path)] == ["MIRFLICKR-25000"]
+    assert find_download(tmp_path, "flickr25k").title == "MIRFLICKR-25000"
+    assert find_download(tmp_path, "NUS-WIDE-TC21") is None
+    assert guess_dataset(tmp_path) == "MIRFLICKR"
