@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from sources import refusal
-from written import FEATURES, HOT, TEXTS, png, write_hdf5, write_mat73, write_separate
+from written import FEATURES, HOT, TEXTS, write_hdf5, write_mat73, write_separate
 
 from gch.data.array_files import list_arrays
 from gch.data.openmoji import _load
 from gch.data.pictures import read_picture
 from gch.data.split_file import load_split
 from gch.data.text_files import read_json, read_object, text_lines
-from gch.errors import DataError, GCHError
+from gch.errors import GCHError
 from gch.evaluation.codes_file import read_codes
 from gch.networks.backbone import _of_user
 from gch.networks.efficientnet_lite0 import read_weights
@@ -43,11 +43,12 @@ def with_split(folder: Path, **parts) -> None:
     np.savez(folder / "chosen.npz", **parts)
 
 
-def collection(folder: Path, *lines: str, name: str = "list.csv") -> None:
-    lines = lines or ("path,text,labels", *(f"{row}.png,word{row % 3} here,label" for row in range(12)))
-    (folder / name).write_text("\n".join(lines))
+def broken_picture(folder: Path) -> None:
+    lines = ["path,text,labels", *(f"{row}.png,word{row % 3} here,label" for row in range(12))]
+    (folder / "list.csv").write_text("\n".join(lines))
     for number in range(12):
         Image.new("RGB", (SIDE, SIDE), (number, 0, 0)).save(folder / f"{number}.png")
+    cut(folder / "0.png")
 
 
 def truncated(folder):
@@ -60,20 +61,6 @@ def pickled(folder):
     with_split(folder, query=objects, retrieval=objects, training=objects)
 
 
-def index_out_of_the_folder(folder):
-    write_mat73(folder / "index.mat", index=["../../etc/passwd", "1.png"])
-    write_mat73(folder / "caption.mat", caption=["a b", "c d"])
-    write_mat73(folder / "label.mat", category=np.eye(2))
-
-
-def picture(content=None):
-    def write(folder):
-        collection(folder)
-        (folder / "0.png").write_bytes(content) if content else cut(folder / "0.png")
-
-    return write
-
-
 CASES = {
     "foreign file": (
         lambda f: (f / FILE).write_bytes(b"%PDF-1.7"),
@@ -82,27 +69,7 @@ CASES = {
     ),
     "truncated": (truncated, "FLICKR", "mirflickr25k-iall.mat: cannot be opened as HDF5, .*truncated"),
     "pickled split": (pickled, "FLICKR", "chosen.npz: query holds no numbers, expected"),
-    "path out of the folder": (
-        lambda f: collection(f, "path,text,labels", "0.png,a b,x", "../../secret.png,a,x"),
-        "collection",
-        "list.csv: line 3: field 'path': found '../../secret.png', expected a path that stays",
-    ),
-    "index out of the folder": (
-        index_out_of_the_folder,
-        "files",
-        "path '../../etc/passwd', expected",
-    ),
-    "picture that expands": (
-        picture(png(30_000, 30_000, bytes(2**20))),
-        "collection",
-        "0.png: .*(134217728 at most|pixels)",
-    ),
-    "broken picture": (picture(), "collection", "0.png: .*expected"),
-    "two lists": (
-        lambda f: [collection(f, name=name) for name in ("a.csv", "b.csv")],
-        "collection",
-        r"found 2 files of annotations \(a.csv, b.csv\), expected one",
-    ),
+    "broken picture": (broken_picture, "collection", "0.png: .*expected"),
 }
 
 
@@ -209,16 +176,6 @@ def codes() -> dict[str, np.ndarray]:
     return dict.fromkeys(("Qi", "Qt", "Di", "Dt", "query_L", "retrieval_L"), np.ones((4, 64), np.int8))
 
 
-@pytest.mark.parametrize(("write", "name"), [(declared, "codes.h5"), (expanding, "codes.npz")])
-def test_arrays_that_expand_are_not_read(write, name, tmp_path):
-    write(tmp_path / name)
-    array = list_arrays(tmp_path / name)["Di"]
-    assert array.size > 2**28
-    for read in (array.read, lambda: next(array.slabs()), array.strings, lambda: read_codes(tmp_path / name)):
-        with pytest.raises(DataError, match="GiB"):
-            read()
-
-
 def declared_mean(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.create_dataset("Mean", (2**20, 2**18, 3), "f4", chunks=(64, 64, 3))
@@ -242,18 +199,30 @@ def lying_texts(path: Path) -> None:
         member.write(bytes(64))
 
 
+def arrays(path: Path) -> list:
+    stored = list_arrays(path)["Di"]
+    return [stored.read, lambda: next(stored.slabs()), stored.strings, lambda: read_codes(path)]
+
+
+def texts(path: Path) -> list:
+    return [list_arrays(path)["caption"].strings]
+
+
 @pytest.mark.parametrize(
-    ("write", "name", "read"),
+    ("write", "name", "readers"),
     [
-        (declared_mean, "Mean.h5", mean_from_h5),
-        (declared_cell, "caption.mat", lambda path: list_arrays(path)["caption"].strings()),
-        (lying_texts, "caption.npz", lambda path: list_arrays(path)["caption"].strings()),
+        (declared, "codes.h5", arrays),
+        (expanding, "codes.npz", arrays),
+        (declared_mean, "Mean.h5", lambda path: [lambda: mean_from_h5(path)]),
+        (declared_cell, "caption.mat", texts),
+        (lying_texts, "caption.npz", texts),
     ],
 )
-def test_texts_and_means_that_expand_are_not_read(write, name, read, tmp_path):
+def test_what_expands_is_not_read(write, name, readers, tmp_path):
     write(tmp_path / name)
-    with refusal("GiB", fault=GCHError):
-        read(tmp_path / name)
+    for read in readers(tmp_path / name):
+        with refusal("GiB", fault=GCHError):
+            read()
 
 
 def test_pipes_in_caches_are_replaced(tmp_path):

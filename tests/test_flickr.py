@@ -62,7 +62,7 @@ def karpathy(dataset: str) -> bytes:
         {
             "filename": NAMES[dataset][row],
             "imgid": row,
-            "split": {"dev": "val"}.get(part, part),
+            "split": part.replace("dev", "val"),
             "sentences": [{"raw": caption(row, place), "tokens": []} for place in range(5)],
         }
         for row, part in enumerate(PARTS)
@@ -71,13 +71,14 @@ def karpathy(dataset: str) -> bytes:
 
 
 def lists(dataset: str) -> dict[str, bytes]:
-    files = {"Flickr8k": "Flickr_8k.{}Images.txt", "Flickr30k": "{}.txt"}[dataset]
-    suffix = {"Flickr8k": ".jpg", "Flickr30k": ""}[dataset]
     found = {}
     for part, rows in ROWS.items():
-        named = part if dataset == "Flickr8k" else {"dev": "val"}.get(part, part)
-        own = [NAMES[dataset][row].removesuffix(".jpg") + suffix for row in rows]
-        found[files.format(named)] = "\r\n".join(own).encode()
+        own = [NAMES[dataset][row] for row in rows]
+        if dataset == "Flickr8k":
+            found[f"Flickr_8k.{part}Images.txt"] = "\r\n".join(own).encode()
+        else:
+            names = [name.removesuffix(".jpg") for name in own]
+            found[f"{part.replace('dev', 'val')}.txt"] = "\r\n".join(names).encode()
     return found
 
 
@@ -155,8 +156,7 @@ def test_what_is_missing_or_repeated_is_left_out_by_name(tmp_path):
     first, second, third = NAMES["Flickr8k"][:3]
     content = content.replace(f"{second}#4\t{caption(1, 4)}\n".encode(), b"")
     content += content.splitlines(keepends=True)[7] + content.splitlines(keepends=True)[8]
-    files = {TOKENS["Flickr8k"]: content} | pictures("Flickr8k")
-    del files[f"Images/{third}"]
+    files = {TOKENS["Flickr8k"]: content} | pictures("Flickr8k") | {f"Images/{third}": None}
     pairs = opened(write(tmp_path / "data", files), "Flickr8k")
     assert list(pairs.ids) == [first, second, *NAMES["Flickr8k"][3:]]
     assert pairs.captions[1] == "\n".join(caption(1, place) for place in range(4))
@@ -175,51 +175,35 @@ def test_tables_may_repeat_lines_or_lack_a_cell(tmp_path):
     assert "2 lines of captions.txt repeat others" in "\n".join(pairs.found)
     many = "".join(f"7{number}.jpg| 0| Nothing\n" for number in range(120)).encode()
     content = results() + many + b"3000.jpg| 4   A dog without a bar .\n"  # as one row of Kaggle's file is
-    folder = write(tmp_path / "b" / "data", {"results.csv": content} | pictures("Flickr30k"))
+    # A zip file of another name may be anything.
+    others = pictures("Flickr30k") | {"flickr30k_images.zip": b"PK\x03\x04"}
+    folder = write(tmp_path / "b" / "data", {"results.csv": content} | others)
     pairs = opened(folder, "Flickr30k")
     assert_whole(pairs)
     assert "lines of results.csv that cannot be read are left out: 1 (line 182)" in "\n".join(pairs.found)
 
 
+KAGGLES = {"captions.txt": kaggle("Flickr8k")[:-3], TOKENS["Flickr8k"]: None}
+NO_PICTURES = dict.fromkeys(pictures("Flickr8k"))
+
+
 @pytest.mark.parametrize(
-    ("dataset", "changed", "line"),
+    ("changed", "line"),
     [
-        ("Flickr8k", {TOKENS["Flickr8k"]: b"<html>\nNot found\n</html>\n"}, "3 of 3 lines cannot be read"),
-        ("Flickr8k", {TOKENS["Flickr8k"]: b""}, "0 of 0 lines"),
-        (
-            "Flickr8k",
-            {"captions.txt": kaggle("Flickr8k")[:-3], TOKENS["Flickr8k"]: None},
-            "expected a row of CSV",
-        ),
-        ("Flickr8k", lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"1.jpg\n"}, "line 1: found '1.jpg'"),
-        (
-            "Flickr8k",
-            lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"9_9.jpg\n"},
-            "no picture of the part val",
-        ),
-        (
-            "Flickr8k",
-            {"dataset_flickr8k.json": karpathy("Flickr8k")[:99]},
-            r"dataset_flickr8k\.json: .*cut off",
-        ),
-        (
-            "Flickr8k",
-            {f"Images/{name}": None for name in NAMES["Flickr8k"]},
-            r"pictures not found, .*Dataset\.zip",
-        ),
-        ("Flickr30k", {"flickr30k_images.zip": b"PK\x03\x04"}, ""),
+        ({TOKENS["Flickr8k"]: b"<html>\nNot found\n</html>\n"}, "3 of 3 lines cannot be read"),
+        ({TOKENS["Flickr8k"]: b""}, "0 of 0 lines"),
+        (KAGGLES, "expected a row of CSV"),
+        (lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"1.jpg\n"}, "line 1: found '1.jpg'"),
+        (lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"9_9.jpg\n"}, "no picture of the part val"),
+        ({"dataset_flickr8k.json": karpathy("Flickr8k")[:99]}, r"dataset_flickr8k\.json: .*cut off"),
+        (NO_PICTURES, r"pictures not found, .*Dataset\.zip"),
     ],
 )
-def test_broken_files_are_named_in_one_line(tmp_path, dataset, changed, line):
-    files = {TOKENS[dataset]: tokens(dataset)} | pictures(dataset) | changed
-    folder = write(
-        tmp_path / "data", {name: content for name, content in files.items() if content is not None}
-    )
-    if not line:  # a zip file of another name may be anything
-        assert_whole(opened(folder, dataset))
-        return
+def test_broken_files_are_named_in_one_line(tmp_path, changed, line):
+    whole = {TOKENS["Flickr8k"]: tokens("Flickr8k")} | pictures("Flickr8k")
+    folder = write(tmp_path / "data", whole | changed)
     with refusal(line, folder):
-        opened(folder, dataset)
+        opened(folder, "Flickr8k")
 
 
 def test_kaggles_table_with_labels_is_a_collection(tmp_path):

@@ -27,11 +27,13 @@ def touch(*names):
 
 
 def split(name="", array=None, images=PIXELS, **texts_and_labels):
-    """Split files of which one array is another, or gone."""
+    """Split files of which one file is gone, or one array is another, or gone."""
 
     def write(folder):
         write_split_files(folder, images, **texts_and_labels)
-        if name:
+        if len(name) == 3:
+            (folder / f"{name}.h5").unlink()
+        elif name:
             with h5py.File(folder / f"{name[:3]}.h5", "r+") as file:
                 del file[name]
                 if array is not None:
@@ -56,17 +58,20 @@ def index(leave_out="", **changed):
     return lambda folder: index_files(folder, leave_out, **changed)
 
 
-def and_then(write, move):
-    return lambda folder: (write(folder), move(folder))
-
-
-def swap(folder):
+def swapped(folder):
+    write_split_files(folder, PIXELS)
     for old, new in (("Tag.h5", "x"), ("Lab.h5", "Tag.h5"), ("x", "Lab.h5")):
         (folder / old).rename(folder / new)
 
 
-def captions(content):
-    return and_then(index("caption"), lambda folder: (folder / "caption.txt").write_bytes(content))
+def captions_of_windows(folder):
+    index_files(folder, "caption")
+    (folder / "caption.txt").write_bytes(b"caf\xe9\n" * ITEMS)
+
+
+def two_of_words(folder):
+    write_separate(folder, "mirflickr25k")
+    touch(f"{YALL}.h5")(folder)
 
 
 PATHS = np.array([f"pics/{row}.png" for row in range(ITEMS)], "S")
@@ -74,16 +79,10 @@ DEEPER = [*(f"/x/mirflickr/im{row}.png" for row in range(ITEMS - 1)), "im39.png"
 YALL = "mirflickr25k-yall"
 MISSING = [
     ("no data set found for FLICKR, the folder holds Img.h5", touch("Img.h5")),
-    (
-        r"found 2 files of arrays \(FLICKR-25K.mat, mirflickr.mat\), expected one",
-        touch(FILE, "mirflickr.mat"),
-    ),
+    (r"found 2 files of arrays \(FLICKR-25K.mat, mirflickr.mat\), exp", touch(FILE, "mirflickr.mat")),
     ("XAll.npy: its texts .* yall.npy", lambda folder: save_npy(folder, XAll=FEATURES, LAll=HOT)),
-    (
-        r"its labels \(-lall\) not found, expected the labels of FLICKR; dataset_dir = 'files' reads",
-        separate("lall"),
-    ),
-    (rf"\({YALL}.h5, {YALL}.mat\), expected one", and_then(separate(), touch(f"{YALL}.h5"))),
+    (r"its labels \(-lall\) not found, .* of FLICKR; dataset_dir = 'files' reads", separate("lall")),
+    (rf"\({YALL}.h5, {YALL}.mat\), expected one", two_of_words),
     (r"lall.mat: LAll uint8 \(39, 4\); 40 images: no number of items", separate(lall={"LAll": HOT[:-1]})),
     ("yall.mat: YAll not found, .* holds one, two", separate(yall={"one": TEXTS, "two": TEXTS})),
     ("'pics/0.png' not found in it", split(images=PATHS)),
@@ -93,12 +92,9 @@ MISSING = [
     ("ImgQuery has 7 columns, expected", split("ImgQuery", FEATURES[QUERY][:, :7], FEATURES)),
     ("ImgQuery has features, expected pictures of 10 x 8 as in ImgDa", split("ImgQuery", FEATURES[QUERY])),
     ("Lab.h5: LabDataBase has 9 columns, TagDataBase 4; .*swapped", split(texts=HOT, labels=TEXTS)),
-    ("Tag.h5: TagDataBase not found, the file holds LabData", and_then(split(), swap)),
-    (
-        "Tag.h5 not found; expected Img.h5, Tag.h5, Lab.h5",
-        and_then(split(), lambda folder: (folder / "Tag.h5").unlink()),
-    ),
-    ("Lab.h5 not found, expected the labels", and_then(split(), lambda path: (path / "Lab.h5").unlink())),
+    ("Tag.h5: TagDataBase not found, the file holds LabData", swapped),
+    ("Tag.h5 not found; expected Img.h5, Tag.h5, Lab.h5", split("Tag")),
+    ("Lab.h5 not found, expected the labels", split("Lab")),
     ("Lab.h5: LabTrain not found, the file holds LabDataBase, LabQuery", split("LabTrain")),
     ("caption.mat not found, expected it or caption.txt beside index.mat", index("caption")),
     ("label.mat not found, expected the labels of FLICKR", index("label")),
@@ -107,8 +103,9 @@ MISSING = [
     ("index.mat: index holds no texts; expected strings", index(index=TEXTS)),
     ("not found in it", index(index=["x" * 5000] * 40)),
     ("stays in the folder", index(index=["/"] * 40)),
+    ("'../../etc/passwd', expected", index(index=["../../etc/passwd"] * 40)),
     ("path 'im39.png', expected 1 folders before the file", index(index=DEEPER)),
-    ("caption.txt: line 1: byte 4 is 0xe9, not UTF-8", captions(b"caf\xe9\n" * ITEMS)),
+    ("caption.txt: line 1: byte 4 is 0xe9, not UTF-8", captions_of_windows),
 ]
 
 
