@@ -36,7 +36,7 @@ from gch.data.vocabulary import Vocabulary, load_vocabulary
 from gch.errors import DataError, GCHError, SettingError
 from gch.evaluation.codes import KINDS, EncodedPairs
 from gch.evaluation.codes_file import read_codes, save_codes
-from gch.evaluation.evaluate import DIRECTIONS
+from gch.evaluation.evaluate import DIRECTIONS, evaluate_items
 from gch.reporting import plots, tables
 from gch.reporting.page import page
 from gch.reporting.record import read_run
@@ -107,6 +107,12 @@ def report(run: Path) -> None:
     assert open_run(run).results
 
 
+def measure(run: Path) -> None:
+    found = read_codes(run)
+    if found.database:  # a file that was cut before the labels is one of two halves
+        evaluate_items(found.queries["image"], found.database["text"])
+
+
 def answer(folder: Path) -> None:
     index = open_index(folder)
     for part in index.parts.values():
@@ -127,7 +133,7 @@ READERS = {  # a file, and who reads it, of the folder that it is in
     "run/history.json": lambda run: RunFolder(run).read_history(1),
     "run/split.npz": lambda run: (load_split(run / "split.npz", ITEMS), read_codes(run)),
     "run/vocabulary.json": lambda run: load_vocabulary(run / "vocabulary.json").bags(["the red sea"]),
-    "run/generated_16.mat": read_codes,
+    "run/generated_16.mat": measure,
     "run/latest/checkpoint": lambda folder: RunFolder(folder.parent).checkpoint("latest"),
     "export/assets.extra/model.json": lambda folder: read_model_note(folder.parent),
     "codes/codes.json": answer,

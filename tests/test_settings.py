@@ -1,8 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from sources import refusal
 
 from gch.errors import SettingError
 from gch.settings import fields, known_presets, load_settings, read_assignments
@@ -122,78 +121,64 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"bit": 12}, ["bit is 12", "multiple of 8"]),
-        ({"bit": 0}, ["bit is 0", "at least 8"]),
-        ({"bit": "16"}, ["bit is '16'", "expected a int"]),
-        ({"bits": 16}, ["unknown setting bits", "bit?"]),
-        ({"phase": "tain"}, ["'tain'", "'train', 'test'"]),
-        ({"lr_img": 0.0}, ["lr_img is 0.0", "more than 0"]),
-        ({"lr_img": float("nan")}, ["finite"]),
-        ({"decay": 1.5}, ["at most 1"]),
-        ({"histograms": 1}, ["histograms is 1", "bool"]),
-        ({"graph": "tree"}, ["'tree'", "'label'"]),
-        ({"teacher": False, "graph": "none"}, ["teacher is False", "'none'"]),
-        ({"seed": True}, ["seed is True", "int"]),
-        ({"preset": "other"}, ["'other'", "'reference'"]),
-        ({"dataset_dir": "wiki"}, ["'wiki'", "OpenMoji, FLICKR, NUS-WIDE-TC21"]),
-        ({"netStr": "resnet"}, ["'resnet'", "efficientnet-lite0, vggf"]),
-        ({"QUERY_SIZE": 0}, ["QUERY_SIZE", "positive"]),
-        ({"num_label": 0}, ["num_label", "positive"]),
-        ({"lambd": 1.5}, ["lambd is 1.5", "at most 1"]),
-        ({"method": "agah", "txt_widths": "8192,"}, ["txt_widths is '8192,'", "8192,4096"]),
-        ({"cutoffs": "²"}, ["cutoffs is '²'", "10,100,1000"]),
-        ({"max_epoch": 3, "Epoch": 3}, ["Epoch is given twice"]),
-        ({"method": "agah", "preset": "reference"}, ["'reference'", "method 'gch'", "'agah'"]),
-        ({"valid_freq": 0}, ["valid_freq is 0", "at least 1"]),
-        ({"TRAINING_SIZE": 10, "batch_size": 11}, ["batch_size is 11", "TRAINING_SIZE 10"]),
-        ({"run_name": "../other"}, ["run_name", "plain name"]),
-        ({"select_gpu": "first"}, ["select_gpu is 'first'"]),
-        ({"select_gpu": "²"}, ["select_gpu is '²'"]),
-        ({"select_gpu": "9" * 5000}, ["select_gpu is"]),
-        ({"cutoffs": "٣"}, ["cutoffs is '٣'"]),
-        ({"cutoffs": "9" * 5000}, ["cutoffs is '99", "up to 9 digits"]),
-        ({"method": "agah", "txt_widths": "9" * 5000}, ["txt_widths is '99", "up to 9 digits"]),
-        ({"bit": 8 * 10**22}, ["bit is 8000", "at most 65536"]),
-        ({"bit": 10**5000}, ["bit is a number of thousands of digits", "at most 65536"]),
-        ({"Epoch": 10**20}, ["Epoch is 1000", "at most 2147483647"]),
-        ({"Epoch": 1e20}, ["Epoch is 1e+20", "expected a int"]),
-        ({"decay": -(10**5000)}, ["decay is a number of thousands", "at least -2147483647"]),
-        ({"lr_img": 10**400}, ["lr_img is 1000", "at most"]),
-        ({"image_size": 100_000}, ["image_size is 100000", "at most 16384"]),
+        ({"bit": 12}, "bit is 12.*multiple of 8"),
+        ({"bit": 0}, "bit is 0.*at least 8"),
+        ({"bit": "16"}, "bit is '16'.*expected a int"),
+        ({"bits": 16}, r"unknown setting bits.*bit\?"),
+        ({"phase": "tain"}, "'tain'.*'train', 'test'"),
+        ({"lr_img": 0.0}, r"lr_img is 0\.0.*more than 0"),
+        ({"lr_img": float("nan")}, "finite"),
+        ({"decay": 1.5}, "at most 1"),
+        ({"histograms": 1}, "histograms is 1.*bool"),
+        ({"graph": "tree"}, "'tree'.*'label'"),
+        ({"teacher": False, "graph": "none"}, "teacher is False.*'none'"),
+        ({"seed": True}, "seed is True.*int"),
+        ({"preset": "other"}, "'other'.*'reference'"),
+        ({"dataset_dir": "wiki"}, "'wiki'.*OpenMoji, FLICKR, NUS-WIDE-TC21"),
+        ({"netStr": "resnet"}, "'resnet'.*efficientnet-lite0, vggf"),
+        ({"QUERY_SIZE": 0}, "QUERY_SIZE.*positive"),
+        ({"num_label": 0}, "num_label.*positive"),
+        ({"lambd": 1.5}, r"lambd is 1\.5.*at most 1"),
+        ({"method": "agah", "txt_widths": "8192,"}, "txt_widths is '8192,'.*8192,4096"),
+        ({"cutoffs": "²"}, "cutoffs is '²'.*10,100,1000"),
+        ({"max_epoch": 3, "Epoch": 3}, "Epoch is given twice"),
+        ({"method": "agah", "preset": "reference"}, "'reference'.*method 'gch'.*'agah'"),
+        ({"valid_freq": 0}, "valid_freq is 0.*at least 1"),
+        ({"TRAINING_SIZE": 10, "batch_size": 11}, "batch_size is 11.*TRAINING_SIZE 10"),
+        ({"run_name": "../other"}, "run_name.*plain name"),
+        ({"select_gpu": "first"}, "select_gpu is 'first'"),
+        ({"select_gpu": "²"}, "select_gpu is '²'"),
+        ({"select_gpu": "9" * 5000}, "select_gpu is"),
+        ({"cutoffs": "٣"}, "cutoffs is '٣'"),
+        ({"cutoffs": "9" * 5000}, "cutoffs is '99.*up to 9 digits"),
+        ({"method": "agah", "txt_widths": "9" * 5000}, "txt_widths is '99.*up to 9 digits"),
+        ({"bit": 8 * 10**22}, "bit is 8000.*at most 65536"),
+        ({"bit": 10**5000}, "bit is a number of thousands of digits.*at most 65536"),
+        ({"Epoch": 10**20}, "Epoch is 1000.*at most 2147483647"),
+        ({"Epoch": 1e20}, r"Epoch is 1e\+20.*expected a int"),
+        ({"decay": -(10**5000)}, "decay is a number of thousands.*at least -2147483647"),
+        ({"lr_img": 10**400}, "lr_img is 1000.*at most"),
+        ({"image_size": 100_000}, "image_size is 100000.*at most 16384"),
     ],
 )
 def test_wrong_values_are_named_in_one_line(flags, words):
-    with pytest.raises(SettingError) as error:
+    with refusal(words, fault=SettingError):
         load_settings(None, flags)
-    text = str(error.value)
-    assert "\n" not in text
-    assert all(word in text for word in words), text
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("bit = = 16\n", ["line 1", "SyntaxError"]),
-        ("bit = undefined\n", ["NameError"]),
-        ("bitt = 16\n", ["unknown setting bitt", "bit?"]),
-        ("bit = 'many'\n", ["bit is 'many'", "expected a int"]),
-        (None, ["not found"]),
+        ("bit = = 16\n", "line 1.*SyntaxError"),
+        ("bit = undefined\n", "NameError"),
+        ("bitt = 16\n", r"unknown setting bitt.*bit\?"),
+        ("bit = 'many'\n", "bit is 'many'.*expected a int"),
+        (None, "not found"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, content, words):
     path = tmp_path / "setting.py"
     if content:
         path.write_text(content)
-    with pytest.raises(SettingError) as error:
+    with refusal(words, path, SettingError):
         load_settings(path, {})
-    assert str(path) in str(error.value)
-    assert all(word in str(error.value) for word in words), error.value
-
-
-@given(bit=st.integers(-100, 400))
-def test_only_positive_multiples_of_8_are_code_lengths(bit):
-    if bit > 0 and bit % 8 == 0:
-        assert load_settings(None, {"bit": bit}).bit == bit
-    else:
-        with pytest.raises(SettingError, match="bit is"):
-            load_settings(None, {"bit": bit})

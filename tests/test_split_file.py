@@ -4,12 +4,12 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.io
+from sources import refusal
 from written import write_hdf5, write_mat73, write_npz, write_v5
 
 from gch.data.pairs import SplitSizes
 from gch.data.split import Split, make_split
 from gch.data.split_file import export_split, load_split, save_split
-from gch.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("v5_here")
 
@@ -101,7 +101,7 @@ def test_validation_set_is_drawn_where_the_file_has_none(tmp_path):
     assert read(path, seed=3, validation_size=4).digest == split.digest
     assert read(path, seed=4, validation_size=4).digest != split.digest
     assert_parts(read(path), **many, validation=[])
-    with pytest.raises(DataError, match="training has 9 items, expected more than the 9 that leave it"):
+    with refusal("training has 9 items, expected more than the 9 that leave it"):
         read(path, validation_size=9)
 
 
@@ -153,19 +153,13 @@ CHANGES = {
 }
 
 
-def assert_refused(path, line):
-    with pytest.raises(DataError, match=line) as caught:
-        read(path)
-    assert str(path) in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-
-
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("write", [write_npz, write_hdf5])
 def test_impossible_parts_are_refused_in_one_line(tmp_path, write, name):
     change, line = CHANGES[name]
     write(tmp_path / "index.dat", **counted(**change))
-    assert_refused(tmp_path / "index.dat", line)
+    with refusal(line, tmp_path / "index.dat"):
+        read(tmp_path / "index.dat")
 
 
 def npz_that_lies(path):
@@ -190,4 +184,5 @@ FILES = {
 def test_a_file_that_is_no_split_is_refused_in_one_line(tmp_path, name):
     write, line = FILES[name]
     write(tmp_path / "index.npz")
-    assert_refused(tmp_path / "index.npz", line)
+    with refusal(line, tmp_path / "index.npz"):
+        read(tmp_path / "index.npz")
