@@ -144,17 +144,17 @@ def test_sparse_matrices_of_v73(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("changed", "line"),
+    "changed",
     [
-        ({"jc": None}, "group/sparse is sparse and has no jc"),
-        ({"ir": np.array([9, 9], "u8")}, "group/sparse unreadable, "),
-        ({"jc": np.array([0, 1, 9, 2], "u8")}, "group/sparse unreadable, "),
-        ({"jc": np.array([0, 1, 2, 99], "u8")}, "group/sparse unreadable, "),
-        ({"data": np.zeros(1)}, "group/sparse unreadable, "),
+        {"jc": None},
+        {"ir": np.array([9, 9], "u8")},
+        {"jc": np.array([0, 1, 9, 2], "u8")},
+        {"jc": np.array([0, 1, 2, 99], "u8")},
+        {"data": np.zeros(1)},
     ],
 )
-def test_damaged_sparse_matrices_are_refused(tmp_path, changed, line):
-    with pytest.raises(DataError, match=line):
+def test_damaged_sparse_matrices_are_refused(tmp_path, changed):
+    with refusal("group/sparse (is sparse and has no jc|unreadable, )"):
         write_sparse(tmp_path / "a.mat", np.array([[0, 2.5, 0], [1, 0, 0]]), **changed).read()
 
 

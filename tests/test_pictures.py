@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sources import refusal
 from written import png
 
 from gch.data import pictures
@@ -59,6 +60,7 @@ def animation():
     return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
 
+MANGLED_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01"
 MODES = {
     "RGB": (lambda: even("RGB", (10, 20, 30), "PNG"), (10, 20, 30)),
     "1": (lambda: even("1", 1, "PNG"), WHITE),
@@ -85,6 +87,7 @@ MODES = {
     "F, large": (lambda: float_picture(1e30), WHITE),
     "F, not finite": (lambda: float_picture(np.nan), (0, 0, 0)),
     "animation": (animation, RED),
+    "mangled EXIF": (lambda: even("RGB", RED, "PNG", exif=MANGLED_EXIF), RED),
     "two pictures of MPO": (lambda: even("RGB", (90, 90, 90), "MPO", save_all=True), (90, 90, 90)),
 }
 
@@ -107,13 +110,6 @@ def striped(width, height):
     return Image.fromarray(array)
 
 
-@pytest.mark.parametrize(("width", "height"), [(48, 16), (16, 48)])
-def test_crop_keeps_the_centre(width, height):
-    image = encoded(striped(width, height), "PNG")
-    for size in (8, 16, 40):
-        assert (decode_picture(image, "", size, "crop") == GREEN).all()
-
-
 def test_letterbox_keeps_all_and_fills_evenly():
     wide = decode_picture(encoded(striped(48, 16), "PNG"), "", 24, "letterbox")
     assert (wide[:8] == LETTERBOX_FILL).all()
@@ -125,14 +121,15 @@ def test_letterbox_keeps_all_and_fills_evenly():
     np.testing.assert_array_equal(tall, wide.swapaxes(0, 1))
 
 
-def test_picture_of_the_size_asked_for_is_not_resampled():
+def test_picture_of_the_size_asked_for_is_not_resampled(tmp_path):
+    path = tmp_path / "picture.bin"
     noise = np.random.Generator(np.random.PCG64(0)).integers(0, 256, (9, 9, 3), np.uint8)
     for fit in FITS:
         array = decode_picture(encoded(Image.fromarray(noise), "PNG"), "", 9, fit)
         np.testing.assert_array_equal(array, noise)
     # Nor is one side, where only the other is too long.
-    array = decode_picture(encoded(Image.fromarray(noise[:6]), "PNG"), "", 6, "crop")
-    np.testing.assert_array_equal(array, noise[:6, 1:7])
+    path.write_bytes(encoded(Image.fromarray(noise[:6]), "PNG"))
+    np.testing.assert_array_equal(read_picture(path, 6, "crop"), noise[:6, 1:7])
 
 
 QUADRANTS = np.zeros((8, 24, 3), np.uint8)
@@ -168,15 +165,11 @@ def test_turned_as_exif_says(kind, orientation, corners):
     assert not (upright[8:16] == LETTERBOX_FILL).all(-1).any()
 
 
-def test_mangled_exif_is_passed_over():
-    data = even("RGB", RED, "PNG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01")
-    assert (decode_picture(data, "", 8, "crop") == RED).all()
-
-
-def test_very_long_pictures():
+def test_very_long_pictures_of_which_a_crop_keeps_the_centre():
     for width, height in ((1, 5000), (2, 60_000), (5000, 1)):
         data = encoded(striped(width, height), "PNG")
-        assert (decode_picture(data, "", 64, "crop") == GREEN).all()
+        for size in (8, 64):
+            assert (decode_picture(data, "", size, "crop") == GREEN).all()
         boxed = decode_picture(data, "", 64, "letterbox")
         inside = (boxed != LETTERBOX_FILL).any(-1)
         assert inside.sum() == 64
@@ -233,27 +226,19 @@ def test_bad_bytes_are_told_in_one_line(tmp_path, name):
     data, line = BAD[name]
     path = tmp_path / "bad.jpg"
     path.write_bytes(data)
-    with warnings.catch_warnings(record=True) as warned, pytest.raises(DataError, match=line) as caught:
+    with warnings.catch_warnings(record=True) as warned, refusal(line, f"{path}: "):
         read_picture(path, 8, "crop")
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
     assert not warned
 
 
 def test_bad_files_are_told(tmp_path):
     path = tmp_path / "large.jpg"
-    with pytest.raises(DataError, match=r"large.jpg: not found, expected a picture file"):
+    with refusal("large.jpg: not found, expected a picture file"):
         read_picture(path, 8, "crop")
     with open(path, "wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(DataError, match=r"large.jpg: 268435457 bytes, expected 268435456 at most"):
+    with refusal("large.jpg: 268435457 bytes, expected 268435456 at most"):
         read_picture(path, 8, "crop")
-
-
-def test_reads_what_it_decodes(tmp_path):
-    path = tmp_path / "picture.bin"
-    path.write_bytes(encoded(NOISE, "PNG"))
-    np.testing.assert_array_equal(read_picture(path, 20, "crop"), np.asarray(NOISE)[2:22])
 
 
 def test_picture_above_pillow_s_own_limit_is_read_without_a_warning(monkeypatch):
