@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sources import refusal
 
-from gch.errors import DataError, SettingError
+from gch.errors import SettingError
 from gch.evaluation import asymmetric, counts
 from gch.evaluation.codes import CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate
@@ -89,13 +90,15 @@ def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(seed, count, bits, re
             assert medians == pytest.approx(expected)
 
 
+def distances(queries: CodedItems, halves: CodedItems) -> np.ndarray:
+    signs = [np.unpackbits(one.codes, axis=1, count=one.bits) for one in (queries, halves)]
+    return (signs[0][:, None] != signs[1]).sum(axis=2)
+
+
 def test_blocks_and_many_bits_change_nothing(monkeypatch):
     queries, halves = random_items(0, 60, 200, relaxed=True), random_items(1, 60, 200)
-    whole = own_half(queries, halves)
-    signs = [np.unpackbits(one.codes, axis=1, count=200).astype(int) for one in (queries, halves)]
-    distances = (signs[0][:, None] != signs[1]).sum(axis=2)
-    nearer = (distances < np.diag(distances)[:, None]).sum(axis=1)
-    np.testing.assert_array_equal(whole.ranks.before, nearer)
+    whole, away = own_half(queries, halves), distances(queries, halves)
+    np.testing.assert_array_equal(whole.ranks.before, (away < np.diag(away)[:, None]).sum(axis=1))
     monkeypatch.setattr(counts, "DISTANCES", 130)
     monkeypatch.setattr(asymmetric, "SCORES", 130)
     again = own_half(queries, halves)
@@ -106,12 +109,10 @@ def test_blocks_and_many_bits_change_nothing(monkeypatch):
 def test_own_halves_may_lie_anywhere_among_others():
     queries, halves = random_items(0, 5, 16), random_items(1, 30, 16)
     own = np.array([29, 3, 0, 17, 8])
-    signs = [np.unpackbits(one.codes, axis=1).astype(int) for one in (queries, halves)]
-    distances = (signs[0][:, None] != signs[1]).sum(axis=2)
-    found = own_ranks(queries, halves, own)
-    for query, (half, away) in enumerate(zip(own, distances, strict=True)):
-        assert found.before[query] == (away < away[half]).sum()
-        assert found.tied[query] == (away == away[half]).sum()
+    found, away = own_ranks(queries, halves, own), distances(queries, halves)
+    nearest = away[np.arange(5), own][:, None]
+    np.testing.assert_array_equal(found.before, (away < nearest).sum(axis=1))
+    np.testing.assert_array_equal(found.tied, (away == nearest).sum(axis=1))
 
 
 def test_figures_have_intervals_and_a_curve():
@@ -120,11 +121,8 @@ def test_figures_have_intervals_and_a_curve():
     for direction, queries, halves in (("I->T", pictures, texts), ("T->I", texts, pictures)):
         figures = measured[direction].figures()
         assert (figures["bits"], figures["queries"], figures["ties"]) == (24, 40, "tie-aware")
-        assert set(figures["measures"]) == {
-            *("recall@1", "recall@5", "recall@10", "median_rank", "recall_asymmetric@1"),
-            *("recall_asymmetric@5", "recall_asymmetric@10", "median_rank_asymmetric"),
-        }
         expected = own_half(queries, halves).values
+        assert figures["measures"].keys() == expected.keys()
         for name, value in figures["measures"].items():
             centre = np.median if "median" in name else np.mean
             assert value["mean"] == pytest.approx(centre(expected[name]))
@@ -148,8 +146,7 @@ def test_figures_have_intervals_and_a_curve():
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, words):
-    with pytest.raises(DataError, match=words) as caught:
+    with refusal(words):
         evaluate(*arguments)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(SettingError, match="ties is 'x'"):
+    with refusal("ties is 'x'", fault=SettingError):
         evaluate(PICTURES, TEXTS, ties="x")
