@@ -1,7 +1,6 @@
 """Images, texts and labels in files of arrays: one file, separate files, split files and index files."""
 
 import shutil
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -130,10 +129,9 @@ def test_image_axes(tmp_path, writer, axes, first, channels):
     stored = stored.transpose(0, 3, 1, 2) if channels == "first" else stored
     AXES_WRITERS[writer](tmp_path / "FLICKR-25K.mat", images=stored, YAll=TEXTS, LAll=HOT)
     pairs = source(tmp_path, image_axes=axes)
-    taken = (
-        axes if axes != "auto" else ("WH" if channels == "first" and writer in ("header", "matlab") else "HW")
-    )
-    wanted = PIXELS if taken == first else PIXELS.transpose(0, 2, 1, 3)
+    if axes == "auto":
+        axes = "WH" if channels == "first" and writer in ("header", "matlab") else "HW"
+    wanted = PIXELS if axes == first else PIXELS.transpose(0, 2, 1, 3)
     np.testing.assert_array_equal(pairs.pictures.read(ALL), wanted)
 
 
@@ -223,12 +221,11 @@ def test_features_are_copied_once_and_again_when_they_change(tmp_path):
 def test_separate_files_and_features_beside_pixels_where_they_are_named(tmp_path):
     write_separate(tmp_path, "mirflickr25k")
     write_hdf5(tmp_path / "mirflickr25k-iall-vgg.mat", XAll=FEATURES)
-    for pairs in (source(tmp_path), source(tmp_path / "mirflickr25k-iall.mat", "MIRFLICKR25K")):
+    named = {"mirflickr25k-iall.mat": False, "mirflickr25k-iall-vgg.mat": True, "": False}
+    for name, features in named.items():
+        pairs = source(tmp_path / name, "MIRFLICKR25K")
         assert_same(pairs)
-        assert pairs.pictures is not None
-    pairs = source(tmp_path / "mirflickr25k-iall-vgg.mat")
-    assert pairs.pictures is None
-    assert_same(pairs)
+        assert (pairs.pictures is None) == features
 
 
 @pytest.mark.parametrize(
@@ -316,17 +313,12 @@ def test_items_that_are_twice_in_the_database(tmp_path, images):
     images, texts, labels = (array.copy() for array in (images, TEXTS, HOT))
     for array in (images, texts, labels):
         array[[5, 9]] = array[2]  # Three alike.
-    write_split_files(tmp_path, images, np.array([9, 2]), texts, labels)
-    first = source(tmp_path)
-    assert len(first.labels) == 26
-    np.testing.assert_array_equal(first.own_split.training, [2, 5])
     # Four alike: one more than the database has.
-    (tmp_path / "more").mkdir()
-    write_split_files(tmp_path / "more", images, np.array([9, 2, 5, 2, 13]), texts, labels)
-    more = source(tmp_path / "more")
-    assert len(more.labels) == 27
-    np.testing.assert_array_equal(more.own_split.training, [2, 5, 9, 13, 26])
-    np.testing.assert_array_equal(more.texts[26], texts[2])
+    write_split_files(tmp_path, images, np.array([9, 2, 5, 2, 13]), texts, labels)
+    pairs = source(tmp_path)
+    assert len(pairs.labels) == 27
+    np.testing.assert_array_equal(pairs.own_split.training, [2, 5, 9, 13, 26])
+    np.testing.assert_array_equal(pairs.texts[26], texts[2])
 
 
 def parts_in_one_file(**arrays) -> dict[str, np.ndarray]:
@@ -359,44 +351,16 @@ def test_split_files_of_paths(tmp_path):
 # ---------------------------------------------------------------- index files
 
 
-def write_char73(path: Path, name: str, texts: list[str]) -> None:
-    """A matrix of characters (N, longest) as MATLAB writes it."""
-    width = max(map(len, texts))
-    codes = np.array([[ord(letter) for letter in text.ljust(width)] for text in texts], np.uint16)
-    with h5py.File(path, "w") as file:
-        file[name] = codes.T
-        file[name].attrs["MATLAB_class"] = np.bytes_("char")
-
-
-def cells(texts) -> np.ndarray:
-    column = np.empty((len(texts), 1), object)
-    column[:, 0] = texts
-    return column
-
-
-INDEX_WRITERS = {
-    "v5 cells": lambda path, name, texts: write_v5(path, **{name: cells(texts)}),
-    "v5 characters": lambda path, name, texts: write_v5(path, **{name: np.array(texts)}),
-    "v7.3 cells": lambda path, name, texts: write_mat73(path, **{name: texts}),
-    "v7.3 characters": write_char73,
-    "npz": lambda path, name, texts: write_npz(path, **{name: np.array(texts)}),
-}
-
-
-@pytest.mark.parametrize("name", INDEX_WRITERS)
-def test_index_files(tmp_path, name):
-    write = INDEX_WRITERS[name]
-    pictured = [f"mirflickr/{name}" for name in write_pictures(tmp_path / "mirflickr")]
-    write(tmp_path / "index.mat", "index", pictured)
-    write(tmp_path / "caption.mat", "caption", CAPTIONS)
-    write_hdf5(tmp_path / "label.mat", **{"label" if "v5" in name else "category": HOT})
+def test_index_files(tmp_path):
+    index_files(tmp_path)
     pairs = source(tmp_path, image_size=32)
-    assert list(pairs.ids) == pictured
+    assert list(pairs.ids) == [f"mirflickr/im{row}.png" for row in ALL]
     assert list(pairs.captions) == CAPTIONS
     assert pairs.texts.shape == (ITEMS, 0)
     np.testing.assert_array_equal(pairs.labels, HOT)
     assert_colours(pairs)
     assert isinstance(pairs.pictures, PictureFiles)
+    write_hdf5(tmp_path / "label.mat", category=HOT)  # as good a name
     assert source(tmp_path / "index.mat", image_size=32).digest == pairs.digest
 
 
