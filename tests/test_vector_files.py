@@ -35,12 +35,8 @@ VECTORS = RANDOM.normal(size=(ITEMS, 7)).astype(np.float32)  # as short as CLIP'
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 SEVERAL = RANDOM.normal(size=(ITEMS, 5, 7))
 SEVERAL[3, 2:] = 0  # an item of two captions
-MEANS = np.array(
-    [
-        np.mean([one / np.sqrt(one @ one) for one in item if one.any()], axis=0, dtype=np.float64)
-        for item in SEVERAL
-    ]
-)
+DIRECTIONS = [[one / np.sqrt(one @ one) for one in item if one.any()] for item in SEVERAL]
+MEANS = np.array([np.mean(directions, axis=0) for directions in DIRECTIONS])
 WRITERS = {"v5": write_v5, "v7.3": write_mat73, "hdf5": write_hdf5, "npz": write_npz}
 
 
@@ -54,11 +50,8 @@ def test_vectors_on_both_sides(tmp_path, writer, across):
     np.testing.assert_array_equal(pairs.texts, VECTORS.astype(np.float16))
     np.testing.assert_array_equal(pairs.features, FEATURES)
     assert (pairs.texts.dtype, pairs.text_vectors, pairs.pictures) == (np.float32, True, None)
-    assert (
-        f"(7, {ITEMS})" in pairs.found[1]
-        if across != (writer == "v7.3")
-        else f"({ITEMS}, 7)" in pairs.found[1]
-    )
+    shape = (7, ITEMS) if across != (writer == "v7.3") else (ITEMS, 7)
+    assert f"{shape}" in pairs.found[1]
     assert pairs.found[1].endswith("vectors")
     assert source(tmp_path).digest == pairs.digest
     WRITERS[writer](file, **arrays | {"YAll": VECTORS[::-1]})
@@ -68,9 +61,8 @@ def test_vectors_on_both_sides(tmp_path, writer, across):
 @pytest.mark.parametrize("role", ["XAll", "YAll"])
 @pytest.mark.parametrize("writer", WRITERS)
 def test_several_vectors_an_item_become_the_mean_of_their_directions(tmp_path, writer, role):
-    WRITERS[writer](
-        tmp_path / "FLICKR-25K.mat", **{"XAll": FEATURES, "YAll": VECTORS, "LAll": HOT, role: SEVERAL}
-    )
+    arrays = {"XAll": FEATURES, "YAll": VECTORS, "LAll": HOT, role: SEVERAL}
+    WRITERS[writer](tmp_path / "FLICKR-25K.mat", **arrays)
     pairs = source(tmp_path)
     np.testing.assert_allclose(pairs.features if role == "XAll" else pairs.texts, MEANS, atol=1e-7)
     assert "the mean of 5 an item" in pairs.found[0 if role == "XAll" else 1]
@@ -88,9 +80,8 @@ def test_npy_files_of_float32_are_read_where_they_are(tmp_path):
 def test_fewer_items_than_dimensions(tmp_path):
     """Of lengths that all arrays share, the first axis of Python's files counts the items."""
     wide = RANDOM.normal(size=(ITEMS, 90)).astype(np.float32)
-    write_npz(
-        tmp_path / "a.npz", image_features=wide, text_features=wide, labels=np.eye(90, dtype=np.uint8)[:ITEMS]
-    )
+    labels = np.eye(90, dtype=np.uint8)[:ITEMS]
+    write_npz(tmp_path / "a.npz", image_features=wide, text_features=wide, labels=labels)
     assert source(tmp_path / "a.npz", "files").texts.shape == (ITEMS, 90)
 
 
@@ -144,7 +135,7 @@ REFUSED = [
     (r"YAll holds .*e\+.* \(item 0, column 0\), expected 0 or 1", {"YAll": VECTORS.astype(float) * 1e300}),
     (r"YAll float32 \(39, 7\).* no number of items in common", {"YAll": VECTORS[1:]}),
     ("LAll holds 0.1", {"LAll": np.full((ITEMS, 4), 0.1)}),
-    (r"XAll has shape \(40, 5, 7, 1\)", {"XAll": SEVERAL[..., None]}),
+    ("XAll has shape|expected pictures", {"XAll": SEVERAL[..., None]}),
 ]
 
 
@@ -152,8 +143,6 @@ REFUSED = [
 def test_what_is_refused(tmp_path, line, changed):
     arrays = {"XAll": FEATURES, "YAll": VECTORS.astype(np.float64), "LAll": HOT} | changed
     write_hdf5(tmp_path / "FLICKR-25K.mat", **arrays)
-    if "XAll" in changed:
-        line = r"XAll has shape|expected pictures"
     refused(line, tmp_path)
 
 
@@ -185,12 +174,8 @@ def test_vectors_of_zeros_are_told(tmp_path):
 
 
 def test_inspect_tells_of_vectors(command, tmp_path):
-    write_npz(
-        tmp_path / "a.npz",
-        features=3 * np.eye(DIMENSIONS)[np.arange(ITEMS) % DIMENSIONS],
-        texts=VECTORS,
-        labels=HOT,
-    )
+    features = 3 * np.eye(DIMENSIONS)[np.arange(ITEMS) % DIMENSIONS]
+    write_npz(tmp_path / "a.npz", features=features, texts=VECTORS, labels=HOT)
     status, output, error = command("inspect", tmp_path / "a.npz", f"--out={tmp_path / 'a.png'}")
     assert (status, error) == (0, "")
     assert f"a.npz: texts float32 ({ITEMS}, 7): vectors" in output
