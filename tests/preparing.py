@@ -26,7 +26,7 @@ def described() -> Pairs:
     return changed(
         captions=tuple(("tag", f"number {row}") if row % 2 else f"Bücher {row}" for row in range(ITEMS)),
         ids=tuple(f"folder/{row}.png" for row in range(ITEMS)),
-        own_split=OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30)),
+        own_split=OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30), np.arange(15, 20)),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, changed, dates, described, files, watched, write
@@ -29,54 +29,45 @@ from gch.errors import DataError, GCHError
 ALL = np.arange(ITEMS)
 
 
-def test_everything_comes_back_and_nothing_is_written_twice(tmp_path):
-    source = described()
+ODD = ("", "two\nlines \u2028 and half \ud800", *map(str, range(2, ITEMS)))
+NONE = np.zeros((ITEMS, 0), np.uint8)
+SOURCES = {
+    "all that there may be": described(),
+    "texts that await a vocabulary": changed(texts=NONE, tag_names=(), captions=ODD),
+    "no labels": changed(labels=NONE, label_names=()),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_everything_comes_back_and_nothing_is_written_twice(tmp_path, name):
+    source = SOURCES[name]
     folder = write(tmp_path / "set", source)
     pairs = open_prepared(folder)
     rows = np.array([49, 0, 17, 17, 31])
     np.testing.assert_array_equal(pairs.pictures.read(rows), SOURCE.pictures.array[rows])
     assert pairs.pictures.read(np.zeros(0, np.int64)).shape == (0, SIDE, SIDE, 3)
-    np.testing.assert_array_equal(pairs.texts, SOURCE.texts)
-    np.testing.assert_array_equal(pairs.labels, SOURCE.labels)
+    for field in ("texts", "labels"):
+        found, wanted = getattr(pairs, field), getattr(source, field)
+        assert (found.dtype, found.shape, found.tolist()) == (wanted.dtype, wanted.shape, wanted.tolist())
     for field in ("name", "tag_names", "label_names", "captions", "ids", "default_sizes"):
         assert getattr(pairs, field) == getattr(source, field)
-    for part, expected in zip(pairs.own_split, source.own_split, strict=True):
+    for part, expected in zip(pairs.own_split or (), source.own_split or (), strict=True):
         np.testing.assert_array_equal(part, expected)
+    assert oddities(pairs) == []
     before, again = files(folder), watched(pairs=source)
     write(folder, again)
     assert files(folder) == before
     assert again.pictures.reads == []
 
 
-def test_a_split_that_validates_comes_back_and_is_used(tmp_path):
-    split = OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30), np.arange(15, 20))
-    folder = write(tmp_path / "set", changed(own_split=split))
+def test_a_split_that_validates_is_used(tmp_path):
+    folder = write(tmp_path / "set", described())
     pairs, settings = open_prepared(folder), settings_of(folder, "files", batch_size=2)
     for part, rows in vars(choose_split(settings, pairs)).items():
-        np.testing.assert_array_equal(rows, getattr(split, part))
+        np.testing.assert_array_equal(rows, getattr(described().own_split, part))
     drawn = choose_split(settings.replace(VERIFICATION_SIZE=3), pairs)
     assert len(drawn.validation) == 3
-    np.testing.assert_array_equal(np.union1d(drawn.training, drawn.validation), split.training)
-
-
-ODD = ("", "two\nlines \u2028 and half \ud800", *map(str, range(2, ITEMS)))
-NONE = np.zeros((ITEMS, 0), np.uint8)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"texts": NONE, "tag_names": (), "captions": ODD}, {"labels": NONE, "label_names": ()}],
-    ids=["texts that await a vocabulary", "no labels"],
-)
-def test_what_has_no_words_or_no_labels_comes_back(tmp_path, fields):
-    source = changed(**fields)
-    pairs = open_prepared(write(tmp_path / "set", source))
-    for field in ("texts", "labels"):
-        found, wanted = getattr(pairs, field), getattr(source, field)
-        assert (found.dtype, found.shape, found.tolist()) == (wanted.dtype, wanted.shape, wanted.tolist())
-    for field in ("tag_names", "label_names", "captions", "ids", "own_split"):
-        assert getattr(pairs, field) == getattr(source, field)
-    assert oddities(pairs) == []
+    np.testing.assert_array_equal(np.union1d(drawn.training, drawn.validation), np.arange(20, 30))
 
 
 @pytest.mark.parametrize(("encoding", "most"), [("jpeg", 12), ("png", 0), ("raw", 0)])
@@ -214,14 +205,11 @@ def test_a_folder_of_the_earlier_format_has_to_be_prepared_again(tmp_path):
     ("fields", "message"),
     [
         ({"pictures": None, "features": np.zeros((ITEMS, 4))}, "generated: has features in place of pixels"),
-        (
-            {"pictures": ArrayPictures(SOURCE.pictures.array[:, :7])},
-            "7 x 16, expected sides of 8 to 4096",
-        ),
+        ({"pictures": ArrayPictures(SOURCE.pictures.array[:, :7])}, "are 7 x 16, expected sides of 8 to 4"),
     ],
 )
 def test_what_cannot_be_prepared_is_refused(tmp_path, fields, message):
-    with pytest.raises(DataError, match=message):
+    with refusal(message):
         write(tmp_path / "set", changed(**fields))
     assert not (tmp_path / "set").exists()
 
@@ -270,15 +258,10 @@ def test_damage_is_reported_and_mended(tmp_path, name):
     assert pairs.digest == open_prepared(write(tmp_path / "whole", described())).digest
 
 
-@pytest.fixture(scope="module")
-def as_png(tmp_path_factory) -> Path:
-    return write(tmp_path_factory.mktemp("prepared") / "set", encoding="png")
-
-
-@settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None, database=None)
+@settings(max_examples=15, database=None)
 @given(st.data())
-def test_any_state_of_the_files_is_mended_or_refused(as_png, tmp_path_factory, data):
-    folder = shutil.copytree(as_png, tmp_path_factory.mktemp("any") / "set")
+def test_any_state_of_the_files_is_mended_or_refused(tmp_path_factory, data):
+    folder = write(tmp_path_factory.mktemp("any") / "set", encoding="png")
     for path in data.draw(st.lists(st.sampled_from(sorted(folder.iterdir())), min_size=1, max_size=3)):
         content = bytearray(path.read_bytes() if path.exists() else b"")
         kept = data.draw(st.just(len(content)) | st.integers(0, len(content)))
