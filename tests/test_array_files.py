@@ -50,10 +50,9 @@ def folder(tmp_path_factory):
     texts |= {"cell": cell(["im1.jpg"], ["bücher 犬.jpg"], [""]), "row": cell(["a", "", "b "])}
     texts |= {"wide": cell(["a", "b"], ["c", ""], ["d", "e"]), "empty": cell(["a", np.zeros((0, 0)), "b"])}
     texts |= {"nested": cell([cell(["x", "y"]), "z"]), "numbers": cell(["a"], [MATRIX])}
-    for name, compressed in (("v5", False), ("packed", True)):
-        scipy.io.savemat(
-            folder / name, {"matrix": MATRIX} | texts, appendmat=False, do_compression=compressed
-        )
+    for name in ("v5", "packed"):
+        arrays = {"matrix": MATRIX} | texts
+        scipy.io.savemat(folder / name, arrays, appendmat=False, do_compression=name == "packed")
     return folder
 
 
@@ -193,9 +192,8 @@ def test_v5_numbers_are_those_that_were_written(tmp_path):
 def test_small_v5_arrays_are_read_together(tmp_path, monkeypatch):
     path, read = tmp_path / "file.mat", []
     scipy.io.savemat(path, {"one": MATRIX, "text": "a", "two": MATRIX + 1})
-    monkeypatch.setattr(
-        "gch.data.array_files.load_mat5", lambda *given: read.append(given[1]) or load_here(*given)
-    )
+    load = "gch.data.array_files.load_mat5"
+    monkeypatch.setattr(load, lambda *given: read.append(given[1]) or load_here(*given))
     for limit, wanted in ((2**20, [["one", "two"]]), (20, [["one"], ["two"]])):
         monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", limit)
         listed = list_arrays(path)
@@ -297,9 +295,8 @@ def test_damaged_v5_files_are_refused_in_one_line(tmp_path, name):
 def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("gch.data.mat_file.MAX_BYTES", 2**20)
     path = tmp_path / "file.mat"
-    path.write_bytes(
-        by_hand(element(5, b"") + element(5, bytes(4 * 2**14 + 4)) + element(9, b""), (2**14,) * 2, 5)
-    )
+    sparse = element(5, b"") + element(5, bytes(4 * 2**14 + 4)) + element(9, b"")
+    path.write_bytes(by_hand(sparse, (2**14, 2**14), 5))
     with pytest.raises(DataError, match="needs more memory"):
         load_mat5(path, ["X"])
     with pytest.raises(DataError, match="No such file"):

@@ -80,12 +80,8 @@ ONE_FILE = {
     "v7.3, features": lambda path: write_mat73(path, XAll=FEATURES, YAll=TEXTS, LAll=HOT),
     "v7.3, features across": lambda path: write_mat73(path, XAll=FEATURES.T, YAll=TEXTS, LAll=HOT.T),
     "other names": lambda path: write_hdf5(path, IAll=PIXELS, YAll=TEXTS.T, LAll=HOT.T),
-    "names twice": lambda path: write_hdf5(
-        path, **{"images/IAll": PIXELS, "YAll/YAll": TEXTS.T, "LAll/LAll": HOT.T}
-    ),
-    "name of a group": lambda path: write_hdf5(
-        path, **{"IAll/IAll": PIXELS, "tags": TEXTS.T, "labels": HOT.T}
-    ),
+    "in groups": lambda path: write_hdf5(path, **{"IAll/IAll": PIXELS, "YAll/YAll": TEXTS.T, "LAll": HOT}),
+    "other group": lambda path: write_hdf5(path, **{"images/IAll": PIXELS, "tags": TEXTS, "LAll/LAll": HOT}),
 }
 
 

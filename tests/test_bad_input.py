@@ -193,9 +193,8 @@ def declared_cell(path: Path) -> None:
 def lying_texts(path: Path) -> None:
     """Texts whose header declares 1 TiB, in an archive that declares some bytes."""
     with zipfile.ZipFile(path, "w") as archive, archive.open("caption.npy", "w") as member:
-        np.lib.format.write_array_header_1_0(
-            member, {"descr": "<U256", "fortran_order": False, "shape": (2**30,)}
-        )
+        header = {"descr": "<U256", "fortran_order": False, "shape": (2**30,)}
+        np.lib.format.write_array_header_1_0(member, header)
         member.write(bytes(64))
 
 

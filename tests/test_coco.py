@@ -222,6 +222,7 @@ def test_one_part_alone_is_read_and_said(tmp_path):
 TRAIN, WHOLE = "annotations/instances_train2014.json", annotations()["instances_train2014.json"]
 NUMBER = {"image_id": 9, "category_id": 2}
 RENAMED = {"id": 9, "file_name": "000000000009.jpg"}
+OF_2017 = dict.fromkeys(pictures()) | pictures("2017")
 
 
 def train(**changed) -> dict[str, bytes]:
@@ -256,10 +257,7 @@ def train(**changed) -> dict[str, bytes]:
         ({"dataset_coco.json": karpathy({9: "tests"})}, r"\[0\]\.split is 'tests', expected one of train"),
         ({"dataset_coco.json": karpathy({9: "test", 25: "val"})}, "no picture of the part training is there"),
         (pictures("2017") | {"annotations/instances_val2017.json": b"{}"}, "2014 and of 2017 found"),
-        (
-            dict.fromkeys(pictures()) | pictures("2017"),
-            r"annotations are of 2014, pictures of 2017; .*train2014\.zip",
-        ),
+        (OF_2017, r"annotations are of 2014, pictures of 2017; .*train2014\.zip"),
         ({"annotations_trainval2014.zip": b"PK\x03\x04"}, r"annotations_trainval2014\.zip cannot be read"),
     ],
 )

@@ -64,9 +64,8 @@ def test_its_pictures_have_a_digest_of_their_own(place):
 
 
 def test_members_that_lead_out_of_their_zip_file_are_passed_over(tmp_path):
-    write_zip(
-        tmp_path / "all.zip", {"../up.txt": b"", "/root.txt": b"", "a/../../b.txt": b"", "good.txt": b""}
-    )
+    names = ("../up.txt", "/root.txt", "a/../../b.txt", "good.txt")
+    write_zip(tmp_path / "all.zip", dict.fromkeys(names, b""))
     assert Files(tmp_path).folders() == {"all.zip": ["good.txt"]}
 
 

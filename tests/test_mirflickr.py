@@ -73,12 +73,8 @@ def zipped(folder, collection, annotations):
 
 def inside(folder, collection, annotations):
     """The annotations in the folder of the pictures, and the tags in upper case."""
-    files = {
-        name.replace("meta/tags/tags", "META/Tags/TAGS"): content for name, content in collection.items()
-    }
-    return write(
-        folder, files | {f"mirflickr/annotations/{name}": text for name, text in annotations.items()}
-    )
+    files = {name.replace("meta/tags/tags", "META/Tags/TAGS"): collection[name] for name in collection}
+    return write(folder, files | {f"mirflickr/annotations/{name}": annotations[name] for name in annotations})
 
 
 def both(folder, collection, annotations):

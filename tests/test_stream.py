@@ -68,10 +68,8 @@ def test_batches_hold_the_images_of_their_positions(window):
 
 def test_resumes_exactly():
     def batches(start):
-        stream = image_batches(
-            watched(), np.arange(ITEMS), 16, seed=1, start_step=start, steps=15 - start, window=40
-        )
-        return collect(stream)
+        steps = {"start_step": start, "steps": 15 - start}
+        return collect(image_batches(watched(), np.arange(ITEMS), 16, seed=1, window=40, **steps))
 
     whole = batches(0)
     assert len(whole) == 15

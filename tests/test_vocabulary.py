@@ -92,15 +92,11 @@ def test_no_word_left_is_told_with_its_numbers():
         build(["a b", "b", ("a",)], 5, 4)
 
 
-words = st.lists(st.sampled_from(["a", "b", "C", "dé", "e"]), max_size=5)
+WORDS = st.lists(st.sampled_from(["a", "b", "C", "dé", "e"]), max_size=5)
+OF_ANY_KIND = st.lists(WORDS.map(" ".join) | WORDS.map(tuple), min_size=1, max_size=12)
 
 
-@given(
-    st.lists(words.map(" ".join) | words.map(tuple), min_size=1, max_size=12),
-    st.integers(1, 3),
-    st.integers(1, 8),
-    st.integers(1, 3),
-)
+@given(OF_ANY_KIND, st.integers(1, 3), st.integers(1, 8), st.integers(1, 3))
 def test_column_sums_are_document_frequencies(captions, ngrams, size, minimum):
     try:
         vocabulary = build(captions, size, minimum, ngrams)
