@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-import h5py
 import numpy as np
+from written import write_hdf5
 
 from gch.data.generated import generate
 from gch.data.pairs import OwnSplit, Pairs
@@ -62,10 +62,8 @@ def watched(block: int = 1, broken: int = -1, pairs: Pairs = SOURCE) -> Pairs:
     return dataclasses.replace(pairs, pictures=Watched(pairs.pictures.array, block, broken))
 
 
-def flickr(folder: Path, images: np.ndarray | None = None) -> Path:
+def flickr(folder: Path) -> Path:
     folder.mkdir()
     pixels = FLICKR.pictures.array.transpose(0, 3, 1, 2)
-    with h5py.File(folder / "FLICKR-25K.mat", "w") as file:
-        file.create_dataset("images", data=pixels if images is None else images)
-        file["YAll"], file["LAll"] = FLICKR.texts.T, FLICKR.labels.T
+    write_hdf5(folder / "FLICKR-25K.mat", images=pixels, YAll=FLICKR.texts.T, LAll=FLICKR.labels.T)
     return folder

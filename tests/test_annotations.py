@@ -132,16 +132,15 @@ def test_lists_in_cells(tmp_path, name, field):
 
 @pytest.mark.parametrize("label", ["[sea", "(sea)", 'sea "calm"', "it's, that's"])
 def test_what_only_resembles_a_list(tmp_path, label):
-    entry = json_lines({"path": "a.jpg", "text": label, "labels": [label]})
-    got = read(tmp_path, entry, "list.jsonl")
+    got = read(tmp_path, one(text=label, labels=[label]), "list.jsonl")
     assert (got.label_names, got.captions) == ((label,), (label,))
     assert read(tmp_path, one(labels=label), "list.jsonl").label_names == tuple(sorted(label.split(", ")))
 
 
 def test_texts_in_a_list_are_lines_and_others_stay(tmp_path):
     texts = ["['a dog', 'its sea']", "[a dog]", "a, dog"]
-    entries = [{"path": f"{row}.jpg", "text": text, "labels": "x"} for row, text in enumerate(texts)]
-    got = read(tmp_path, json_lines(*entries), "list.jsonl")
+    entries = [one(path=f"{row}.jpg", text=text) for row, text in enumerate(texts)]
+    got = read(tmp_path, "".join(entries), "list.jsonl")
     assert got.captions == ("a dog\nits sea", "[a dog]", "a, dog")
 
 

@@ -33,8 +33,8 @@ def text_of(row: int) -> str:
 
 def lines(dataset: str) -> list[tuple[str, int, str]]:
     """Pictures in an order of their own, the captions of each from the last to the first."""
-    order = [*range(COUNT)][::-1]
-    return [(NAMES[dataset][row], place, caption(row, place)) for row in order for place in (4, 3, 2, 1, 0)]
+    order = [(row, place) for row in range(COUNT) for place in range(5)][::-1]
+    return [(NAMES[dataset][row], place, caption(row, place)) for row, place in order]
 
 
 def tokens(dataset: str, end: str = "\n") -> bytes:
@@ -58,15 +58,11 @@ def pictures(dataset: str) -> dict[str, bytes]:
 
 
 def karpathy(dataset: str) -> bytes:
-    images = [
-        {
-            "filename": NAMES[dataset][row],
-            "imgid": row,
-            "split": part.replace("dev", "val"),
-            "sentences": [{"raw": caption(row, place), "tokens": []} for place in range(5)],
-        }
-        for row, part in enumerate(PARTS)
-    ]
+    images = []
+    for row, part in enumerate(PARTS):
+        sentences = [{"raw": caption(row, place), "tokens": []} for place in range(5)]
+        image = {"filename": NAMES[dataset][row], "imgid": row, "split": part.replace("dev", "val")}
+        images.append(image | {"sentences": sentences})
     return json.dumps({"dataset": dataset.lower(), "images": images[::-1]}).encode()
 
 

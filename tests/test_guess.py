@@ -41,17 +41,9 @@ def test_guesses_by_the_folder_or_what_it_holds(tmp_path, monkeypatch):
     assert guess_dataset(tmp_path / "nowhere") == "files"
 
 
-@pytest.mark.parametrize(
-    ("path", "line"),
-    [
-        ("a b", 'DATA_DIR = "a b"'),
-        ('it\'s "here"', 'DATA_DIR = "it\'s \\"here\\""'),
-        ("C:\\new", 'DATA_DIR = "C:\\\\new"'),
-    ],
-)
-def test_lines_to_set_are_python(path, line):
+@pytest.mark.parametrize("path", ["a b", 'it\'s "here"', "C:\\new"])
+def test_lines_to_set_are_python(path):
     lines = setting_lines(settings_of(path, "files"), {"image_size": 9})
-    assert line in lines
     values = {}
     exec("\n".join(line.strip() for line in lines.splitlines()), values)
     assert (values["DATA_DIR"], values["dataset_dir"], values["image_size"]) == (path, "files", 9)
