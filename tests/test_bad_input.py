@@ -38,11 +38,6 @@ def cut(path: Path) -> None:
     path.write_bytes(content[: int(len(content) * 0.6)])
 
 
-def with_split(folder: Path, **parts) -> None:
-    write_hdf5(folder / FILE, images=FEATURES, YAll=TEXTS, LAll=HOT)
-    np.savez(folder / "chosen.npz", **parts)
-
-
 def broken_picture(folder: Path) -> None:
     lines = ["path,text,labels", *(f"{row}.png,word{row % 3} here,label" for row in range(12))]
     (folder / "list.csv").write_text("\n".join(lines))
@@ -57,8 +52,8 @@ def truncated(folder):
 
 
 def pickled(folder):
-    objects = np.array([{"rows": 1}], object)
-    with_split(folder, query=objects, retrieval=objects, training=objects)
+    write_hdf5(folder / FILE, images=FEATURES, YAll=TEXTS, LAll=HOT)
+    np.savez(folder / "chosen.npz", **{part: [{"rows": 1}] for part in ("query", "retrieval", "training")})
 
 
 CASES = {

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -106,14 +107,10 @@ def test_a_damaged_cache_is_built_again(tmp_path, few, damage):
     assert ("Drawing" if damage == "no items" else "damaged") in lines[0]
 
 
-def test_a_killed_build_leaves_no_set(tmp_path, few, monkeypatch):
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(openmoji.np, "savez_compressed", killed)
-        with pytest.raises(KeyboardInterrupt):
-            open_openmoji(tmp_path, SIZE)
+def test_a_killed_build_leaves_no_set(tmp_path, few):
+    killed = mock.patch.object(openmoji.np, "savez_compressed", side_effect=KeyboardInterrupt)
+    with killed, pytest.raises(KeyboardInterrupt):
+        open_openmoji(tmp_path, SIZE)
     left = only_folder(tmp_path) / ".gch-unfinished-x"  # what a process leaves that ends at once
     left.mkdir()
     assert len(open_openmoji(tmp_path, SIZE).texts) > 0

@@ -15,7 +15,6 @@ from preparing import ITEMS, SIDE, SOURCE, described, write
 from sources import refusal
 
 from gch.data.prepared import open_prepared
-from gch.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,7 @@ def test_every_field_of_the_index_is_checked(copied, field):
             open_prepared(copied)
         assert len(str(error.value)) < len(str(path)) + 200
     path.write_text(json.dumps({name: value for name, value in index.items() if name != field}))
-    with pytest.raises(DataError, match=f"{field} is missing"):
+    with refusal(f"{field} is missing"):
         open_prepared(copied)
 
 
@@ -104,7 +103,7 @@ NONE = {"ids": None, "captions": None}
 def test_fields_must_agree(copied, changes, message):
     path = copied / "index.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(DataError, match=message):
+    with refusal(message):
         open_prepared(copied)
 
 
@@ -128,7 +127,7 @@ def test_an_index_that_is_none(copied, data):
 )
 def test_arrays_of_another_shape_type_or_content(copied, name, array):
     np.save(copied / name, array)
-    with pytest.raises(DataError, match=f"{name}: "):
+    with refusal(f"{name}: "):
         open_prepared(copied)
 
 
@@ -177,7 +176,7 @@ def test_a_forged_picture_is_refused_and_takes_no_memory(copied, name):
     forge(copied, data, **place)
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=message):
+        with refusal(message):
             open_prepared(copied).pictures.read(np.arange(3))
         assert tracemalloc.get_traced_memory()[1] < 2**21
     finally:

