@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import scipy.io
 SIZE = 64  # of pictures
 SIZES = {"QUERY_SIZE": 100, "DATABASE_SIZE": 500, "TRAINING_SIZE": 300, "VERIFICATION_SIZE": 60}
 SCHEDULE = {"Epoch": 2, "batch_size": 50, "MAX_ITER": 10, "k_lab": 2, "k_txt": 3, "k_img": 3, "k_gph": 1}
-QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "panel_queries": 2, "seed": 5, "plots": False}
+UNSEEN = {"panel_queries": 0, "plots": False, "histograms": False}
+QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "seed": 5} | UNSEEN
 SMALL = {"dataset_dir": "generated", "image_size": SIZE} | SIZES | SCHEDULE | QUICK
 DCMH = {"method": "dcmh", "k_dcmh": 10, "img_widths": "", "txt_widths": "64"}
 LONGEST = 300  # seconds
@@ -39,11 +41,11 @@ def save_small_backbone(path: Path) -> None:
     model.save(path)
 
 
-def read_until(process: subprocess.Popen, line: str) -> None:
-    """Reads what a process prints up to a line."""
-    for found in process.stdout:
-        if found.strip() == line:
-            return
+def wait_for_checkpoint(run: Path, process: subprocess.Popen) -> None:
+    """Waits until a process has saved the first checkpoint of a run."""
+    while not (run / "latest" / "checkpoint").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
 
 
 class Command:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from gch.evaluation.codes import KINDS, MODALITIES, CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate_directions
@@ -102,6 +103,7 @@ def undrawn() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("matplotlib.figure.Figure.savefig", save)
+        patch.setattr(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
         yield
 
 

@@ -1,13 +1,12 @@
 """The real entry point: on real pairs, OpenMoji, with the networks of setting.py; and on generated ones."""
 
 import json
-import time
 
 import numpy as np
 import pytest
 import scipy.io
-from entry import DCMH, LONGEST, Command
-from records import write_run
+from entry import DCMH, LONGEST, Command, wait_for_checkpoint
+from records import undrawn, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gch.cli import main
@@ -18,6 +17,7 @@ from gch.settings import load_settings
 from gch.storage import lock
 
 REAL = {"dataset_dir": None, "netStr": None, "image_size": 32}
+REAL |= {"panel_queries": 2, "plots": True, "histograms": True}
 REAL |= {"DATABASE_SIZE": 600, "TRAINING_SIZE": 400, "VERIFICATION_SIZE": 80}
 
 
@@ -30,7 +30,8 @@ def command(repository, tmp_path, data):
 def finished(repository, tmp_path_factory, data):
     """A run on real pairs, and what it printed."""
     command = Command(repository, tmp_path_factory.mktemp("finished"), data, **REAL)
-    return command, command.run(plots=True)[0]
+    with undrawn():
+        return command, command.run()[0]
 
 
 def test_training_leaves_codes_figures_and_checkpoints(finished):
@@ -100,7 +101,7 @@ def test_it_can_be_tested_without_the_own_entries_of_training_items_and_is_not_t
     started = json.loads(path.read_text())
     del started["settings"]["own_neighbour"]  # as a version without that setting left it
     path.write_text(json.dumps(started))
-    output, _ = command.run("test", own_neighbour=False)
+    output, _ = command.run("test", own_neighbour=False, plots=False)
     assert "without their own entries" in output
     after, others = command.results, command.codes()
     assert after["mAP_not_trained_on"] == before["mAP_not_trained_on"]
@@ -110,11 +111,11 @@ def test_it_can_be_tested_without_the_own_entries_of_training_items_and_is_not_t
     trained = np.isin(split["retrieval"], split["training"])
     for name in ("Qi", "Qt"):
         np.testing.assert_array_equal(others[name], codes[name])
-    for name in ("Di", "Dt"):
+    for name in ("Di", "Dt", "Du"):
         np.testing.assert_array_equal(others[name][~trained], codes[name][~trained])
         assert (others[name][trained] != codes[name][trained]).any()
 
-    output, _ = command.run()
+    output, _ = command.run(plots=False)
     assert "Outer epoch" not in output
     assert {**command.results, "settings": 0} == {**before, "settings": 0}
     for name, array in command.codes().items():
@@ -208,7 +209,7 @@ def test_a_trained_backbone_streams_its_pixels(command):
 
 def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data, monkeypatch):
     """One of its two runs is finished, and it is killed within the other, which ends with the same codes."""
-    flags = DCMH | {"k_dcmh": 60, "checkpoint_minutes": 0}
+    flags = DCMH | {"k_dcmh": 30, "checkpoint_minutes": 0}
     alone = Command(repository, tmp_path / "alone", data, **flags)
     alone.run()
     flags |= {"bits": "8,16", "seeds": "5", "methods": "dcmh", "out": tmp_path / "tables"}
@@ -217,9 +218,7 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data, monkeyp
     write_run(first, load_settings(None, alone.results["settings"] | {"bit": 8}))
     written = (first / "results.json").stat().st_mtime_ns
     process = sweep.start("sweep")
-    while not (second / "latest" / "checkpoint").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
+    wait_for_checkpoint(second, process)
     process.kill()  # alone: the run that it has begun ends with it
     process.communicate(timeout=LONGEST)
     lock(second, "the killed run ends", wait=True).release()
@@ -241,7 +240,8 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data, monkeyp
 
 def test_eval_of_a_run_finds_what_its_test_found(finished, tmp_path):
     command, _ = finished
-    output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation")
+    with undrawn():
+        output, _ = command.run("eval", str(command.run_folder), out=tmp_path / "evaluation")
     results = command.results
     assert f"{results['mAP']['I->T']:.4f}" in output
     found = json.loads((tmp_path / "evaluation" / "results.json").read_text())

@@ -105,7 +105,7 @@ def test_a_trained_backbone_and_mixed_pairs(command):
 
 
 def test_mixed_precision_learns_too(command):
-    command.run(precision="mixed_float16", panel_queries=0)
+    command.run(precision="mixed_float16")
     assert command.results["mAP"]["T->I"] > 1.3 * command.chance()
 
 

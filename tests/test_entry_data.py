@@ -13,7 +13,7 @@ from gch.data.generated import generate
 
 SOURCE = generate(items=240, labels=6, words=30, image_size=48, seed=3)
 OWN_SIZES = dict.fromkeys(SIZES)
-TINY = DCMH | OWN_SIZES | {"k_dcmh": 30, "batch_size": 40, "Epoch": 1, "histograms": False}
+TINY = DCMH | OWN_SIZES | {"k_dcmh": 30, "batch_size": 40, "Epoch": 1}
 
 
 def described(row: int) -> tuple[str, str]:

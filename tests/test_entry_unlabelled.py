@@ -167,11 +167,9 @@ def test_the_exported_model_and_its_tflite_encoders_give_the_codes_of_the_run(fi
         np.testing.assert_allclose(found, expected, atol=0.05)
 
 
-def test_a_stopped_and_killed_run_ends_with_the_same_codes_and_leaves_own_entries_out(
-    finished, data, tmp_path, monkeypatch
-):
+def test_a_stopped_and_killed_run_ends_with_the_same_codes(finished, data, tmp_path, monkeypatch):
     """Stopped in the first outer epoch after some steps; killed in the second, whose steps are lost."""
-    settings = make_settings(settings_of(data, tmp_path, plots=False))
+    settings = make_settings(settings_of(data, tmp_path, plots=False, panel_queries=0, histograms=False))
     losses = Summaries.losses
 
     def interrupt(how: Callable[[], object], epoch: int):
@@ -199,14 +197,6 @@ def test_a_stopped_and_killed_run_ends_with_the_same_codes_and_leaves_own_entrie
     one, other = (scipy.io.loadmat(folder / "runs" / "a" / "files_32.mat") for folder in (finished, tmp_path))
     for name in ("Qi", "Qt", "Qu", "Di", "Dt", "Du"):
         np.testing.assert_array_equal(one[name], other[name])
-
-    run = gch.open_run(tmp_path / "runs" / "a").test(own_neighbour=False)
-    split, without = np.load(run.folder / "split.npz"), scipy.io.loadmat(run.folder / "files_32.mat")
-    trained = np.isin(split["retrieval"], split["training"])
-    for name in ("Di", "Dt", "Du"):
-        changed = (without[name] != one[name]).any(axis=1)
-        assert changed[trained].mean() > 0.1
-        assert not changed[~trained].any()
 
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), "white": (240, 240, 240)}
