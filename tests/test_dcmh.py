@@ -93,8 +93,8 @@ def test_the_registration_is_all_it_takes(tmp_path, monkeypatch, capsys):
     run = gch.train(
         method="dcmh", dataset_dir="generated", netStr=str(tmp_path / "small.keras"), image_size=64, bit=16,
         Epoch=1, batch_size=20, k_dcmh=2, txt_widths="32", QUERY_SIZE=20, DATABASE_SIZE=80, TRAINING_SIZE=60,
-        VERIFICATION_SIZE=20, plots=False, panel_queries=0, DATA_DIR=str(tmp_path),
-        checkpoint_dir=str(tmp_path / "runs"), log_dir=str(tmp_path / "logs"),
+        VERIFICATION_SIZE=20, plots=False, panel_queries=0, histograms=False,
+        DATA_DIR=str(tmp_path), checkpoint_dir=str(tmp_path / "runs"), log_dir=str(tmp_path / "logs"),
     )  # fmt: skip
     assert set(run.results["mAP"]) == {"I->T", "T->I", "I->I", "T->T"}
     assert "validation ranks 40 of 60 items, evenly spaced" in capsys.readouterr().out

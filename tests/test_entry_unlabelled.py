@@ -52,6 +52,7 @@ def settings_of(data: Path, folder: Path, **changes) -> dict:
         "QUERY_SIZE": QUERIES,
         "VERIFICATION_SIZE": VALIDATION,
         "panel_queries": 3,
+        "histograms": False,
     } | changes
 
 
@@ -169,7 +170,7 @@ def test_the_exported_model_and_its_tflite_encoders_give_the_codes_of_the_run(fi
 
 def test_a_stopped_and_killed_run_ends_with_the_same_codes(finished, data, tmp_path, monkeypatch):
     """Stopped in the first outer epoch after some steps; killed in the second, whose steps are lost."""
-    settings = make_settings(settings_of(data, tmp_path, plots=False, panel_queries=0, histograms=False))
+    settings = make_settings(settings_of(data, tmp_path, plots=False, panel_queries=0))
     losses = Summaries.losses
 
     def interrupt(how: Callable[[], object], epoch: int):

