@@ -78,21 +78,32 @@ def test_a_folder_of_pictures_is_coded_in_the_order_of_its_paths(command, model,
     assert (codes.bits, codes.modality, codes.root) == (BITS, "image", str(pictures.resolve()))
 
 
-def test_shards_join_to_the_run_without_shards(command, model, pictures, tmp_path):
-    flags = [f"--images={pictures}", "--batch=4", "--part_items=5"]
-    assert command("encode", model, *flags, f"--out={tmp_path / 'one'}")[0] == 0
-    assert len(list((tmp_path / "one").glob("*.codes"))) == 5
-    one = open_codes(tmp_path / "one")
+@pytest.fixture(scope="module", params=["images", "pairs"])
+def whole(request, command, model, pictures, tmp_path_factory):
+    """The command that encodes 24 pictures, or pairs of them and tags, in parts; and what it writes."""
+    out = tmp_path_factory.mktemp(request.param)
+    paths = [entry.id for entry in picture_entries(pictures)]
+    lines = [{"path": path, "tags": ["cat", "sea"][: (row + 1) % 3]} for row, path in enumerate(paths)]
+    (pictures / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = pictures if request.param == "images" else pictures / "all.jsonl"
+    words = ["encode", model, f"--{request.param}={source}", "--batch=4", "--part_items=5"]
+    assert command(*words, f"--out={out}")[0] == 0
+    assert len(list(out.glob("*.codes"))) == 5
+    return words, out
+
+
+def test_shards_join_to_the_run_without_shards(whole, command, tmp_path):
+    words, one = whole
     for shards in (2, 7):
         out = tmp_path / str(shards)
         for number in reversed(range(1, shards + 1)):
             if number == 1:
                 with pytest.raises(DataError, match=f"shard 1 of {shards} is missing"):
                     open_codes(out)
-            assert command("encode", model, *flags, f"--out={out}", f"--shard={number}/{shards}")[0] == 0
-        assert content(out) == content(tmp_path / "one")
-        np.testing.assert_array_equal(open_codes(out).codes, one.codes)
-        assert list(open_codes(out).items) == list(one.items)
+            assert command(*words, f"--out={out}", f"--shard={number}/{shards}")[0] == 0
+        assert content(out) == content(one)
+        np.testing.assert_array_equal(open_codes(out).codes, open_codes(one).codes)
+        assert list(open_codes(out).items) == list(open_codes(one).items)
 
 
 @given(st.integers(0, 1000), st.integers(1, 50), st.integers(1, 20))
@@ -107,43 +118,35 @@ def test_shards_share_all_entries_in_whole_batches(total, batch, count):
     assert max(sizes) - min(sizes) <= 1
 
 
-def stopping(monkeypatch, method: str, number: int) -> list:
-    """Interrupts encoding in the given call of the model's method; returns the calls."""
-    real, calls = getattr(ExportedModel, method), []
+def test_what_was_killed_goes_on_to_the_same_codes(whole, command, tmp_path, monkeypatch):
+    (words, one), stopped = whole, f"--out={tmp_path}"
+    real, calls = ExportedModel.codes_of_halves, []
 
-    def stop(self, *batch):
+    def stopping(self, *batch):
         calls.append(batch)
-        if len(calls) == number:
+        if len(calls) == 4:
             raise KeyboardInterrupt
         return real(self, *batch)
 
     monkeypatch.setattr(encode, "SECONDS_BETWEEN_SAVES", 0)
-    monkeypatch.setattr(ExportedModel, method, stop)
-    return calls
-
-
-def test_what_was_killed_goes_on_to_the_same_codes(command, model, pictures, tmp_path, monkeypatch):
-    flags = ["encode", model, f"--images={pictures}", "--batch=4", "--part_items=6"]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert command(*flags, f"--out={whole}")[0] == 0
-    calls = stopping(monkeypatch, "picture_outputs", 4)
+    monkeypatch.setattr(ExportedModel, "codes_of_halves", stopping)
     with pytest.raises(KeyboardInterrupt):
-        command(*flags, f"--out={stopped}")
+        command(*words, stopped)
     with pytest.raises(DataError, match="12 of 24 entries are encoded; expected all; run encode again"):
-        open_codes(stopped)
+        open_codes(tmp_path)
     # What a kill leaves: bytes that the note does not know of.
-    for name in ("00001.codes", "00001.items", "skipped.jsonl"):
-        with open(stopped / name, "ab") as file:
+    for name in ("00002.codes", "00002.items", "skipped.jsonl"):
+        with open(tmp_path / name, "ab") as file:
             file.write(b"half a li")
-    calls[:] = range(10)
-    status, output, _ = command(*flags, f"--out={stopped}")
-    assert "resumes after 12 of 24 pictures" in output
-    assert len(calls) == 10 + 3
-    assert content(stopped) == content(whole)
+    calls.clear()
+    _, output, _ = command(*words, stopped)
+    assert "resumes after 12 of 24 p" in output
+    assert len(calls) == 3
+    assert content(tmp_path) == content(one)
     for name in ("skipped.jsonl", "codes.json"):
-        assert (stopped / name).read_bytes() == (whole / name).read_bytes()
-    status, output, _ = command(*flags, f"--out={stopped}")
-    assert (status, len(calls)) == (0, 10 + 3)
+        assert (tmp_path / name).read_bytes() == (one / name).read_bytes()
+    status, output, _ = command(*words, stopped)
+    assert (status, len(calls)) == (0, 3)
     assert "already finished" in output
 
 
@@ -219,27 +222,6 @@ def test_pairs_are_coded_from_what_there_is_of_each(command, model, pictures, tm
     reasons = [json.loads(one)["reason"] for one in (tmp_path / "c" / "skipped.jsonl").open()]
     assert reasons[1].endswith("; none of its words is known to the model")
     assert reasons[2:] == ["neither a picture nor a text"]
-
-
-def test_pairs_in_shards_and_stopped_are_those_of_a_single_run(
-    command, model, pictures, tmp_path, monkeypatch
-):
-    lines = [{"path": f"{number:02d}.png", "tags": ["cat", "sea"][: number % 3]} for number in range(2, 16)]
-    (pictures / "many.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    flags = "encode", model, f"--pairs={pictures / 'many.jsonl'}", "--batch=3", "--part_items=5"
-    assert command(*flags, f"--out={tmp_path / 'one'}")[0] == 0
-    for shard in ("2/2", "1/2"):
-        assert command(*flags, f"--out={tmp_path / 'two'}", f"--shard={shard}")[0] == 0
-    assert content(tmp_path / "two") == content(tmp_path / "one")
-    stopping(monkeypatch, "codes_of_halves", 3)
-    with pytest.raises(KeyboardInterrupt):
-        command(*flags, f"--out={tmp_path / 'stopped'}")
-    status, output, _ = command(*flags, f"--out={tmp_path / 'stopped'}")
-    assert (status, "resumes after 6 of 14 pairs" in output) == (0, True)
-    assert content(tmp_path / "stopped") == content(tmp_path / "one")
-    for name in ("skipped.jsonl", "codes.json"):
-        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    assert read_note(tmp_path / "one").text_only == 4
 
 
 @pytest.mark.parametrize(

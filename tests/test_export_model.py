@@ -16,7 +16,7 @@ from gch.export import save
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.save import save_model
-from gch.search.exported import OF_PAIRS, ExportedModel, load, read_model_note
+from gch.search.exported import ExportedModel, load, read_model_note
 
 pytestmark = pytest.mark.usefixtures("load_once")
 
@@ -54,11 +54,12 @@ def relaxed(networks: dict, images: np.ndarray) -> np.ndarray:
     return np.asarray(networks["image"](networks["backbone"](images, training=False))["code"])
 
 
-def test_every_signature_gives_codes_relaxed_codes_and_probabilities(signatures):
+def test_every_signature_gives_codes_relaxed_codes_and_probabilities(saved, signatures):
+    file = file_of(pictures(9, 7), "JPEG")
     asked = {
         "encode_image": {"images": pictures(2, SIZE, SIZE)},
         "encode_image_float": {"images": pictures(2, 9, 7).astype(np.float32)},
-        "encode_image_bytes": {"contents": np.array([file_of(pictures(9, 7), "PNG")] * 2, object)},
+        "encode_image_bytes": {"contents": np.array([file] * 2, object)},
         "encode_text": {"texts": np.eye(2, 5, dtype=np.float32)},
         "encode_text_string": {"texts": np.array(["cat", "the sea"], object)},
         "encode_pair": {"images": pictures(2, 9, 7), "texts": np.array([["cat"], ["sea"]], object)},
@@ -72,6 +73,9 @@ def test_every_signature_gives_codes_relaxed_codes_and_probabilities(signatures)
         assert result["labels"].shape == (2, LABELS)
         assert 0 < np.min(result["labels"]) < np.max(result["labels"]) < 1
         np.testing.assert_array_equal(result["codes"], np.packbits(result["relaxed"].numpy() >= 0, axis=1))
+        if name == "encode_image_bytes":
+            read = relaxed(saved[1], decode_picture(file, "", SIZE, "crop")[None])
+            np.testing.assert_allclose(result["relaxed"][:1], read, atol=1e-6)
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
@@ -106,17 +110,6 @@ def test_pictures_of_any_size_are_scaled_as_files_are(saved, signatures, shape):
     images = pictures(2, *shape)
     result = signatures["encode_image"](images=tf.constant(images))
     np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], scaled(images)), atol=1e-6)
-
-
-def test_bytes_of_all_formats_are_read_but_not_if_cut_short(saved, signatures):
-    picture = pictures(40, 60)
-    files = [file_of(picture, kind) for kind in ("PNG", "BMP", "JPEG", "GIF")]
-    expected = np.stack([decode_picture(one, "", SIZE, "crop") for one in files])
-    result = signatures["encode_image_bytes"](contents=tf.constant(files))
-    np.testing.assert_allclose(result["relaxed"], relaxed(saved[1], expected), atol=1e-6)
-    for whole in files:
-        with pytest.raises(WRONG):
-            signatures["encode_image_bytes"](contents=tf.constant([whole[: len(whole) // 2]]))
 
 
 FLOATS, BYTES, STRINGS = "encode_image_float", "encode_image_bytes", "encode_text_string"
@@ -173,16 +166,11 @@ def test_data_without_words_and_with_features_have_other_signatures(tmp_path):
             encode(pictures(1, SIZE, SIZE), *taken)
 
 
-def test_a_model_without_unified_codes_has_no_pairs(saved, tmp_path, monkeypatch):
+def test_a_model_without_unified_codes_has_no_pairs(tmp_path):
     networks = save_small_model(tmp_path / "model", vocabulary=None, features=6, pair=False)
     note = read_model_note(tmp_path / "model")
     assert note.signatures == ("encode_image_features", "encode_text")
     assert {path.stem for path in (tmp_path / "model" / "networks").iterdir()} == networks.keys()
-    model = ExportedModel(saved[0])
-    monkeypatch.setattr(model, "note", dataclasses.replace(model.note, signatures=OF_PAIRS[:2]))
-    with pytest.raises(DataError, match="no encode_pair, because gch has no unified codes, or an earlier"):
-        model.encode_pairs(pictures(1, SIZE, SIZE), ["cat"])
-    assert model.encode_texts(["cat"]).shape == (1, BITS // 8)
 
 
 def test_a_pair_without_one_half_has_the_code_of_the_other(saved):
@@ -216,12 +204,6 @@ def test_a_model_in_a_folder_whose_name_is_a_pattern_is_loaded(saved, tmp_path):
     moved = tmp_path / "exp[1]"
     shutil.copytree(saved[0], moved)
     assert load(moved).encode_texts(["cat"]).tolist() == load(saved[0]).encode_texts(["cat"]).tolist()
-    for name in ("saved_model.pb", "variables/variables.index"):
-        content = (moved / name).read_bytes()
-        (moved / name).write_bytes(content[: len(content) // 2])
-        with pytest.raises(DataError, match=r"exp\[1\]/.*: damaged"):
-            load(moved)
-        (moved / name).write_bytes(content)
 
 
 def test_free_texts_and_tags_may_be_mixed(saved):

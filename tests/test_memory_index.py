@@ -1,6 +1,5 @@
 """Codes in memory: arrays in, the nearest out, with FAISS and without."""
 
-import doctest
 import sys
 
 import numpy as np
@@ -10,12 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gch.errors import DataError, SettingError
-from gch.search import hamming, memory_index
+from gch.search import hamming
 from gch.search.memory_index import Index
-
-
-def test_the_example_of_the_documentation():
-    assert doctest.testmod(memory_index) == (0, 9)
 
 
 @pytest.mark.parametrize("way", ["faiss", "numpy"])

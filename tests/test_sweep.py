@@ -3,20 +3,14 @@ import json
 import pytest
 from records import write_run
 
-from gch.cli import main
 from gch.evaluation.evaluate import NEW_ITEMS
 from gch.settings import load_settings
 
 
 @pytest.fixture
-def command(repository, capsys, tmp_path):
-    def run(*arguments):
-        places = [f"--checkpoint_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"]
-        status = main(["main_itpair.py", "sweep", *arguments, *places], repository / "setting.py")
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+def sweep(command, tmp_path):
+    places = f"--checkpoint_dir={tmp_path / 'runs'}", f"--out={tmp_path / 'out'}"
+    return lambda *arguments: command("sweep", *arguments, *places)
 
 
 @pytest.fixture
@@ -29,11 +23,11 @@ def finished(repository, tmp_path):
     return write
 
 
-def test_finished_runs_are_not_repeated_and_their_table_is_told(command, finished, tmp_path):
+def test_finished_runs_are_not_repeated_and_their_table_is_told(sweep, finished, tmp_path):
     for bit in (8, 16):
         for seed in (0, 3):
             finished(f"openmoji_gch_efficientnet-lite0_{bit}_seed{seed}", bit=bit, seed=seed)
-    status, output, _ = command("--bits=8,16", "--seeds=0,3")
+    status, output, _ = sweep("--bits=8,16", "--seeds=0,3")
     assert status == 0
     assert "Sweep of 4 runs, 4 of them finished before" in output
     lines = (tmp_path / "out" / "sweep.md").read_text().splitlines()
@@ -49,37 +43,48 @@ def test_finished_runs_are_not_repeated_and_their_table_is_told(command, finishe
     assert "new items I$\\to$T" in (tmp_path / "out" / "sweep.tex").read_text()
 
 
-def test_presets_count_as_methods_and_have_runs_of_their_own(command, finished):
+def test_presets_count_as_methods_and_have_runs_of_their_own(sweep, finished):
     finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8)
     finished("openmoji_gch-reference_efficientnet-lite0_8_seed0", bit=8, preset="reference")
-    status, output, _ = command("--bits=8", "--seeds=0", "--methods=gch,reference")
+    status, output, _ = sweep("--bits=8", "--seeds=0", "--methods=gch,reference")
     assert status == 0
     assert "OpenMoji gch reference" in output
 
 
-def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(command, finished):
+def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(sweep, finished):
     finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, lr_img=0.5)
-    status, _, error = command("--bits=8", "--seeds=0")
+    status, _, error = sweep("--bits=8", "--seeds=0")
     assert status == 1
     assert "has lr_img = 0.5, the sweep needs 0.003" in error
 
 
-def test_a_run_that_was_tested_the_other_way_is_tested_again(command, finished, monkeypatch):
-    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, own_neighbour=False)
-    assert command("--bits=8", "--seeds=0", "--own_neighbour=False")[0] == 0
+@pytest.mark.parametrize("tested", ["the other way", "by an older version"])
+def test_a_run_whose_results_are_not_those_of_this_sweep_is_tested_again(
+    sweep, finished, tmp_path, monkeypatch, tested
+):
+    name = "openmoji_gch_efficientnet-lite0_8_seed0"
+    if tested == "the other way":
+        finished(name, bit=8, own_neighbour=False)
+        assert sweep("--bits=8", "--seeds=0", "--own_neighbour=False")[0] == 0
+    else:
+        finished(name, bit=8)
+        path = tmp_path / "runs" / name / "results.json"
+        held = json.loads(path.read_text())
+        del held["evaluation"]
+        path.write_text(json.dumps(held))
     monkeypatch.setattr("sys.executable", "false")
-    status, output, _ = command("--bits=8", "--seeds=0")
+    status, output, _ = sweep("--bits=8", "--seeds=0")
     assert status == 1  # it tried to, by a program that fails
     assert "0 of them finished before" in output
 
 
-def test_other_places_of_data_make_no_other_run(command, finished):
+def test_other_places_of_data_make_no_other_run(sweep, finished):
     finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8, DATA_DIR="elsewhere")
-    assert command("--bits=8", "--seeds=0")[0] == 0
+    assert sweep("--bits=8", "--seeds=0")[0] == 0
 
 
-def test_a_run_that_fails_ends_the_sweep_with_its_words(command, tmp_path):
-    status, output, error = command("--bits=8", "--dataset_dir=FLICKR", f"--DATA_DIR={tmp_path}")
+def test_a_run_that_fails_ends_the_sweep_with_its_words(sweep, tmp_path):
+    status, output, error = sweep("--bits=8", "--dataset_dir=FLICKR", f"--DATA_DIR={tmp_path}")
     assert status == 1
     # Three seeds: those that had not begun when the first one failed do not begin.
     assert output.count("started") < 3
@@ -99,19 +104,7 @@ def test_a_run_that_fails_ends_the_sweep_with_its_words(command, tmp_path):
         (["more"], "found 'more'; expected flags"),
     ],
 )
-def test_a_wrong_command_line_is_told(command, arguments, words):
-    status, _, error = command(*arguments)
+def test_a_wrong_command_line_is_told(sweep, arguments, words):
+    status, _, error = sweep(*arguments)
     assert status == 2
     assert words in error
-
-
-def test_results_of_an_older_version_are_tested_again(command, finished, tmp_path, monkeypatch):
-    finished("openmoji_gch_efficientnet-lite0_8_seed0", bit=8)
-    path = tmp_path / "runs" / "openmoji_gch_efficientnet-lite0_8_seed0" / "results.json"
-    held = json.loads(path.read_text())
-    del held["evaluation"]
-    path.write_text(json.dumps(held))
-    monkeypatch.setattr("sys.executable", "false")
-    status, output, _ = command("--bits=8", "--seeds=0")
-    assert status == 1  # it tried to, by a program that fails
-    assert "0 of them finished before" in output
