@@ -63,12 +63,6 @@ def code(colour: tuple[int, ...]) -> np.ndarray:
 CODES = np.stack([code(colour) for colour in COLOURS.values()])
 
 
-def nearest(code: np.ndarray) -> list[tuple[int, int]]:
-    """Rows of `COLOURS` and their distances."""
-    distances = np.bitwise_count(CODES ^ code).sum(axis=-1)
-    return [(int(row), int(distances[row])) for row in np.argsort(distances, kind="stable")]
-
-
 def colour_of(text: str) -> tuple[int, ...]:
     """The colour that the first known word of a text names, such as red or #ff0000."""
     for word in text.split():

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from coded import nearest, saved
+from coded import nearest, nearest_to_relaxed, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,14 +14,6 @@ from gch.search import asymmetric
 from gch.search.asymmetric import asymmetric_distances, asymmetric_search
 from gch.search.hamming import exact_search
 from gch.search.index import build_index, open_index
-
-
-def by_hand(codes: np.ndarray, relaxed: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and asymmetric distances from all items, uint8 (N, K / 8); ties in the order of rows."""
-    signs = np.where(np.unpackbits(codes, axis=1) > 0, 1.0, -1.0)
-    away = ((1 - relaxed[:, None].astype(np.float64) * signs) / 2).sum(axis=2).round(9)
-    rows = np.argsort(away, axis=1, kind="stable")[:, :count]
-    return rows, np.take_along_axis(away, rows, axis=1)
 
 
 def some(seed: int, items: int, width: int, queries: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +32,7 @@ def test_the_order_is_that_of_all_asymmetric_distances(way, data):
     width, items = data.draw(st.integers(1, 9), "bytes"), data.draw(st.integers(0, 40), "items")
     codes, relaxed = some(data.draw(st.integers(0, 99)), items, width)
     count = data.draw(st.integers(1, 50), "count")
-    rows, scores = by_hand(codes, relaxed, count)
+    rows, scores = nearest_to_relaxed(codes, relaxed, count)
     with pytest.MonkeyPatch.context() as patch:
         if way != "faiss":
             patch.setitem(sys.modules, "faiss", None)
@@ -81,7 +73,7 @@ def test_no_item_as_near_as_the_last_result_is_missed(seed, count, items):
     for query in range(len(relaxed)):
         near = np.flatnonzero(away[query] <= last[query])
         ranked = np.union1d(near, found.rows[query])
-        rows, scores = by_hand(codes[ranked], relaxed[query : query + 1], count)
+        rows, scores = nearest_to_relaxed(codes[ranked], relaxed[query : query + 1], count)
         np.testing.assert_array_equal(found.rows[query], ranked[rows[0]])
         np.testing.assert_array_equal(found.scores[query], scores[0])
     assert min(asked) == max(8, 2 * count)
@@ -124,7 +116,7 @@ def test_every_kind_of_index_and_joined_parts(tmp_path, kind):
         found = asymmetric_search(part.search, part.read_codes, packed, relaxed, 20)
         assert part.item(int(found.rows[0, 0]))["text"] == "a text"
         none = asymmetric_search(part.search, part.read_codes, packed[:0], relaxed[:0], 20)
-    rows, scores = by_hand(codes, relaxed, 20)
+    rows, scores = nearest_to_relaxed(codes, relaxed, 20)
     np.testing.assert_array_equal(found.rows, rows)
     np.testing.assert_array_equal(found.scores, scores)
     assert [values.shape for values in none] == [(0, 20)] * 3

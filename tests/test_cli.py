@@ -76,7 +76,7 @@ def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
     assert all(word in error for word in words), error
 
 
-@pytest.mark.parametrize("words", [["help"], ["eval", "--help"], ["inspect", "FILE"]])
+@pytest.mark.parametrize("words", [["help"], ["inspect", "FILE"]])
 def test_a_command_ends_quietly_when_its_reader_stops(tmp_path, words):
     np.savez(tmp_path / "data.npz", images=np.ones((4, 64), np.float32), texts=np.eye(4), labels=np.eye(4))
     words = [str(tmp_path / "data.npz") if word == "FILE" else word for word in words]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clickhouse_server import serving
-from coded import MODEL, nearest, saved
+from coded import MODEL, clustered, nearest, saved
 
 from gch.errors import DataError, RunError, SettingError
 from gch.search.codes_folder import Codes
@@ -29,13 +29,6 @@ def uri(tmp_path) -> str:
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(loading, "BLOCK", 100)
-
-
-def clustered(count: int, bits: int, seed: int = 0) -> np.ndarray:
-    """Packed codes, uint8 (count, bits / 8), near some 20 others: distances are few and repeat."""
-    random = np.random.default_rng(seed)
-    near = random.random((20, bits)) < 0.5
-    return np.packbits(near[random.integers(0, 20, count)] ^ (random.random((count, bits)) < 0.03), axis=1)
 
 
 def opened(uri: str):

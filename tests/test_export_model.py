@@ -185,21 +185,6 @@ def test_a_pair_without_one_half_has_the_code_of_the_other(saved):
     assert model.encode_pairs([], []).shape == (0, BITS // 8)
 
 
-@pytest.mark.parametrize(
-    ("images", "texts", "message"),
-    [
-        ([None, None], ["cat", None], r"images\[1\] and texts\[1\] are None; expected one of them"),
-        ([None], ["unknown"], "text 'unknown': none of its words is known to the model"),
-        ([None, None], ["cat"], "2 images and 1 texts; expected as many of both"),
-        ("cat.png", ["cat"], "images is the path cat.png; expected a list"),
-        ([None], "cat", "texts is the string 'cat'; expected a list"),
-    ],
-)
-def test_wrong_pairs_are_named(saved, images, texts, message):
-    with pytest.raises(DataError, match=message):
-        load(saved[0]).encode_pairs(images, texts)
-
-
 def test_a_model_in_a_folder_whose_name_is_a_pattern_is_loaded(saved, tmp_path):
     moved = tmp_path / "exp[1]"
     shutil.copytree(saved[0], moved)
@@ -208,11 +193,15 @@ def test_a_model_in_a_folder_whose_name_is_a_pattern_is_loaded(saved, tmp_path):
 
 def test_free_texts_and_tags_may_be_mixed(saved):
     model = ExportedModel(saved[0])
+    assert (model.bits, model.words) == (BITS, VOCABULARY.words)
     mixed = model.text_outputs([("Cat Face", "red"), "the red cat face", ("unknown",), "RED"])
     # A free text that holds 'cat face' holds 'cat' too; a tag is what it is.
     assert mixed.words.tolist() == [2, 3, 0, 1]
     for row, text in enumerate([("cat face", "red"), "the red cat face", ("unknown",), "red"]):
         np.testing.assert_allclose(mixed.relaxed[row], model.text_outputs([text]).relaxed[0], atol=1e-6)
+    codes = model.encode_texts([["Cat Face", "red"], "the red cat face", "RED"])
+    np.testing.assert_array_equal(codes, mixed.codes[[0, 1, 3]])
+    assert model.encode_texts([]).shape == (0, BITS // 8)
 
 
 def test_the_note_says_what_the_model_is_and_the_networks_lie_beside(saved):
@@ -256,28 +245,15 @@ def test_only_a_model_of_this_digest_makes_way_and_not_before_the_new_one_is_who
     assert outputs.labels.tolist() == [[0.5] * LABELS]
 
 
-def test_a_missing_picture_is_named(saved):
-    with pytest.raises(DataError, match=r"images\[1\] is None; expected a path or an array"):
-        ExportedModel(saved[0]).encode_images([pictures(9, 7), None])
-
-
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
-@pytest.mark.parametrize("features", [0, 6])
-def test_encoders_for_tensorflow_lite_agree_with_the_model(tmp_path, saved, signatures, features):
-    if features:
-        networks, note = small_networks(features), dataclasses.replace(NOTE, image_size=0)
-        save_model(tmp_path / "model", networks, None, note, replace=False, lite=True)
-        signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-        contents = {path.stem: path.read_bytes() for path in (tmp_path / "model" / "lite").iterdir()}
-        vectors = np.random.default_rng(0).normal(size=(5, features)).astype(np.float32)
-        image = "encode_image_features", "features", vectors
-    else:
-        contents = lite_models(saved[1], SIZE)
-        image = "encode_image", "images", pictures(5, SIZE, SIZE)
-    text = "encode_text", "texts", np.eye(5, dtype=np.float32)
+def test_encoders_for_tensorflow_lite_agree_with_the_model(saved, signatures):
+    contents = lite_models(saved[1], SIZE)
     assert contents.keys() == {"image", "text"}
-    for name, (signature, given, items) in (("image", image), ("text", text)):
-        expected = signatures[signature](**{given: tf.constant(items)})
+    for name, given, items in (
+        ("image", "images", pictures(5, SIZE, SIZE)),
+        ("text", "texts", np.eye(5, dtype=np.float32)),
+    ):
+        expected = signatures[f"encode_{name}"](**{given: tf.constant(items)})
         lite = tf.lite.Interpreter(model_content=contents[name]).get_signature_runner()
         for row, item in enumerate(items):
             found = lite(**{given: item[None]})

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import ndcg_score
 
 from gch.evaluation import measures
 from gch.evaluation.rankings import grouped, ranked
@@ -101,17 +100,6 @@ def test_in_large_ties_the_expectation_is_what_drawing_orders_gives(name):
     ]
     found = measured(name, grouped(counts, "tie-aware"), 500)
     assert found == pytest.approx(np.mean(draws), abs=5 * np.std(draws) / np.sqrt(len(draws)))
-
-
-def test_scikit_learn_averages_the_discounted_gain_over_ties_too():
-    random = np.random.default_rng(3)
-    counts = random.integers(0, 6, (10, 5, 4))
-    found = measures.normalized_discounted_gain(grouped(counts, "tie-aware"), 12)
-    for query, levels in enumerate(counts):
-        distance, shared = np.nonzero(levels)
-        number = levels[distance, shared]
-        gain, score = np.repeat(2.0**shared - 1, number), np.repeat(-distance.astype(float), number)
-        assert found[query] == pytest.approx(ndcg_score(gain[None], score[None], k=12, ignore_ties=False))
 
 
 def test_precision_where_a_share_of_the_relevant_items_is_found_and_within_radii():

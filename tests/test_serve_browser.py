@@ -1,5 +1,6 @@
 """The page in a real browser: words, pictures, clicks, back, and what goes wrong."""
 
+import contextlib
 import re
 import shutil
 
@@ -9,7 +10,6 @@ from served import PAIR_NOTE, ColourModel, colours, served, square
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium in PATH, which pip does not install")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu")
 MARKUP = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
 GIVE = """([how, bytes]) => {
     const files = new DataTransfer();
@@ -39,25 +39,26 @@ def address(tmp_path_factory):
         yield address
 
 
-@pytest.fixture(scope="module")
-def context(browser, address):
-    return browser.new_context(base_url=address)
-
-
-@pytest.fixture
-def page(context, address):
-    """The page. Its console must stay silent, and it must ask no other host."""
-    page = context.new_page()
-    page.set_default_timeout(5000)
-    messages, urls = [], []
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda request: urls.append(request.url))
-    yield page
-    page.close()
+@contextlib.contextmanager
+def opened(browser, address):
+    """A server's page. Its console must stay silent, and it must ask no other host."""
+    with browser.new_context(base_url=address) as context:
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        messages, urls = [], []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: urls.append(request.url))
+        yield page
     # Chromium itself reports every 4xx.
     assert [line for line in messages if "responded with a status of 4" not in line] == []
     assert [url for url in urls if not url.startswith((address, f"blob:{address}"))] == []
+
+
+@pytest.fixture
+def page(browser, address):
+    with opened(browser, address) as page:
+        yield page
 
 
 def heading(page, text):
@@ -146,8 +147,8 @@ def test_a_picture_is_chosen_or_dropped_or_pasted(page):
 def test_an_index_of_pairs_takes_words_a_picture_or_both(browser, tmp_path):
     model = ColourModel()
     model.note = PAIR_NOTE
-    with served(colours(tmp_path / "pictures", model, ("pair",))) as address:
-        page = browser.new_context(base_url=address).new_page()
+    searcher = colours(tmp_path / "pictures", model, ("pair",))
+    with served(searcher) as address, opened(browser, address) as page:
         page.goto("/")
         heading(page, "Pictures with words, by words, a picture or both")
         cards(page)
@@ -175,7 +176,6 @@ def test_an_index_of_pairs_takes_words_a_picture_or_both(browser, tmp_path):
         cards(page).first.click()
         heading(page, "Pairs like this one")
         assert re.search(r"\?pair=0$", page.url)
-        page.context.close()
 
 
 def test_errors_are_shown(page):
@@ -202,8 +202,7 @@ def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
     texts = [MARKUP, f"'\"`{MARKUP}", "red", "green", "blue", "white"]
     searcher = colours(tmp_path / "pictures", text=[{"id": text, "text": text} for text in texts])
     (tmp_path / "pictures" / "x onerror=1").mkdir()
-    with served(searcher) as address:
-        page = browser.new_context(base_url=address).new_page()
+    with served(searcher) as address, opened(browser, address) as page:
         for path in ("/?q=red&find=texts", "/?text=0", "/?text=1&find=texts"):
             page.goto(path)
             cards(page)
@@ -212,7 +211,6 @@ def test_markup_in_items_and_in_words_is_text(browser, tmp_path):
         heading(page, f"Texts for “'\"`{MARKUP}”")
         search(page, f"red {MARKUP}")
         heading(page, f"Pictures for “red {MARKUP}”")
-        page.context.close()
 
 
 def test_the_keyboard_is_enough(page):

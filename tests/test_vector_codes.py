@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coded import nearest
 from exporting import BITS, save_small_model
 
 import gch
@@ -21,10 +22,15 @@ TEXTS = RANDOM.normal(size=(ITEMS, DIMENSIONS)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
+def made(tmp_path_factory) -> tuple[Path, dict]:
+    """The folder of a model, and its networks."""
     folder = tmp_path_factory.mktemp("models") / "vectors"
-    save_small_model(folder, vocabulary=None, features=WIDTH, vectors=("image", "text"))
-    return folder
+    return folder, save_small_model(folder, vocabulary=None, features=WIDTH, vectors=("image", "text"))
+
+
+@pytest.fixture(scope="module")
+def model(made) -> Path:
+    return made[0]
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +38,13 @@ def loaded(model) -> gch.ExportedModel:
     return gch.load(model)
 
 
-def test_the_model_takes_vectors_of_both(tmp_path):
-    networks = save_small_model(tmp_path / "m", vocabulary=None, features=WIDTH, vectors=("image", "text"))
-    model = gch.load(tmp_path / "m")
+def test_the_model_takes_vectors_of_both(made, loaded):
     names = "image_features", "text", "image_vector", "text_vector", "pair"
-    assert model.note.signatures == tuple(f"encode_{name}" for name in names)
-    assert (model.note.image_width, model.note.text_width) == (WIDTH, DIMENSIONS)
+    assert loaded.note.signatures == tuple(f"encode_{name}" for name in names)
+    assert (loaded.note.image_width, loaded.note.text_width) == (WIDTH, DIMENSIONS)
     for codes, network, vectors in (
-        (model.encode_image_vectors(IMAGES), networks["image"], IMAGES),
-        (model.encode_text_vectors(TEXTS.astype(float)), networks["text"], TEXTS),
+        (loaded.encode_image_vectors(IMAGES), made[1]["image"], IMAGES),
+        (loaded.encode_text_vectors(TEXTS.astype(float)), made[1]["text"], TEXTS),
     ):
         relaxed = np.asarray(network(vectors)["code"])
         bits = np.unpackbits(codes, axis=1)
@@ -180,10 +184,8 @@ def test_search_by_vectors(command, model, loaded, tmp_path):
     answers = [json.loads(line) for line in output.splitlines()]
     assert [answer["query"] for answer in answers] == ["0", "1"]
     queries, codes = loaded.encode_text_vectors(TEXTS[:2]), loaded.encode_image_vectors(IMAGES)
-    distances = np.bitwise_count(queries[:, None] ^ codes).sum(axis=-1)
-    for answer, own in zip(answers, distances, strict=True):
-        nearest = np.lexsort((np.arange(ITEMS), own))[:3]
-        assert [result["id"] for result in answer["results"]] == [str(row) for row in nearest]
+    for answer, rows in zip(answers, nearest(codes, queries, 3)[0], strict=True):
+        assert [result["id"] for result in answer["results"]] == [str(row) for row in rows]
         assert not any("path" in result for result in answer["results"])  # no names, no pictures
     np.save(tmp_path / "w.npy", IMAGES[:2])
     status, _, error = command("search", model, tmp_path / "i", f"--text_vectors={tmp_path / 'w.npy'}")
