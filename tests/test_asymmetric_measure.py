@@ -92,11 +92,7 @@ def test_it_is_the_order_of_the_scores(bits, monkeypatch):
 @pytest.mark.parametrize(
     ("query", "database", "words"),
     [
-        (
-            [[0.5, -0.2, np.nan]],
-            DATABASE,
-            r"query_codes holds nan \(item 0, bit 2\); expected .* in \[-1, 1\]",
-        ),
+        ([[0.5, -0.2, np.nan]], DATABASE, r"query_codes holds nan \(item 0, bit 2\); .* in \[-1, 1\]"),
         ([[0.5, -0.2, 1.5]], DATABASE, r"query_codes holds 1.5 \(item 0, bit 2\); expected -1 and \+1, 0"),
         ([[0.5, -0.2, -np.inf]], DATABASE, r"query_codes holds -inf \(item 0, bit 2\)"),
         ([[0.5, -0.5, 0.5]], DATABASE, r"query_codes holds 0.5 .* relaxed codes, .* more than two values"),

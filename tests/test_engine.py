@@ -44,14 +44,16 @@ def refused(kind: type[Exception], call, *words: str) -> None:
         assert word in message
 
 
-def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri):
-    codes, queries = clustered(5000, 64), clustered(40, 64, seed=1)
+@pytest.mark.parametrize("bits", [8, 64, 264])
+def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri, bits):
+    codes, queries = clustered(5000, bits), clustered(40, bits, seed=1)
+    codes[7] = ~codes[3]
     one, two = saved(tmp_path / "one", codes[:3000]), saved(tmp_path / "two", codes[3000:])
     texts = saved(tmp_path / "texts", codes[:7], "text")
     loaded = load_into_engine([one, texts, two], uri)
     assert loaded == [Loaded("image", 5000, 5000), Loaded("text", 7, 7)]
     with opened(uri) as index:
-        assert (index.bits, index.model, list(index.parts)) == (64, MODEL, ["image", "text"])
+        assert (index.bits, index.model, list(index.parts)) == (bits, MODEL, ["image", "text"])
         images, few = index.parts["image"], index.parts["text"]
         assert (images.modality, images.kind, len(images), len(few)) == ("image", "clickhouse", 5000, 7)
         found = images.search(queries, 50)
@@ -62,17 +64,7 @@ def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri):
         with ThreadPoolExecutor(8) as threads:
             alone = list(threads.map(lambda query: images.search(query[None], 50).rows[0], queries))
         np.testing.assert_array_equal(alone, found.rows)
-
-
-@pytest.mark.parametrize("bits", [8, 264])
-def test_every_length_of_a_code(tmp_path, uri, bits):
-    codes = np.random.default_rng(bits).integers(0, 256, (200, bits // 8), np.uint8)
-    codes[5], codes[7] = codes[3], ~codes[3]
-    load_into_engine([saved(tmp_path / "c", codes)], uri)
-    with opened(uri) as index:
-        found = index.parts["image"].search(codes[3:4], 200)
-    np.testing.assert_array_equal(found, nearest(codes, codes[3:4], 200))
-    assert found.distances[0, -1] == bits
+        assert images.search(codes[3:4], 5000).distances[0, -1] == bits
 
 
 def test_items_codes_and_pictures_by_row(tmp_path, uri):

@@ -121,6 +121,9 @@ def test_a_collection_of_pictures_only(folder):
         assert "texts" not in client.get("/api/info").json()
 
 
+BOUNDS = ["count", "text_characters", "tags", "body_bytes", "query_bytes", "pixels", "side", "seconds"]
+
+
 def test_info(client):
     info = client.get("/api/info").json()
     assert info.pop("work").keys() == {"answered", "batches", "waiting"}
@@ -131,16 +134,7 @@ def test_info(client):
         "queries": ["image", "text"],
         "images": {"items": 6, "index": "flat"},
         "texts": {"items": 6, "index": "flat"},
-        "limits": {
-            "count": 50,
-            "text_characters": 40,
-            "tags": 3,
-            "body_bytes": 2**19,
-            "query_bytes": 1664,
-            "pixels": 5000,
-            "side": 2**20,
-            "seconds": 5.0,
-        },
+        "limits": {name: getattr(LIMITS, name) for name in BOUNDS},
     }
 
 
