@@ -1,4 +1,4 @@
-"""Codes in ClickHouse: by chDB, which is its engine inside a process, and over its HTTP interface."""
+"""Codes in ClickHouse, by chDB, which is its engine inside a process."""
 
 import contextlib
 import fcntl
@@ -6,9 +6,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import clickhouse_connect
 import numpy as np
 import pytest
-from clickhouse_server import serving
+from clickhouse_connect.driver.exceptions import DatabaseError
 from coded import MODEL, clustered, nearest, saved
 
 from gch.errors import DataError, RunError, SettingError
@@ -170,22 +171,29 @@ def test_a_folder_that_another_process_has_open_is_refused(tmp_path, uri):
         assert len(index.parts["image"]) == 5
 
 
-def test_the_same_over_http_with_the_password_of_the_environment(tmp_path, monkeypatch):
-    codes, queries = clustered(300, 64), clustered(5, 64, seed=1)
-    source = saved(tmp_path / "c", codes)
-    with serving(tmp_path / "engine", "ann", "säcret") as port:
-        uri = f"clickhouse://ann@127.0.0.1:{port}/photos"
-        monkeypatch.setenv("CLICKHOUSE_PASSWORD", "another")
-        refused(RunError, lambda: open_engine(uri), uri, "password is wrong", "CLICKHOUSE_PASSWORD")
-        monkeypatch.setenv("CLICKHOUSE_PASSWORD", "säcret")
-        refused(DataError, lambda: open_engine(uri), "no codes there")
-        assert load_into_engine([source], uri) == [Loaded("image", 300, 300)]
-        assert load_into_engine([source], uri) == [Loaded("image", 300, 0)]
-        with opened(uri) as index:
-            found = index.parts["image"].search(queries, 20)
-            assert index.parts["image"].item(299) == {"id": "c/299"}
-            assert index.parts["image"].code(1).tolist() == codes[1].tolist()
-    np.testing.assert_array_equal(found, nearest(codes, queries, 20))
+def test_a_server_gets_the_password_of_the_environment_and_answers_the_same(tmp_path, uri, monkeypatch):
+    """In the place of a server, the engine inside this process."""
+    codes, queries, asked = clustered(300), clustered(5, seed=1), []
+    source, server = saved(tmp_path / "c", codes), "clickhouse://ann@db/photos"
+    connect = clickhouse_connect.get_client
+
+    def get_client(password, **options):
+        if password != "säcret":
+            raise DatabaseError("Code: 516. DB::Exception: wrong. (AUTHENTICATION_FAILED)")
+        asked.append(options)
+        return connect(**read_address(uri).options)
+
+    monkeypatch.setattr(clickhouse_connect, "get_client", get_client)
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "another")
+    refused(RunError, lambda: open_engine(server), server, "password is wrong", "CLICKHOUSE_PASSWORD")
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "säcret")
+    refused(DataError, lambda: open_engine(server), "no codes there")
+    assert load_into_engine([source], server) == [Loaded("image", 300, 300)]
+    with opened(server) as index:
+        np.testing.assert_array_equal(index.parts["image"].search(queries, 20), nearest(codes, queries, 20))
+    # Without a session, which answers one query at a time.
+    expected = {"interface": "http", "host": "db", "port": 8123, "username": "ann"}
+    assert asked[-1] == expected | {"autogenerate_session_id": False}
 
 
 def test_tables_of_a_cluster_are_spread_by_row_in_statements_that_the_engine_reads(uri):

@@ -33,6 +33,11 @@ def model(made) -> Path:
     return made[0]
 
 
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def loaded(model) -> gch.ExportedModel:
     return gch.load(model)
@@ -53,14 +58,14 @@ def test_the_model_takes_vectors_of_both(made, loaded):
         np.testing.assert_array_equal(bits[sure], (relaxed >= 0)[sure])
 
 
-def test_models_of_earlier_versions_take_vectors_too(loaded, tmp_path):
-    save_small_model(tmp_path / "m", vocabulary=None, features=WIDTH)
-    note = tmp_path / "m" / "assets.extra" / "model.json"
+def test_models_of_earlier_versions_take_vectors_too(loaded):
+    save_small_model(Path("m"), vocabulary=None, features=WIDTH)
+    note = Path("m") / "assets.extra" / "model.json"
     value = json.loads(note.read_text())
     for name in ("vectors", "image_width", "text_width"):
         del value[name]
     note.write_text(json.dumps(value))
-    model = gch.load(tmp_path / "m")
+    model = gch.load("m")
     assert model.note.image_width == 0
     np.testing.assert_array_equal(model.encode_image_vectors(IMAGES), loaded.encode_image_vectors(IMAGES))
     np.testing.assert_array_equal(model.encode_text_vectors(TEXTS), loaded.encode_text_vectors(TEXTS))
@@ -81,20 +86,19 @@ def test_wrong_vectors_are_named(loaded, vectors, line):
         loaded.encode_image_vectors(vectors)
 
 
-def test_a_model_of_pictures_takes_no_vectors_of_them(command, tmp_path):
-    save_small_model(tmp_path / "m")
-    model, line = gch.load(tmp_path / "m"), "no encode_image_vector, because small has no vectors of images"
+def test_a_model_of_pictures_takes_no_vectors_of_them(command):
+    save_small_model(Path("m"))
+    model, line = gch.load("m"), "no encode_image_vector, because small has no vectors of images"
     with pytest.raises(DataError, match=line):
         model.encode_image_vectors(IMAGES)
-    flags = f"--image_vectors={tmp_path / 'v.npy'}", f"--out={tmp_path / 'c'}"
-    status, _, error = command("encode", tmp_path / "m", *flags)
+    status, _, error = command("encode", "m", "--image_vectors=v.npy", "--out=c")
     assert (status, line in error) == (1, True)
     assert len(model.encode_text_vectors(np.eye(5, dtype=int))) == 5
 
 
 @pytest.mark.parametrize("kind", ["npy", "float16", "across", "npz", "several"])
-def test_encode_streams_vectors_of_a_file(command, model, loaded, tmp_path, kind):
-    file = tmp_path / ("v.npz" if kind == "npz" else "v.npy")
+def test_encode_streams_vectors_of_a_file(command, model, loaded, kind):
+    file = "v.npz" if kind == "npz" else "v.npy"
     stored = {
         "float16": IMAGES.astype(np.float16),
         "across": IMAGES.T,
@@ -104,10 +108,10 @@ def test_encode_streams_vectors_of_a_file(command, model, loaded, tmp_path, kind
         np.savez(file, images=IMAGES, texts=TEXTS)
     else:
         np.save(file, stored.get(kind, IMAGES))
-    status, output, error = command("encode", model, f"--image_vectors={file}", f"--out={tmp_path / 'c'}")
+    status, output, error = command("encode", model, f"--image_vectors={file}", "--out=c")
     assert (status, error) == (0, "")
     assert f"2,500 codes of {BITS} bits" in output
-    codes = open_codes(tmp_path / "c")
+    codes = open_codes("c")
     taken = stored[kind].astype(np.float32) if kind == "float16" else IMAGES
     if kind == "several":
         taken = IMAGES / np.linalg.norm(IMAGES, axis=1, keepdims=True)
@@ -117,32 +121,30 @@ def test_encode_streams_vectors_of_a_file(command, model, loaded, tmp_path, kind
 
 
 def test_names_of_vectors(command, model, tmp_path):
-    np.save(tmp_path / "v.npy", IMAGES[:3])
-    np.save(tmp_path / "t.npy", TEXTS[:3])
-    (tmp_path / "paths.txt").write_text("a/1.jpg\n2.jpg\nb.png\n")
-    (tmp_path / "texts.txt").write_text("A dog\n\nzwei Hunde\n", encoding="utf-8")
-    for vectors, names in (("image_vectors=v.npy", "paths.txt"), ("text_vectors=t.npy", "texts.txt")):
-        name, _, file = vectors.partition("=")
-        flags = [f"--{name}={tmp_path / file}", f"--names={tmp_path / names}", f"--out={tmp_path / name}"]
+    np.save("v.npy", IMAGES[:3])
+    np.save("t.npy", TEXTS[:3])
+    Path("paths.txt").write_text("a/1.jpg\n2.jpg\nb.png\n")
+    Path("texts.txt").write_text("A dog\n\nzwei Hunde\n", encoding="utf-8")
+    for flags in (
+        ("--image_vectors=v.npy", "--names=paths.txt", "--out=images"),
+        ("--text_vectors=t.npy", "--names=texts.txt", "--out=texts"),
+    ):
         assert command("encode", model, *flags)[0] == 0
-    images, texts = open_codes(tmp_path / "image_vectors"), open_codes(tmp_path / "text_vectors")
+    images, texts = open_codes("images"), open_codes("texts")
     assert images.root == str(tmp_path)
     assert [images.items[row]["id"] for row in range(3)] == [str(Path("a/1.jpg")), "2.jpg", "b.png"]
     assert texts.items[2] == {"id": "2", "text": "zwei Hunde"}
 
 
-def test_vectors_of_a_shard_and_of_a_resumed_run_are_those_of_one_run(command, model, tmp_path):
-    np.save(tmp_path / "v.npy", IMAGES)
-    flags = [f"--image_vectors={tmp_path / 'v.npy'}"]
-    assert command("encode", model, *flags, f"--out={tmp_path / 'whole'}")[0] == 0
-    for shard in ("1/2", "2/2"):
-        assert command("encode", model, *flags, f"--out={tmp_path / 'parts'}", f"--shard={shard}")[0] == 0
-    whole, parts = (open_codes(tmp_path / name).codes for name in ("whole", "parts"))
-    np.testing.assert_array_equal(whole, parts)
-    np.save(tmp_path / "v.npy", IMAGES[::-1])
-    status, _, error = command("encode", model, *flags, f"--out={tmp_path / 'whole'}")
-    assert status == 1
-    assert "whole" in error
+def test_vectors_of_shards_are_those_of_one_run_which_does_not_go_on_with_others(command, model):
+    np.save("v.npy", IMAGES)
+    words = "encode", model, "--image_vectors=v.npy"
+    for flags in (["--out=whole"], ["--out=parts", "--shard=1/2"], ["--out=parts", "--shard=2/2"]):
+        assert command(*words, *flags)[0] == 0
+    np.testing.assert_array_equal(open_codes("whole").codes, open_codes("parts").codes)
+    np.save("v.npy", IMAGES[::-1])
+    status, _, error = command(*words, "--out=whole")
+    assert (status, "whole: holds codes with source" in error) == (1, True)
 
 
 REFUSED = [
@@ -158,8 +160,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("flags", "status", "line"), REFUSED)
-def test_encode_refuses(command, model, tmp_path, monkeypatch, flags, status, line):
-    monkeypatch.chdir(tmp_path)
+def test_encode_refuses(command, model, flags, status, line):
     np.save("v.npy", IMAGES[:9])
     np.save("t.npy", TEXTS[:9])
     np.save("nan.npy", np.where((np.arange(9) == 4)[:, None] & (np.arange(5) == 2), np.nan, TEXTS[:9]))
@@ -171,15 +172,13 @@ def test_encode_refuses(command, model, tmp_path, monkeypatch, flags, status, li
     assert re.search(line, error), error
 
 
-def test_search_by_vectors(command, model, loaded, tmp_path):
-    pytest.importorskip("faiss")
-    np.save(tmp_path / "v.npy", IMAGES)
-    np.save(tmp_path / "t.npy", TEXTS[:2])
-    images = f"--image_vectors={tmp_path / 'v.npy'}"
-    assert command("encode", model, images, f"--out={tmp_path / 'c'}")[0] == 0
-    assert command("index", tmp_path / "c", f"--out={tmp_path / 'i'}")[0] == 0
-    flags = [f"--text_vectors={tmp_path / 't.npy'}", "--json", "--count=3", "--ranking=hamming"]
-    status, output, error = command("search", model, tmp_path / "i", *flags)
+def test_search_by_vectors(command, model, loaded):
+    np.save("v.npy", IMAGES)
+    np.save("t.npy", TEXTS[:2])
+    np.save("w.npy", IMAGES[:2])
+    assert command("encode", model, "--image_vectors=v.npy", "--out=c")[0] == 0
+    flags = ["--text_vectors=t.npy", "--json", "--count=3", "--ranking=hamming"]
+    status, output, error = command("search", model, "c", *flags)
     assert (status, error) == (0, "")
     answers = [json.loads(line) for line in output.splitlines()]
     assert [answer["query"] for answer in answers] == ["0", "1"]
@@ -187,8 +186,7 @@ def test_search_by_vectors(command, model, loaded, tmp_path):
     for answer, rows in zip(answers, nearest(codes, queries, 3)[0], strict=True):
         assert [result["id"] for result in answer["results"]] == [str(row) for row in rows]
         assert not any("path" in result for result in answer["results"])  # no names, no pictures
-    np.save(tmp_path / "w.npy", IMAGES[:2])
-    status, _, error = command("search", model, tmp_path / "i", f"--text_vectors={tmp_path / 'w.npy'}")
+    status, _, error = command("search", model, "c", "--text_vectors=w.npy")
     assert (status, "w has shape (2, 6), expected vectors (items, 5)" in error) == (1, True)
-    status, _, error = command("search", model, tmp_path / "i", "word", flags[0])
+    status, _, error = command("search", model, "c", "word", flags[0])
     assert (status, "expected no other query beside them" in error) == (2, True)
