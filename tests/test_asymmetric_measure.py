@@ -100,7 +100,6 @@ def test_it_is_the_order_of_the_scores(bits, monkeypatch):
         (QUERY, DATABASE * [[0.5, np.nan, 1]], r"database_codes holds nan \(item 0, bit 1\)"),
         (QUERY, DATABASE * [[0.5, 2, 1]], r"database_codes holds 2.0 \(item 0, bit 1\)"),
         (np.sign(QUERY), DATABASE * 0.5 * QUERY, r"database_codes holds 0.25 .* packed codes as uint8$"),
-        (QUERY, DATABASE[:, :2], "database_codes has codes of 2 bits, query_codes of 3"),
     ],
 )
 def test_what_is_neither_signs_nor_relaxed_is_refused(query, database, words):

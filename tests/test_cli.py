@@ -40,9 +40,9 @@ def test_the_names_of_agahs_options_are_flags_too(command, tmp_path):
     assert "QUERY_SIZE = 601" in error
 
 
-def test_help_does_not_load_tensorflow(repository):
+def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
     code = (
-        "import sys; from pathlib import Path; from gch.cli import main;"
+        "import gch, sys; dir(gch); from pathlib import Path; from gch.cli import main;"
         "main(['main_itpair.py', '--help'], Path('setting.py'));"
         "sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
     )
