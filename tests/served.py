@@ -82,10 +82,8 @@ def square(colour: tuple[int, ...], kind: str = "PNG", side: int = SIDE) -> byte
 class ColourModel:
     """Remembers the sizes of its batches, and may be slow, or work only while `may` is set."""
 
-    note = NOTE
-
-    def __init__(self, seconds: float = 0.0):
-        self.seconds, self.batches, self.may = seconds, [], threading.Event()
+    def __init__(self, seconds: float = 0.0, note: ModelNote = NOTE):
+        self.note, self.seconds, self.batches, self.may = note, seconds, [], threading.Event()
         self.may.set()
 
     def picture_outputs(self, pictures) -> ModelOutputs:

@@ -220,8 +220,7 @@ def test_refusals(client, wrong, status, reason):
 
 
 def test_an_index_of_pairs_answers_words_a_picture_or_both(folder):
-    model = ColourModel()
-    model.note = PAIR_NOTE
+    model = ColourModel(note=PAIR_NOTE)
     both = "/api/search/picture?text=something+black&count=1"
     with connected(colours(folder, model, ("pair",)), LIMITS) as client:
         info = client.get("/api/info").json()
@@ -236,10 +235,8 @@ def test_an_index_of_pairs_answers_words_a_picture_or_both(folder):
         }
         found = search(client, text="red", count=1).json()
         assert found["results"] == [expected | {"rank": 1, "distance": 0} | scored(COLOURS["red"], "red")]
-        assert ids(client.post("/api/search/picture?count=2", content=square((0, 0, 255)))) == [
-            "blue.png",
-            "black.png",
-        ]
+        blue = client.post("/api/search/picture?count=2", content=square((0, 0, 255)))
+        assert ids(blue) == ["blue.png", "black.png"]
         found = client.post(both, content=square((255, 128, 0))).json()
         dark = (127.5, 64, 0)
         nearest = min(COLOURS, key=lambda name: scored(dark, name)["score"])
@@ -280,8 +277,7 @@ def test_an_index_of_pairs_answers_words_a_picture_or_both(folder):
     [({"signatures": ("encode_image",)}, "text", "image"), ({"image_size": 0}, "image", "text")],
 )
 def test_a_model_without_words_or_pictures_refuses_them(folder, changes, lacks, takes):
-    model = ColourModel()
-    model.note = dataclasses.replace(NOTE, **changes)
+    model = ColourModel(note=dataclasses.replace(NOTE, **changes))
     with connected(colours(folder, model), LIMITS) as client:
         answers = {
             "text": search(client, text="red"),

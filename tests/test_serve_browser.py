@@ -145,9 +145,7 @@ def test_a_picture_is_chosen_or_dropped_or_pasted(page):
 
 
 def test_an_index_of_pairs_takes_words_a_picture_or_both(browser, tmp_path):
-    model = ColourModel()
-    model.note = PAIR_NOTE
-    searcher = colours(tmp_path / "pictures", model, ("pair",))
+    searcher = colours(tmp_path / "pictures", ColourModel(note=PAIR_NOTE), ("pair",))
     with served(searcher) as address, opened(browser, address) as page:
         page.goto("/")
         heading(page, "Pictures with words, by words, a picture or both")

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from coded import nearest
-from served import CODES, ColourModel, code, colours, refused, served, square
+from served import CODES, NOTE, ColourModel, code, colours, refused, served, square
 from starlette.requests import ClientDisconnect
 
 from gch.serve.limits import Limits, Workers
@@ -73,8 +73,7 @@ def at_once(number, address, model, refusals=0, **content):
 
 
 def test_a_model_whose_codes_depend_on_their_batch_gets_queries_one_by_one(folder):
-    model = ColourModel()
-    model.note = dataclasses.replace(model.note, encoding_batch=8)
+    model = ColourModel(note=dataclasses.replace(NOTE, encoding_batch=8))
     with served(colours(folder, model)) as address:
         answers = at_once(6, address, model)
     assert [answer.status_code for answer in answers] == [200] * 6

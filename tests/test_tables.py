@@ -63,14 +63,9 @@ def test_lines_of_own_halves_have_every_measure_with_its_interval():
         *("recall@10", "95 %", "median rank", "95 %"),
     ]
     measured = one.own_half["T->I"]["measures"]
-    for line, names in (
-        (lines[2], ("recall@1", "recall@5", "recall@10", "median_rank")),
-        (
-            lines[3],
-            ("recall_asymmetric@1", "recall_asymmetric@5", "recall_asymmetric@10", "median_rank_asymmetric"),
-        ),
-    ):
-        for place, name in enumerate(names):
+    for line, ranked in ((lines[2], ""), (lines[3], "_asymmetric")):
+        recalls = [f"recall{ranked}@{rank}" for rank in (1, 5, 10)]
+        for place, name in enumerate([*recalls, f"median_rank{ranked}"]):
             decimals = 1 if "median" in name else 4
             mean, low, high = (f"{measured[name][key]:.{decimals}f}" for key in ("mean", "low", "high"))
             assert line[5 + 2 * place : 7 + 2 * place] == [mean, f"{low} to {high}"]
