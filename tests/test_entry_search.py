@@ -104,6 +104,14 @@ def test_an_export_takes_the_place_of_the_earlier_one_whole(trained, exported):
     assert sorted(path.name for path in (place / "lite").iterdir()) == ["image.tflite", "text.tflite"]
 
 
+def test_without_a_folder_the_run_of_the_settings_is_exported(trained, monkeypatch):
+    asked = []
+    monkeypatch.setattr("gch.commands.export.run_job", lambda settings, **_: asked.append(settings.values()))
+    trained.run("export")
+    expected = trained.results["settings"] | {"phase": "export"}
+    assert asked == [expected]
+
+
 def test_another_program_gets_the_codes_of_the_test_phase(trained, exported, queries, collection, tmp_path):
     pictures, texts, tags = queries
     widest = max(map(len, tags))
