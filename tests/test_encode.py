@@ -359,9 +359,14 @@ def test_codes_of_another_list_or_with_lost_bytes_stay_as_they_are(command, mode
 def test_several_devices_give_the_codes_of_one(whole, command, model, tmp_path, monkeypatch):
     (words, one), two = whole, [ExportedModel(model, device) for device in ("CPU:0", "CPU:1")]
     assert {weight.device[-5:] for weight in two[1]._model.signatures["encode_image"].variables} == {"CPU:1"}
+    real, used = ExportedModel.codes_of_halves, []
+    monkeypatch.setattr(
+        ExportedModel, "codes_of_halves", lambda *halves: used.append(halves[0]) or real(*halves)
+    )
     monkeypatch.setattr(encode, "load_on_devices", lambda path: two)
     assert command(*words, f"--out={tmp_path}")[0] == 0
     assert content(tmp_path) == content(one)
+    assert sorted(map(two.index, used)) == [0, 0, 0, 1, 1, 1]
     assert two[1].text_outputs(["cat"]).words.tolist() == [1]
 
 

@@ -47,16 +47,16 @@ def refused(kind: type[Exception], call, *words: str) -> None:
 
 @pytest.mark.parametrize("bits", [8, 64, 264])
 def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri, bits):
-    codes, queries = clustered(5000, bits), clustered(40, bits, seed=1)
+    codes, queries = clustered(1000, bits), clustered(20, bits, seed=1)
     codes[7] = ~codes[3]
-    one, two = saved(tmp_path / "one", codes[:3000]), saved(tmp_path / "two", codes[3000:])
+    one, two = saved(tmp_path / "one", codes[:600]), saved(tmp_path / "two", codes[600:])
     texts = saved(tmp_path / "texts", codes[:7], "text")
     loaded = load_into_engine([one, texts, two], uri)
-    assert loaded == [Loaded("image", 5000, 5000), Loaded("text", 7, 7)]
+    assert loaded == [Loaded("image", 1000, 1000), Loaded("text", 7, 7)]
     with opened(uri) as index:
         assert (index.bits, index.model, list(index.parts)) == (bits, MODEL, ["image", "text"])
         images, few = index.parts["image"], index.parts["text"]
-        assert (images.modality, images.kind, len(images), len(few)) == ("image", "clickhouse", 5000, 7)
+        assert (images.modality, images.kind, len(images), len(few)) == ("image", "clickhouse", 1000, 7)
         found = images.search(queries, 50)
         assert (found.rows.dtype, found.distances.dtype) == (np.int64, np.int32)
         np.testing.assert_array_equal(found, nearest(codes, queries, 50))
@@ -65,7 +65,7 @@ def test_finds_the_nearest_and_equal_distances_by_row(tmp_path, uri, bits):
         with ThreadPoolExecutor(8) as threads:
             alone = list(threads.map(lambda query: images.search(query[None], 50).rows[0], queries))
         np.testing.assert_array_equal(alone, found.rows)
-        assert images.search(codes[3:4], 5000).distances[0, -1] == bits
+        assert images.search(codes[3:4], 1000).distances[0, -1] == bits
 
 
 def test_items_codes_and_pictures_by_row(tmp_path, uri):
