@@ -165,3 +165,16 @@ def test_a_run_is_opened_and_tested_again(trained):
     assert run.results["mAP"]["I->T"] > before
     with pytest.raises(gch.GCHError, match="test: bit cannot change; a run keeps"):
         run.test(bit=8)
+
+
+def test_a_model_and_an_index_in_python_answer_queries(exported):
+    model = gch.load(exported[0])
+    words = list(model.words)[:4]
+    codes = model.encode_texts([words[0], words[1:3], " ".join(words[3:])])
+    assert (codes.shape, codes.dtype) == ((3, 2), np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 30, 40, 3), np.uint8)
+    found = gch.Index(model.encode_images(pictures), ids=list("abcde")).search(codes, k=2)
+    assert found.ids.shape == found.distances.shape == (3, 2)
+    assert set(found.ids.ravel()) <= set("abcde")
+    unified = model.encode_pairs([*pictures[:2], None], [words[0], None, words[1:3]])
+    np.testing.assert_array_equal(unified[1:], [model.encode_images(pictures[1:2])[0], codes[1]])

@@ -96,7 +96,9 @@ def test_smaller_images_and_the_mean_image_survive_a_round_trip(tmp_path):
 @pytest.fixture
 def determinism():
     tf.config.experimental.enable_op_determinism()
+    tf.config.experimental.enable_tensor_float_32_execution(False)  # a GPU's XLA reads no variable for it
     yield
+    tf.config.experimental.enable_tensor_float_32_execution(True)
     disable_op_determinism()
 
 
