@@ -19,6 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault(  # XLA's code runs a few steps only
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
+for threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # the processes of pytest share the cores
+    os.environ.setdefault(threads, "1")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
 
 # The same examples in every run; `explore` draws others, and more of them.
