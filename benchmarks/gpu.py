@@ -34,6 +34,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("job", "precisions", "agah", "encode", "parity", "stages", "vggf", "schedules")
 PRECISIONS = ("float32", "tf32", "mixed_bfloat16", "mixed_float16")
@@ -108,16 +110,13 @@ class RandomPictures:
 
     size, block = (224, 224), 1
 
-    def read(self, rows) -> "np.ndarray":  # noqa: F821
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Draws as many as `rows`, uint8 (n, 224, 224, 3)."""
-        import numpy as np
-
         return np.random.default_rng(0).integers(0, 256, (len(rows), *self.size, 3), np.uint8)
 
 
 def time_steps(measured: Measured, steps: int, lock: Path) -> list[dict]:
     """Times every stage of a method."""
-    import numpy as np
     import tensorflow as tf
     from measuring import settings as project_settings
 
@@ -228,7 +227,6 @@ class Bench:
 
     def encode(self) -> list[str]:
         """A row: the first job's model is exported, and encodes 256 pictures."""
-        import numpy as np
         from PIL import Image
 
         pictures = self.folder / "pictures"

@@ -10,7 +10,7 @@ from methods import uncompiled
 
 from gch.data.generated import generate
 from gch.methods.items import training_items
-from gch.methods.method import build_method
+from gch.methods.method import Stage, Update, build_method
 from gch.networks.backbone import Backbone
 from gch.networks.parts import synchronize_batch_norms
 from gch.settings import load_settings
@@ -79,6 +79,18 @@ def test_two_replicas_have_the_losses_of_one(tmp_path, strategies, changes, stag
                 losses.append([run(1) for _ in range(STEPS)])
         for step, (one, two) in enumerate(zip(*losses, strict=True)):
             assert two == pytest.approx(one, rel=2e-4, abs=5e-5), (name, step)
+
+
+def test_gradients_of_replicas_count_as_one(strategies):
+    """Adam and Adamax would hide a wrong scale; plain gradient descent does not."""
+    with strategies[1].scope():
+        weight, optimizer = keras.Variable(1.0), keras.optimizers.SGD(0.1)
+        optimizer.build([weight])
+        items = training_items(generate(items=40, image_size=8), TRAINED, np.zeros((40, 2), np.float32))
+    update = Update(lambda batch, outputs: {"loss": 3 * weight.value}, [weight], optimizer, rate=0.1)
+    run = StageLoop(Stage("descent", 2, lambda batch: None, (update,)), items, BATCH, strategy=strategies[1])
+    assert run.open((0,), 0)(2)["loss"] == pytest.approx((3 + 3 * 0.7) / 2)
+    assert weight.numpy() == pytest.approx(1 - 2 * 0.1 * 3)
 
 
 def test_a_batch_that_does_not_divide_is_refused(command, tmp_path, data, strategies, monkeypatch):
