@@ -44,7 +44,7 @@ def opened(browser, address):
     """A server's page. Its console must stay silent, and it must ask no other host."""
     with browser.new_context(base_url=address) as context:
         page = context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(30_000)
         messages, urls = [], []
         page.on("console", lambda message: messages.append(message.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
