@@ -43,6 +43,9 @@ pytestmark = pytest.mark.usefixtures("v5_here")
 
 # ---------------------------------------------------------------- one file
 
+WORDS = [f"Word {number} " for number in range(TEXTS.shape[1])]
+LABELS = [f"Label {number}" for number in range(HOT.shape[1])]
+
 
 def assert_same(pairs: Pairs, rows=ALL, texts=TEXTS, labels=HOT) -> None:
     """Words, labels and images are those of these rows of what was written."""
@@ -414,6 +417,30 @@ def test_pairs_without_labels(tmp_path, name):
         np.testing.assert_array_equal(pairs.own_split.training, np.sort(AGAIN))
     if name == "one file":
         assert "no array of labels; not read: other" in pairs.found
+
+
+@pytest.mark.parametrize("write", [write_npz, write_v5])
+def test_arrays_name_the_words_and_labels(tmp_path, write):
+    """Words are written as those of queries are."""
+    write(tmp_path / "a.mat", features=FEATURES, YAll=TEXTS, LAll=HOT, tag_names=WORDS, label_names=LABELS)
+    pairs = source(tmp_path / "a.mat", "files")
+    assert_same(pairs)
+    assert pairs.tag_names == tuple(f"word {number}" for number in range(TEXTS.shape[1]))
+    assert pairs.label_names == tuple(LABELS)
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ({"tag_names": WORDS[1:]}, f"tag_names holds {len(WORDS) - 1} names, expected {len(WORDS)}"),
+        ({"tag_names": ["WORD 1", *WORDS[1:]]}, "tag_names holds 'word 1' 2 times, expected different names"),
+        ({"label_names": [" ", *LABELS[1:]]}, "label_names holds a blank name, expected a name for each"),
+        ({"label_names": np.arange(len(LABELS))}, "label_names holds no texts; expected strings"),
+    ],
+)
+def test_names_that_fit_no_columns_are_refused(tmp_path, names, line):
+    write_npz(tmp_path / "a.npz", features=FEATURES, YAll=TEXTS, LAll=HOT, **names)
+    refused(line, tmp_path / "a.npz", "files")
 
 
 @pytest.mark.parametrize("labels", [{"labels": HOT}, {}])

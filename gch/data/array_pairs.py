@@ -7,7 +7,8 @@ database lacks are kept outside of it.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes, TextPa
 from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
-from gch.data.text_files import text_lines
+from gch.data.text_files import shown, text_lines
 from gch.data.vector_files import is_vectors, open_several, open_vectors
+from gch.data.vocabulary import tokens
 from gch.errors import DataError
 from gch.storage import digest
 
@@ -61,6 +63,9 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         if len(captions) != len(labels):
             expected = f"expected {len(labels)}, as many as there are images"
             raise DataError(f"{source}: {len(captions)} captions, {expected}")
+    has_words = captions is None and not parts[0].text_vectors
+    tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries) if has_words else ()
+    label_names = _names(layout.names.get("label_names"), labels.shape[1], str.strip)
     images = _Images(parts, folder, cache)
     sizes, own_split = default_sizes(dataset, len(labels)), None
     if layout.kind == "split files":
@@ -93,6 +98,8 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         labels=labels,
         default_sizes=sizes,
         digest=named,
+        tag_names=tag_names,
+        label_names=label_names,
         pictures=pictures,
         features=images.features,
         captions=captions,
@@ -211,6 +218,22 @@ def _captions(layout: Layout) -> list[str] | None:
     texts = layout.parts[0]["texts"]
     named = layout.kind == "index files" or texts.name.endswith("captions")
     return texts.strings() if named and texts.dtype is None else None
+
+
+def _names(array: StoredArray | None, columns: int, written: Callable[[str], str]) -> tuple[str, ...]:
+    """What the columns of a matrix are called, as far as an array says so."""
+    if array is None:
+        return ()
+    names = tuple(map(written, array.strings()))
+    array.require(len(names) == columns, f"holds {len(names)} names, expected {columns}, one for each column")
+    ((name, count),) = Counter(names).most_common(1)
+    array.require(count == 1, f"holds {shown(name)} {count} times, expected different names")
+    array.require("" not in names, "holds a blank name, expected a name for each column")
+    return names
+
+
+def _as_in_queries(word: str) -> str:
+    return " ".join(tokens((word,), 1, frozenset()))
 
 
 def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None, axes: str) -> _Part:

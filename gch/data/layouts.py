@@ -35,6 +35,7 @@ _NAMES = {  # of arrays in common files, in a group or not
     "texts": ("YAll", "tags", "texts", *_TEXT_VECTORS, "captions"),
     "labels": ("LAll", "labels"),
 }
+_COLUMNS = ("tag_names", "label_names")
 _SPLIT_FILES = {"img": ("images", "Img", "I"), "tag": ("texts", "Tag", "T"), "lab": ("labels", "Lab", "L")}
 _SPLIT_ENDS = (("DataBase", "Database", "db"), ("Query", "te"), ("Train", "tr"))
 _SPLIT_NAMES = [  # for database, queries and training items, by file: TagTrain, or T_tr
@@ -74,6 +75,8 @@ class Layout:
     annotations: Path | None = None  # the CSV or JSON-lines file of a collection
     captions: Path | None = None  # caption.txt of index files
     download: Download | None = None
+    # Of one file: what the columns of words and labels are called, as of `_COLUMNS`.
+    names: Mapping[str, StoredArray] = dataclasses.field(default_factory=dict)
     unread: Sequence[str] = ()  # the other arrays of one file without labels
 
 
@@ -194,8 +197,10 @@ def _of_file(path: Path) -> Layout:
         return _separate(path)
     roles = [role for role in _NAMES if role != "labels" or _first(arrays, _NAMES[role])]
     part = {role: _pick(path, arrays, _NAMES[role]) for role in roles}
-    unread = () if "labels" in part else tuple(name for name in arrays if arrays[name] not in part.values())
-    return Layout("one file", path, [part], unread=unread)
+    names = {name: array for name in _COLUMNS if (array := _first(arrays, [name]))}
+    read = [*part.values(), *names.values()]
+    unread = () if "labels" in part else tuple(name for name in arrays if arrays[name] not in read)
+    return Layout("one file", path, [part], names=names, unread=unread)
 
 
 def _separate(images: Path) -> Layout:
