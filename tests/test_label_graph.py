@@ -21,8 +21,8 @@ from methods import (
 )
 
 from gch.methods.gch import label_graph
-from gch.methods.gch.label_graph import expected_similarity
 from gch.methods.gch.neighbours import blend, nearest_others, unit_length
+from gch.methods.gch.ranking import expected_similarity
 from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.stacking import Stacked, stacking_weights
 from gch.methods.gch.students import MemoryBank

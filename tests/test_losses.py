@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gch.evaluation.measures import average_precision
 from gch.evaluation.rankings import grouped
-from gch.methods.gch.label_graph import average_precision_loss, imbalance
+from gch.methods.gch.ranking import average_precision_loss, imbalance
 
 ALL = tf.ones((1, 4))
 TOLERANCE = 0.15  # a tie counts as ranked in its middle, which is a little less than the expectation
