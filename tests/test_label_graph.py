@@ -129,7 +129,7 @@ def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_
     for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
         with_own = infer(begun.encoders[modality], [inputs], "code")[0]
         without = infer(begun.encoders_without_own[modality], [[inputs, own]], "code")[0]
-        np.testing.assert_array_equal(without[60:], with_own[60:])
+        np.testing.assert_allclose(without[60:], with_own[60:], atol=1e-6)
         nearest, cosines = nearest_others(inputs[:60], 5)
         labels = tf.gather(tf.constant(PAIRS.labels[:60], tf.float32), nearest[:, 1:])
         sharpness = begun.networks[f"neighbours_{modality}"].sharpness
@@ -176,7 +176,7 @@ def test_begin_leaves_the_students_as_they_were_and_balance_and_agreement_are_pa
 @uncompiled()
 def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
     """Within the graph's stage, which begins anew."""
-    whole, resumed = gch(graph_stacking=True), gch(graph_stacking=True)
+    whole, resumed = gch(), gch()
     for name in ("label", "image/label"):
         opened(whole, name)(3)
     run = opened(whole, "graph")
@@ -194,7 +194,7 @@ def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"graph_stacking": True}, ("image/label", "graph")),
+        ({}, ("image/label", "graph")),
         ({"preset": "reference"}, ("label", "graph", "text/graph")),
     ],
 )
@@ -342,44 +342,47 @@ def test_without_items_to_learn_from_all_predictions_weigh_the_same():
     np.testing.assert_allclose(Stacked(1)([np.array([[1.0]])]), [[0.99]], rtol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def stacked():
-    method = gch(graph_stacking=True)
-    stage(method, "graph").begin()
-    return method
-
-
 @pytest.mark.parametrize("kind", ["image", "text", "pair"])
-def test_the_edges_of_an_item_are_weighed_on_validation_queries(stacked, kind):
+def test_the_edges_of_an_item_are_weighed_on_validation_queries(begun, kind):
     edges = []
     for modality, inputs in (("image", FEATURES[NEW]), ("text", TEXTS[NEW])):
-        (logits,) = infer(stacked.networks[modality], [inputs], "label")
-        layer = stacked.networks[f"neighbours_{modality}"]
-        edges.append([logits, layer(tf.constant(inputs)), regressed(stacked, modality, inputs)])
+        (logits,) = infer(begun.networks[modality], [inputs], "label")
+        layer = begun.networks[f"neighbours_{modality}"]
+        edges.append([logits, layer(tf.constant(inputs)), regressed(begun, modality, inputs)])
     image, text = edges
     pair = [(one + other) / 2 for one, other in zip(image, text, strict=True)]
     logits, *others = {"image": image, "text": text, "pair": pair}[kind]
     predictions = [tf.sigmoid(logits).numpy(), *map(np.asarray, others)]
     expected = stacking_weights(predictions, PAIRS.labels[NEW])
-    shares, bias = stacked.networks[f"graph_{kind}"].get_layer("stacked").get_weights()
+    shares, bias = begun.networks[f"graph_{kind}"].get_layer("stacked").get_weights()
     np.testing.assert_allclose([*shares, bias], expected, atol=0.01)
     assert np.abs(shares - 1 / 3).max() > 0.05
 
 
-def test_what_all_edges_predict_is_expected_and_takes_the_place_of_the_students(stacked, begun):
+def test_what_all_edges_predict_is_expected_and_takes_the_place_of_the_students(begun):
     batch = Batch(tf.range(20), None)
-    database, coded = stacked._forward(batch)
+    database, coded = begun._forward(batch)
     rows = tf.concat([batch.positions, database], axis=0)
     known = tf.fill(rows.shape, True)
-    logits, *others = stacked._nodes["image"].edges(rows, known, tf.zeros_like(rows), whole=True)
-    network = stacked.networks["graph_image"]
+    logits, *others = begun._nodes["image"].edges(rows, known, tf.zeros_like(rows), whole=True)
+    network = begun.networks["graph_image"]
     predicted = network.get_layer("stacked")([tf.sigmoid(logits), *others])
     as_known = np.isclose(coded["image"].probabilities, predicted, atol=1e-5).all(axis=1)
     assert 0.25 < as_known[20:].mean() < 0.75  # half of the database stands in for new items
     (first, *_) = network.get_layer("edges").input
     reads = keras.Model(network.inputs, first)
     np.testing.assert_allclose(reads([tf.sigmoid(logits), *others]), predicted, atol=1e-5)
-    assert "stacked" not in {layer.name for layer in begun.networks["graph_image"].layers}
+    plain = gch(graph_stacking=False)
+    assert "stacked" not in {layer.name for layer in plain.networks["graph_image"].layers}
+
+
+def test_training_cannot_change_what_is_expected(begun):
+    """The sharpness of the neighbours is learned, and what is expected depends on it."""
+    sharpness = begun.networks["neighbours_text"].trainable_variables[0].value
+    with tf.GradientTape(persistent=True) as tape:
+        _, coded = begun._forward(Batch(tf.range(20), None))
+    assert tape.gradient(coded["text"].codes, sharpness) is not None
+    assert tape.gradient(coded["text"].probabilities, sharpness) is None
 
 
 # ---------------------------------------------------------------- the memory bank

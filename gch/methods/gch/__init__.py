@@ -56,9 +56,10 @@ class MethodSettings:
         before=False,
     )
     graph_stacking: bool = setting(
-        False,
+        True,
         "label graph: predict labels by all edges of an item together, weighed on the validation queries, in "
         "place of its student alone",
+        before=False,
     )
     graph_text_queries: float = setting(
         2.0, "label graph: weight of the text queries; image queries have weight 1", above=0

@@ -8,8 +8,8 @@ of its nearest training items, whose labels are known (`gch.methods.gch.neighbou
 regression predicts (`gch.methods.gch.regression`). Two such edges that meet in a label are the paper's
 affinity A = L L^T; a single edge needs no other item of a batch, so the code of an item depends on that item
 alone, and a query can be encoded by itself. A pair has the edges of both of its halves, and one unified code
-from them. With `graph_stacking`, what the three predict together (`gch.methods.gch.stacking`) takes the place
-of the student's probabilities.
+from them. What the three predict together (`gch.methods.gch.stacking`) takes the place of the student's
+probabilities, unless `graph_stacking` is off.
 
 A training item is its own nearest neighbour, and its student and the regression have seen it; none of this is
 so for a new item. So training items stand in for new ones: their neighbours are the others, the regression is
@@ -234,7 +234,7 @@ class LabelGraphGCH(Students):
             logits, *others = whole[kind]
             expected = tf.sigmoid(logits)
             if self.own.graph_stacking:
-                expected = self._stacked(kind)([expected, *others])
+                expected = tf.stop_gradient(self._stacked(kind)([expected, *others]))
             return Coded(expected, self._graphs[kind](taken, training=True)["code"])
 
         return database, {kind: coded(stream, kind) for stream, kind in enumerate(edges, start=6)}
