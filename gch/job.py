@@ -115,7 +115,7 @@ def _prepare_tensorflow(cache: Path) -> None:
 def _require_places(settings: Settings, export_to: Path | None, writes: bool) -> None:
     """Checks the files and folders that settings name, before anything is read or drawn."""
     if settings.phase == "train" and settings.load_model_path:
-        require_checkpoint(Path(settings.load_model_path), settings.method, settings.bit)
+        require_checkpoint(Path(settings.load_model_path), settings)
     if settings.split not in ("", *ORDERS):
         require_file(settings.split, f"expected {', '.join(ORDERS)} or a file of a split")
     if settings.phase == "export":

@@ -23,6 +23,7 @@ def setting(
     maximum: float | None = None,
     aliases: Sequence[str] = (),
     free: bool = False,
+    shapes: bool = False,
     before: str | int | float | bool | None = None,
 ) -> Any:
     """A field of a dataclass of settings.
@@ -36,11 +37,12 @@ def setting(
       maximum: its largest value.
       aliases: other accepted names: those of AGAH's original and of earlier versions.
       free: whether a run may resume with another value, because it does not change what is learned.
+      shapes: whether it can depend on it which weights there are.
       before: what holds for runs of versions that did not have the setting; None: the default.
     """
     rules = {"choices": tuple(choices), "minimum": minimum, "above": above, "maximum": maximum}
     before = default if before is None else before
-    about = {"meaning": meaning, "aliases": tuple(aliases), "free": free, "before": before}
+    about = {"meaning": meaning, "aliases": tuple(aliases), "free": free, "shapes": shapes, "before": before}
     return dataclasses.field(default=default, metadata=about | rules)
 
 

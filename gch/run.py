@@ -12,7 +12,7 @@ export/          the model as others use it
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +82,25 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
     return make_settings(RunFolder(folder).read_settings() | given | place)
 
 
-def require_checkpoint(folder: Path, method: str = "", bit: int = 0) -> None:
+def require_checkpoint(folder: Path, settings: Settings | None = None) -> None:
     """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from; of
-    this method and length, where they are given and the run says its own.
+    the method and length of `settings`, where the run says its own.
     """
-    run = RunFolder(folder)
-    if not run.checkpoint("best"):
+    if not RunFolder(folder).checkpoint("best"):
         raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
-    found = run.read_settings() if method and run.exists() else {"method": method, "bit": bit}
-    if (found["method"], found["bit"]) != (method, bit):
-        raise RunError(
-            f"{folder}: a run of {found['method']} with {found['bit']} bits; load_model_path expects one of "
-            f"{method} with {bit} bits"
-        )
+    if settings is not None:
+        require_same(folder, settings, ("method", "bit"))
+
+
+def require_same(folder: Path, settings: Settings, names: Iterable[str]) -> None:
+    """Raises RunError where a run that another should start from has other values of settings."""
+    if not RunFolder(folder).exists():
+        return
+    found, own = RunFolder(folder).read_settings(), settings.values()
+    for name in names:
+        if found[name] != own[name]:
+            expected = f"load_model_path expects one with {own[name]!r}"
+            raise RunError(f"{folder}: a run with {name} = {found[name]!r}; {expected}")
 
 
 class RunFolder:

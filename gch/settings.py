@@ -113,6 +113,11 @@ def free_settings() -> frozenset[str]:
     return frozenset(field.name for _, field in fields() if field.metadata["free"])
 
 
+def shaping(method: str) -> Iterator[str]:
+    """Names of the settings of a method on which it depends which weights there are."""
+    return (field.name for _, field in fields(method) if field.metadata["shapes"])
+
+
 def of_earlier_runs(method: str) -> dict[str, Any]:
     """What holds for a run of a version that did not have a setting, by name: most often its default."""
     return {field.name: field.metadata["before"] for _, field in fields(method)}

@@ -81,6 +81,9 @@ def test_a_run_starts_from_the_weights_of_another(finished, command):
     _, error = command.run(expect=1, load_model_path=command.folder, run_name="other")
     assert "load_model_path" in error
     assert error.count("\n") == 1
+    _, error = command.run(expect=1, load_model_path=first.run_folder, run_name="wide", txt_widths="128,65")
+    assert "a run with txt_widths = '128,64'; load_model_path expects one with '128,65'" in error
+    assert error.count("\n") == 1
 
 
 def test_a_trained_backbone_learns_in_mixed_precision_from_mixed_pairs(command):

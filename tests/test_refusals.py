@@ -89,7 +89,7 @@ ROWS = {
     "start of no run": (["train", *DATA, "--load_model_path=file"], "file: no best checkpoint"),
     "start of other bits": (
         ["train", *DATA, "--load_model_path=run", "--bit=32"],
-        "a run of gch with 16 bits",
+        "run: a run with bit = 16; load_model_path expects one with 32",
     ),
     "data of a pipe": (["train", "--dataset_dir=files", "--DATA_DIR=fifo"], f"fifo: {NO_FILE}"),
     "test of nothing": (["test", *DATA], "no checkpoint to test"),

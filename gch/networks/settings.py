@@ -86,7 +86,7 @@ class NetworkSettings:
         "", "folder of a run whose best weights the networks start from; '': from those of `start`"
     )
     SEMANTIC_EMBED: int = setting(
-        512, "size of the layer before the code", minimum=1, maximum=2**16, aliases=["emb_dim"]
+        512, "size of the layer before the code", minimum=1, maximum=2**16, aliases=["emb_dim"], shapes=True
     )
     start: str = setting(
         "glorot",

@@ -11,8 +11,8 @@ import numpy as np
 from gch.errors import RunError, TrainingError
 from gch.methods.items import TrainingItems
 from gch.methods.method import Method
-from gch.run import REMEDY, RunFolder
-from gch.settings import Settings
+from gch.run import REMEDY, RunFolder, require_same
+from gch.settings import Settings, shaping
 from gch.terminal import Progress
 from gch.training.checkpoint import Checkpoints, Position
 from gch.training.device import Device, any_worker, on_signals, require_alike
@@ -74,8 +74,12 @@ class Trainer:
         return found
 
     def start_from(self, folder: Path) -> None:
-        """Starts from the weights of another run."""
-        self._checkpoints.start_from(folder)
+        """Starts from the weights of another run; raises RunError where they are of other networks."""
+        try:
+            self._checkpoints.start_from(folder)
+        except RunError:
+            require_same(folder, self._settings, shaping(self._settings.method))  # says which, if it can
+            raise
         print(f"Starting from the weights of {folder}")
 
     def train(self) -> None:

@@ -24,7 +24,7 @@ class MethodSettings:
     lr: float = setting(
         1e-4, "learning rate of a trained backbone; the rest learns ten times as fast", above=0
     )
-    txt_widths: str = setting("8192,4096", "widths of the hidden layers of the text network")
+    txt_widths: str = setting("8192,4096", "widths of the hidden layers of the text network", shapes=True)
     lambd: float = setting(
         0.8,
         "share of an item's own features; the rest comes from the labels that it attends to",

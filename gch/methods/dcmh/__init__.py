@@ -20,8 +20,10 @@ class MethodSettings:
     lr_img: float = setting(1e-3, "learning rate of the image network's head", above=0)
     lr_txt: float = setting(1e-3, "learning rate of the text network", above=0)
     lr_backbone: float = setting(1e-4, "learning rate of a trained backbone", above=0)
-    img_widths: str = setting("1024", "widths of hidden layers between image features and code; '' for none")
-    txt_widths: str = setting("8192", "widths of the hidden layers of the text network")
+    img_widths: str = setting(
+        "1024", "widths of hidden layers between image features and code; '' for none", shapes=True
+    )
+    txt_widths: str = setting("8192", "widths of the hidden layers of the text network", shapes=True)
     gamma: float = setting(1.0, "weight of the quantization loss", minimum=0)
     eta: float = setting(1e-3, "weight of the balance loss; 1 as published", minimum=0)
 

@@ -21,6 +21,7 @@ class MethodSettings:
         "label",
         "graph of the graph stages: items and labels, in-batch as in the paper, or no graph stages",
         choices=["label", "batch", "none"],
+        shapes=True,
     )
     affinity: str = setting(
         "",
@@ -53,12 +54,14 @@ class MethodSettings:
     graph_regression: bool = setting(
         True,
         "label graph: join items to labels by a ridge regression too, with noise on all edges in training",
+        shapes=True,
         before=False,
     )
     graph_stacking: bool = setting(
         True,
         "label graph: predict labels by all edges of an item together, weighed on the validation queries, in "
         "place of its student alone",
+        shapes=True,
         before=False,
     )
     graph_text_queries: float = setting(
