@@ -436,6 +436,7 @@ def test_arrays_name_the_words_and_labels(tmp_path, write):
         ({"tag_names": ["WORD 1", *WORDS[1:]]}, "tag_names holds 'word 1' 2 times, expected different names"),
         ({"label_names": [" ", *LABELS[1:]]}, "label_names holds a blank name, expected a name for each"),
         ({"label_names": np.arange(len(LABELS))}, "label_names holds no texts; expected strings"),
+        ({"label_names": np.array(LABELS, object)}, "label_names holds Python's objects, which are not read"),
     ],
 )
 def test_names_that_fit_no_columns_are_refused(tmp_path, names, line):

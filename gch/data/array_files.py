@@ -38,7 +38,7 @@ class StoredArray:
     dtype: np.dtype | None  # None where it does not hold numbers
     format: str  # 'v5', 'hdf5', 'npz' or 'npy'
     rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
-    kind: str = ""  # MATLAB's class, '' where the file does not tell it
+    kind: str = ""  # MATLAB's class, or 'object' of Python's; '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
     sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
     mat5: "_Mat5 | None" = None  # the file, if it is of MATLAB v5
@@ -129,6 +129,8 @@ class StoredArray:
     def _load(self) -> np.ndarray:
         if self.sparse:
             return self._load_sparse().toarray()
+        expected = "expected numbers, or strings as numpy.array(strings, str)"
+        self.require(self.kind != "object", f"holds Python's objects, which are not read; {expected}")
         self.require_stored()
         with damage(f"{self.where} unreadable"):
             match self.format:
@@ -232,7 +234,8 @@ def _npz(path: Path) -> list[StoredArray]:
                     shape, _, dtype = np.lib.format.read_array_header_2_0(member)
             name = info.filename.removesuffix(".npy")
             size = max(info.file_size, math.prod(shape) * dtype.itemsize)  # either may lie
-            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", size=size))
+            kind = "object" if dtype.hasobject else ""
+            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", kind=kind, size=size))
     return found
 
 
