@@ -37,7 +37,7 @@ def setting(
       maximum: its largest value.
       aliases: other accepted names: those of AGAH's original and of earlier versions.
       free: whether a run may resume with another value, because it does not change what is learned.
-      shapes: whether it can depend on it which weights there are.
+      shapes: whether another value can change which weights a run has, or their shapes.
       before: what holds for runs of versions that did not have the setting; None: the default.
     """
     rules = {"choices": tuple(choices), "minimum": minimum, "above": above, "maximum": maximum}

@@ -59,7 +59,7 @@ def run_name(settings: Settings, dataset: str) -> str:
 def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: str) -> Settings:
     """The settings that a run was started with.
 
-    A setting that an earlier version did not know has its default, or what held before there was one.
+    A setting that an earlier version did not know has its default, or the value that means what it did then.
 
     Args:
       folder: of the run.

@@ -114,7 +114,7 @@ def free_settings() -> frozenset[str]:
 
 
 def shaping(method: str) -> Iterator[str]:
-    """Names of the settings of a method on which it depends which weights there are."""
+    """Names of the settings, those of a method too, that can change which weights a run has."""
     return (field.name for _, field in fields(method) if field.metadata["shapes"])
 
 

@@ -130,6 +130,7 @@ def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_
         with_own = infer(begun.encoders[modality], [inputs], "code")[0]
         without = infer(begun.encoders_without_own[modality], [[inputs, own]], "code")[0]
         np.testing.assert_allclose(without[60:], with_own[60:], atol=1e-6)
+        np.testing.assert_array_equal(without[60:] >= 0, with_own[60:] >= 0)
         nearest, cosines = nearest_others(inputs[:60], 5)
         labels = tf.gather(tf.constant(PAIRS.labels[:60], tf.float32), nearest[:, 1:])
         sharpness = begun.networks[f"neighbours_{modality}"].sharpness
