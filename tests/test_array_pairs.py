@@ -437,6 +437,7 @@ def test_arrays_name_the_words_and_labels(tmp_path, write):
         ({"label_names": [" ", *LABELS[1:]]}, "label_names holds a blank name, expected a name for each"),
         ({"label_names": np.arange(len(LABELS))}, "label_names holds no texts; expected strings"),
         ({"label_names": np.array(LABELS, object)}, "label_names holds Python's objects, which are not read"),
+        ({"label_names": np.array([], str)}, "label_names holds 0 names, expected 4, one for each column"),
     ],
 )
 def test_names_that_fit_no_columns_are_refused(tmp_path, names, line):
@@ -455,6 +456,11 @@ def test_captions_beside_features(tmp_path, write, labels):
     assert f"a.mat: {ITEMS} captions, free text" in pairs.found
 
 
+def test_no_names_of_no_labels(tmp_path):
+    write_npz(tmp_path / "a.npz", features=FEATURES, YAll=TEXTS, label_names=np.array([], str))
+    assert source(tmp_path / "a.npz", "files").label_names == ()
+
+
 def test_several_captions_an_item_beside_features_become_lines(tmp_path):
     several = np.stack([CAPTIONS, CAPTIONS[::-1]], axis=1)
     save_npy(tmp_path, image_vectors=FEATURES, captions=several)
@@ -464,6 +470,11 @@ def test_several_captions_an_item_beside_features_become_lines(tmp_path):
     one = source(tmp_path / "image_vectors.npy", "files")
     assert list(one.captions) == CAPTIONS
     assert one.digest != both.digest
+    save_npy(tmp_path, captions=np.array(CAPTIONS, object))
+    with refusal(
+        r"captions\.npy: captions holds Python's objects, .* or strings as numpy\.array\(strings, str"
+    ):
+        source(tmp_path / "image_vectors.npy", "files")
     save_npy(tmp_path, captions=np.array(CAPTIONS[:-1]))
     with refusal(r"captions\.npy: 39 captions, expected 40, as many as"):
         source(tmp_path / "image_vectors.npy", "files")

@@ -150,9 +150,9 @@ def test_parts_of_split_files_are_of_one_kind_and_width(tmp_path):
     write_split_files(tmp_path, FEATURES, texts=VECTORS)
     tags = {f"Tag{part}": VECTORS[rows] for part, rows in PARTS.items()}
     write_hdf5(tmp_path / "Tag.h5", **tags | {"TagQuery": TEXTS[PARTS["Query"]]})
-    refused("TagQuery holds words, expected vectors as in TagDataBase", tmp_path)
+    refused("TagQuery holds 9 words, expected vectors of 7 dimensions as in TagDataBase", tmp_path)
     write_hdf5(tmp_path / "Tag.h5", **tags | {"TagQuery": VECTORS[PARTS["Query"], :-1]})
-    refused("TagQuery has 6 columns, expected 7", tmp_path)
+    refused("TagQuery holds vectors of 6 dimensions, expected vectors of 7", tmp_path)
 
 
 def test_a_prepared_set_keeps_text_vectors(tmp_path):

@@ -144,7 +144,7 @@ def _statistics(pairs: Pairs) -> list[str]:
     of_texts = pairs.texts if pairs.text_vectors else None
     for name, vectors in (("image features", pairs.features), ("text vectors", of_texts)):
         if vectors is not None:
-            lengths = np.concatenate([np.linalg.norm(part, axis=1) for part in blocks(vectors)])
+            lengths = np.concatenate([np.linalg.norm(part, axis=1) for _, part in blocks(vectors)])
             extremes = f"{lengths.min():.2f} to {lengths.max():.2f}"
             lines.append(f"length of {name}:  {lengths.mean():.2f} ({extremes})")
     if isinstance(pairs.pictures, PictureFiles) and (missing := pairs.pictures.missing()):

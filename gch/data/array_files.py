@@ -12,7 +12,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -104,6 +104,16 @@ class StoredArray:
                     slab = slab.toarray() if self.sparse else slab
                 yield start, slab
 
+    def of_items(self, items: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+        """The array in parts whose first axis is that of the items: (which items and columns, part).
+
+        Where the items come last in a file of several vectors an item, there is one part.
+        """
+        first = self.items_first(items)
+        for start, slab in self.slabs() if first or len(self.shape) == 2 else [(0, self.read())]:
+            part = slice(start, start + len(slab))
+            yield ((part, slice(0, None)), slab) if first else ((slice(0, None), part), slab.T)
+
     def strings(self) -> list[str]:
         """Texts of a cell array, an array of strings or a matrix of characters, one for each item.
 
@@ -183,8 +193,8 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
         raise DataError(f"{path}: empty; expected a file of arrays")
     with damage(f"{path}: damaged file of arrays"):
         if header.startswith(b"\x93NUMPY"):
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            listed = [StoredArray(path, path.stem, array.shape, _numeric(array.dtype), "npy")]
+            with open(path, "rb") as member:
+                listed = [_npy(path, path.stem, member, "npy")]
         elif zipfile.is_zipfile(path):
             listed = _npz(path)
         elif h5py.is_hdf5(path):
@@ -228,15 +238,19 @@ def _npz(path: Path) -> list[StoredArray]:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         for info in members[:_MAX_ARRAYS]:
             with archive.open(info) as member:
-                if np.lib.format.read_magic(member) == (1, 0):
-                    shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-                else:
-                    shape, _, dtype = np.lib.format.read_array_header_2_0(member)
-            name = info.filename.removesuffix(".npy")
-            size = max(info.file_size, math.prod(shape) * dtype.itemsize)  # either may lie
-            kind = "object" if dtype.hasobject else ""
-            found.append(StoredArray(path, name, shape, _numeric(dtype), "npz", kind=kind, size=size))
+                array = _npy(path, info.filename.removesuffix(".npy"), member, "npz")
+            found.append(dataclasses.replace(array, size=max(info.file_size, array.size)))  # either may lie
     return found
+
+
+def _npy(path: Path, name: str, file: IO[bytes], kind_of_file: str) -> StoredArray:
+    """The array of an .npy file that begins here."""
+    if np.lib.format.read_magic(file) == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    size, kind = math.prod(shape) * dtype.itemsize, "object" if dtype.hasobject else ""
+    return StoredArray(path, name, shape, _numeric(dtype), kind_of_file, kind=kind, size=size)
 
 
 def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:

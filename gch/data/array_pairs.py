@@ -45,6 +45,11 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     captions = _captions(layout)
     counted = None if captions is None else len(captions)
     parts = [_measured(layout.kind, arrays, counted, axes) for arrays in layout.parts]
+    for part in parts[1:]:
+        for role, array in part.arrays.items():
+            held, expected = part.holds(role), parts[0].holds(role)
+            fault = f"holds {held}, expected {expected} as in {parts[0].arrays[role].name}"
+            array.require(held == expected, fault)
     found = [line for part in parts for line in part.found()]
     total = sum(part.items for part in parts)
     labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
@@ -52,9 +57,6 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
         unread = f"; not read: {', '.join(layout.unread)}" if layout.unread else ""
         found.append(f"no array of labels{unread}")
     if captions is None:
-        for part in parts:
-            expected = f"expected {parts[0].words} as in {parts[0].arrays['texts'].name}"
-            part.arrays["texts"].require(part.words == parts[0].words, f"holds {part.words}, {expected}")
         texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
     else:
         source = layout.captions or layout.parts[0]["texts"].path
@@ -121,23 +123,24 @@ class _Part:
     pixels: PixelLayout | None
     text_vectors: bool  # whether texts are vectors, not words
 
-    @property
-    def kind(self) -> str:
-        if self.pixels:
+    def holds(self, role: str) -> str:
+        """What an array holds, in words; all parts of a data set hold the same."""
+        if role == "images" and self.pixels:
             return f"pictures of {self.pixels.height} x {self.pixels.width}"
-        return "features" if self.paths is None else "paths"
-
-    @property
-    def words(self) -> str:
-        """What the texts are, for messages."""
-        return "vectors" if self.text_vectors else "words"
+        if role == "images" and self.paths is not None:
+            return "paths"
+        columns = self.arrays[role].columns(self.items)
+        if role == "images" or (role == "texts" and self.text_vectors):
+            return f"vectors of {columns} dimensions"
+        return f"{columns} {'words' if role == 'texts' else 'labels'}"
 
     def found(self) -> list[str]:
         """What was found, a line for each array of numbers or paths."""
         what = f"pixels, axes {self.pixels.axes}" if self.pixels else "features"
         if self.paths is not None:
             what = f"{len(self.paths)} paths, such as {self.paths[0]}" if self.paths else "no path"
-        shown = {"images": what, "texts": self.words, "labels": "labels"}
+        texts = "vectors" if self.text_vectors else "words"
+        shown = {"images": what, "texts": texts, "labels": "labels"}
         lines = []
         for role, array in self.arrays.items():
             several = f", the mean of {array.shape[1]} an item" if len(array.shape) == 3 else ""
@@ -171,12 +174,9 @@ class _Images:
         self.pictures: Pictures | None = None
         self.features: np.ndarray | None = None
         self.paths: list[str] | None = None
-        images, lengths = [part.arrays["images"] for part in parts], [part.items for part in parts]
-        for part, image in zip(parts, images, strict=True):
-            expected = f"expected {parts[0].kind} as in {images[0].name}"
-            image.require(part.kind == parts[0].kind, f"has {part.kind}, {expected}")
         pixels = [open_pixels(part.arrays["images"], part.pixels) for part in parts if part.pixels]
         if pixels:
+            lengths = [part.items for part in parts]
             self.pictures = pixels[0] if len(parts) == 1 else _JoinedPictures(pixels, lengths)
         elif parts[0].paths is not None:
             self.paths = tail_in_folder(folder, [path for part in parts for path in part.paths or ()])
@@ -226,8 +226,8 @@ def _names(array: StoredArray | None, columns: int, written: Callable[[str], str
         return ()
     names = tuple(map(written, array.strings()))
     array.require(len(names) == columns, f"holds {len(names)} names, expected {columns}, one for each column")
-    ((name, count),) = Counter(names).most_common(1)
-    array.require(count == 1, f"holds {shown(name)} {count} times, expected different names")
+    for name, count in Counter(names).most_common(1):
+        array.require(count == 1, f"holds {shown(name)} {count} times, expected different names")
     array.require("" not in names, "holds a blank name, expected a name for each column")
     return names
 
@@ -252,6 +252,8 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None
         known = pixels.items
     stored = [images, *matrices] if known is None else matrices
     for array in stored:
+        named = "expected numbers; texts are read from an array captions"
+        array.require(array.dtype is not None, f"holds no numbers, {named}")
         array.require(_holds_vectors(array), f"has shape {array.shape}, expected (items, columns)")
     lengths = [{array.shape[0], array.shape[-1]} for array in stored] + ([] if known is None else [{known}])
     if not (shared := set.intersection(*lengths)):
@@ -303,30 +305,22 @@ def _kept(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:
     """Words or labels of all parts, uint8 (N, columns)."""
     matrices = [_read_matrix(part.arrays[role], part.items, 255 if role == "texts" else 1) for part in parts]
-    columns, first = matrices[0].shape[1], parts[0].arrays[role].name
-    for part, matrix in zip(parts, matrices, strict=True):
-        fault = f"has {matrix.shape[1]} columns, expected {columns} as in {first}"
-        part.arrays[role].require(matrix.shape[1] == columns, fault)
     return matrices[0] if len(parts) == 1 else np.concatenate(matrices)
 
 
 def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
     """Whole numbers up to `largest`, stored in any type as (items, columns) or (columns, items)."""
-    array.require(array.dtype is not None, "holds no numbers, expected numbers 0 and 1")
-    first, columns = array.items_first(items), array.columns(items)
+    columns = array.columns(items)
     array.require_room(items * columns)
     matrix = np.empty((items, columns), np.uint8)
-    stored = matrix if first else matrix.T
-    for start, slab in array.slabs():
-        expected = (slab >= 0) & (slab <= largest) & (slab == np.floor(slab))
-        if not expected.all():
-            place = np.argwhere(~expected)[0]
-            item, column = (place[0] + start, place[1]) if first else (place[1], place[0] + start)
-            found, count = slab[tuple(place)], f", or a count up to {largest}" if largest > 1 else ""
-            raise DataError(
-                f"{array.where} holds {found} (item {item}, column {column}), expected 0 or 1{count}"
-            )
-        stored[start : start + len(slab)] = slab
+    for place, part in array.of_items(items):
+        right = (part >= 0) & (part <= largest) & (part == np.floor(part))
+        if not right.all():
+            row, column = np.argwhere(~right)[0]
+            found = f"{part[row, column]} (item {place[0].start + row}, column {place[1].start + column})"
+            expected = "expected 0 or 1" + (f", or a count up to {largest}" if largest > 1 else "")
+            raise DataError(f"{array.where} holds {found}, {expected}")
+        matrix[place] = part
     array.require(bool(matrix.any()), "holds zeros only, expected ones where an item has it")
     return matrix
 

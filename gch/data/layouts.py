@@ -109,7 +109,7 @@ def _found(path: Path, dataset: str, annotations: str) -> Layout:
             return found
     if download := find_download(path, dataset):
         return Layout("download", path, download=download)
-    expected = "expected a file or folder of docs/data.md"
+    expected = "expected a CSV or JSON-lines file that describes pictures, or another file of docs/data.md"
     if stems:
         expected = (
             f"expected {stems[1].upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with "
@@ -214,7 +214,8 @@ def _separate(images: Path) -> Layout:
         if files is None and role == "labels":
             continue
         if files is None:
-            expected = prefix + _ENDS[role][0 if end.startswith("-") else 1] + images.suffix
+            alike = [other for other in _ENDS[role] if other.startswith("-") == end.startswith("-")]
+            expected = " or ".join(prefix + other + images.suffix for other in alike[:2])
             raise DataError(f"{images}: its {role} not found, expected {expected} beside it")
         arrays[role] = _only(files, _NAMES[role])
     return Layout("separate files", images.parent, [arrays])

@@ -43,7 +43,8 @@ def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
             )
             break
     else:
-        raise DataError(f"{array.where} has shape {shape}, expected pictures (N, 3, H, W) or (N, H, W, 3)")
+        expected = "expected pictures (N, 3, H, W) or (N, H, W, 3), or features (N, F)"
+        raise DataError(f"{array.where} has shape {shape}, {expected}")
     array.require(array.dtype == np.uint8, f"is {array.dtype}, expected uint8")
     return PixelLayout(axes, *(shape[axes.index(axis)] for axis in "NHW"))
 

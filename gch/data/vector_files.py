@@ -20,7 +20,7 @@ def is_vectors(array: StoredArray) -> bool:
     if array.dtype is None or array.dtype.kind != "f":
         return False
     for _, slab in array.slabs():
-        for part in blocks(slab):
+        for _, part in blocks(slab):
             found = part[np.isfinite(part) & (part != 0)]
             if len(found):
                 return bool(2 * np.count_nonzero(found % 1) > len(found))
@@ -34,20 +34,15 @@ def open_vectors(parts: Sequence[tuple[StoredArray, int]], modality: str, cache:
     and do not count.
 
     Args:
-      parts: arrays one after the other, each with its number of items n; stored as (n, F) or (F, n), or as
-        (n, m, F) or (F, m, n) with m vectors an item, in any type of number.
+      parts: arrays of one F, one after the other, each with its number of items n; stored as (n, F) or
+        (F, n), or as (n, m, F) or (F, m, n) with m vectors an item, in any type of number.
       modality: 'image' or 'text', for messages and in the name of the copy.
       cache: folder of the copy.
 
     Raises:
-      DataError: a number is not finite, all of an array are 0, an array is damaged, parts differ in F, or the
-        cache cannot be written.
+      DataError: a number is not finite, all of an array are 0, an array is damaged, or the cache cannot be
+        written.
     """
-    for array, _ in parts:
-        array.require(array.dtype is not None, f"holds no numbers, expected features of {modality}s")
-    widths = [array.columns(items) for array, items in parts]
-    for (array, _), width in zip(parts, widths, strict=True):
-        array.require(width == widths[0], f"has {width} columns, expected {widths[0]}")
     array, items = parts[0]
     mapped = array.format == "npy" and array.dtype == np.float32 and len(array.shape) == 2
     if len(parts) == 1 and mapped and array.items_first(items):
@@ -58,7 +53,7 @@ def open_vectors(parts: Sequence[tuple[StoredArray, int]], modality: str, cache:
     files = [(array.path.resolve(), array.path.stat(), array.name) for array, _ in parts]
     states = (repr((str(path), stat.st_size, stat.st_mtime_ns, name)) for path, stat, name in files)
     path = cache / f"{modality}-features-{digest(*states)[:16]}.npy"
-    shape = (sum(items for _, items in parts), widths[0])
+    shape = (sum(items for _, items in parts), array.columns(items))
     return cached_array(path, np.float32, shape, lambda vectors: _copy(parts, vectors))
 
 
@@ -94,33 +89,29 @@ class Rows:
         array.require(array.dtype is not None and fits, f"has shape {array.shape}, {expected}")
         stored = array.read()
         self._rows = stored if width in (0, array.shape[-1]) else stored.T
-        row = 0
-        for part in self._parts():
+        for row, part in self._parts():
             require_finite(part, f"{array.where}, from item {row} on,")
-            row += len(part)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (vector for part in self._parts() for vector in part)
+        return (vector for _, part in self._parts() for vector in part)
 
-    def _parts(self) -> Iterator[np.ndarray]:
+    def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
         with np.errstate(over="ignore", invalid="ignore"):  # too large for float32: refused
-            for part in blocks(self._rows):
-                yield mean_of_units(part) if part.ndim == 3 else part.astype(np.float32)
+            for row, part in blocks(self._rows):
+                yield row, mean_of_units(part) if part.ndim == 3 else part.astype(np.float32)
 
 
 def require_finite(vectors: np.ndarray, where: str) -> None:
     """Raises DataError where a number of vectors (N, F) is not finite; `where` they are, for messages."""
-    row = 0
-    for part in blocks(vectors):
+    for row, part in blocks(vectors):
         finite = np.isfinite(part)
         if not finite.all():
             item, column = np.argwhere(~finite)[0]
             found = f"{part[item, column]} (item {row + item}, column {column})"
             raise DataError(f"{where} holds {found}, expected finite numbers of float32")
-        row += len(part)
 
 
 def mean_of_units(vectors: np.ndarray) -> np.ndarray:
@@ -136,10 +127,10 @@ def units(vectors: np.ndarray) -> np.ndarray:
     return np.divide(vectors, lengths, where=lengths != 0, out=np.zeros(vectors.shape))
 
 
-def blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Consecutive rows, about `_AT_ONCE` numbers together."""
+def blocks(rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Consecutive rows, about `_AT_ONCE` numbers together: (the first row's number, rows)."""
     size = max(1, _AT_ONCE * len(rows) // max(1, rows.size))
-    return (rows[start : start + size] for start in range(0, len(rows), size))
+    return ((start, rows[start : start + size]) for start in range(0, len(rows), size))
 
 
 def _copy(parts: Sequence[tuple[StoredArray, int]], vectors: np.ndarray) -> None:
@@ -151,11 +142,8 @@ def _copy(parts: Sequence[tuple[StoredArray, int]], vectors: np.ndarray) -> None
                 for start, part in _item_blocks(array, items):
                     own[start : start + len(part)] = mean_of_units(part)
             else:
-                for start, slab in array.slabs():
-                    if array.items_first(items):
-                        own[start : start + len(slab)] = slab
-                    else:
-                        own[:, start : start + len(slab)] = slab.T
+                for place, part in array.of_items(items):
+                    own[place] = part
         require_finite(own, array.where)
         _require_some(array, own)
         row += items
@@ -163,12 +151,10 @@ def _copy(parts: Sequence[tuple[StoredArray, int]], vectors: np.ndarray) -> None
 
 def _item_blocks(array: StoredArray, items: int) -> Iterator[tuple[int, np.ndarray]]:
     """An array of several vectors an item in parts: the first item, and its vectors (n, m, F)."""
-    # Where the items come last, a part of the file holds a part of every vector.
-    for row, slab in array.slabs() if array.items_first(items) else [(0, array.read().T)]:
-        for part in blocks(slab):
-            yield row, part
-            row += len(part)
+    for (rows, _), part in array.of_items(items):
+        for row, block in blocks(part):
+            yield rows.start + row, block
 
 
 def _require_some(array: StoredArray, vectors: np.ndarray) -> None:
-    array.require(any(part.any() for part in blocks(vectors)), "holds zeros only, expected features")
+    array.require(any(part.any() for _, part in blocks(vectors)), "holds zeros only, expected features")
