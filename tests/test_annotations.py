@@ -368,7 +368,7 @@ def test_the_one_file_is_found(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "folder.csv" / "deep.csv").touch()
-    with pytest.raises(DataError, match="no data set found for collection, .* a CSV or JSON-lines"):
+    with pytest.raises(DataError, match=r"no data set found for collection, .* a CSV or JSON-lines"):
         find_layout(tmp_path, "collection")
     (tmp_path / "List.CSV").touch()
     assert find_layout(tmp_path, "collection").annotations == tmp_path / "List.CSV"

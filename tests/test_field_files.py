@@ -170,6 +170,12 @@ def test_a_failure_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_single_item_is_refused(tmp_path):
+    first = {name: getattr(PAIRS, name)[:1] for name in ("texts", "labels")}
+    with pytest.raises(DataError, match="one picture can be read, expected two or more$"):
+        written(dataclasses.replace(PAIRS, pictures=ArrayPictures(PIXELS[:1]), **first), tmp_path / "out")
+
+
 def test_texts_become_words_of_the_training_items(tmp_path):
     captions = [f"a {'red' if row % 2 else 'green'} dog\nbeach{row // 10}" for row in range(ITEMS)]
     pairs = dataclasses.replace(PAIRS, texts=np.zeros((ITEMS, 0), np.uint8), captions=captions)
@@ -206,6 +212,8 @@ def test_a_folder_of_something_and_a_full_disk_are_refused_before_anything_is_re
     (tmp_path / "out" / "thesis.doc").touch()
     with pytest.raises(RunError, match="out: not empty, expected a new folder"):
         written(PAIRS, tmp_path / "out")
+    with pytest.raises(RunError, match=r"thesis\.doc: cannot be written, Not a directory"):
+        written(PAIRS, tmp_path / "out" / "thesis.doc" / "mat")
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(RunError, match=r"0\.0 GiB of room, expected .* --layout"):
         written(PAIRS, tmp_path / "new")

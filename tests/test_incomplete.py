@@ -80,7 +80,10 @@ YALL = "mirflickr25k-yall"
 MISSING = [
     ("no data set found for FLICKR, the folder holds Img.h5", touch("Img.h5")),
     (r"found 2 files of arrays \(FLICKR-25K.mat, mirflickr.mat\), exp", touch(FILE, "mirflickr.mat")),
-    ("XAll.npy: its texts .* yall.npy or texts.npy beside it", lambda folder: save_npy(folder, XAll=FEATURES, LAll=HOT)),
+    (
+        "XAll.npy: its texts .* yall.npy or texts.npy",
+        lambda folder: save_npy(folder, XAll=FEATURES, LAll=HOT),
+    ),
     (r"its labels \(-lall\) not found, .* of FLICKR; dataset_dir = 'files' reads", separate("lall")),
     (rf"\({YALL}.h5, {YALL}.mat\), expected one", two_of_words),
     (r"lall.mat: LAll uint8 \(39, 4\); 40 images: no number of items", separate(lall={"LAll": HOT[:-1]})),

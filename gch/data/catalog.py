@@ -8,7 +8,7 @@ from gch.data.array_pairs import open_arrays
 from gch.data.downloads import open_download
 from gch.data.generated import generate
 from gch.data.layouts import find_layout
-from gch.data.names import canonical_dataset, file_name, file_stems, known_datasets
+from gch.data.names import EMBEDDED, canonical_dataset, file_name, file_stems, known_datasets
 from gch.data.openmoji import open_openmoji
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.pictures import PictureFiles
@@ -58,9 +58,9 @@ def open_source(settings: Settings, cache: Path | None = None) -> Pairs:
       DataError: the data are missing or broken.
     """
     dataset = canonical_dataset(settings.dataset_dir)
-    if dataset is None or dataset in ("OpenMoji", "generated"):
-        expected = ", ".join(known_datasets())
-        raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one of {expected}, with files")
+    if dataset is None or dataset in EMBEDDED:
+        expected = ", ".join(name for name in known_datasets() if name not in EMBEDDED)
+        raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one with files: {expected}")
     layout = find_layout(Path(settings.DATA_DIR), dataset, settings.annotations)
     size, fit = settings.image_size, settings.fit
     if layout.kind == "prepared":

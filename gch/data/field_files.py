@@ -15,7 +15,6 @@ Features (N, F) stand in place of pixels as XAll. Labels that the data set lacks
 a folder of its name, beside split.mat and manifest.json. The same input and versions give the same bytes.
 """
 
-import concurrent.futures
 import contextlib
 import hashlib
 import importlib.metadata
@@ -23,7 +22,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,16 @@ from gch.data.matlab import new_mat73, new_pictures, write_mat5, write_mat73
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, subset
 from gch.data.pictures import PictureFiles
+from gch.data.reading import read_blocks
 from gch.data.split import Split, items_digest
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import DataError, RunError, disk_errors
 from gch.settings import Settings
-from gch.storage import file_digest, unfinished_folder
+from gch.storage import file_digest, require_place, unfinished_folder
 
 LAYOUTS = ("one-file", "separate", "index")
 MANIFEST = "manifest.json"
 _FORMAT = "gch-field-files 1"
-_BLOCK = 64  # pictures in memory
 _NAMES = {  # of the one file, and how those of separate files begin
     "FLICKR": ("FLICKR-25K", "mirflickr25k"),
     "COCO": ("MS-COCO", "coco"),
@@ -94,9 +93,9 @@ def write_field_files(
             raise DataError(f"{pairs.name}: has features in place of pixels; expected pictures for an index")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder}: not empty, expected a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _require_room(pairs, folder.parent, layouts)
+    require_place(folder.parent)
     with disk_errors(folder), unfinished_folder(folder.parent) as place:
+        _require_room(pairs, folder.parent, layouts)
         out = place / folder.name
         for layout in layouts:
             (out / layout).mkdir(parents=True)
@@ -121,10 +120,7 @@ def _write(
             if layout in layouts
         }
         rows, digests, broken = _write_images(pairs, files, out, layouts, settings.broken, progress)
-        if len(rows) < 2:
-            found = "one picture" if len(rows) else "no picture"
-            raise DataError(f"{pairs.name}: {found} can be read, expected two or more; {''.join(broken[:1])}")
-        kept = subset(pairs, np.array(rows, np.int64), pairs.name)
+        kept = subset(pairs, np.array(rows, np.int64), pairs.name, broken)
         split = choose_split(settings.replace(batch_size=1), kept)  # a batch that is no part of it
         texts, words = _texts(kept, split, settings)
         if "one-file" in layouts:
@@ -183,9 +179,11 @@ def _write_images(
     rows: list[int] = []
     digests: list[str | None] = []
     left_out: list[str] = []
-    for sound, faults in _blocks(pairs, broken):
+    rows_of_all, jobs = np.arange(total), os.cpu_count() or 1
+    for sound, faults in read_blocks(pairs.pictures, rows_of_all, _with_digest, jobs, broken):
         if sound:
-            numbers, pixels, own = zip(*sound, strict=True)
+            numbers, made = zip(*sound, strict=True)
+            pixels, own = zip(*made, strict=True)
             stored = np.stack(pixels).transpose(0, 3, 2, 1) if arrays else None
             for array in arrays:
                 array[len(rows) : len(rows) + len(sound)] = stored
@@ -202,39 +200,9 @@ def _write_images(
     return rows, digests, left_out
 
 
-def _blocks(pairs: Pairs, broken: str) -> Iterator[tuple[list[tuple[int, np.ndarray, str]], list[str]]]:
-    """All pictures in order, some at once: rows, pixels uint8 (H, W, 3) and SHA-256 of their files, or of
-    their pixels where they have none; and why others are left out.
-    """
-    source = pairs.pictures
-    assert source is not None
-    total, size = len(pairs.labels), source.block * -(-_BLOCK // source.block)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, total, size):
-            rows = range(start, min(start + size, total))
-            found: list[tuple[np.ndarray, str] | DataError]
-            if isinstance(source, PictureFiles):
-                found = list(pool.map(_decoded, [source] * len(rows), rows))
-            else:
-                found = [
-                    (one, hashlib.sha256(one.tobytes()).hexdigest()) for one in source.read(np.array(rows))
-                ]
-            faults = [one for one in found if isinstance(one, DataError)]
-            if faults and broken == "stop":
-                raise faults[0]
-            sound = [
-                (row, *one) for row, one in zip(rows, found, strict=True) if not isinstance(one, DataError)
-            ]
-            yield sound, list(map(str, faults))
-
-
-def _decoded(source: PictureFiles, row: int) -> tuple[np.ndarray, str] | DataError:
-    """A picture and the SHA-256 of its file, or what is wrong with it."""
-    try:
-        content = source.content(row)
-        return source.decode(row, content), hashlib.sha256(content).hexdigest()
-    except DataError as error:
-        return error
+def _with_digest(picture: np.ndarray, content: bytes) -> tuple[np.ndarray, str]:
+    """A picture and the SHA-256 of its file, or of its pixels where it has none."""
+    return picture, hashlib.sha256(content).hexdigest()
 
 
 def _texts(pairs: Pairs, split: Split, settings: Settings) -> tuple[np.ndarray, Sequence[str]]:

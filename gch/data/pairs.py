@@ -119,15 +119,20 @@ class Pairs:
         return f"{self.texts.shape[1]} words" if self.texts.shape[1] else "raw texts"
 
 
-def subset(pairs: Pairs, rows: np.ndarray, where: str) -> Pairs:
-    """The pairs of some rows, without their pictures; a split of their own in the numbers of the new rows.
+def subset(pairs: Pairs, rows: np.ndarray, where: str, left_out: Sequence[str] = ()) -> Pairs:
+    """The pairs whose pictures can be read, without their pictures; a split of their own in the numbers of
+    the new rows.
 
-    The default split has fewer items; its queries stay as many as they can. `rows` are int64 (n,), ascending,
-    two or more.
+    The default split has fewer items; its queries stay as many as they can. `rows` are int64 (n,), ascending;
+    `left_out` says why others are left out.
 
     Raises:
-      DataError: no row of a part of the data set's own split is left; begins with `where`.
+      DataError: fewer than two rows, or none of a part of the data set's own split, are left; begins with
+        `where`.
     """
+    if len(rows) < 2:
+        found = "one picture" if len(rows) else "no picture"
+        raise DataError("; ".join([f"{where}: {found} can be read, expected two or more", *left_out[:1]]))
     kept = slice(None) if len(rows) == len(pairs.labels) else rows
     split = None
     if pairs.own_split is not None:

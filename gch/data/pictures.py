@@ -50,8 +50,9 @@ class PictureFiles:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Decodes pictures side by side; see `gch.data.pairs.Pictures`."""
+        rows = np.asarray(rows).tolist()
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = list(pool.map(self.decode, np.asarray(rows).tolist()))
+            decoded = list(pool.map(lambda row: self.decode(row, self.content(row)), rows))
         return np.stack(decoded) if decoded else np.empty((0, *self.size, 3), np.uint8)
 
     @property
@@ -74,13 +75,8 @@ class PictureFiles:
         """The bytes of the file of one row; raises DataError, which names it, where it cannot be read."""
         return _picture_bytes(self.folder / self.paths[row])
 
-    def decode(self, row: int, content: bytes | None = None) -> np.ndarray:
-        """The picture of one row, uint8 (H, W, 3), of its `content` where that is read already.
-
-        Raises:
-          DataError: it cannot be read; names its file.
-        """
-        content = self.content(row) if content is None else content
+    def decode(self, row: int, content: bytes) -> np.ndarray:
+        """The picture in the `content` of one row, uint8 (H, W, 3); raises DataError as `decode_picture`."""
         return decode_picture(content, self.folder / self.paths[row], self.size[0], self.fit)
 
 

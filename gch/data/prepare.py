@@ -3,15 +3,14 @@
 Workers read and encode pictures, the calling thread appends them to one file and then notes their places.
 """
 
-import collections
-import concurrent.futures
+import contextlib
 import dataclasses
 import errno
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,21 +19,16 @@ from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import Pairs, Pictures, subset
-from gch.data.pictures import PictureFiles
 from gch.data.prepared import FORMAT, MAX_PICTURE_BYTES, PICTURES, PLACES, SIDES, VERSION, read_index
+from gch.data.reading import read_blocks
 from gch.data.text_files import read_object
 from gch.errors import DataError
 from gch.storage import UNFINISHED, atomic_path, digest, lock, new_array, write_json
 
-_BLOCK = 16  # pictures that a worker reads at once, or some more
 _PLAN_NAME = "plan.json"
 _ENDS = {"jpeg": b"\xff\xd9", "png": b"IEND\xae\x42\x60\x82"}
 # NumPy and Pillow give no error number for a short write.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)
-
-
-# Of pictures that were read together: (row, bytes, CRC-32) of each, and why others are left out.
-_Block = tuple[list[tuple[int, bytes, int]], list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +48,11 @@ class _Work:
         words = repr((*described, pairs.captions, pairs.ids))
         split = pairs.own_split.parts().values() if pairs.own_split else ()
         return digest(FORMAT, VERSION, pairs.digest, words, *options, *split)
+
+    def encoded(self, picture: np.ndarray, content: bytes) -> tuple[bytes, int]:
+        """The bytes of a picture in the prepared set, and their CRC-32."""
+        data = picture.tobytes() if self.encoding == "raw" else _compressed(picture, self)
+        return data, zlib.crc32(data)
 
 
 def prepare(
@@ -150,10 +149,7 @@ def _write_pictures(
     """
     places = _open_places(work.folder / PLACES, len(work.pairs.labels))
     left_out: list[str] = []
-    with (
-        open(work.folder / PICTURES, "a+b") as file,
-        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
-    ):
+    with open(work.folder / PICTURES, "a+b") as file:
         missing = np.flatnonzero(~_sound(file, places))
         if len(missing):  # or the file would get a new date
             places[missing] = 0
@@ -162,20 +158,18 @@ def _write_pictures(
             file.truncate(end)
         done = len(places) - len(missing)
         progress(done, len(places))
-        try:
-            for encoded, broken in _ahead(pool, jobs, work, missing):
+        with contextlib.closing(read_blocks(work.source, missing, work.encoded, jobs, work.broken)) as blocks:
+            for encoded, broken in blocks:
                 left_out += broken
                 if encoded:
                     (work.folder / INDEX_NAME).unlink(missing_ok=True)
-                    file.write(b"".join(data for _, data, _ in encoded))
+                    file.write(b"".join(data for _, (data, _) in encoded))
                     file.flush()
-                for row, data, checksum in encoded:
+                for row, (data, checksum) in encoded:
                     places[row] = end, len(data), checksum
                     end += len(data)
                 done += len(encoded) + len(broken)
                 progress(done, len(places))
-        finally:
-            pool.shutdown(cancel_futures=True)
         if len(missing) > len(left_out):
             os.fsync(file.fileno())
             places.flush()
@@ -204,35 +198,6 @@ def _sound(file: BinaryIO, places: np.ndarray) -> np.ndarray:
     return sound
 
 
-def _ahead(pool: concurrent.futures.Executor, jobs: int, work: _Work, rows: np.ndarray) -> Iterator[_Block]:
-    """Encoded blocks in order; a few are begun before they are needed."""
-    # Cut at the blocks of the source, so that each is read once.
-    size = work.source.block * -(-_BLOCK // work.source.block)
-    begun: collections.deque[concurrent.futures.Future[_Block]] = collections.deque()
-    for block in np.split(rows, np.flatnonzero(np.diff(rows // size)) + 1) if len(rows) else ():
-        begun.append(pool.submit(_encode, work, block))
-        if len(begun) > jobs + 1:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
-
-
-def _encode(work: _Work, rows: np.ndarray) -> _Block:
-    source, encoded, left_out = work.source, [], []
-    read = rows if isinstance(source, PictureFiles) else source.read(rows)
-    for row, found in zip(rows.tolist(), read, strict=True):
-        try:
-            picture = source.decode(row) if isinstance(source, PictureFiles) else found
-        except DataError as error:
-            if work.broken == "stop":
-                raise
-            left_out.append(str(error))
-        else:
-            data = picture.tobytes() if work.encoding == "raw" else _compressed(picture, work)
-            encoded.append((row, data, zlib.crc32(data)))
-    return encoded, left_out
-
-
 def _compressed(picture: np.ndarray, work: _Work) -> bytes:
     options = {"jpeg": {"quality": work.quality, "subsampling": 0}, "png": {"compress_level": 1}}
     # Into a true file Pillow encodes without Python's lock; into one in memory, threads wait for each other.
@@ -248,10 +213,7 @@ def _compressed(picture: np.ndarray, work: _Work) -> bytes:
 def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str]) -> None:
     """Writes everything but the pictures, the index last."""
     folder, kept = work.folder, np.flatnonzero(places[:, 1])
-    if len(kept) < 2:
-        found = "one picture" if len(kept) else "no picture"
-        raise DataError(f"{folder}: {found} can be read, expected two or more; {''.join(left_out[:1])}")
-    pairs = subset(work.pairs, kept, str(folder))
+    pairs = subset(work.pairs, kept, str(folder), left_out)
     for name, table in (("texts.npy", pairs.texts), ("labels.npy", pairs.labels)):
         with atomic_path(folder / name) as path:
             np.save(path, table)
