@@ -288,7 +288,10 @@ def test_without_any_label_all_entries_are_kept_and_fields_that_are_not_read_are
 
 HEADER = "path,text,labels\n"
 BAD_CSV = {
-    "blank": (" \n\n", "empty file, expected a header line with path, text or tags, and labels if any"),
+    "blank": (
+        " \n\n",
+        r"field 'path' not found, found columns \[\], expected path, text or tags, and lab",
+    ),
     "no rows": (HEADER, "found no entry"),
     "no path": ("url,text,labels\n", r"line 1: field 'path' not found, found columns \['url', 'text', 'lab"),
     "no text": ("\npath,labels\n", "line 2: field 'text' or 'tags' not found, found columns"),
@@ -305,7 +308,7 @@ BAD_CSV = {
     "no words": (HEADER + "a.jpg,,x\nb.jpg, ,x\nc.jpg,sea,\n", "'text' or 'tags': empty in all 2 entries"),
 }
 BAD_JSON = {
-    "empty": ("", "empty file, expected one JSON object a line"),
+    "empty": ("", "found no entry, expected one for each picture"),
     "not json": (one() + "path: a.jpg\n", "line 2: column 1: Expecting value, found 'path: a"),
     "cut": ('{"path": "a"\n', "line 1: column 13: .*, found the end of the line, expected a JSON object"),
     "list": (f"[{one().strip()}]\n", "line 1: found .*, expected a JSON object"),

@@ -172,7 +172,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 
 def test_a_single_item_is_refused(tmp_path):
     first = {name: getattr(PAIRS, name)[:1] for name in ("texts", "labels")}
-    with pytest.raises(DataError, match="one picture can be read, expected two or more$"):
+    with pytest.raises(DataError, match=r"one picture can be read, expected two or more$"):
         written(dataclasses.replace(PAIRS, pictures=ArrayPictures(PIXELS[:1]), **first), tmp_path / "out")
 
 

@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
@@ -33,22 +33,6 @@ _DELIMITERS = ",;\t|"
 _DECLARED_DELIMITER = re.compile('"?sep=([^\\w"\\r\\n])"?', re.IGNORECASE)
 
 
-class _Fields(NamedTuple):
-    """Groups of fields, of each of which an entry has one, or of `some`; `needed` says so in words. Those of
-    `optional` groups may be missing.
-    """
-
-    groups: Sequence[Sequence[str]]
-    needed: str
-    some: bool = False
-    optional: Sequence[Sequence[str]] = ()
-
-
-_OF_COLLECTION = _Fields(
-    (("path",), ("text", "tags")), "path, text or tags, and labels if any", optional=(("labels",),)
-)
-_OF_PAIRS = _Fields((("path",), ("text", "tags")), "path, text or tags", some=True)
-_Reader = Callable[[Path, str, _Fields], Iterator[tuple[int, dict[str, object]]]]
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # NUL and halves of surrogate pairs: no file can hold them.
 
 
@@ -81,32 +65,32 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
         names the line and the field.
     """
     name = printable(file)
-    paths, captions, labels, _, entries = _items(file, name, folder, _OF_COLLECTION)
-    labelled = [row for row, names in enumerate(labels) if names]
-    kept = labelled or range(len(labels))
-    texts = tuple(captions[row] for row in kept)
+    items, entries = _items(file, name, folder, of_pairs=False)
+    labelled = [item for item, names in items.items() if names]
+    kept = labelled or list(items)
+    texts = tuple(item.caption for item in kept)
     if not any(texts):
         some = f"{len(kept)} entries" + (" with labels" if labelled else "")
         raise DataError(f"{name}: field 'text' or 'tags': empty in all {some}, expected text")
-    label_names = tuple(sorted(frozenset[str]().union(*labels)))
+    label_names = tuple(sorted(frozenset[str]().union(*items.values())))
     try:
-        hot = multi_hot([labels[row] for row in kept], label_names)
+        hot = multi_hot([items[item] for item in kept], label_names)
     except (MemoryError, ValueError) as error:
         found = f"{len(label_names)} labels of {len(kept)} entries"
         raise DataError(f"{name}: field 'labels': {found}, expected as many as fit into memory") from error
-    ids = tuple(paths[row] for row in kept)
+    ids = tuple(item.path for item in kept)
     pictures = PictureFiles(folder, ids, size, fit)
     kind = "tags" if any(isinstance(caption, tuple) for caption in texts) else "free text"
     and_labels = f"and {len(label_names)} labels" if labelled else "and no labels"
     unread = [] if labelled else [one for one in _names(file, name) if one.strip().lower() not in _FIELD_OF]
     and_labels += f"; not read: {', '.join(map(shown, unread[:5]))}" if unread else ""
     lines = [f"{file.name}: {len(ids)} pictures with {kind} {and_labels}"]
-    if entries > len(paths):
+    if entries > len(items):
         joined = "texts and labels of a picture are joined"
-        lines.append(f"{entries} entries describe {len(paths)} pictures; {joined}")
-    unlabelled = [path for path, names in zip(paths, labels, strict=True) if not names]
+        lines.append(f"{entries} entries describe {len(items)} pictures; {joined}")
+    unlabelled = [item for item, names in items.items() if not names]
     if labelled and unlabelled:
-        first = ", ".join(unlabelled[:3])
+        first = ", ".join(item.path for item in unlabelled[:3])
         lines.append(f"left out, because they have no label: {len(unlabelled)} entries ({first} ...)")
     return Pairs(
         name="collection",
@@ -141,41 +125,34 @@ def read_described(file: Path) -> list[Described]:
       DataError: the file cannot be read, an entry is not as described, or none has a picture, or none a text.
     """
     name, folder = printable(file), file.parent
-    items = _items(file, name, folder, _OF_PAIRS)
-    for field, column in (("'path'", items.paths), ("'text' or 'tags'", items.captions)):
+    items, entries = _items(file, name, folder, of_pairs=True)
+    _, paths, captions = zip(*items, strict=True)
+    for field, column in (("'path'", paths), ("'text' or 'tags'", captions)):
         if not any(column):
-            raise DataError(f"{name}: field {field}: empty in all {items.entries} entries, expected pairs")
-    return list(map(Described, items.lines, items.paths, items.captions))
+            raise DataError(f"{name}: field {field}: empty in all {entries} entries, expected pairs")
+    return list(items)
 
 
-class _Items(NamedTuple):
-    """Pictures in the order of their first entries, and texts without a picture."""
-
-    paths: tuple[str, ...]
-    captions: list[str | tuple[str, ...]]
-    labels: list[set[str]]
-    lines: tuple[int, ...]
-    entries: int
-
-
-def _items(file: Path, name: str, folder: Path, fields: _Fields) -> _Items:
-    """The pictures of a file; the texts and labels of those that have several entries are joined."""
+def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict[Described, set[str]], int]:
+    """The labels of each picture, in the order of their first entries, and the number of entries. Texts and
+    labels of several entries of a picture are joined; texts without a picture stay apart.
+    """
     suffix = file.suffix.lower()
     if suffix not in (*ANNOTATION_SUFFIXES, ".txt"):
         raise DataError(
             f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
         )
-    read: _Reader = _json_entries if _is_json(file) else _csv_entries
+    read = _json_entries if _is_json(file) else _csv_entries
     roots = os.path.realpath(folder), os.path.abspath(folder)
     paths: list[str] = []
     free: list[bool] = []  # free text, not tags
     words: list[tuple[str, ...]] = []
     labels: list[tuple[str, ...]] = []
     lines: list[int] = []
-    for line, entry in read(file, name, fields):
+    for line, entry in read(file, name, of_pairs):
         where, path = f"{name}: line {line}", entry.get("path")
-        none = fields.some and (is_missing(path) or (isinstance(path, str) and not path.strip()))
-        paths.append("" if none else _path(path, roots, f"{where}: field 'path'", links=fields.some))
+        none = of_pairs and (is_missing(path) or (isinstance(path, str) and not path.strip()))
+        paths.append("" if none else _path(path, roots, f"{where}: field 'path'", links=of_pairs))
         free.append("text" in entry)
         words.append(_strings(entry, "text" if free[-1] else "tags", where))
         labels.append(_strings(entry, "labels", where))
@@ -187,22 +164,16 @@ def _items(file: Path, name: str, folder: Path, fields: _Fields) -> _Items:
     first = next(filter(None, paths), "")
     if first and (inner := _inner_folder(folder, first)) is not None:
         paths = [path and f"{inner}/{path}" for path in paths]
-    joined: dict[str | int, tuple[int, bool, list[str], set[str]]] = {}
+    joined: dict[str | int, tuple[int, str, bool, list[str], set[str]]] = {}
     for line, path, text, own, names in zip(lines, paths, free, words, positions(labels), strict=True):
-        if (path or line) not in joined:  # those without a picture stay apart
-            joined[path or line] = line, text, list(own), set(names)
-            continue
-        first_line, of_text, known, all_names = joined[path]
+        first_line, _, of_text, known, all_names = joined.get(path or line, (line, path, text, [], set()))
         merged = known + [word for word in own if word not in known]
-        joined[path] = first_line, of_text if known else text, merged, all_names | set(names)
-    captions = ["\n".join(own) if text else tuple(own) for _, text, own, _ in joined.values()]
-    return _Items(
-        tuple("" if isinstance(path, int) else path for path in joined),
-        captions,
-        [names for *_, names in joined.values()],
-        tuple(line for line, *_ in joined.values()),
-        len(paths),
-    )
+        joined[path or line] = first_line, path, of_text if known else text, merged, all_names | {*names}
+    items = {
+        Described(line, path, "\n".join(own) if text else tuple(own)): names
+        for line, path, text, own, names in joined.values()
+    }
+    return items, len(paths)
 
 
 def _is_json(file: Path) -> bool:
@@ -216,12 +187,10 @@ def _names(file: Path, name: str) -> list[str]:
     return next(_csv_rows(file, name))[1]
 
 
-def _csv_entries(file: Path, name: str, fields: _Fields) -> Iterator[tuple[int, dict[str, object]]]:
+def _csv_entries(file: Path, name: str, of_pairs: bool) -> Iterator[tuple[int, dict[str, object]]]:
     rows = _csv_rows(file, name)
-    line, header = next(rows, (0, None))
-    if header is None:
-        raise DataError(f"{name}: empty file, expected a header line with {fields.needed}")
-    column_of = _columns(header, f"{name}: line {line}", "columns", fields)
+    line, header = next(rows, (1, []))
+    column_of = _columns(header, f"{name}: line {line}", "columns", of_pairs)
     for line, row in rows:
         if len(row) < len(header) or any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
@@ -279,34 +248,34 @@ def _delimiter(header: str) -> str:
     return max(_DELIMITERS, key=fitness)
 
 
-def _json_entries(file: Path, name: str, fields: _Fields) -> Iterator[tuple[int, dict[str, object]]]:
-    line = 0
+def _json_entries(file: Path, name: str, of_pairs: bool) -> Iterator[tuple[int, dict[str, object]]]:
     for line, entry in json_lines(file, _EXPECTED, MAX_FILE_BYTES):
         keys = list(entry)
-        column_of = _columns(keys, f"{name}: line {line}", "fields", fields)
+        column_of = _columns(keys, f"{name}: line {line}", "fields", of_pairs)
         yield line, {field: entry[keys[column]] for field, column in column_of.items()}
-    if not line:
-        raise DataError(f"{name}: empty file, expected one JSON object a line")
 
 
-def _columns(names: Sequence[str], where: str, kind: str, wanted: _Fields) -> dict[str, int]:
-    """The positions of the wanted fields among `names`."""
+def _columns(names: Sequence[str], where: str, kind: str, of_pairs: bool) -> dict[str, int]:
+    """The positions of the fields among `names`: a path, text or tags, and labels if any; or, `of_pairs`, a
+    path or text or tags.
+    """
     fields = [_FIELD_OF.get(name.strip().lower(), "") for name in names]
     position_of: dict[str, int] = {}
     absent = []
-    for group in (*wanted.groups, *wanted.optional):
+    for group in (("path",), ("text", "tags"), *([] if of_pairs else [("labels",)])):
         one = " or ".join(map(repr, group))
         positions = [position for position, field in enumerate(fields) if field in group]
-        if not positions:
-            absent += [one] if group in wanted.groups else []
-            continue
         if len(positions) > 1:
             both = " and ".join(shown(names[position]) for position in positions[:2])
             raise DataError(f"{where}: found {both}, expected one field for {one}")
-        position_of[fields[positions[0]]] = positions[0]
-    if absent and not (wanted.some and position_of):
+        if positions:
+            position_of[fields[positions[0]]] = positions[0]
+        elif group != ("labels",):
+            absent.append(one)
+    if absent and not (of_pairs and position_of):
         found = f"found {kind} {shown(list(names))}"
-        raise DataError(f"{where}: field {absent[0]} not found, {found}, expected {wanted.needed}")
+        expected = "path, text or tags" + ("" if of_pairs else ", and labels if any")
+        raise DataError(f"{where}: field {absent[0]} not found, {found}, expected {expected}")
     return position_of
 
 
