@@ -30,7 +30,7 @@ GO_ON = dict.fromkeys(
     ("test", "help", "inspect", "eval", "export", "index", "search", "serve", "report"), "starts again"
 ) | {
     "train": "goes on from the last checkpoint, if there is one",
-    "prepare": "goes on after the pictures that are written",
+    "prepare": "goes on after the pictures that are written (with --as=mat it starts again)",
     "encode": "goes on after the codes that are written",
     "sweep": "goes on with the runs that are not finished",
 }

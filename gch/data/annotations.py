@@ -149,10 +149,14 @@ def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict
     words: list[tuple[str, ...]] = []
     labels: list[tuple[str, ...]] = []
     lines: list[int] = []
+    checked: dict[str, str] = {}  # paths: links take long to follow, and five captions name one picture
     for line, entry in read(file, name, of_pairs):
         where, path = f"{name}: line {line}", entry.get("path")
         none = of_pairs and (is_missing(path) or (isinstance(path, str) and not path.strip()))
-        paths.append("" if none else _path(path, roots, f"{where}: field 'path'", links=of_pairs))
+        found = "" if none else checked.get(path) if isinstance(path, str) else None
+        if found is None:
+            found = checked[str(path)] = _path(path, roots, f"{where}: field 'path'", links=of_pairs)
+        paths.append(found)
         free.append("text" in entry)
         words.append(_strings(entry, "text" if free[-1] else "tags", where))
         labels.append(_strings(entry, "labels", where))
