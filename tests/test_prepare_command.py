@@ -47,7 +47,10 @@ def test_the_command_takes_its_settings_and_what_is_prepared_already(command, da
         (["--out=new", "--encoding=gif"], "encoding is 'gif'; expected one of"),
         (["--out=new", "--quality=0"], "quality is 0; expected at least 1"),
         (["--out=new", "--jobs=-1"], "jobs is -1"),
-        (["--out=new", "--dataset_dir=generated"], "is 'generated'; expected one with files: FLICKR, NUS-"),
+        (
+            ["--out=new", "--dataset_dir=generated"],
+            "is 'generated'; expected a data set of files",
+        ),
         (["--out=new", "--layout=index"], "layout is 'index'; expected --as=mat beside it"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from gch.commands import Call
 from gch.commands.source import is_embedded, setting_lines, source_settings
-from gch.data.catalog import cache_folder, choose_split, open_pairs, open_source
+from gch.data.catalog import cache_folder, choose_split, open_source
 from gch.data.downloads import DownloadPictures, recognised
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
@@ -42,8 +42,7 @@ def run(call: Call) -> None:
 
 
 def _inspect(settings: Settings, out: Path, cache: Path, given: dict[str, object]) -> None:
-    embedded = is_embedded(settings)
-    pairs = open_pairs(settings, cache=cache) if embedded else open_source(settings, cache)
+    pairs = open_source(settings, cache)
     for line in pairs.found:
         print(line)
     print(_content(pairs))
@@ -61,7 +60,7 @@ def _inspect(settings: Settings, out: Path, cache: Path, given: dict[str, object
         sample_sheet(pairs).save(temporary)
     turned = "; if they lie on their sides, set image_axes" if "pixels, axes" in "".join(pairs.found) else ""
     print(f"Sample pictures with their words: {out}{turned}")
-    if not embedded:
+    if not is_embedded(settings):
         if isinstance(pairs.pictures, DownloadPictures):
             for other in recognised(pairs.pictures.files):
                 if canonical_dataset(settings.dataset_dir) not in map(canonical_dataset, other.datasets):

@@ -6,7 +6,7 @@ from typing import Any
 
 from gch.commands import Call
 from gch.commands.source import is_embedded, setting_lines, source_settings
-from gch.data.catalog import open_pairs, open_source
+from gch.data.catalog import open_source
 from gch.data.downloads.download import some_of
 from gch.data.field_files import LAYOUTS, MANIFEST, write_field_files
 from gch.data.pairs import SplitSizes
@@ -27,6 +27,8 @@ def run(call: Call) -> None:
     if options.as_ == "mat":
         _write_mat(options, settings)
         return
+    if is_embedded(settings):
+        raise SettingError(f"prepare: dataset_dir is {settings.dataset_dir!r}; expected a data set of files")
     pairs = open_source(settings)
     for line in pairs.found:
         print(line)
@@ -50,7 +52,7 @@ def run(call: Call) -> None:
 
 
 def _write_mat(options: Any, settings: Settings) -> None:
-    pairs = open_pairs(settings) if is_embedded(settings) else open_source(settings)
+    pairs = open_source(settings)
     for line in pairs.found:
         print(line)
     out, layouts = Path(options.out), LAYOUTS if options.layout == "all" else (options.layout,)

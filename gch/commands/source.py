@@ -7,7 +7,7 @@ from pathlib import Path
 from gch.commands import Call
 from gch.data.downloads import find_downloads
 from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME
-from gch.data.names import EMBEDDED, canonical_dataset, file_stems, known_datasets
+from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared import read_index
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
@@ -61,7 +61,7 @@ def guess_dataset(path: Path) -> str:
 
 def is_embedded(settings: Settings) -> bool:
     """Whether the data set needs no files."""
-    return canonical_dataset(settings.dataset_dir) in EMBEDDED
+    return canonical_dataset(settings.dataset_dir) in ("OpenMoji", "generated")
 
 
 def setting_lines(settings: Settings, found: dict[str, object]) -> str:

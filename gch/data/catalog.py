@@ -8,7 +8,7 @@ from gch.data.array_pairs import open_arrays
 from gch.data.downloads import open_download
 from gch.data.generated import generate
 from gch.data.layouts import find_layout
-from gch.data.names import EMBEDDED, canonical_dataset, file_name, file_stems, known_datasets
+from gch.data.names import canonical_dataset, file_name, file_stems
 from gch.data.openmoji import open_openmoji
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.pictures import PictureFiles
@@ -20,24 +20,15 @@ from gch.errors import DataError, SettingError
 from gch.settings import Settings
 
 
-def open_pairs(
-    settings: Settings,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    cache: Path | None = None,
-) -> Pairs:
+def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda done, total: None) -> Pairs:
     """Opens the data set that the settings name; pictures in files of their own are prepared in the cache.
 
-    `progress` is called with the number of pictures prepared and of all; `cache` is `cache_folder` if None.
+    `progress` is called with the number of pictures prepared and of all.
 
     Raises:
-      SettingError: no such data set.
+      SettingError: image_size is none that the data set can have.
       DataError: the data are missing or broken, or their images are of another size.
     """
-    name = canonical_dataset(settings.dataset_dir)
-    if name == "OpenMoji":
-        return open_openmoji(cache or cache_folder(settings), settings.image_size, report=print)
-    if name == "generated":
-        return generate(image_size=settings.image_size, seed=settings.seed)
     pairs = open_source(settings)
     if isinstance(pairs.pictures, PictureFiles):
         return _prepared_once(pairs, settings, progress)
@@ -51,23 +42,25 @@ def open_pairs(
 
 
 def open_source(settings: Settings, cache: Path | None = None) -> Pairs:
-    """Opens the files in DATA_DIR as they are; of features, a copy in the cache.
+    """Opens the data set as it is, without decoding pictures in files of their own. OpenMoji's drawings and
+    features have a copy in the folder `cache`, which is `cache_folder` if None.
 
     Raises:
-      SettingError: no such data set.
+      SettingError: image_size is none that the data set can have.
       DataError: the data are missing or broken.
     """
-    dataset = canonical_dataset(settings.dataset_dir)
-    if dataset is None or dataset in EMBEDDED:
-        expected = ", ".join(name for name in known_datasets() if name not in EMBEDDED)
-        raise SettingError(f"dataset_dir is {settings.dataset_dir!r}; expected one with files: {expected}")
+    dataset, cache = canonical_dataset(settings.dataset_dir), cache or cache_folder(settings)
+    assert dataset is not None  # settings are checked
+    if dataset == "OpenMoji":
+        return open_openmoji(cache, settings.image_size, report=print)
+    if dataset == "generated":
+        return generate(image_size=settings.image_size, seed=settings.seed)
     layout = find_layout(Path(settings.DATA_DIR), dataset, settings.annotations)
     size, fit = settings.image_size, settings.fit
     if layout.kind == "prepared":
         return open_prepared(layout.path, file_name(dataset) if file_stems(dataset) else "")
     if layout.annotations is not None:
         return open_collection(layout.annotations, layout.path, size, fit)
-    cache = cache or cache_folder(settings)
     if layout.download is not None:
         return open_download(layout.download, dataset, size, fit, cache)
     return open_arrays(layout, dataset, settings.image_axes, size, fit, cache)

@@ -11,9 +11,6 @@ _BENCHMARKS = {
 }
 
 
-EMBEDDED = ("OpenMoji", "generated")  # data sets without files
-
-
 def known_datasets() -> tuple[str, ...]:
     """The data sets that the setting dataset_dir may name."""
     return ("OpenMoji", *_BENCHMARKS, "files", "collection", "generated")
