@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sources import settings_of
 
@@ -39,6 +40,21 @@ def test_guesses_by_the_folder_or_what_it_holds(tmp_path, monkeypatch):
     (folder / "mirflickr").mkdir()
     assert guess_dataset(folder) == "collection"  # pictures of a known set, described anew
     assert guess_dataset(tmp_path / "nowhere") == "files"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "dataset"),
+    [
+        (["split"], "collection"),
+        (["features"], "collection"),
+        (["features", "texts"], "files"),
+    ],
+)
+def test_arrays_beside_a_table_count_where_they_are_a_data_set(tmp_path, arrays, dataset):
+    (tmp_path / "list.csv").touch()
+    for name in arrays:
+        np.save(tmp_path / f"{name}.npy", np.ones((3, 4)))
+    assert guess_dataset(tmp_path) == dataset
 
 
 @pytest.mark.parametrize("path", ["a b", 'it\'s "here"', "C:\\new"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gch.commands import Call
 from gch.data.downloads import find_downloads
-from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME
+from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME, find_layout
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared import read_index
 from gch.errors import DataError, SettingError
@@ -37,9 +37,16 @@ def guess_dataset(path: Path) -> str:
         known = canonical_dataset(read_index(index.parent)["name"])
         return known if known and (file_stems(known) or known == "collection") else "files"
     suffixes = {entry.suffix.lower() for entry in entries}
-    if not suffixes.intersection(ARRAY_SUFFIXES):
-        tables = [entry for entry in entries if entry.suffix.lower() in ANNOTATION_SUFFIXES]
-        if any(entry.name.lower() != "results.csv" for entry in tables):
+    tables = [entry for entry in entries if entry.suffix.lower() in ANNOTATION_SUFFIXES]
+    described = any(entry.name.lower() != "results.csv" for entry in tables)
+    arrays = bool(suffixes.intersection(ARRAY_SUFFIXES))
+    if arrays and described:
+        try:
+            find_layout(path, "files")
+        except DataError:  # a split, for one, may lie beside the pictures
+            arrays = False
+    if not arrays:
+        if described:
             return "collection"
         packed = path.is_file() and suffixes == {".zip"}
         if downloads := find_downloads(path) if path.is_dir() or packed else []:
