@@ -53,5 +53,5 @@ def test_same_arguments_give_the_same_pairs_by_name_as_well(tmp_path):
 def test_catalog_checks_the_size_of_the_images(tmp_path, name):
     folder = flickr(tmp_path / "data")
     assert opened(folder, name, image_size=32).name == "flickr25k"
-    with refusal("are 32 x 32, expected image_size = 224"):
+    with refusal("are 32 x 32, expected 224 x 224, as image_size says"):
         opened(folder, name)

@@ -167,7 +167,7 @@ BROKEN = [
     (r"YAll holds 0.5 \(item 5, column 3\)", one_file(YAll=HALF)),
     ("LAll holds zeros only", one_file(LAll=0 * HOT)),
     (r"LAll holds nan \(item 7, column 2\)", one_file(LAll=NAN)),
-    ("YAll holds no numbers, .* read from an array captions", one_file(YAll=np.full(TEXTS.shape, b"a"))),
+    ("YAll holds no numbers, .* an array named captions", one_file(YAll=np.full(TEXTS.shape, b"a"))),
     ("LAll holds no numbers", one_file(LAll=np.full(ITEMS, b"a"))),
     ("YAll is a link; expected an array of this file", linked),
     ("LAll lies in another file", external),

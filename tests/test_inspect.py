@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from written import write_hdf5
 
 ITEMS, SIDE = 60, 12
 
@@ -26,9 +27,8 @@ def flickr(tmp_path) -> Path:
     words, labels = random.integers(0, 2, (9, ITEMS)), random.integers(0, 2, (3, ITEMS))
     words[0] = labels[0] = 1
     words[:, 5] = labels[:, 7] = 0
-    with h5py.File(tmp_path / "FLICKR-25K.mat", "w") as file:
-        file["images"] = np.full((ITEMS, 3, SIDE, SIDE), 200, np.uint8)
-        file["YAll"], file["LAll"] = words, labels
+    images = np.full((ITEMS, 3, SIDE, SIDE), 200, np.uint8)
+    write_hdf5(tmp_path / "FLICKR-25K.mat", images=images, YAll=words, LAll=labels)
     return tmp_path
 
 

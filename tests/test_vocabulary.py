@@ -88,7 +88,9 @@ def test_vocabulary_holds_ngrams_and_no_stop_words():
 
 
 def test_no_word_left_is_told_with_its_numbers():
-    with pytest.raises(DataError, match="3 captions with 2 different words, expected a word in 4 captions"):
+    with pytest.raises(
+        DataError, match="of 3 training items have 2 different words, expected one in 4 captions"
+    ):
         build(["a b", "b", ("a",)], 5, 4)
 
 

@@ -252,8 +252,8 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None
         known = pixels.items
     stored = [images, *matrices] if known is None else matrices
     for array in stored:
-        named = "expected numbers; texts are read from an array captions"
-        array.require(array.dtype is not None, f"holds no numbers, {named}")
+        expected = "expected numbers; free texts belong in an array named captions"
+        array.require(array.dtype is not None, f"holds no numbers, {expected}")
         array.require(_holds_vectors(array), f"has shape {array.shape}, expected (items, columns)")
     lengths = [{array.shape[0], array.shape[-1]} for array in stored] + ([] if known is None else [{known}])
     if not (shared := set.intersection(*lengths)):

@@ -35,8 +35,8 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     if pairs.pictures is not None and tuple(pairs.pictures.size) != (settings.image_size,) * 2:
         height, width = pairs.pictures.size
         raise DataError(
-            f"{settings.DATA_DIR}: images of {pairs.name} are {height} x {width}, expected image_size = "
-            f"{settings.image_size} in both"
+            f"{settings.DATA_DIR}: images of {pairs.name} are {height} x {width}, expected "
+            f"{settings.image_size} x {settings.image_size}, as image_size says"
         )
     return pairs
 

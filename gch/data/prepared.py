@@ -148,12 +148,12 @@ class PreparedPictures:
 def _array(folder: Path, name: str, dtypes: tuple[type, ...], shape: tuple[int | None, ...]) -> np.ndarray:
     path = folder / name
     try:
-        with opened(path, "prepare mends it"):
+        with opened(path, "prepare repairs it"):
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except DataError:
         raise
     except Exception as error:  # NumPy raises nearly anything on a header that is not its own
-        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare mends it") from error
+        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare repairs it") from error
     fits = array.ndim == len(shape) and all(
         wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
     )

@@ -129,8 +129,8 @@ def build_vocabulary(captions: Sequence[Caption], training: np.ndarray, settings
     words = sorted(common, key=lambda word: (-holders[word], word))[: settings.vocabulary_size]
     if not words:
         raise DataError(
-            f"captions: {len(training)} captions with {len(holders)} different words, "
-            f"expected a word in {minimum} captions or more"
+            f"captions: those of {len(training)} training items have {len(holders)} different words, "
+            f"expected one in {minimum} captions or more (vocabulary_minimum)"
         )
     return Vocabulary(tuple(sorted(words)), settings.ngrams, stop_words)
 
