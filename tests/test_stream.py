@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from preparing import Watched
 
 from gch.data.stream import epoch_order, image_batches, reading_errors, sequential_batches
-from gch.errors import DataError, SettingError
+from gch.errors import DataError
 
 ITEMS = 100
 
@@ -141,9 +141,3 @@ def test_reading_error_reaches_the_loop_as_it_was(batches_of):
 def test_other_errors_of_tensorflow_pass_unchanged():
     with pytest.raises(tf.errors.InvalidArgumentError), reading_errors():
         tf.debugging.assert_equal(1, 2)
-
-
-@pytest.mark.parametrize("batch_size", [0, ITEMS + 1])
-def test_batch_size_must_fit(batch_size):
-    with pytest.raises(SettingError, match=f"batch size {batch_size}: expected 1 to 100"):
-        image_batches(watched(), np.arange(ITEMS), batch_size, seed=0)

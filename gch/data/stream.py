@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pictures
-from gch.errors import DataError, SettingError
+from gch.errors import DataError
 
 WINDOW = 1024  # Items in memory at once: 154 MB at 224 x 224.
 _BATCHES_AHEAD = 2
@@ -64,14 +64,7 @@ def image_batches(
 
     Returns:
       Data set of (positions, images): int64 (B,), positions in `rows`; uint8 (B, H, W, 3).
-
-    Raises:
-      SettingError: `batch_size` does not fit.
     """
-    if not 1 <= batch_size <= len(rows):
-        raise SettingError(
-            f"batch size {batch_size}: expected 1 to {len(rows)}, the number of items to train on"
-        )
     rows = np.asarray(rows, np.int64)
     epoch_steps = len(rows) // batch_size
     if steps is None:
