@@ -253,12 +253,6 @@ def test_picture_above_pillow_s_own_limit_is_read_without_a_warning(monkeypatch)
         decode_picture(encoded(NOISE, "PNG"), "", 20, "crop")
 
 
-@pytest.mark.parametrize(("size", "fit"), [(8, "stretch"), (0, "crop")])
-def test_unknown_fit_or_size_is_a_mistake_of_the_caller(size, fit):
-    with pytest.raises(ValueError, match="expected one of"):
-        decode_picture(even("L", 1, "PNG"), "", size, fit)
-
-
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
 SEEDS = {
     "JPEG": encoded(NOISE, "JPEG", exif=EXIF),

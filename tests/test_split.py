@@ -101,8 +101,6 @@ def test_default_sizes_adapt(requested, resolved):
 @pytest.mark.parametrize(
     ("requested", "line"),
     [
-        ((0, -1, -1, -1), "QUERY_SIZE = 0, expected 1 or more"),
-        ((-1, -1, -1, -5), "VERIFICATION_SIZE = -5, expected 0 or more"),
         ((20_015, -1, -1, -1), r"QUERY_SIZE = 20015, DATABASE_SIZE = -1 \(default\): the data set has 20015"),
         ((-1, 5000, 5001, -1), r"TRAINING_SIZE = 5001, VERIFICATION_SIZE = -1 \(default\): .*leave 5000"),
         ((-1, -1, 18_000, 16), "TRAINING_SIZE = 18000, VERIFICATION_SIZE = 16: .*leave 18015 items"),

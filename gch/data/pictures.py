@@ -130,8 +130,6 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     Raises:
       DataError: the bytes are not a whole picture of these formats, or it is too large.
     """
-    if fit not in FITS or size < 1:
-        raise ValueError(f"fit = {fit!r}, size = {size}, expected one of {FITS} and 1 or more")
     where = printable(name)
     if not data:
         raise DataError(f"{where}: empty file, expected a picture, {_EXPECTED}")

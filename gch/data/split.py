@@ -110,12 +110,9 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
     must fit into `total`, the number of items in the data set.
 
     Raises:
-      SettingError: a size is out of range, or the sizes do not fit into the data set.
+      SettingError: the sizes do not fit into the data set.
     """
     names = ("QUERY_SIZE", "DATABASE_SIZE", "TRAINING_SIZE", "VERIFICATION_SIZE")
-    for name, size, least in zip(names, requested, (1, 1, 1, 0), strict=True):
-        if size != DEFAULT and size < least:
-            raise SettingError(f"{name} = {size}, expected {least} or more, or -1 for the data set's default")
     shown = [
         f"{name} = {'-1 (default)' if size == DEFAULT else size}"
         for name, size in zip(names, requested, strict=True)
