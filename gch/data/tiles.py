@@ -23,7 +23,7 @@ def picture_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
 
 def words_tile(pairs: Pairs, row: int, side: int) -> Image.Image:
     """The first words of an item, by number where the data set does not name them; or the item's number."""
-    if pairs.parts is not None:
+    if pairs.parts is not None and pairs.parts.strings:
         starts, columns = pairs.parts.starts, pairs.parts.columns
         own = columns[starts[row] : starts[row + 1]]
         text = ", ".join(pairs.parts.strings[column] for column in own)[:200]
