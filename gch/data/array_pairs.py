@@ -310,6 +310,7 @@ def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:
 
 def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
     """Whole numbers up to `largest`, stored in any type as (items, columns) or (columns, items)."""
+    array.require(len(array.shape) == 2, f"has shape {array.shape}, expected (items, columns)")
     columns = array.columns(items)
     array.require_room(items * columns)
     matrix = np.empty((items, columns), np.uint8)
