@@ -1,5 +1,6 @@
 """inspect: what it tells of a data set, and that its lines train."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from written import write_hdf5
+
+from gch.commands.inspect import _by_label
+from gch.data.generated import generate
 
 ITEMS, SIDE = 60, 12
 
@@ -91,6 +95,11 @@ def test_captions_of_rare_words_lead_to_an_encoder_whose_setting_is_kept(command
     _, encoded, _ = command("inspect", folder, "--txtStr=sentences", f"--out={tmp_path / 'sheet.png'}")
     assert ("drops no word" in encoded, "have no word" in encoded) == (False, False)
     assert encoded.count('    txtStr = "sentences"\n') == encoded.count("    DATA_DIR =") == 1
+
+
+def test_the_name_of_a_label_stays_on_its_line():
+    pairs = dataclasses.replace(generate(8, labels=3, image_size=8), label_names=("a\nb", "c", "d"))
+    assert [line.split()[0] for line in _by_label(pairs)] == [r"'a\nb'", "c", "d"]
 
 
 def test_an_embedded_set_is_inspected_too(command, tmp_path):

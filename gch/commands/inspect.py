@@ -17,6 +17,7 @@ from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.sentences import INSTALL
 from gch.data.split import digest_line, split_oddities
+from gch.data.text_files import printable
 from gch.data.tiles import sample_sheet
 from gch.data.vector_files import blocks
 from gch.data.vocabulary import build_vocabulary
@@ -153,7 +154,7 @@ def _statistics(pairs: Pairs) -> list[str]:
 
 def _by_label(pairs: Pairs) -> list[str]:
     counts = np.count_nonzero(pairs.labels, axis=0)
-    names = pairs.label_names or tuple(f"label {number}" for number in range(len(counts)))
+    names = [*map(printable, pairs.label_names)] or [f"label {number}" for number in range(len(counts))]
     width = max(map(len, names[:_LABELS_SHOWN]))
     lines = [
         f"{name:<{width}} {count:>8,} {count / len(pairs.labels):>6.1%}"
