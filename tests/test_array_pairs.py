@@ -395,7 +395,9 @@ NONE = np.zeros((ITEMS, 0), np.uint8)
 
 IN_PARTS = np.concatenate([DATABASE, QUERY])
 WITHOUT_LABELS = {
-    "one file": lambda path: write_npz(path / "any.npz", images=PIXELS, YAll=TEXTS, other=HOT),
+    "one file": lambda path: write_npz(
+        path / "any.npz", images=PIXELS, YAll=TEXTS, other=HOT, label_names=np.array([], str)
+    ),
     "features": lambda path: save_npy(path, features=FEATURES, texts=TEXTS),
     "separate files": lambda path: write_separate(path, "any"),
     "split files": lambda path: write_split_files(path, PIXELS),
@@ -454,11 +456,6 @@ def test_captions_beside_features(tmp_path, write, labels):
     np.testing.assert_array_equal(pairs.features, FEATURES)
     np.testing.assert_array_equal(pairs.labels, labels.get("labels", NONE))
     assert f"a.mat: {ITEMS} captions, free text" in pairs.found
-
-
-def test_no_names_of_no_labels(tmp_path):
-    write_npz(tmp_path / "a.npz", features=FEATURES, YAll=TEXTS, label_names=np.array([], str))
-    assert source(tmp_path / "a.npz", "files").label_names == ()
 
 
 def test_several_captions_an_item_beside_features_become_lines(tmp_path):
