@@ -292,6 +292,12 @@ def test_split_files(tmp_path, images, training, further, found):
     assert source(tmp_path / "Tag.h5").digest == pairs.digest
 
 
+@pytest.mark.parametrize("images", [PIXELS, FEATURES])
+def test_queries_that_are_trained_on_are_told(tmp_path, images):
+    write_split_files(tmp_path, images, np.concatenate([AGAIN, QUERY[:2]]))
+    assert "2 of 6 queries repeat training items" in source(tmp_path).found[-1]
+
+
 @pytest.mark.parametrize("changed", ["images", "texts", "labels"])
 def test_an_item_is_the_same_only_in_all_it_has(tmp_path, changed):
     values = {"images": PIXELS.copy(), "texts": TEXTS.copy(), "labels": HOT.copy()}

@@ -72,9 +72,11 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     sizes, own_split = default_sizes(dataset, len(labels)), None
     if layout.kind == "split files":
         retrieval, query, training = (part.items for part in parts)
-        kept, own_split = _without_repeats(texts, labels, images, [retrieval, query, training])
+        kept, own_split, trained = _without_repeats(texts, labels, images, [retrieval, query, training])
         again = len(labels) - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
+        if trained:
+            found.append(f"{trained} of {query} queries repeat training items; measures take them for unseen")
         if again:
             texts, labels = _kept(texts, kept), labels[kept]
             images.keep(kept)
@@ -328,29 +330,31 @@ def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
 
 def _without_repeats(
     texts: np.ndarray, labels: np.ndarray, images: _Images, lengths: Sequence[int]
-) -> tuple[np.ndarray, OwnSplit]:
-    """The rows that do not repeat others, and the split in numbers of those rows.
+) -> tuple[np.ndarray, OwnSplit, int]:
+    """The rows that do not repeat others, the split in numbers of those rows, and how many queries repeat
+    training items.
 
     A training item repeats the item of the database that has the same words, labels and picture; of several,
     each is repeated once.
     """
     retrieval, query, training = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
-    described = {
-        int(row): _short_digest(texts[row], labels[row]) for row in np.concatenate([retrieval, training])
-    }
+    described = [_short_digest(*both) for both in zip(texts, labels, strict=True)]
     wanted = {described[row] for row in training.tolist()}
-    rows = [row for row in retrieval.tolist() if described[row] in wanted]
-    seen = images.keys(np.array([*rows, *training], np.int64))
+    alike = [row for row, found in enumerate(described) if found in wanted]
+    content = {row: (described[row], seen) for row, seen in images.keys(np.array(alike, np.int64)).items()}
     of_database: dict[tuple[bytes, bytes], list[int]] = {}
-    for row in reversed(rows):
-        of_database.setdefault((described[row], seen[row]), []).append(row)
+    for row in reversed(retrieval.tolist()):
+        if row in content:
+            of_database.setdefault(content[row], []).append(row)
     repeated = np.full(len(training), -1, np.int64)
     for place, row in enumerate(training.tolist()):
-        if same := of_database.get((described[row], seen[row])):
+        if same := of_database.get(content[row]):
             repeated[place] = same.pop()
+    trained_on = {content[row] for row in training.tolist()}
     kept = np.concatenate([retrieval, query, training[repeated < 0]])
     trained = np.where(repeated >= 0, repeated, training[0] - 1 + np.cumsum(repeated < 0))
-    return kept, OwnSplit(query, retrieval, np.unique(trained))
+    split = OwnSplit(query, retrieval, np.unique(trained))
+    return kept, split, sum(content.get(row) in trained_on for row in query.tolist())
 
 
 def _short_digest(*arrays: np.ndarray) -> bytes:
