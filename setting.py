@@ -22,7 +22,7 @@ seed = 0  # of the split, the weights, the batches and dropout
 # ---------------------------------------------------------------- data: see docs/data.md
 dataset_dir = "OpenMoji"  # "OpenMoji" (embedded), "FLICKR", "NUS-WIDE-TC21", "NUS-WIDE-TC10", "COCO",
 # "files" (others in the field's layouts), "collection" (your own folder), "generated"
-DATA_DIR = "data"  # holds the files, or names one; caches are written to its folder cache/
+DATA_DIR = "data"  # holds the files, or names one; caches are written to its folder cache/, or to CACHE_DIR
 split = ""  # "random", "sequential" or an index file; "": the files' own, else random
 QUERY_SIZE = -1  # -1: the data set's own, here and below
 DATABASE_SIZE = -1  # the retrieval set; training and validation items belong to it

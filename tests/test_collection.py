@@ -135,6 +135,14 @@ def test_other_pictures_are_prepared_beside(copied):
     assert len(caches(copied)) == len(kept) + 2
 
 
+def test_caches_lie_where_that_is_set(copied, tmp_path):
+    shutil.rmtree(copied / "cache")
+    pairs = opened(copied, "collection", image_size=SIZE, CACHE_DIR=str(tmp_path / "mine"))
+    assert_belong_together(pairs)
+    assert not (copied / "cache").exists()
+    assert guess_dataset(next((tmp_path / "mine").iterdir())) == "collection"
+
+
 def test_a_damaged_cache_is_mended(copied, capsys):
     (pictures,) = (copied / "cache").rglob("pictures.bin")
     pictures.write_bytes(pictures.read_bytes()[:-9])

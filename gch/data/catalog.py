@@ -67,7 +67,9 @@ def open_source(settings: Settings, cache: Path | None = None) -> Pairs:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """The folder for caches of a data set, beside its files."""
+    """The folder for caches of a data set."""
+    if settings.CACHE_DIR:
+        return Path(settings.CACHE_DIR)
     path = Path(settings.DATA_DIR)
     return (path.parent if path.is_file() else path) / "cache"
 

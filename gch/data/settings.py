@@ -14,8 +14,14 @@ class DataSettings:
     dataset_dir: str = setting("OpenMoji", "data set: " + ", ".join(known_datasets()), aliases=["dataset"])
     DATA_DIR: str = setting(
         "data",
-        "folder of the data files, or one of the files; caches are kept in its folder cache/",
+        "folder of the data files, or one of the files",
         aliases=["data_path"],
+        free=True,
+    )
+    CACHE_DIR: str = setting(
+        "",
+        "folder of caches, such as features and decoded pictures, that runs may share; '': the folder "
+        "cache/ beside the data files",
         free=True,
     )
     image_size: int = setting(224, "height and width of the images in pixels", minimum=8, maximum=2**14)
