@@ -88,6 +88,9 @@ def test_more_equal_distances_than_the_most_candidates_are_cut_by_row(monkeypatc
     found = asymmetric_search(exact_search(codes), codes.__getitem__, np.zeros((1, 1), np.uint8), relaxed, 9)
     assert found.rows.tolist() == [[1, 3, 5, 7, 9, 11, 13, 15, 0]]
     assert found.scores.tolist() == [[0.75] * 8 + [1.25]]
+    # All that are asked for are found, though they are more than the most candidates.
+    found = asymmetric_search(exact_search(codes), codes.__getitem__, np.zeros((1, 1), np.uint8), relaxed, 40)
+    assert found.rows.tolist() == [[*range(1, 40, 2), *range(0, 40, 2)]]
 
 
 @pytest.mark.parametrize("kind", ["codes", "flat", "hash", "hnsw", "engine"])

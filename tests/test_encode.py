@@ -1,8 +1,10 @@
 """Encoding collections: what is read, written, skipped, resumed, and split among machines."""
 
 import dataclasses
+import errno
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -151,6 +153,15 @@ def test_what_was_killed_goes_on_to_the_same_codes(whole, command, tmp_path, mon
     assert "already finished" in output
 
 
+def test_a_full_disk_is_one_line_that_names_the_folder(command, model, pictures, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(CodesWriter, "write", full)
+    status, _, error = command("encode", model, f"--images={pictures}", f"--out={tmp_path / 'c'}")
+    assert (status, f"{tmp_path / 'c'}: cannot be written, No space left on device" in error) == (1, True)
+
+
 def test_texts_and_tags_are_coded_and_those_without_a_known_word_skipped(command, model, tmp_path):
     lines = [
         {"id": "x", "text": "The cat face."},
@@ -268,7 +279,7 @@ def test_a_list_names_pictures_inside_its_folder_and_nothing_outside(tmp_path, l
     [
         (b"{", "line 2: column 2: Expecting property name"),
         (b"[1]", r"line 2: found \[1\], expected a JSON object"),
-        (b'{"id": 3, "text": "a"}', "line 2: id is 3"),
+        (b'{"id": 3, "text": "a"}', "line 2: id is 3; expected a string"),
         (b'{"id": "a", "tags": ["b", 3]}', "line 2: neither 'text', a string, nor 'tags'"),
         (b"\xff", "line 2: byte 1 is 0xff, not UTF-8; expected a text on each line"),
         (b'{"text": "' + b"a" * 100_001 + b'"}', "characters, expected 100000 at most"),
@@ -340,7 +351,7 @@ def test_codes_of_another_list_or_with_lost_bytes_stay_as_they_are(command, mode
     before = content(out)
     for flags, message in (
         ([f"--images={pictures / 'a'}"], "holds codes with root"),
-        ([f"--images={pictures}", "--batch=3"], "expected the same command, or a new folder"),
+        ([f"--images={pictures}", "--batch=3"], "expected the same entries and --batch, or a new folder"),
         ([f"--images={pictures}", "--shard=1/2"], "holds codes of a run without shards"),
     ):
         status, _, error = command("encode", model, *flags, f"--out={out}")

@@ -183,6 +183,9 @@ def test_a_model_encodes_files_and_arrays_of_any_size_alike(place, searcher):
     np.testing.assert_array_equal(model.encode_images([str(paths[0]), *arrays[1:]]), stored)
     small = np.stack([read_picture(path, SIZE, "crop") for path in paths])
     np.testing.assert_array_equal(model.encode_images(small), stored)
+    np.testing.assert_array_equal(model.encode_images(path for path in paths), stored)
+    some = (text for text in TEXTS)  # in the order of iteration, whatever an index of them would find
+    np.testing.assert_array_equal(model.encode_texts(some), model.encode_texts(TEXTS))
     assert model.encode_images([]).shape == (0, BITS // 8)
 
 

@@ -176,6 +176,7 @@ def test_search_by_vectors(command, model, loaded):
     np.save("v.npy", IMAGES)
     np.save("t.npy", TEXTS[:2])
     np.save("w.npy", IMAGES[:2])
+    np.save("none.npy", TEXTS[:0])
     assert command("encode", model, "--image_vectors=v.npy", "--out=c")[0] == 0
     flags = ["--text_vectors=t.npy", "--json", "--count=3", "--ranking=hamming"]
     status, output, error = command("search", model, "c", *flags)
@@ -188,5 +189,7 @@ def test_search_by_vectors(command, model, loaded):
         assert not any("path" in result for result in answer["results"])  # no names, no pictures
     status, _, error = command("search", model, "c", "--text_vectors=w.npy")
     assert (status, "w has shape (2, 6), expected vectors (items, 5)" in error) == (1, True)
+    status, _, error = command("search", model, "c", "--text_vectors=none.npy")
+    assert (status, "none.npy: empty; expected a query in each row" in error) == (1, True)
     status, _, error = command("search", model, "c", "word", flags[0])
     assert (status, "expected no other query beside them" in error) == (2, True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gch.commands import Call
-from gch.errors import DataError, RunError, SettingError
+from gch.errors import DataError, RunError, SettingError, disk_errors
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, CodesWriter, shard_folder
 from gch.search.entries import (
     Entries,
@@ -88,7 +88,7 @@ def run(call: Call) -> None:
         entries=stop - start,
     )
     folder = shard_folder(out, shard)
-    with CodesWriter(folder, codes, options.part_items) as writer:
+    with disk_errors(folder), CodesWriter(folder, codes, options.part_items) as writer:
         if writer.note.finished:
             print(f"{folder}: already finished")
         else:

@@ -40,10 +40,9 @@ def run(call: Call) -> None:
 
     With `json` each query gets one line, an object of `query` (the text, or without one the name of the
     file), `picture` (the name of the file beside a text), `note` where known words took the place of unknown
-    ones, `find`, `bits` and `results`: a list of `rank`,
-    `distance`, `score` (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text
-    or a pair, and `path` of an image or a pair, which is left out where it lies outside its folder, or where
-    there is no picture.
+    ones, `find`, `bits` and `results`: a list of `rank`, `distance`, `score` (the asymmetric distance, unless
+    ranked by Hamming distance), `id`, `text` of a text or a pair, and `path` of an image or a pair, which is
+    left out where it lies outside its folder, or where there is no picture.
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL, INDEX and a query")
@@ -101,9 +100,11 @@ def _search_vectors(model: str, folder: str, modality: str, place: str, options:
     require_same_model(note, index)
     note.vector_signature(modality)
     find = options.find or default_find(modality, index.parts)
-    rows = vector_entries(Path(place), modality, getattr(note, f"{modality}_width"), None)
+    found_part(index, find, options.count)
+    entries = list(vector_entries(Path(place), modality, getattr(note, f"{modality}_width"), None))
+    if not entries:
+        raise DataError(f"{place}: empty; expected a query in each row")
     searcher = Searcher(ExportedModel(model), index)
-    entries = list(rows)
     vectors = np.array([entry.vector for entry in entries])
     found = searcher.by_vectors(modality, vectors, find, options.count, options.ranking)
     answers = [(_Query(entry.id, ""), hits) for entry, hits in zip(entries, found, strict=True)]

@@ -6,8 +6,8 @@ With a hard code as the query, this is the Hamming distance. With a relaxed one,
 unsure counts less, so the ranking is finer and has few ties.
 
 The candidates are the `CANDIDATES` items nearest by Hamming distance, or `FACTOR` times the number of results
-if that is more, and all further items that are no farther than the last result; at most `MOST`. Equal
-distances come in the order of rows.
+if that is more, and all further items that are no farther than the last result; at most `MOST`, or as many as
+the results. Equal distances come in the order of rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ def asymmetric_search(
     if not len(queries):
         rows, distances = search(queries, count)
         return Ranked(rows, distances, np.empty(rows.shape))
-    candidates = min(max(CANDIDATES, FACTOR * count), MOST)
+    candidates = max(min(max(CANDIDATES, FACTOR * count), MOST), count)
     ranked = _ranked(search, read_codes, queries, relaxed, count, candidates)
     return Ranked(*map(np.stack, zip(*ranked, strict=True)))
 

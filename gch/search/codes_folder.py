@@ -317,9 +317,10 @@ class CodesWriter:
         for name in _SAME:
             found, given = getattr(earlier, name), getattr(note, name)
             if found != given:
+                same = "entries and --batch" if name == "source" else "command"
                 raise RunError(
                     f"{self._folder}: holds codes with {name} {found!r:.40}, now it is {given!r:.40}; "
-                    "expected the same command, or a new folder"
+                    f"expected the same {same}, or a new folder"
                 )
         return earlier
 

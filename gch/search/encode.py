@@ -115,9 +115,7 @@ def _coded(
     """Batches in order; while one is coded, the files of the next ones are read."""
     note = models[0].note
 
-    def read(entry: Entry) -> np.ndarray | str | None:
-        if not entry.pictured:
-            return None
+    def read(entry: Entry) -> np.ndarray | str:
         path = root / entry.id
         if not Path(os.path.realpath(path)).is_relative_to(root):
             return "a link to a file outside the folder, expected a picture inside it"
@@ -126,12 +124,12 @@ def _coded(
         except DataError as error:
             return str(error).removeprefix(f"{path}: ")
 
-    def code(entries: list[Entry], pictures: list[Future], model: ExportedModel) -> _Coded:
+    def code(entries: list[Entry], pictures: list[Future | None], model: ExportedModel) -> _Coded:
         if entries[0].vector is not None:
             vectors = np.array([entry.vector for entry in entries])
             codes = model.vector_outputs(modality, vectors).codes
             return _Coded(entries, codes, np.ones(len(entries), bool), [None] * len(entries))
-        found = [picture.result() for picture in pictures]
+        found = [None if picture is None else picture.result() for picture in pictures]
         read = [None if isinstance(picture, str) else picture for picture in found]
         codes, coded = model.codes_of_halves(read, [entry.text for entry in entries])
         reasons = list(map(_reason, entries, found, coded.tolist()))
@@ -141,7 +139,7 @@ def _coded(
     waiting: collections.deque[Future[_Coded]] = collections.deque()
     try:
         for one, model in zip(batches, itertools.cycle(models)):
-            pictures = [readers.submit(read, entry) for entry in one if entry.vector is None]
+            pictures = [readers.submit(read, entry) if entry.pictured else None for entry in one]
             waiting.append(coders.submit(code, one, pictures, model))
             if len(waiting) > 2 * len(models):
                 yield waiting.popleft().result()

@@ -180,7 +180,7 @@ def _texts(file: Path) -> Iterator[Entry]:
         identity, text, tags = value.get("id", str(number)), value.get("text"), value.get("tags")
         where = f"{file}: line {number}"
         if not isinstance(identity, str) or not identity:
-            raise DataError(f"{where}: id is {identity!r:.40}; {TEXTS_EXPECTED}")
+            raise DataError(f"{where}: id is {identity!r:.40}; expected a string that is not empty")
         if isinstance(text, str):
             yield Entry(identity, text.strip())
         elif isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):

@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -202,7 +202,7 @@ class ExportedModel:
             columns = [line.rpartition("\t") for line in lines]
             return tuple(word for word, _, column in sorted(columns, key=lambda one: int(one[2])))
 
-    def encode_texts(self, texts: Sequence[Text]) -> np.ndarray:
+    def encode_texts(self, texts: Iterable[Text]) -> np.ndarray:
         """Codes of texts, uint8 (N, K / 8), packed as by numpy.packbits.
 
         Args:
@@ -212,10 +212,15 @@ class ExportedModel:
         Raises:
           DataError: an entry is of another type or has no known word, or the model knows no words at all.
         """
-        _check_texts(texts)
-        return self._codes_of_halves([None] * len(texts), texts, TEXTS_AT_ONCE)
 
-    def encode_images(self, images: Sequence[str | Path | np.ndarray] | np.ndarray) -> np.ndarray:
+        def encode(some: list[Text]) -> np.ndarray:
+            outputs = self.text_outputs(some)
+            _require_known(some, np.asarray(outputs.words) > 0)
+            return outputs.codes
+
+        return self._in_batches(encode, _texts(texts), TEXTS_AT_ONCE)
+
+    def encode_images(self, images: Iterable[str | Path | np.ndarray]) -> np.ndarray:
         """Codes of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
 
         Args:
@@ -226,12 +231,12 @@ class ExportedModel:
           DataError: a file is not a picture, an entry has another type or shape, or the model takes no
             pictures, but features of them.
         """
-        _check_images(images)
+        pictures = _images(images)
         self.note.require("encode_image")
-        return self._codes_of_halves(images, [None] * len(images))
+        return self._codes_of_halves(pictures, [None] * len(pictures))
 
     def encode_pairs(
-        self, images: Sequence[str | Path | np.ndarray | None] | np.ndarray, texts: Sequence[Text | None]
+        self, images: Iterable[str | Path | np.ndarray | None], texts: Iterable[Text | None]
     ) -> np.ndarray:
         """Unified codes of pairs, uint8 (N, K / 8), packed as by numpy.packbits.
 
@@ -255,16 +260,15 @@ class ExportedModel:
           >>> bool((codes[1] == model.encode_images(["cat.jpg"])).all())
           True
         """
-        _check_images(images, missing=True)
-        _check_texts(texts, missing=True)
+        pictures, words = _images(images, missing=True), _texts(texts, missing=True)
         for signature in OF_PAIRS:
             self.note.require(signature)
-        if len(images) != len(texts):
-            raise DataError(f"{len(images)} images and {len(texts)} texts; expected as many of both")
-        for row, halves in enumerate(zip(images, texts, strict=True)):
+        if len(pictures) != len(words):
+            raise DataError(f"{len(pictures)} images and {len(words)} texts; expected as many of both")
+        for row, halves in enumerate(zip(pictures, words, strict=True)):
             if all(half is None for half in halves):
                 raise DataError(f"images[{row}] and texts[{row}] are None; expected one of them")
-        return self._codes_of_halves(images, texts)
+        return self._codes_of_halves(pictures, words)
 
     def encode_image_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """Codes of vectors of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
@@ -383,10 +387,7 @@ class ExportedModel:
         return ModelOutputs(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
 
     def _codes_of_halves(
-        self,
-        images: Sequence[str | Path | np.ndarray | None] | np.ndarray,
-        texts: Sequence[Text | None],
-        most: int = PICTURES_AT_ONCE,
+        self, images: Sequence[str | Path | np.ndarray | None], texts: Sequence[Text | None]
     ) -> np.ndarray:
         with ThreadPoolExecutor(os.cpu_count(), "pictures") as pool:
 
@@ -394,11 +395,10 @@ class ExportedModel:
                 some = _at(texts, rows)
                 pictures = list(pool.map(self._squared, rows, _at(images, rows)))
                 codes, coded = self.codes_of_halves(pictures, some)
-                for text in itertools.compress(some, ~coded):
-                    raise DataError(unknown_text(text or ""))
+                _require_known(some, coded)
                 return codes
 
-            return self._in_batches(encode, range(len(texts)), most)
+            return self._in_batches(encode, range(len(texts)), PICTURES_AT_ONCE)
 
     def _in_batches(
         self, encode: Callable[[Any], np.ndarray], items: Sequence | np.ndarray, most: int
@@ -449,21 +449,30 @@ class ExportedModel:
         return ModelOutputs(**{field: value.numpy() for field, value in outputs.items()})
 
 
-def _check_images(images: Sequence | np.ndarray, missing: bool = False) -> None:
+def _images(images: Iterable, missing: bool = False) -> list:
     if isinstance(images, (str, Path)):
         raise DataError(f"images is the path {images}; expected a list of paths")
-    for row, image in enumerate(() if missing else images):
+    found = list(images)
+    for row, image in enumerate(() if missing else found):
         if image is None:
             raise DataError(f"images[{row}] is None; expected a path or an array, uint8 (H, W, 3)")
+    return found
 
 
-def _check_texts(texts: Sequence[Text | None], missing: bool = False) -> None:
+def _texts(texts: Iterable, missing: bool = False) -> list:
     if isinstance(texts, str):
         raise DataError(f"texts is the string {texts!r:.40}; expected a list of texts")
-    for row, text in enumerate(texts):
+    found = list(texts)
+    for row, text in enumerate(found):
         tags = [text] if isinstance(text, str) else () if missing and text is None else text
         if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
             raise DataError(f"texts[{row}] is {text!r:.40}; expected a string or a list of strings")
+    return found
+
+
+def _require_known(texts: Sequence[Text | None], coded: np.ndarray) -> None:
+    for text in itertools.compress(texts, ~coded):
+        raise DataError(unknown_text(text or ""))
 
 
 def _at(items: Sequence | np.ndarray, rows: Sequence[int]) -> list:
