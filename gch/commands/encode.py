@@ -58,9 +58,8 @@ def run(call: Call) -> None:
     note = read_model_note(model)
     if kind in _VECTORS:
         modality, things, most = _VECTORS[kind], "vectors", VECTORS_AT_ONCE
-        note.vector_signature(modality)
-        width, names = getattr(note, f"{modality}_width"), Path(options.names) if options.names else None
-        entries = vector_entries(Path(place), modality, width, names)
+        names = Path(options.names) if options.names else None
+        entries = vector_entries(Path(place), modality, note.vector_width(modality), names)
     else:
         read, signatures, things, most = _KINDS[kind]
         for signature in signatures:

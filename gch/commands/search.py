@@ -98,10 +98,10 @@ def _search_vectors(model: str, folder: str, modality: str, place: str, options:
     """Searches by each vector of a file, whose query is the number of its row, from 0 on."""
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)
-    note.vector_signature(modality)
+    width = note.vector_width(modality)
     find = options.find or default_find(modality, index.parts)
     found_part(index, find, options.count)
-    entries = list(vector_entries(Path(place), modality, getattr(note, f"{modality}_width"), None))
+    entries = list(vector_entries(Path(place), modality, width, None))
     if not entries:
         raise DataError(f"{place}: empty; expected a query in each row")
     searcher = Searcher(ExportedModel(model), index)

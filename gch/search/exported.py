@@ -86,6 +86,15 @@ class ModelNote:
             )
         return found
 
+    def vector_width(self, modality: str) -> int:
+        """The width F of vectors of a modality, 0 for any; raises DataError as `vector_signature` does."""
+        self.vector_signature(modality)
+        return getattr(self, f"{modality}_width")
+
+    def at_once(self, most: int) -> int:
+        """How many queries are encoded together: `most`, or one where a code depends on its batch."""
+        return most if self.encoding_batch is None else 1
+
     @property
     def takes_texts(self) -> bool:
         """Whether strings can be encoded, by the model or by its encoder of texts."""
@@ -403,7 +412,7 @@ class ExportedModel:
     def _in_batches(
         self, encode: Callable[[Any], np.ndarray], items: Sequence | np.ndarray, most: int
     ) -> np.ndarray:
-        size = most if self.note.encoding_batch is None else 1  # where a code depends on its batch
+        size = self.note.at_once(most)
         parts = [encode(items[start : start + size]) for start in range(0, len(items), size)]
         return np.concatenate([np.empty((0, self.bits // 8), np.uint8), *parts])
 
@@ -415,8 +424,7 @@ class ExportedModel:
 
     def _checked(self, modality: str, vectors: np.ndarray) -> np.ndarray:
         """Vectors of the model's width as float32; raises DataError where they are not."""
-        self.note.vector_signature(modality)
-        array, width = np.asarray(vectors), getattr(self.note, f"{modality}_width")
+        width, array = self.note.vector_width(modality), np.asarray(vectors)
         if array.ndim != 2 or array.dtype.kind not in "buif" or width not in (0, array.shape[1]):
             expected = f"numbers (N, {width or 'F'})"
             raise DataError(f"vectors are {array.dtype} {array.shape}; the model expects {expected}")

@@ -143,7 +143,7 @@ class Searcher:
         """The results of queries, `most` coded at once; `columns` are the arguments of `encode`."""
         part = found_part(self.index, find, count)
         require_ranking(ranking)
-        size = most if self.model.note.encoding_batch is None else 1  # where a code depends on its batch
+        size = self.model.note.at_once(most)
         hits: list[list[Hit]] = []
         for start in range(0, len(columns[0]), size):
             outputs = encode(*(column[start : start + size] for column in columns))

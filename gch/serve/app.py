@@ -48,8 +48,7 @@ def build_app(
       hidden: folders whose paths no answer may show.
     """
     collection = Collection(searcher.index)
-    # A model whose codes depend on their batch encodes queries one by one.
-    size = limits.batch if searcher.model.note.encoding_batch is None else 1
+    size = searcher.model.note.at_once(limits.batch)
     # A result costs more than its share of the model: a batch of many results would keep others waiting.
     batcher = Batcher(lambda key, queries: key[0](queries, *key[1:]), size, limits.count, limits.queue)
     decoders = Workers(limits.queue)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,18 +37,19 @@ class Collection:
         return wanted
 
     def item(self, modality: str, row: int) -> Item:
-        """An item."""
-        self.require(modality, row)
-        item = self._parts[modality].item(row)
-        return Item(**self._fields(modality, row, item["id"], item.get("text")))
+        """The item at a row."""
+        return self.items(modality, [row])[0]
+
+    def items(self, modality: str, rows: Sequence[int]) -> list[Item]:
+        """The items at rows."""
+        items = zip(rows, self._parts[modality].items(rows), strict=True)
+        return [Item(**self._fields(modality, row, item["id"], item.get("text"))) for row, item in items]
 
     def spread(self, find: str, count: int) -> list[Item]:
         """At most `count` items, spread evenly over those of a modality."""
-        modality, part = FINDS[find], self._parts[FINDS[find]]
-        count = min(count, len(part))
-        rows = [number * len(part) // count for number in range(count)]
-        items = zip(rows, part.items(rows), strict=True)
-        return [Item(**self._fields(modality, row, item["id"], item.get("text"))) for row, item in items]
+        total = len(self._parts[FINDS[find]])
+        count = min(count, total)
+        return self.items(FINDS[find], [number * total // count for number in range(count)])
 
     def picture_path(self, modality: str, row: int) -> Path:
         """The file of an image or a pair; DataError where it lies outside the folder of the collection."""
