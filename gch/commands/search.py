@@ -60,8 +60,8 @@ def run(call: Call) -> None:
         return
     if (words and options.text) or not (words or options.text or picture) or options.text == picture == STDIN:
         raise SettingError(
-            "search: expected one of words after MODEL and INDEX, and --text=FILE of a query on each line; "
-            "--picture=FILE, alone or with one of them; - is standard input for one of them"
+            "search: expected words after MODEL and INDEX, or --text=FILE with a query on each line, or "
+            "--picture=FILE, alone or with one of these; '-' reads one file from standard input"
         )
     note, index = read_model_note(Path(model)), open_index(folder)
     require_same_model(note, index)

@@ -42,8 +42,8 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Entries:
-    """The entries to encode; iterated as often as needed, with one line or folder in memory at a time, but
-    all pairs.
+    """The entries to encode, which can be iterated repeatedly. Pairs are held in memory; of others, one line
+    or folder at a time.
 
     Iterating raises DataError where something cannot be read.
     """

@@ -36,7 +36,7 @@ OF_PAIRS = ("encode_image", "encode_text_string", "encode_pair")  # what coding 
 _EARLIER = {"image": "encode_image_features", "text": "encode_text"}  # signatures of vectors
 _TAKES = {"encode_image_features": "features", "encode_text": "texts"}
 _STOP_WORDS = read_stop_words("english")
-_NEAR = 0.6  # cosine: kitten and cat .81, lunar and moon .81; words of no known one's kind stay below it
+_NEAR = 0.6  # cosine; kitten and cat have .81, lunar and moon .81; unrelated words stay below
 _TAGS = Path("assets") / "tags.tsv"
 _NEEDED = {
     "encode_image": "{dataset} has no pictures",
@@ -101,8 +101,8 @@ class ModelNote:
         return "encode_text_string" in self.signatures or self.text_encoder != ""
 
     def require(self, signature: str) -> None:
-        """Raises DataError unless the model has `signature`, one of those for pictures and strings, or an
-        encoder of texts in place of it; or where that is not installed.
+        """Raises DataError unless the model has `signature`, one of those for pictures and strings. For
+        strings it may have an encoder of texts instead; raises SettingError where that is not installed.
         """
         if signature == "encode_text_string" and self.text_encoder:
             require_encoder(self.text_encoder)
@@ -220,6 +220,7 @@ class ExportedModel:
 
         Raises:
           DataError: an entry is of another type or has no known word, or the model knows no words at all.
+          SettingError: the model's encoder of texts is not installed, or is of another version.
         """
 
         def encode(some: list[Text]) -> np.ndarray:
@@ -260,6 +261,7 @@ class ExportedModel:
         Raises:
           DataError: an entry is wrong as of these functions, both halves are missing, there are more of one
             than of the other, or the model has no unified codes.
+          SettingError: as of `encode_texts`.
 
         Example:
           >>> model = gch.load("runs/openmoji_gch_64/export")

@@ -23,7 +23,7 @@ class _Request:
     key: Hashable
     payload: object
     cost: int
-    due: float  # when it would be answered if all that wait were worked on side by side
+    due: float  # the batcher's `_clock` when it would be ready
     answer: asyncio.Future
 
 
@@ -34,15 +34,15 @@ def _due(request: _Request) -> float:
 class Batcher:
     """Collects requests and answers them in batches, one batch at a time, in a thread.
 
-    Requests share the worker by weighted fair queueing: `_clock` is the work that each of those that wait
-    would have had by now if all were worked on side by side, and who would be ready first comes first.
+    Requests share the worker by weighted fair queueing. `_clock` is the work that each waiting request would
+    have received by now if all were worked on together. The one that would be ready first comes first.
 
     Args:
       work: takes the key and the payloads of a batch, returns one answer for each, in order. If it raises,
         both halves of the batch are tried again, down to single requests: a request fails only itself.
       size: largest batch. Requests of a batch have equal keys.
       cost: largest cost of a batch of several requests.
-      queue: largest number of waiting requests. Of more, the one that would be ready last is refused.
+      queue: largest number of waiting requests. Beyond it, the one that would be ready last is refused.
     """
 
     def __init__(self, work: Callable[[Any, list], Sequence], size: int, cost: int, queue: int):

@@ -74,9 +74,9 @@ class _Turns:
 def connection_protocol(limits: Limits) -> type[H11Protocol]:
     """Uvicorn's protocol with bounds.
 
-    By itself it waits forever for a request or a reader, handles at once all that arrived, such as 40,000
-    chunks of a byte, and takes any number of connections. Of too many, one that waits for its client is
-    closed: the oldest that got no answer yet, or the one that got none for the longest time.
+    By itself it waits forever for a request or a reader, handles all that arrived in one go, even 40,000
+    chunks of a byte, and accepts any number of connections. Of too many, one that waits for its client is
+    closed: the oldest without an answer so far, else the one whose last answer is the oldest.
     """
     turns = _Turns()
 

@@ -116,7 +116,7 @@ class Workers:
     ) -> _Result:
         """Calls in a thread for a request.
 
-        A time limit waits for a call that has begun: its thread is not free before.
+        A time limit does not interrupt a call that has begun: its thread is busy until the call ends.
 
         Raises:
           asyncio.QueueFull: too many calls wait.
