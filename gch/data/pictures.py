@@ -21,7 +21,7 @@ MAX_SIDE = 2**20
 MAX_FILE_BYTES = 2**28
 DRAFT = 2  # A JPEG is decoded at a fraction of its size, but at this multiple of the final size at least.
 # Raster formats that Pillow decodes by itself: EPS, for one, would start Ghostscript.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _EXPECTED = "JPEG, PNG, GIF, BMP, WebP, TIFF or PPM"
 _HTML = re.compile(rb"\s*<(!doctype|html|head|\?xml|!--)", re.IGNORECASE)
 _STRIP = 2**20  # pixels
@@ -137,7 +137,7 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
     # the user's -W, and adding it again changes nothing.
     warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
             pixels = _decoded(image, size, fit)

@@ -15,16 +15,15 @@ from PIL import Image, ImageOps
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
-from gch.data.pictures import MAX_FILE_BYTES, MAX_PIXELS, decode_picture
-from gch.data.text_files import file_bytes
-from gch.errors import DataError
+from gch.data.pictures import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, decode_picture
+from gch.data.text_files import file_bytes, opened
+from gch.errors import DataError, damage
 from gch.serve.collection import Collection
 from gch.serve.limits import Limits, Workers
 from gch.serve.refusals import documented
 from gch.storage import digest
 
 SIZES = (160, 240, 480, 960)
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 WEBP_WEIGHT = 2  # WebP's decoder takes 17 bytes a pixel, the others 7
 _QUALITY = 82  # of WebP
 _CACHED = 512  # thumbnails, about 20 KB each
@@ -114,7 +113,7 @@ def decoding_weight(file: Path | io.BytesIO, draft: int) -> int:
     try:
         if isinstance(file, Path) and not file.is_file():
             return 0
-        with Image.open(file, formats=_FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             if "progressive" not in image.info:  # The decoder needs the whole of a progressive JPEG.
                 image.draft("RGB", (draft, draft))
             return image.width * image.height * (WEBP_WEIGHT if image.format == "WEBP" else 1)
@@ -125,17 +124,12 @@ def decoding_weight(file: Path | io.BytesIO, draft: int) -> int:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An open picture; every failure inside is a DataError."""
-    try:
-        if not path.is_file():  # Opening a pipe would block forever.
-            raise DataError("no such file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise DataError("too large")
-        with Image.open(path, formats=_FORMATS) as image:
-            yield image
-    except DataError:
-        raise
-    except Exception as error:  # Pillow raises a dozen types on broken bytes.
-        raise DataError("not a readable picture") from error
+    with (
+        opened(path, "expected a picture file", MAX_FILE_BYTES) as file,
+        damage(f"{path}: cannot be decoded"),
+        Image.open(file, formats=FORMATS) as image,
+    ):
+        yield image
 
 
 def _on_white(image: Image.Image, longest: int) -> Image.Image:
