@@ -322,7 +322,7 @@ def test_wrong_calls_are_refused(command, place, monkeypatch, words, status, mes
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff\n", "-: cannot be read, 'utf-8' codec can't decode byte 0xff in position 0"),
+        (b"cat\n\xff\n", "standard input: line 2: byte 1 is 0xff, not UTF-8; expected a query on each"),
         (b" \n", "empty; expected a query on each line"),
     ],
 )
@@ -332,9 +332,11 @@ def test_queries_that_are_no_text_are_refused(search, stdin, content, message):
     assert (status, message in error) == (1, True)
 
 
-def test_lines_end_at_line_feeds_only_and_half_characters_are_read(search, searcher, stdin):
+def test_lines_end_at_line_feeds_only_and_half_characters_are_read(search, searcher, stdin, tmp_path):
     stdin("cat\u2028sea\x85\r\nred\n".encode())
     _, output, _ = search("both", "--text=-", "--json")
+    (tmp_path / "queries.txt").write_text("cat\u2028sea\nred\n", encoding="utf-16")  # as of Windows
+    assert search("both", f"--text={tmp_path / 'queries.txt'}", "--json")[1] == output
     assert [json.loads(line)["query"] for line in output.splitlines()] == ["cat\u2028sea", "red"]
     whole, halved = searcher.model.encode_texts(["cat", "cat \ud83d"])
     np.testing.assert_array_equal(whole, halved)

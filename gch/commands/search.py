@@ -13,7 +13,7 @@ import numpy as np
 
 from gch.commands import Call
 from gch.data.pictures import MAX_FILE_BYTES, decode_picture, read_picture
-from gch.data.text_files import file_bytes
+from gch.data.text_files import printable, stream_lines, text_lines
 from gch.data.text_parts import Text
 from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
@@ -117,15 +117,14 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _lines(path: str) -> list[str]:
-    expected = "expected a text file, UTF-8"
-    data = sys.stdin.buffer.read() if path == STDIN else file_bytes(path, expected)
-    try:
-        lines = [line.strip() for line in io.StringIO(data.decode("utf-8-sig"), None)]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: cannot be read, {error}; {expected}") from error
-    queries = [line for line in lines if line]
+    expected = "expected a query on each line"
+    if path == STDIN:
+        lines = stream_lines(io.BytesIO(sys.stdin.buffer.read()), "standard input", expected)
+    else:
+        lines = text_lines(Path(path), expected)
+    queries = [words for _, line in lines if (words := line.strip())]
     if not queries:
-        raise DataError(f"{path}: empty; expected a query on each line")
+        raise DataError(f"{path}: empty; {expected}")
     return queries
 
 
@@ -167,19 +166,14 @@ def _objects(
 def _tables(answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str]) -> Iterator[str]:
     for number, (query, hits) in enumerate(answers):
         if len(answers) > 1:
-            yield ("\n" if number else "") + _shown(query.shown)
+            yield ("\n" if number else "") + printable(query.shown)
         if query.text in said:
-            yield _shown(said[query.text])
-        ids = [_shown(hit.id) for hit in hits]
-        texts = ["" if hit.text is None else _shown(hit.text) for hit in hits]
+            yield printable(said[query.text])
+        ids = [printable(hit.id) for hit in hits]
+        texts = ["" if hit.text is None else printable(hit.text) for hit in hits]
         scores = ["" if hit.score is None else f"{hit.score:9.2f}" for hit in hits]
         width = max(map(len, ids), default=0) if any(texts) else 0
         head = "rank  distance" + ("    score" if any(scores) else "") + "  id"
         yield head + ("  ".rjust(max(0, width - 2) + 2) + "text" if any(texts) else "")
         for hit, score, identity, text in zip(hits, scores, ids, texts, strict=True):
             yield f"{hit.rank:4}  {hit.distance:8}{score}  {identity.ljust(width)}  {text}".rstrip()
-
-
-def _shown(text: str) -> str:
-    """A text with control characters escaped, so that it cannot act on a terminal."""
-    return text if text.isprintable() else ascii(text)

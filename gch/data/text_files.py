@@ -89,14 +89,20 @@ def text_lines(
       DataError: it cannot be read, is larger than `max_bytes`, or a line is not UTF-8, holds NUL, or has more
         than `max_line` characters.
     """
-    name = printable(file)
     with opened(file, expected, max_bytes) as stream:
-        for number, line in enumerate(_decoded(stream, name, expected), 1):
-            if "\0" in line:
-                raise DataError(f"{name}: line {number}: found a NUL byte; {expected}")
-            if len(line) > max_line:
-                raise DataError(f"{name}: line {number}: {len(line)} characters, expected {max_line} at most")
-            yield number, line
+        yield from stream_lines(stream, printable(file), expected, max_line)
+
+
+def stream_lines(
+    stream: BinaryIO, name: str, expected: str, max_line: float = math.inf
+) -> Iterator[tuple[int, str]]:
+    """`text_lines` of a stream that can be sought in; messages call it `name`."""
+    for number, line in enumerate(_decoded(stream, name, expected), 1):
+        if "\0" in line:
+            raise DataError(f"{name}: line {number}: found a NUL byte; {expected}")
+        if len(line) > max_line:
+            raise DataError(f"{name}: line {number}: {len(line)} characters, expected {max_line} at most")
+        yield number, line
 
 
 def _decoded(stream: BinaryIO, name: str, expected: str) -> Iterator[str]:
