@@ -70,12 +70,13 @@ def test_an_exported_model_holds_the_encoder_of_the_user(tmp_path, kind):
     for path in tmp_path.glob("m*"):
         path.rename(tmp_path / "away")  # the export needs it no more
     model = gch.load(tmp_path / "out")
-    texts = ["cat", "a red cat\nthe sea", ("cat", "sea"), "  ", ("dog",), ["red"]]
+    texts = ["cat", "a red cat\u2028the  sea\nthe sea", ("cat", "sea", "cat"), "  ", ("dog",), ["red"]]
     vectors, counts = text_vectors(texts, encoder)
     outputs = model.text_outputs(texts)
     assert outputs.words.tolist() == counts.tolist() == [1, 2, 2, 0, 1, 1]
     np.testing.assert_allclose(outputs.relaxed, networks["text"](vectors)["code"], atol=1e-5)
     np.testing.assert_allclose(model.vector_outputs("text", vectors).relaxed, outputs.relaxed, atol=1e-5)
+    assert model.text_outputs([" "]).words.tolist() == [0]
     picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     assert model.encode_pairs(picture, ["a red cat"]).shape == (1, BITS // 8)
 

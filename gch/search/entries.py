@@ -33,11 +33,14 @@ class Entry:
     text: str | tuple[str, ...] | None = None  # a free text, or tags; None for a picture alone
     pictured: bool = False  # whether `id` is the path of a picture, to be read
     vector: np.ndarray | None = None  # float32 (F,), which is coded in place of a picture or a text
+    one_line: bool = False  # whether results show the lines of the text as one
 
     @property
     def shown(self) -> str | None:
         """The text as results show it."""
-        return self.text if self.text is None or isinstance(self.text, str) else ", ".join(self.text)
+        if isinstance(self.text, str):
+            return self.text.replace("\n", " / ") if self.one_line else self.text
+        return None if self.text is None else ", ".join(self.text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,13 +121,12 @@ def vector_entries(path: Path, modality: str, width: int, names: Path | None) ->
 def pair_entries(path: Path) -> Entries:
     """The pairs of a file, see `gch.data.annotations.read_described`, known by the paths of their pictures.
 
-    Texts without a picture are known by the numbers of their lines. Several texts of a picture become one,
-    on one line. Raises DataError as that function does.
+    Texts without a picture are known by the numbers of their lines. Several texts of a picture are the lines
+    of one, as in training; results show them on one line. Raises DataError as that function does.
     """
 
     def entry(line: int, picture: str, caption: Caption) -> Entry:
-        text = caption.replace("\n", " / ") if isinstance(caption, str) else caption
-        return Entry(picture or str(line), text or None, bool(picture))
+        return Entry(picture or str(line), caption or None, bool(picture), one_line=True)
 
     found = [entry(*one) for one in read_described(path)]
     return Entries("pair", str(path.resolve().parent), lambda: iter(found))
