@@ -77,6 +77,7 @@ def test_an_exported_model_holds_the_encoder_of_the_user(tmp_path, kind):
     np.testing.assert_allclose(outputs.relaxed, networks["text"](vectors)["code"], atol=1e-5)
     np.testing.assert_allclose(model.vector_outputs("text", vectors).relaxed, outputs.relaxed, atol=1e-5)
     assert model.text_outputs([" "]).words.tolist() == [0]
+    assert (model.words, model.nearest_words("cat")) == (None, ())  # it has no vocabulary
     picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     assert model.encode_pairs(picture, ["a red cat"]).shape == (1, BITS // 8)
 

@@ -203,8 +203,8 @@ class ExportedModel:
 
     @functools.cached_property
     def words(self) -> tuple[str, ...] | None:
-        """The vocabulary, in lower case and the order of columns; None where the model knows no words."""
-        if "encode_text_string" not in self.note.signatures:
+        """The vocabulary, in lower case and the order of columns; None where the model has none."""
+        if not (self._path / _TAGS).exists():  # it takes vectors, or strings by an encoder of texts
             return None
         with damage(f"{self._path / _TAGS}: damaged"):
             lines = file_bytes(self._path / _TAGS, EXPECTED).decode("utf-8").rstrip("\n").split("\n")
