@@ -25,6 +25,7 @@ GIVE = """([how, bytes]) => {
 
 @pytest.fixture(scope="module")
 def browser():
+    sync_api.expect.set_options(timeout=30_000)  # as of a page below
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
