@@ -64,7 +64,7 @@ class Run:
         """Writes the best checkpoint as a SavedModel, which `gch.load` opens.
 
         Args:
-          out: the folder to write; None: `export` in the run's folder, which replaces an earlier export.
+          out: the folder to write; None or '': `export` in the run's folder, in place of an earlier export.
           lite: whether to write the encoders for TensorFlow Lite too.
           settings: settings that a run may change, such as DATA_DIR if the data have moved.
 
@@ -75,9 +75,9 @@ class Run:
           SettingError: a value is wrong, or the run cannot change it.
           RunError: there is no checkpoint, or `out` exists.
         """
-        place = self.folder / "export" if out is None else Path(out)
-        run_job(run_settings(self.folder, settings, "export", "export"), Path(out) if out else None, lite)
-        return place
+        place = Path(out) if out else None
+        run_job(run_settings(self.folder, settings, "export", "export"), place, lite)
+        return place or self.folder / "export"
 
 
 def train(**settings: object) -> Run:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from gch.data.text_files import shown
 from gch.errors import SettingError
 
 MOST = 2**31 - 1  # of a whole number, unless a setting says otherwise
+KINDS: dict[Any, str] = {str: "a text", int: "a whole number", float: "a number", bool: "True or False"}
 _LISTED = 100
 
 
@@ -52,7 +54,7 @@ def flag_name(field: dataclasses.Field) -> str:
 
 
 def checked(field: dataclasses.Field, value: object, where: str) -> object:
-    """Returns `value`, converted to the type of a setting.
+    """Returns `value`, converted to the type of a setting: a path, a number of NumPy, a whole number.
 
     Args:
       field: made by `setting`.
@@ -63,15 +65,17 @@ def checked(field: dataclasses.Field, value: object, where: str) -> object:
       SettingError: the value has the wrong type or is out of range.
     """
     name, rules = f"{where}: {flag_name(field)}", field.metadata
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif getattr(value, "shape", None) == ():
+        value = value.item()  # type: ignore[attr-defined]
     if type(value) is int and abs(value) > max(MOST, rules["maximum"] or 0):
         expected = f"at most {rules['maximum'] or MOST}" if value > 0 else f"at least {-MOST}"
         raise SettingError(f"{name} is {shown(value)}; expected {expected}")
     if field.type is float and type(value) is int:
         value = float(value)
     if type(value) is not field.type:
-        raise SettingError(
-            f"{name} is {shown(value)}, a {type(value).__name__}; expected a {field.type.__name__}"  # type: ignore[union-attr]
-        )
+        raise SettingError(f"{name} is {shown(value)}; expected {KINDS[field.type]}")
     if isinstance(value, str) and "\0" in value:
         raise SettingError(f"{name} is {shown(value)}; expected text without NUL characters")
     if isinstance(value, float) and not math.isfinite(value):
