@@ -13,8 +13,9 @@ from typing import Any
 from absl import flags
 
 from gch.commands import COMMANDS, run_command
+from gch.data.text_files import shown
 from gch.errors import GCHError, SettingError
-from gch.rules import flag_name
+from gch.rules import KINDS, flag_name
 from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
 
 PHASES = ("train", "test")
@@ -42,19 +43,22 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
       The exit status: 0; 1 after an error in data or training, 2 in the settings, 141 where the reader of
       standard output has left.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed when the program started
+            setattr(sys, name, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks
     program = Path(argv[0]).name
-    command = next((word for word in argv[1:] if not word.startswith("-")), "")
+    command = next((word for word in argv[1:] if not word.startswith("-") and word != "help"), "")
     command = command if command in COMMANDS else ""
-    settings, shown = None, ""
+    settings, help_text = None, ""
     try:
         given, words = _parse(argv, command)
         if "settings" in given:
             settings_file = Path(given.pop("settings"))
         if given.pop("help", False) or "help" in words[:1]:
-            shown = _help(program, settings_file, command)
+            help_text = _help(program, settings_file, command)
         elif not command:
             settings = load_settings(settings_file, given | _phase(words))
     except (flags.Error, GCHError) as error:
@@ -62,8 +66,8 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     # TensorFlow reports a lost worker in many lines; gch.training.cluster reports it in one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
     try:
-        if shown:
-            print(shown)
+        if help_text:
+            print(help_text)
         elif settings:
             from gch.job import run_job
 
@@ -107,7 +111,11 @@ def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]
     for name, kind in kinds.items():
         define[kind](name, None, "", flag_values=values)
     flags.DEFINE_boolean("help", None, "", short_name="h", flag_values=values)
-    words = values(list(argv))[1:]
+    try:
+        words = values(list(argv))[1:]
+    except flags.IllegalFlagValueError as error:  # 'flag --bit=x: ' and what Python says of it
+        flag, _, value = str(error).partition(": ")[0].removeprefix("flag --").partition("=")
+        raise flags.Error(f"--{flag} is {shown(value)}; expected {KINDS[kinds.get(flag, bool)]}") from error
     given: dict[str, Any] = {}
     for name in values:
         if values[name].present:

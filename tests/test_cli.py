@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from gch.cli import main
 from gch.commands import COMMANDS
 from gch.rules import flag_name
 from gch.settings import fields
@@ -24,7 +25,7 @@ def test_help_lists_every_setting_with_its_default_and_meaning(command):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command_lists_its_flags(command, name):
     status, output, _ = command(name, "--help")
-    assert status == 0
+    assert (status, output, "") == command("help", name)
     assert output.startswith(f"Usage: python main_itpair.py {name} ")
     assert all(f"--{flag_name(flag)}=" in output for flag in dataclasses.fields(COMMANDS[name]))
 
@@ -55,10 +56,10 @@ def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
     ("arguments", "words"),
     [
         (["--bits=16"], ["'bits'", "bit"]),
-        (["--bit=many"], ["--bit=many"]),
+        (["--bit=many"], ["--bit is 'many'; expected a whole number"]),
         (["--bit=12"], ["multiple of 8"]),
         (["--graph=maybe"], ["'maybe'", "'label', 'batch', 'none'"]),
-        (["--teacher=maybe"], ["--teacher=maybe"]),
+        (["--teacher=maybe"], ["--teacher is 'maybe'; expected True or False"]),
         (["tain"], ["'tain'", "train, test, help"]),
         (["train", "test"], ["train and test"]),
         (["--Epoch"], ["Epoch"]),
@@ -74,6 +75,11 @@ def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
     assert error.count("\n") == 1
     assert error.startswith("main_itpair.py: error: ")
     assert all(word in error for word in words), error
+
+
+def test_a_command_works_without_standard_output(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)  # as after `>&-`
+    assert main(["gch", "help"]) == 0
 
 
 @pytest.mark.parametrize("words", [["help"], ["inspect", "FILE"]])
