@@ -85,7 +85,11 @@ def test_uint8_is_packed_unless_all_of_it_has_the_two_values_of_signs():
         ({"query_labels": [3]}, r"query_labels has shape \(1,\)"),
         ({"ties": "lucky"}, "ties is 'lucky'; expected one of tie-aware, stable"),
         ({"without_relevant": "some"}, "without_relevant is 'some'; expected zero or skip"),
-        ({"cutoffs": (10, 0)}, r"cutoffs is \(10, 0\); expected ranks of at least 1"),
+        ({"cutoffs": (10, 0)}, r"cutoffs is \(10, 0\); expected a list of ranks of at least 1"),
+        ({"cutoffs": 10}, "cutoffs is 10; expected a list"),
+        ({"cutoffs": "5,10"}, "cutoffs is '5,10'; expected a list"),
+        ({"cutoffs": [2.5]}, r"cutoffs is \[2.5\]; expected a list"),
+        ({"cutoffs": (rank for rank in (5, 10))}, "cutoffs is <generator.*; expected a list"),
     ],
 )
 def test_arrays_and_options_that_do_not_fit_are_refused(changes, words):

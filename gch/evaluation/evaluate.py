@@ -5,6 +5,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from gch.data.text_files import shown
 from gch.errors import DataError, SettingError
 from gch.evaluation import asymmetric, measures
 from gch.evaluation.arrays import coded_sets, require_own_halves
@@ -115,8 +116,10 @@ def evaluate(
         raise SettingError(f"ties is {ties!r}; expected one of {', '.join(POLICIES)}")
     if without_relevant not in ("zero", "skip"):
         raise SettingError(f"without_relevant is {without_relevant!r}; expected zero or skip")
-    if any(cutoff < 1 for cutoff in cutoffs):
-        raise SettingError(f"cutoffs is {tuple(cutoffs)}; expected ranks of at least 1")
+    ranks = np.asarray(cutoffs)
+    if ranks.ndim != 1 or (ranks.size and (ranks.dtype.kind not in "iu" or ranks.min() < 1)):
+        raise SettingError(f"cutoffs is {shown(cutoffs)}; expected a list of ranks of at least 1")
+    cutoffs = ranks.tolist()
     given = {"query_codes": np.asarray(query_codes), "database_codes": np.asarray(database_codes)}
     if query_labels is None and database_labels is None:
         items = coded_sets(given, dict.fromkeys(given), queries=["query_codes"])
