@@ -111,6 +111,13 @@ def test_runs_without_labels_share_a_page_with_others(report, repository, runs, 
         assert ("mAP" in text, "counted 0" in text) == (bool(others),) * 2
 
 
+def test_runs_of_one_name_are_distinguished_by_their_folders(report, repository, tmp_path):
+    for place, changes in (("old", {}), ("new", {"lr_img": 0.5})):
+        write_run(tmp_path / place / "run", load_settings(repository / "setting.py", changes))
+    text = report(tmp_path / "old" / "run", tmp_path / "new" / "run")
+    assert "<th>old/run</th><th>new/run</th>" in text.split('id="settings"')[1]
+
+
 def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, report, runs, tmp_path):
     page = tmp_path / "page.html"
     assert report(runs[0]) == report(runs[0])

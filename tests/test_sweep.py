@@ -27,7 +27,7 @@ def test_finished_runs_are_not_repeated_and_their_table_is_told(sweep, finished,
     for bit in (8, 16):
         for seed in (0, 3):
             finished(f"openmoji_gch_efficientnet-lite0_{bit}_seed{seed}", bit=bit, seed=seed)
-    status, output, _ = sweep("--bits=8,16", "--seeds=0,3")
+    status, output, _ = sweep("--bits=8,16,8", "--seeds=0,3", "--methods=gch,gch")
     assert status == 0
     assert "Sweep of 4 runs, 4 of them finished before" in output
     lines = (tmp_path / "out" / "sweep.md").read_text().splitlines()

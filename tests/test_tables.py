@@ -122,6 +122,7 @@ def test_tables_of_text():
     assert tables.plain(*table).splitlines() == ["         95 %", "my_run    1.5", "I->T    10.25"]
     markdown = ["|  | 95 % |", "|---|--:|", "| my_run | 1.5 |", "| I->T | 10.25 |"]
     assert tables.markdown(*table).splitlines() == markdown
+    assert tables.markdown(["a|b"], [])[:8] == r"| a\|b |"
     latex = [r"\begin{tabular}{lr}", r"\toprule", r" & 95 \% \\", r"\midrule", r"my\_run & 1.5 \\"]
     latex += [r"I$\to$T & 10.25 \\", r"\bottomrule", r"\end{tabular}"]
     assert tables.latex(*table).splitlines() == latex

@@ -14,7 +14,7 @@ from gch.evaluation.codes_file import read_codes
 from gch.evaluation.evaluate import evaluate_directions
 from gch.evaluation.own_half import own_halves
 from gch.reporting import plots, tables
-from gch.reporting.record import Record
+from gch.reporting.record import Record, distinct_names
 from gch.storage import atomic_path, file_digest, require_place, write_json, write_text
 
 
@@ -33,7 +33,8 @@ def run(call: Call) -> None:
     _require_own(out, digests)
     records: list[Record] = []
     per_query: dict[str, Any] = {}
-    for name, codes in zip(_names([codes.path for codes in saved]), saved, strict=True):
+    paths = [codes.path for codes in saved]
+    for name, codes in zip(distinct_names(map(_name, paths), paths), saved, strict=True):
         whole = evaluate_directions(codes.queries, codes.database, **options) if codes.database else {}
         own, of_new = own_halves(codes.queries, settings.ties), {}
         if codes.new is not None and codes.new.any():
@@ -84,12 +85,5 @@ def _require_own(out: Path, digests: dict[str, str | None]) -> None:
         raise RunError(f"{path}: holds the results of other files; give another folder with --out")
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Short names that tell the paths apart: the run or folder, the file, or both."""
-    in_run = [path.parent.name if (path.parent / "settings.json").exists() else path.stem for path in paths]
-    if len(set(in_run)) == len(paths):
-        return in_run
-    longer = [f"{path.resolve().parent.name}/{path.name}" for path in paths]
-    if len(set(longer)) == len(paths):
-        return longer
-    return [f"{number}: {path}" for number, path in enumerate(paths, 1)]
+def _name(path: Path) -> str:
+    return path.parent.name if (path.parent / "settings.json").exists() else path.stem

@@ -1,5 +1,6 @@
 """report: one HTML page that compares runs."""
 
+import dataclasses
 from pathlib import Path
 
 from gch.commands import Call
@@ -7,7 +8,7 @@ from gch.data.text_files import file_bytes
 from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page
-from gch.reporting.record import read_run
+from gch.reporting.record import distinct_names, read_run
 from gch.storage import require_place, write_text
 
 MARK = "<!-- written by main_itpair.py report -->"
@@ -21,7 +22,10 @@ def run(call: Call) -> None:
     if out.is_dir() or (out.exists() and MARK.encode() not in file_bytes(out, "expected a new file")):
         raise RunError(f"{out}: exists and is not a report; give another file with --out")
     require_place(out.parent)
-    records = [read_run(Path(path)) for path in call.words]
+    folders = [Path(word) for word in call.words]
+    found = [read_run(folder) for folder in folders]
+    names = distinct_names([record.name for record in found], folders)
+    records = [dataclasses.replace(record, name=name) for record, name in zip(found, names, strict=True)]
     drawn = list(plots.draw_all(records))
     write_text(out, page(records, drawn, MARK))
     print(f"Report of {len(records)} runs in {out}")

@@ -32,7 +32,7 @@ def run(call: Call) -> None:
     require_place(out)
     bits = _numbers("bits", call.options.bits, "bit")
     seeds = _numbers("seeds", call.options.seeds, "seed")
-    kinds = [_kind(name) for name in call.options.methods.split(",")]
+    kinds = [_kind(name) for name in dict.fromkeys(call.options.methods.split(","))]
     whole = {"phase": "train", "run_name": ""}  # whatever setting.py says
     runs = [
         _Run(call, call.given | whole | kind | {"bit": bit, "seed": seed})
@@ -112,7 +112,7 @@ def _numbers(name: str, text: str, setting: str) -> list[int]:
         raise SettingError(f"sweep: {name} is {shown(text)}; expected whole numbers such as '1,2'") from error
     for number in numbers:
         checked_values({setting: number}, f"sweep, {name}")
-    return numbers
+    return list(dict.fromkeys(numbers))
 
 
 def _kind(name: str) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """One evaluated set of codes, as tables, plots and pages need it; read from results.json."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,13 @@ def read_run(folder: Path) -> Record:
         raise RunError(f"{error}; test the run again") from error
     name = path.parent.resolve().name
     return Record.of_figures(name, results, settings=results["settings"], folder=path.parent)
+
+
+def distinct_names(names: Iterable[str], paths: Sequence[Path]) -> list[str]:
+    """Names that tell records apart: those given, or the paths' with their folders', or numbered paths."""
+    longer = [f"{path.resolve().parent.name}/{path.resolve().name}" for path in paths]
+    every = (list(names), longer, [f"{number}: {path}" for number, path in enumerate(paths, 1)])
+    return next(some for some in every if len(set(some)) == len(paths))
 
 
 def _checked(results: Any, where: str) -> dict[str, Any]:

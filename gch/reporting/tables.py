@@ -197,7 +197,8 @@ def plain(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table of Markdown."""
-    head, *body = ("| " + " | ".join(line) + " |" for line in (header, *lines))
+    cells = ([cell.replace("|", r"\|") for cell in line] for line in (header, *lines))
+    head, *body = (f"| {' | '.join(line)} |" for line in cells)
     return "\n".join([head, "|---|" + "--:|" * (len(header) - 1), *body])
 
 
