@@ -99,9 +99,9 @@ def command(repository) -> Callable:
     """Runs the command line in this process: exit status, standard output and standard error."""
     from gch.cli import main
 
-    def run(*arguments, stdout=None):
+    def run(*arguments):
         streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True) for _ in range(2)]
-        with contextlib.redirect_stdout(stdout or streams[0]), contextlib.redirect_stderr(streams[1]):
+        with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
             status = main(["main_itpair.py", *map(str, arguments)], repository / "setting.py")
         return status, *(stream.buffer.getvalue().decode() for stream in streams)
 

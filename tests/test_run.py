@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 
 import pytest
 
@@ -104,21 +103,9 @@ def test_a_damaged_settings_file_is_named(tmp_path, content):
         RunFolder(tmp_path).start(settings(), "data")
 
 
-def _start(path, results):
-    try:
-        RunFolder(path).start(settings(), "data")
-    except RunError as error:
-        results.put(str(error))
-    results.put("started")
-
-
-def test_two_processes_do_not_share_a_run(run):
-    spawn = multiprocessing.get_context("spawn")
-    results = spawn.Queue()
-    process = spawn.Process(target=_start, args=(run.path, results))
-    process.start()
-    assert "another process is working on this run" in results.get(timeout=60)
-    process.join()
+def test_a_run_that_is_open_is_not_opened_again(run):
+    with pytest.raises(RunError, match="another process is working on this run"):
+        RunFolder(run.path).start(settings(), "data")
     run.close()
     RunFolder(run.path).start(settings(), "data")
 

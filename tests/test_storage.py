@@ -1,9 +1,6 @@
 import errno
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,50 +53,27 @@ def test_an_array_without_room_on_the_disk_is_told(tmp_path, monkeypatch):
         new_array(tmp_path / "other.npy", np.float32, (1000, 2))
 
 
-HOLDS = """
-import sys, time
-from pathlib import Path
-from gch.storage import atomic_path, new_array
-import numpy as np
-with atomic_path(sys.argv[1]) as path:
-    new_array(path, np.float32, (3, 2))
-    print(path, flush=True)
-    time.sleep(60)
-"""
-
-
-def test_what_a_killed_process_left_goes_and_what_a_live_one_writes_stays(tmp_path, repository):
-    folder = tmp_path / "cache"
-    environment = os.environ | {"PYTHONPATH": str(repository)}
-    killed, live = (
-        subprocess.Popen(
-            [sys.executable, "-c", HOLDS, folder / name], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        for name in ("killed.npy", "live.npy")
-    )
-    left, kept = (Path(process.stdout.readline().strip()) for process in (killed, live))
-    killed.kill()
-    killed.communicate()
-    (folder / ".gch-unfinished-early").mkdir()  # of one killed before it had the lock
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
-    (folder / ".gch-unfinished-link").symlink_to(tmp_path / "mine")
-    try:
-        assert left.exists()
+def test_what_a_killed_process_left_goes_and_what_a_live_one_writes_stays(tmp_path):
+    folder, mine = tmp_path / "cache", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "letter.txt").write_text("dear")
+    with atomic_path(folder / "live.npy") as kept:
+        kept.touch()
+        (folder / ".gch-unfinished-link").symlink_to(mine)
         for next_one in (
             lambda: write_json(folder / "other.json", 1),
             lambda: cached_array(folder / "other.npy", np.uint8, (1,), lambda array: None),
             lambda: lock(folder, "busy").release(),
         ):
-            (folder / ".gch-unfinished-early").mkdir(exist_ok=True)
+            (folder / ".gch-unfinished-early").mkdir()  # of one killed before it had the lock
+            left = folder / ".gch-unfinished-killed"
+            left.mkdir()
+            for name in (".lock", "killed.npy"):
+                (left / name).touch()
             next_one()
             names = {path.name for path in folder.glob(".gch-*")}
             assert names == {kept.parent.name, ".gch-unfinished-link"}
-        assert kept.exists()
-        assert (tmp_path / "mine" / "letter.txt").exists()
-    finally:
-        live.kill()
-        live.communicate()
+        assert (mine / "letter.txt").exists()
 
 
 def test_an_error_of_the_disk_names_the_file_and_leaves_the_old_one_and_no_other(tmp_path):
