@@ -50,11 +50,14 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks
     program = Path(argv[0]).name
-    command = next((word for word in argv[1:] if not word.startswith("-") and word != "help"), "")
+    # The first word may be the value of a flag, as in `--bit 16 eval`.
+    command = next((word for word in argv[1:] if word in COMMANDS or word in PHASES), "")
     command = command if command in COMMANDS else ""
     settings, help_text = None, ""
     try:
         given, words = _parse(argv, command)
+        if words[:1] not in ([command], ["help"]):
+            command = ""
         if "settings" in given:
             settings_file = Path(given.pop("settings"))
         if given.pop("help", False) or "help" in words[:1]:
