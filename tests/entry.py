@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.io
 
 SIZE = 64  # of pictures
@@ -39,6 +41,25 @@ def save_small_backbone(path: Path) -> None:
         ]
     )
     model.save(path)
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Within the `with` block, training runs operation by operation: a stage takes as long to trace as dozens
+    of its steps. What encodes is compiled.
+    """
+    from gch.training.loop import StageLoop
+
+    init = StageLoop.__init__
+
+    def plain(self, *arguments, **options):
+        init(self, *arguments, **options)
+        self._step, self._run_drawn, self._run_streamed = self._packed, self._drawn, self._streamed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StageLoop, "__init__", plain)
+        patch.setattr(StageLoop, "trace", lambda self: None)
+        yield
 
 
 def wait_for_checkpoint(run: Path, process: subprocess.Popen) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from entry import Command
+from entry import Command, uncompiled
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 AGAH = {"method": "agah", "Epoch": 1, "k_agah": 6, "txt_widths": "128,64", "SEMANTIC_EMBED": 128, "lr": 1e-3}
@@ -73,7 +73,8 @@ def test_reference_mode_says_what_the_best_epoch_was_chosen_on(command):
 
 def test_a_run_starts_from_the_weights_of_another(finished, command):
     first, _ = finished
-    output, _ = command.run(load_model_path=first.run_folder, k_agah=1, lr=1e-9)
+    with uncompiled():
+        output, _ = command.run(load_model_path=first.run_folder, k_agah=1, lr=1e-9)
     assert f"weights of {first.run_folder}" in output
     # It goes nowhere at that rate: but for bits next to 0, the codes are those of the other run.
     agreement = (command.codes()["Di"] == first.codes()["Di"]).mean()
@@ -98,10 +99,3 @@ def test_a_trained_backbone_learns_in_mixed_precision_from_mixed_pairs(command):
     assert command.results["digests"] == digests
     for name, array in command.codes().items():
         np.testing.assert_array_equal(array, codes[name])
-
-
-@pytest.mark.parametrize(("name", "found"), [("num_label", "8 labels"), ("tag_dim", "words")])
-def test_data_of_another_size_than_expected_end_the_run(command, name, found):
-    _, error = command.run(expect=1, **{name: 24})
-    assert f"{name} is 24" in error
-    assert found in error

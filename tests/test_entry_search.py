@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from entry import LONGEST, QUICK, SIZE, Command
+from entry import LONGEST, QUICK, SIZE, Command, uncompiled
 from exporting import save_small_model
 from PIL import Image
 from served import connected
@@ -47,7 +47,8 @@ ONE_STAGE = {"Epoch": 1, "MAX_ITER": 1, "k_txt": 0, "k_img": 0, "teacher": False
 @pytest.fixture(scope="module")
 def trained(repository, tmp_path_factory, data):
     run = Command(repository, tmp_path_factory.mktemp("trained"), data, **FEW, **ONE_STAGE)
-    run.run()
+    with uncompiled():
+        run.run()
     return run
 
 

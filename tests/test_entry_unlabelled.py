@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 import tensorflow as tf
-from entry import SIZES, Command, save_small_backbone
+from entry import save_small_backbone
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -253,23 +253,3 @@ def test_words_find_the_things_of_a_collection_of_pictures_with_captions(tmp_pat
     captions = [tuple(f"a {colour} field" for colour in sorted(one)) for one in colours]
     away = np.bitwise_count(model.encode_pairs(pictures, captions) ^ model.encode_texts(["a red field"]))
     assert all("red" in colours[row] for row in away.sum(axis=1).argsort(kind="stable")[:10])
-
-
-@pytest.mark.parametrize(
-    ("flags", "fault"),
-    [
-        ({"method": "agah"}, "method is 'agah', but files has no labels; expected data with labels, or"),
-        ({"method": "dcmh"}, "method is 'dcmh', but files has no labels"),
-        ({"affinity": "labels"}, "affinity is 'labels', but files has no labels"),
-        ({"affinity": "both"}, "affinity is 'both', but files has no labels"),
-        ({"graph": "batch"}, "graph is 'batch', but files has no labels"),
-        ({"graph": "none"}, "graph is 'none', but files has no labels"),
-        ({"num_label": 4, "method": "gch"}, "num_label is 4; files has 0 labels"),
-    ],
-)
-def test_what_needs_labels_is_refused_before_anything_is_written(repository, tmp_path, data, flags, fault):
-    command = Command(repository, tmp_path, data, dataset_dir="files", netStr=None, **dict.fromkeys(SIZES))
-    _, error = command.run(expect=1, **flags)
-    assert fault in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())

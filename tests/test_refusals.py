@@ -73,6 +73,16 @@ ROWS = {
         "affinity is 'both' and graph is 'batch'; pairs are learned with",
     ),
     "no graph and no labels": ([*CAPTIONED, "--graph=none"], "graph is 'none', but collection has no labels"),
+    "the paper's graph without labels": (
+        [*CAPTIONED, "--graph=batch"],
+        "graph is 'batch', but collection has no labels",
+    ),
+    "AGAH without labels": (
+        [*CAPTIONED, "--method=agah"],
+        "method is 'agah', but collection has no labels; expected data with labels, or method 'gch' with",
+    ),
+    "DCMH without labels": ([*CAPTIONED, "--method=dcmh"], "method is 'dcmh', but collection has no labels"),
+    "labels without labels": ([*CAPTIONED, "--affinity=labels"], "affinity is 'labels', but .* has no lab"),
     "both without labels": ([*CAPTIONED, "--affinity=both"], "affinity is 'both', but .* has no labels"),
     "a backbone trained by pairs": (
         ["train", *DATA, "--affinity=pairs", "--backbone=trained"],

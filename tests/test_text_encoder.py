@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from entry import DCMH, UNSEEN
+from entry import DCMH, UNSEEN, uncompiled
 from exporting import BITS, NOTE, SIZE, small_networks
 
 import gch
@@ -147,7 +147,8 @@ def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
     np.savez(tmp_path / "a.npz", **arrays, labels=np.eye(4, dtype=np.uint8)[np.arange(64) % 4])
     places = {name: str(tmp_path / name) for name in ("checkpoint_dir", "log_dir")}
     given = {"dataset_dir": "files", "DATA_DIR": str(tmp_path / "a.npz"), "txtStr": "sentences+words"}
-    run = gch.train(**given, **places, **SMALL)
+    with uncompiled():
+        run = gch.train(**given, **places, **SMALL)
     vocabulary = load_vocabulary(run.folder / "vocabulary.json")
     assert set(colours) < set(vocabulary.words)
     first = run.results["mAP"]
@@ -204,7 +205,8 @@ def of_vectors(tmp_path_factory) -> tuple[Path, Path]:
     places = {name: str(folder / name) for name in ("checkpoint_dir", "log_dir")}
     named = {"netStr": str(eyes), "txtStr": str(texts), "image_size": SIZE}
     given = {"dataset_dir": "files", "DATA_DIR": str(folder / "a.npz")}
-    run = gch.train(**given, **places, **named, **SMALL)
+    with uncompiled():
+        run = gch.train(**given, **places, **named, **SMALL)
     return run.folder, run.export(folder / "out")
 
 
