@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from entry import save_small_backbone
+from entry import save_small_backbone, uncompiled
 from methods import OF_DCMH, PAIRS, build, opened, precision_at_10, stage, step
 
 import gch
@@ -79,6 +79,7 @@ def test_codes_are_the_signs_of_what_is_learned():
     assert output["label"].shape == (5, PAIRS.labels.shape[1])
 
 
+@uncompiled()
 def test_the_registration_is_all_it_takes(tmp_path, monkeypatch, capsys):
     """Training, test and export, by the name alone. Validation ranks a part of the retrieval set."""
     monkeypatch.setattr(session, "MOST_VALIDATED", 40)
