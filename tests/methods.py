@@ -1,6 +1,8 @@
 """Small methods on generated pairs: 60 that they train on, 20 new ones."""
 
 import contextlib
+import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 
 import keras
@@ -9,7 +11,7 @@ import tensorflow as tf
 from sources import labels_through_noise
 
 from gch.data.generated import generate
-from gch.data.pairs import Pairs
+from gch.data.pairs import Pairs, TextParts
 from gch.methods.items import training_items
 from gch.methods.method import Batch, Losses, Method, Stage, build_method
 from gch.networks.backbone import Backbone
@@ -41,6 +43,24 @@ def build(
     held_out = NEW[len(pairs.labels) > NEW]
     items = training_items(pairs, rows, None if pixels else features, held_out=held_out)
     return build_method(settings, items, backbone)
+
+
+def with_parts(positive: bool = False) -> tuple[Pairs, list[np.ndarray]]:
+    """Pairs whose texts are means of up to three of 30 vectors; those of items 7 and 70 of none; and
+    which vectors each text has.
+    """
+    random = np.random.default_rng(4)
+    vectors = random.normal(size=(30, 10)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = abs(vectors) if positive else vectors
+    counts = random.integers(1, 4, size=80)
+    counts[[7, 70]] = 0
+    starts = np.r_[0, np.cumsum(counts)]
+    columns = np.concatenate([random.choice(30, count, replace=False) for count in counts]).astype(np.int32)
+    own = [columns[start:end] for start, end in itertools.pairwise(starts)]
+    texts = np.stack([vectors[one].mean(axis=0) if len(one) else np.zeros(10) for one in own])
+    parts = TextParts(vectors, [str(row) for row in range(30)], starts, columns)
+    return dataclasses.replace(PAIRS, texts=texts.astype(np.float32), parts=parts), own
 
 
 def stage(method: Method, name: str) -> Stage:

@@ -133,7 +133,9 @@ class StageLoop:
                 # Optimizers add up the gradients of all replicas.
                 total = update.optimizer.scale_loss(tf.add_n(list(losses.values()))) / replicas
             gradients = tape.gradient(total, [variable.value for variable in update.trains])
-            update.optimizer.apply(gradients, update.trains)
+            # Keras would warn of what has no gradient, such as the codes of students that learn labels alone.
+            found = [pair for pair in zip(gradients, update.trains, strict=True) if pair[0] is not None]
+            update.optimizer.apply(*zip(*found, strict=True))
             parts |= losses
         stage.after(batch, outputs)
         return parts

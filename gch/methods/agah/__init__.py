@@ -46,16 +46,12 @@ class MethodSettings:
         choices=["item", "batch"],
     )
 
+    needs_labels = "method is 'agah'"  # the setting that needs data with labels, and its value
+    ignores_labels = ""  # likewise, the one that leaves labels out
+
     def check(self) -> None:
         """Raises SettingError where values are impossible."""
         require_numbers("txt_widths", self.txt_widths, "8192,4096")
-
-    @property
-    def needs_labels(self) -> str:
-        """The setting that needs data with labels, and its value."""
-        return "method is 'agah'"
-
-    ignores_labels = ""  # the setting that leaves labels out, and its value
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":

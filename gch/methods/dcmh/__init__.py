@@ -27,18 +27,14 @@ class MethodSettings:
     gamma: float = setting(1.0, "weight of the quantization loss", minimum=0)
     eta: float = setting(1e-3, "weight of the balance loss; 1 as published", minimum=0)
 
+    needs_labels = "method is 'dcmh'"  # the setting that needs data with labels, and its value
+    ignores_labels = ""  # likewise, the one that leaves labels out
+
     def check(self) -> None:
         """Raises SettingError where values are impossible."""
         require_numbers("txt_widths", self.txt_widths, "8192")
         if self.img_widths:
             require_numbers("img_widths", self.img_widths, "1024")
-
-    @property
-    def needs_labels(self) -> str:
-        """The setting that needs data with labels, and its value."""
-        return "method is 'dcmh'"
-
-    ignores_labels = ""  # the setting that leaves labels out, and its value
 
 
 def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
