@@ -22,8 +22,7 @@ import numpy as np
 import tensorflow as tf
 from measuring import settings, table
 
-from gch.data.catalog import open_pairs
-from gch.data.split import make_split
+from gch.data.catalog import choose_split, open_pairs
 from gch.evaluation.codes import coded_items
 from gch.evaluation.encoding import encode
 from gch.evaluation.evaluate import map_by_direction
@@ -137,7 +136,7 @@ def main() -> None:
     total = given.items + BESIDE
     parts.timed("write", lambda: write(given.folder / "set", total, given.words, given.features))
     pairs = parts.timed("open", lambda: open_pairs(changed))
-    split = make_split(total, pairs.default_sizes, changed.seed)
+    split = choose_split(changed, pairs)
     items = parts.timed("training items", lambda: training_items(pairs, split.training, pairs.features))
     method = parts.timed("networks and tables", lambda: build_method(changed, items, None))
     label_graph.nearest_others = bounded_search(parts, given.blocks)

@@ -10,7 +10,6 @@ from gch.evaluation.encoding import encode
 from gch.methods.agah import losses
 from gch.methods.agah.method import updated_code_map
 from gch.methods.agah.networks import BatchNormalized, LabelAttention, attend, network
-from gch.training.checkpoint import Checkpoints, Position
 
 
 def agah(**changes):
@@ -136,20 +135,3 @@ def test_the_discriminators_learn_to_tell_the_modalities_apart():
     # mean D(fake) - mean D(real) of one that cannot tell is 0.
     assert last["discriminator image"] < -0.05
     assert last["discriminator text"] < -0.05
-
-
-@uncompiled()
-@pytest.mark.parametrize("changes", [{}, {"data_enhance": True}])
-def test_a_stage_that_resumes_within_a_pass_ends_the_same(tmp_path, changes):
-    whole, second = (agah(**changes) for _ in range(2))
-    run = opened(whole, "pairs")
-    run(2)  # of three steps a pass
-    Checkpoints(tmp_path, whole, Position()).save("latest")
-    run(4)
-    assert Checkpoints(tmp_path, second, Position()).restore("latest")
-    opened(second, "pairs", first=2)(4)
-    for name, of in whole.networks.items():
-        for one, two in zip(of.weights, second.networks[name].weights, strict=True):
-            np.testing.assert_array_equal(one, two, err_msg=f"{name} {one.path}")
-    for name, memory in whole.memories.items():
-        np.testing.assert_array_equal(memory, second.memories[name], err_msg=name)

@@ -1,5 +1,5 @@
-"""The parts of AGAH against outputs of its original; the trunk's are in test_vggf.py and test_lrn.py, the
-measures' in test_measures.py.
+"""The parts of AGAH against outputs of its original; the trunk's are in test_vggf.py, the measures' in
+test_measures.py.
 """
 
 import keras

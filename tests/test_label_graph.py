@@ -28,10 +28,9 @@ from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.stacking import Stacked, stacking_weights
 from gch.methods.gch.students import MemoryBank
 from gch.methods.method import Batch
-from gch.networks.inference import infer, infer_under_dropout, slices
+from gch.networks.inference import infer, infer_under_dropout
 from gch.networks.parts import batch_norms
 from gch.settings import load_settings
-from gch.training.checkpoint import Checkpoints, Position
 
 
 def gch(**changes):
@@ -115,19 +114,6 @@ def test_an_item_has_at_most_all_others_as_neighbours(wanted, given):
     assert gch(graph_neighbours=wanted).networks["neighbours_text"].count == given
 
 
-def test_a_code_depends_on_its_item_alone(begun):
-    whole = infer(begun.encoders["image"], [FEATURES], "code")[0]
-    alone = infer(begun.encoders["image"], slices(FEATURES, 1), "code")[0]
-    np.testing.assert_allclose(alone, whole, atol=1e-5)
-
-
-def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(begun, tmp_path):
-    encoder = begun.encoders["text"]
-    encoder.save(tmp_path / "encoder.keras")
-    again = keras.saving.load_model(tmp_path / "encoder.keras")
-    np.testing.assert_array_equal(again(TEXTS)["code"], encoder(TEXTS)["code"])
-
-
 def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(begun):
     own = np.r_[TRAINED, np.full(len(NEW), -1)].astype(np.int32)
     for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
@@ -176,24 +162,6 @@ def test_begin_leaves_the_students_as_they_were_and_balance_and_agreement_are_pa
     losses = opened(method, "graph")(1)
     assert losses["balance"] > 0
     assert losses["agreement"] > 0
-
-
-@uncompiled()
-def test_a_run_that_resumes_from_a_checkpoint_ends_the_same(tmp_path):
-    """Within the graph's stage, which begins anew."""
-    whole, resumed = gch(), gch()
-    for name in ("label", "image/label"):
-        opened(whole, name)(3)
-    run = opened(whole, "graph")
-    run(1)
-    Checkpoints(tmp_path, whole, Position()).save("latest")
-    assert Checkpoints(tmp_path, resumed, Position()).restore("latest")
-    assert run(2) == opened(resumed, "graph", first=1)(2)
-    for name, of in whole.networks.items():
-        for one, two in zip(of.weights, resumed.networks[name].weights, strict=True):
-            np.testing.assert_array_equal(one, two, err_msg=f"{name} {one.path}")
-    for name, memory in whole.memories.items():
-        np.testing.assert_array_equal(memory, resumed.memories[name], err_msg=name)
 
 
 @pytest.mark.parametrize(

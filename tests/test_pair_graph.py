@@ -16,7 +16,6 @@ from gch.methods.gch.neighbours import unit_length
 from gch.methods.gch.pair_graph import contrastive_loss, pair_graph_network
 from gch.methods.method import Batch
 from gch.networks.inference import infer, slices
-from gch.training.checkpoint import Checkpoints, Position
 
 ALL = tf.range(60)
 KINDS = ("image", "text", "pair")
@@ -121,8 +120,10 @@ def test_the_losses_by_hand(begun, monkeypatch):
         assert losses[name].numpy() == pytest.approx(share * np.mean(total), rel=1e-4)
 
 
-def test_networks_of_one_seed_start_alike_and_give_tanh_of_a_product():
+def test_networks_of_one_seed_start_alike_and_give_tanh_of_a_product(begun):
     one, other, another = (pair_graph_network(3, 8, seed) for seed in (1, 1, 2))
+    starts = [method.networks["graph"].get_weights()[0] for method in (begun, of_pairs(seed=1))]
+    assert (starts[0] != starts[1]).any()
     assert [weight.shape for weight in one.weights] == [(6, 8)]  # no bias
     np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
     assert (one.get_weights()[0] != another.get_weights()[0]).any()
@@ -343,24 +344,6 @@ def test_too_many_parts_for_the_memory_are_left_to_the_whole_texts(monkeypatch):
 # ---------------------------------------------------------------- encoders
 
 
-def test_a_code_depends_on_its_item_alone(begun):
-    whole = codes(begun.encoders)
-    for kind, inputs in (("image", FEATURES), ("text", TEXTS)):
-        alone = infer(begun.encoders[kind], slices(inputs, 1), "code")[0]
-        np.testing.assert_allclose(alone, whole[kind], atol=1e-5)
-    one = infer(begun.encoders["pair"], ([FEATURES[[row]], TEXTS[[row]]] for row in range(80)), "code")[0]
-    np.testing.assert_allclose(one, whole["pair"], atol=1e-5)
-
-
-def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(begun):
-    positions = np.r_[TRAINED, np.full(len(NEW), -1)].astype(np.int32)
-    with_own = codes(begun.encoders)
-    without = codes(begun.encoders_without_own, FEATURES, TEXTS, positions)
-    for kind in KINDS:
-        np.testing.assert_array_equal(without[kind][60:], with_own[kind][60:])
-        assert (np.abs(without[kind][:60] - with_own[kind][:60]).max(axis=1) > 1e-4).all()
-
-
 COUNTS = np.random.default_rng(3).integers(0, 5, PAIRS.texts.shape).astype(np.uint8)
 
 
@@ -392,15 +375,6 @@ def test_encoders_by_hand(features, texts, rooted):
     for kind in KINDS:
         expected = method.networks["graph"]([vectors[kind], passed_on[kind]])["code"]
         np.testing.assert_allclose(found[kind], expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(begun, tmp_path, kind):
-    encoder = begun.encoders[kind]
-    encoder.save(tmp_path / "encoder.keras")
-    again = keras.saving.load_model(tmp_path / "encoder.keras")
-    inputs = {"image": FEATURES, "text": TEXTS, "pair": [FEATURES, TEXTS]}[kind]
-    np.testing.assert_array_equal(again(inputs)["code"], encoder(inputs)["code"])
 
 
 # ---------------------------------------------------------------- training
@@ -440,23 +414,6 @@ def test_new_pictures_and_texts_find_their_own_halves(kind):
         assert (ranks < 3).mean() > 0.7  # by chance .15
 
 
-@uncompiled()
-def test_a_stage_that_resumes_from_a_checkpoint_ends_with_the_same_codes(tmp_path, begun):
-    pairs, _ = with_parts()
-    whole, resumed = (of_pairs(pairs=pairs) for _ in range(2))
-    run = opened(whole, "graph")
-    run(4)
-    Checkpoints(tmp_path, whole, Position()).save("latest")
-    run(6)
-    assert Checkpoints(tmp_path, resumed, Position()).restore("latest")
-    opened(resumed, "graph", first=4)(6)
-    expected, found = (codes(method.encoders, FEATURES, pairs.texts) for method in (whole, resumed))
-    for kind in KINDS:
-        np.testing.assert_array_equal(found[kind], expected[kind])
-    starts = [method.networks["graph"].get_weights()[0] for method in (begun, of_pairs(seed=1))]
-    assert (starts[0] != starts[1]).any()
-
-
 # ---------------------------------------------------------------- mixed with labels
 
 
@@ -484,6 +441,25 @@ def test_both_affinities_learn_labels_and_pairs(mixed):
         np.testing.assert_allclose(outputs[kind]["label"], label, atol=1e-5)
     mean = (students["image"] + students["text"]) / 2
     np.testing.assert_allclose(outputs["pair"]["label"], mean, atol=1e-5)
+
+
+def test_a_code_depends_on_its_item_alone(mixed):
+    method, *_ = mixed
+    whole = codes(method.encoders)
+    for kind, inputs in (("image", FEATURES), ("text", TEXTS)):
+        alone = infer(method.encoders[kind], slices(inputs, 1), "code")[0]
+        np.testing.assert_allclose(alone, whole[kind], atol=1e-5)
+    one = infer(method.encoders["pair"], ([FEATURES[[row]], TEXTS[[row]]] for row in range(80)), "code")[0]
+    np.testing.assert_allclose(one, whole["pair"], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(mixed, tmp_path, kind):
+    encoder = mixed[0].encoders[kind]
+    encoder.save(tmp_path / "encoder.keras")
+    again = keras.saving.load_model(tmp_path / "encoder.keras")
+    inputs = {"image": FEATURES, "text": TEXTS, "pair": [FEATURES, TEXTS]}[kind]
+    np.testing.assert_array_equal(again(inputs)["code"], encoder(inputs)["code"])
 
 
 def test_codes_of_both_depend_on_the_edges_to_pairs(mixed):

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from methods import OF_AGAH, OF_DCMH, OF_GCH, build, opened, uncompiled, with_parts
 
 from gch.data.generated import generate
 from gch.methods.items import TrainingItems, training_items
 from gch.methods.method import Stage, Update
+from gch.training.checkpoint import Checkpoints, Position
 from gch.training.loop import StageLoop
 
 PAIRS = generate(items=50, image_size=8)
@@ -92,3 +94,33 @@ def test_begin_is_called_each_time_the_stage_is_opened():
     loop.open((0,), 0)(1)
     loop.open((0,), 1)(1)
     assert len(calls) == 2
+
+
+@uncompiled()
+@pytest.mark.parametrize(
+    "of",
+    [
+        OF_GCH,
+        OF_GCH | {"affinity": "pairs", "pairs": with_parts()[0]},
+        {"preset": "reference", "MAX_ITER": 5},
+        OF_AGAH,
+        OF_AGAH | {"data_enhance": True},
+        OF_DCMH,
+    ],
+)
+def test_a_stage_that_resumes_from_a_checkpoint_ends_the_same(tmp_path, of):
+    """Within the last stage, which begins anew, and within a pass of three steps."""
+    whole, resumed = build({}, **of), build({}, **of)
+    *before, last = (stage.name for stage in whole.stages)
+    for name in before:
+        opened(whole, name)(2)
+    run = opened(whole, last)
+    run(2)
+    Checkpoints(tmp_path, whole, Position()).save("latest")
+    assert Checkpoints(tmp_path, resumed, Position()).restore("latest")
+    assert run(3) == opened(resumed, last, first=2)(3)
+    for name, network in whole.networks.items():
+        for one, two in zip(network.weights, resumed.networks[name].weights, strict=True):
+            np.testing.assert_array_equal(one, two, err_msg=f"{name} {one.path}")
+    for name, memory in whole.memories.items():
+        np.testing.assert_array_equal(memory, resumed.memories[name], err_msg=name)

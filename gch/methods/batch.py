@@ -85,7 +85,7 @@ def draw_uniform(batch: tf.Tensor, stream: int, shape: tuple[int, ...]) -> tf.Te
 
 
 def draw_beta(batch: tf.Tensor, stream: int, count: int, concentration: float) -> tf.Tensor:
-    """Numbers float32 (count,) in (0, 1) from Beta(concentration, concentration).
+    """Numbers float32 (count,) in [0, 1] from Beta(concentration, concentration).
 
     They are quantiles of the distribution at 65,536 even levels, drawn with equal chance.
     """

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gch.methods import method_module
 from gch.methods.items import TrainingItems
+from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.networks.backbone import Backbone
 from gch.networks.parts import image_network, split_over_replicas
 from gch.settings import Settings
@@ -152,6 +153,13 @@ class Method:
         optimizer.build(trains)
         self.optimizers[name] = optimizer
         return Update(loss, trains, optimizer, rate, decays)
+
+    def adam(
+        self, name: str, loss: Callable[[Batch, Any], Losses], trains: list[keras.Variable], rate: float
+    ) -> Update:
+        """An `update` by Adam, slower on a trained backbone: by `lr_backbone` / `lr_img`."""
+        adam = RatedAdam(name, self.backbone_weights, self.own.lr_backbone / self.own.lr_img)
+        return self.update(name, loss, trains, loss_scaled(adam, self.settings.precision), rate)
 
 
 def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | None) -> Method:

@@ -21,8 +21,7 @@ import tensorflow as tf
 
 from gch.methods.batch import label_cross_entropy, likelihood_pair_loss, replace_rows, sign, similarity
 from gch.methods.items import TrainingItems, state
-from gch.methods.method import Batch, Losses, Method, Stage, Update
-from gch.methods.optimizer import RatedAdam, loss_scaled
+from gch.methods.method import Batch, Losses, Method, Stage
 from gch.networks.backbone import Backbone
 from gch.networks.parts import dense
 from gch.settings import Settings
@@ -58,16 +57,13 @@ class DCMH(Method):
             modality: state(tf.random.stateless_normal((count, settings.bit), (settings.seed, number)))
             for number, modality in enumerate(OTHER)
         }
-        updates = self._update("image", own.lr_img), self._update("text", own.lr_txt)
+        updates = tuple(
+            self.adam(name, functools.partial(self._loss, name), encoder.trainable_variables, rate)
+            for (name, encoder), rate in zip(self.encoders.items(), (own.lr_img, own.lr_txt), strict=True)
+        )
         steps = own.k_dcmh * self.steps_per_pass
         stage = Stage("pairs", steps, self._forward, updates, after=self._remember, reads_images=True)
         self.stages = (stage,)
-
-    def _update(self, modality: str, rate: float) -> Update:
-        adam = RatedAdam(modality, self.backbone_weights, self.own.lr_backbone / rate)
-        loss = functools.partial(self._loss, modality)
-        trains = self.encoders[modality].trainable_variables
-        return self.update(modality, loss, trains, loss_scaled(adam, self.settings.precision), rate)
 
     def _forward(self, batch: Batch) -> Outputs:
         image = self._head(self.features(batch.images), training=True)

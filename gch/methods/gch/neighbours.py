@@ -147,8 +147,8 @@ class NeighbourLabels(keras.layers.Layer):
       count: number of neighbours k, at most N.
     """
 
-    def __init__(self, items: int, features: int, labels: int, count: int, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+    def __init__(self, items: int, features: int, labels: int, count: int, dtype: str = "float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
         self.items, self.features, self.labels, self.count = items, features, labels, count
         start = keras.initializers.Constant(np.log(SHARPNESS))
         self._sharpness = self.add_weight(name="log_sharpness", shape=(), initializer=start)
@@ -179,7 +179,5 @@ class NeighbourLabels(keras.layers.Layer):
 
     def get_config(self):
         """Arguments of the constructor."""
-        config = super().get_config()
-        del config["dtype"]
         sizes = ("items", "features", "labels", "count")
-        return config | {size: getattr(self, size) for size in sizes}
+        return super().get_config() | {size: getattr(self, size) for size in sizes}

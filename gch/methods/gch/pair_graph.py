@@ -36,7 +36,6 @@ from gch.methods.gch.canonical import ROWS, Moments, Projection, projections, tu
 from gch.methods.gch.neighbours import QUERIES, NeighbourLabels, blend, nearest, unit_length
 from gch.methods.items import TrainingItems, state
 from gch.methods.method import Batch, Losses, Method, Stage
-from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.networks.backbone import Backbone
 from gch.networks.inference import infer
 from gch.settings import Settings
@@ -380,8 +379,7 @@ class PairGraphGCH(Method):
         )
         self.networks = {"graph": self._graph} | self._nodes.layers
         trains = list(self._graph.trainable_variables)
-        optimizer = loss_scaled(RatedAdam("graph", [], 1.0), settings.precision)
-        update = self.update("graph", self._loss, trains, optimizer, own.lr_gph)
+        update = self.adam("graph", self._loss, trains, own.lr_gph)
         self.stages = (Stage("graph", own.k_gph * own.MAX_ITER, self._forward, (update,), begin=self._begin),)
 
     def _encoder(self, kind: str, with_own: bool) -> keras.Model:

@@ -42,8 +42,8 @@ class Stacked(keras.layers.Layer):
     predictions weigh the same.
     """
 
-    def __init__(self, count: int, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+    def __init__(self, count: int, dtype: str = "float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
         self.count = count
         start = keras.initializers.Constant(1 / count)
         self._shares = self.add_weight(name="shares", shape=(count,), initializer=start, trainable=False)
@@ -69,6 +69,4 @@ class Stacked(keras.layers.Layer):
 
     def get_config(self):
         """Arguments of the constructor."""
-        config = super().get_config()
-        del config["dtype"]
-        return config | {"count": self.count}
+        return super().get_config() | {"count": self.count}

@@ -7,9 +7,7 @@ text, image the text and the image network (students) learn the signs of H, and 
 import functools
 import zlib
 from collections.abc import Callable
-from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,8 +21,7 @@ from gch.methods.batch import (
 )
 from gch.methods.gch.networks import image_head, label_network, text_network
 from gch.methods.items import TrainingItems, state
-from gch.methods.method import Batch, Losses, Method, Stage, Update
-from gch.methods.optimizer import RatedAdam, loss_scaled
+from gch.methods.method import Batch, Losses, Method, Stage
 from gch.networks.backbone import Backbone
 from gch.networks.inference import VECTOR_BATCH, infer, slices
 from gch.settings import Settings
@@ -159,14 +156,6 @@ class Students(Method):
             *self.student_stage("text", "label", text_passes, self.aim_at_teacher),
             *self.student_stage("image", "label", image_passes, self.aim_at_teacher),
         )
-
-    def adam(
-        self, name: str, loss: Callable[[Batch, Any], Losses], trains: list[keras.Variable], rate: float
-    ) -> Update:
-        """A step of Adam, slower on the backbone."""
-        slower = self.own.lr_backbone / self.own.lr_img
-        optimizer = loss_scaled(RatedAdam(name, self.backbone_weights, slower), self.settings.precision)
-        return self.update(name, loss, trains, optimizer, rate)
 
     def _label_stage(self) -> Stage:
         own, network = self.own, self.networks["label"]
