@@ -12,7 +12,6 @@ are timed in turns, epoch by epoch, and compared.
 """
 
 import argparse
-import dataclasses
 import tempfile
 import time
 from pathlib import Path
@@ -20,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from measuring import settings, table
 
-from gch.data.catalog import open_pairs
-from gch.data.pairs import Pairs, SplitSizes
-from gch.data.split import make_split, resolve_sizes
+from gch.data.catalog import choose_split, open_pairs
+from gch.data.pairs import Pairs
 from gch.methods.items import TrainingItems, training_items
 from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
@@ -131,21 +129,17 @@ def main() -> None:
     base = next(iter(chosen.values()))
 
     pairs = open_pairs(base)
-    sizes = resolve_sizes(SplitSizes(-1, -1, -1, -1), pairs.default_sizes, len(pairs.labels))
-    rows = make_split(len(pairs.labels), sizes, base.seed).training
+    rows = choose_split(base, pairs).training
     print(
         f"{pairs.name}, {len(rows)} training items, {base.netStr} {base.backbone}, batch {base.batch_size}; "
         f"{configure_device(base).name}; medians of {given.epochs} outer epochs"
     )
 
-    def backbone() -> Backbone:
-        return load_backbone(dataclasses.replace(base, backbone_start=start))
-
-    features = read_features(backbone(), pairs) if base.backbone == "frozen" else None
+    features = read_features(load_backbone(base), pairs) if base.backbone == "frozen" else None
     items = training_items(pairs, rows, features)
     # A backbone for each: they are trained apart.
     compared = {
-        jit: Epochs(changed, items, backbone(), given.trained_steps) for jit, changed in chosen.items()
+        jit: Epochs(one, items, load_backbone(base), given.trained_steps) for jit, one in chosen.items()
     }
     for epoch in range(given.epochs):
         for epochs in compared.values():

@@ -53,34 +53,15 @@ def fuse(images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
     return 0.5 * tf.matmul(attention, images, transpose_a=True) + 0.5 * tf.matmul(attention, texts)
 
 
-@keras.saving.register_keras_serializable(package="gch")
-class GraphConvolution(keras.layers.Layer):
+def graph_convolution(features, affinity, units: int, initial: keras.Initializer, name: str, dtype=None):
     """A_hat X W, without bias (Kipf and Welling, ICLR 2017, equation 2, before its activation).
 
-    Called with [X (B, D), A_hat (B, B)]; returns (B, units).
+    From Keras tensors X (B, D) and A_hat (B, B) to (B, units).
     """
-
-    def __init__(self, units: int, kernel_initializer="glorot_uniform", **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-
-    def build(self, input_shape):
-        """Creates W (D, units)."""
-        features, _ = input_shape
-        self.kernel = self.add_weight(
-            name="kernel", shape=(features[-1], self.units), initializer=self.kernel_initializer
-        )
-
-    def call(self, inputs):
-        """Multiplies by W first: units is never larger than D here."""
-        features, affinity = inputs
-        return tf.matmul(affinity, tf.matmul(features, self.kernel))
-
-    def get_config(self):
-        """Arguments of the constructor."""
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        return super().get_config() | {"units": self.units, "kernel_initializer": initializer}
+    layer = keras.layers.Dense(units, use_bias=False, kernel_initializer=initial, name=name, dtype=dtype)
+    # Multiplied by W first: units is never larger than D here.
+    hidden = layer(features)
+    return keras.ops.matmul(keras.ops.cast(affinity, hidden.dtype), hidden)
 
 
 def graph_network(embedding: int, labels: int, bits: int, start: str, normalized: bool) -> keras.Model:
@@ -93,11 +74,11 @@ def graph_network(embedding: int, labels: int, bits: int, start: str, normalized
     affinity = keras.Input((None,), name="affinity")
     hidden = batch_norm(fused, "fused_norm") if normalized else fused
     initial = initializer(start, embedding)
-    hidden = GraphConvolution(embedding, initial, name="convolution_1")([hidden, affinity])
+    hidden = graph_convolution(hidden, affinity, embedding, initial, "convolution_1")
     if normalized:
         hidden = batch_norm(hidden, "hidden_norm")
     hidden = keras.layers.ReLU(name="hidden")(hidden)
-    code = GraphConvolution(bits, initial, name="convolution_2", dtype="float32")([hidden, affinity])
+    code = graph_convolution(hidden, affinity, bits, initial, "convolution_2", "float32")
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
     label = dense(code, labels, start, "label", dtype="float32")
     return keras.Model([fused, affinity], {"code": code, "label": label}, name="graph")
