@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from gch.data.generated import generate
+from gch.errors import WeightsError
 from gch.networks.backbone import Backbone
 from gch.networks.inference import backbone_features, infer, infer_under_dropout
 from gch.networks.parts import synchronize_batch_norms
@@ -46,6 +47,15 @@ def test_features_are_computed_once_for_weights_and_data(features, tmp_path):
     for digest, seed in (("b", 0), ("a", 1)):
         assert features(digest, seed)[1]
     assert len(list(tmp_path.glob("features-*-net-*.npy"))) == 3
+
+
+def test_features_that_are_no_numbers_are_refused_and_not_cached(tmp_path):
+    pixels = keras.Input((8, 8, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(pixels)
+    backbone = Backbone("net.keras", keras.Model(pixels, keras.ops.log(mean - 300)), "a")
+    with pytest.raises(WeightsError, match=r"^net\.keras: its features of generated: found NaN or infinity"):
+        backbone_features(backbone, generate(40, image_size=8), tmp_path, lambda *_: None)
+    assert not list(tmp_path.glob("*.npy"))
 
 
 @pytest.mark.parametrize("damage", [b"not an array", None])

@@ -9,7 +9,7 @@ import keras
 from gch.errors import SettingError, WeightsError
 from gch.networks import matconvnet
 from gch.networks.efficientnet_lite0 import efficientnet_lite0, load_weights
-from gch.networks.of_user import load_model, model_digest
+from gch.networks.of_user import in_words, load_model, model_digest
 from gch.networks.parts import float32
 from gch.networks.settings import VGGF, canonical_backbone, is_model
 from gch.networks.vggf import WIDTHS, vggf
@@ -88,10 +88,10 @@ def _from_applications(name: str, image_size: int, pretrained: bool) -> keras.Mo
             network(weights=None)
         except ValueError as unfit:
             raise SettingError(
-                f"image_size: found {image_size}, which {name} cannot take ({_line(unfit)})"
+                f"image_size: found {image_size}, which {name} cannot take ({in_words(unfit)})"
             ) from None
         raise WeightsError(
-            f"{name}: its ImageNet weights could not be loaded ({_line(error)});"
+            f"{name}: its ImageNet weights could not be loaded ({in_words(error)});"
             " expected access to Keras' server, a .keras file as backbone, or backbone_start='random'"
         ) from None
     images = keras.Input(shape, name="images")
@@ -108,7 +108,7 @@ def _of_user(path: str, image_size: int) -> keras.Model:
     # The reader raises nearly any exception on a broken or foreign file.
     except Exception as error:
         raise WeightsError(
-            f"{path}: found {_line(error)}; expected a Keras model of images {images.shape}"
+            f"{path}: found {in_words(error)}; expected a model of images {images.shape}"
         ) from None
     shape: tuple = output.shape if isinstance(output, keras.KerasTensor) else ()
     if len(shape) not in (2, 4) or not shape[-1]:
@@ -123,7 +123,3 @@ def _with_float32_features(model: keras.Model) -> keras.Model:
     if model.output.dtype == "float32":
         return model
     return keras.Model(model.input, float32(model.output, "float32_features"), name=model.name)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs, Pictures
 from gch.data.stream import reading_errors, sequential_batches
+from gch.errors import WeightsError
 from gch.networks.backbone import Backbone
 from gch.networks.parts import batch_norms
 from gch.storage import cached_array, digest
@@ -95,6 +96,7 @@ def backbone_features(
 
     Raises:
       DataError: the images cannot be read, or the cache cannot be written.
+      WeightsError: a feature is NaN or infinite.
     """
     assert pairs.pictures is not None
     pictures, total = pairs.pictures, len(pairs.labels)
@@ -104,7 +106,13 @@ def backbone_features(
     def fill(features: np.ndarray) -> None:
         done = 0
         for images in sequential_images(pictures, np.arange(total)):
-            features[done : done + len(images)] = infer(backbone.model, [images])[0]
+            (found,) = infer(backbone.model, [images])
+            if not np.isfinite(found).all():
+                raise WeightsError(
+                    f"{backbone.name}: its features of {pairs.name}: found NaN or infinity, expected finite "
+                    "numbers"
+                )
+            features[done : done + len(images)] = found
             done += len(images)
             progress(done, total)
 

@@ -1,11 +1,13 @@
 """Models of the user's own: Keras files and SavedModels."""
 
 import itertools
+import re
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from gch.errors import WeightsError
 from gch.networks.settings import require_keras_file
 from gch.storage import digest, file_digest
 
@@ -15,24 +17,34 @@ class SavedModel(keras.layers.Layer):
 
     Attributes:
       loaded: what must be part of a SavedModel that calls the layer.
+
+    Raises:
+      WeightsError: it has no such signature.
     """
 
     def __init__(self, path: str):
         super().__init__(name="saved_model", dtype="float32", trainable=False)
         self.loaded = tf.saved_model.load(path)
         names = list(self.loaded.signatures)
-        name = "serving_default" if "serving_default" in names else names[0]
+        name = names[0] if len(names) == 1 else "serving_default"
+        if name not in names:
+            found = ", ".join(names) or "none"
+            raise WeightsError(f"{path}: signatures: found {found}; expected serving_default, or one alone")
         self._signature = self.loaded.signatures[name]
-        ((self._argument, self._spec),) = self._signature.structured_input_signature[1].items()
+        taken, given = self._signature.structured_input_signature[1], self._signature.structured_outputs
+        if (len(taken), len(given)) != (1, 1):
+            found = f"{len(taken)} inputs and {len(given)} outputs"
+            raise WeightsError(f"{path}: signature {name}: found {found}, expected one of each")
+        ((self._argument, self._spec),) = taken.items()
 
     def call(self, inputs):
-        """The output of the signature for inputs, cast to what it takes; strings (B,) also as (B, 1)."""
+        """The output, float32, for inputs, cast to what the signature takes; strings (B,) also as (B, 1)."""
         dtype, rank = self._spec.dtype, self._spec.shape.rank
         inputs = inputs if inputs.dtype == dtype else tf.cast(inputs, dtype)
         if dtype == tf.string and rank == 2:
             inputs = inputs[:, None]
         (output,) = self._signature(**{self._argument: inputs}).values()
-        return output
+        return tf.cast(output, tf.float32)
 
 
 def load_model(path: str) -> keras.Model | SavedModel:
@@ -44,6 +56,13 @@ def load_model(path: str) -> keras.Model | SavedModel:
     require_keras_file(path)
     # Without safe_mode a file could run code of its own.
     return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def in_words(error: Exception) -> str:
+    """What Keras or TensorFlow says, in one line; of Keras the cause alone, which it prints in bold."""
+    bold = re.search("\x1b\\[1m(.+?)\x1b\\[0m", str(error), re.DOTALL)
+    line = " ".join((bold[1] if bold else str(error)).split())[:300] or type(error).__name__
+    return line if line.isprintable() else ascii(line)
 
 
 def model_digest(path: str) -> str:

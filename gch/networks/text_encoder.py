@@ -13,8 +13,8 @@ from gch.data.pairs import Pairs
 from gch.data.sentences import SentenceEncoder, SentencesAndWords
 from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, with_words
 from gch.data.vocabulary import run_vocabulary
-from gch.errors import SettingError, WeightsError, reason
-from gch.networks.of_user import load_model, model_digest
+from gch.errors import SettingError, WeightsError
+from gch.networks.of_user import in_words, load_model, model_digest
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
@@ -43,7 +43,7 @@ class ModelEncoder:
             raise
         # Keras and TensorFlow raise nearly any exception on a broken or foreign file.
         except Exception as error:
-            raise WeightsError(f"{path}: found {reason(error)}; {expected}") from None
+            raise WeightsError(f"{path}: found {in_words(error)}; {expected}") from None
         if len(shape) != 2 or shape[0] != 2:
             raise WeightsError(f"{path}: output of two strings: found {shape}; {expected}")
         self.size = int(shape[1])
