@@ -199,8 +199,7 @@ def test_reference_mode_runs_all_stages_of_the_graph_of_a_batch(command):
 def test_a_trained_backbone_streams_its_pixels(command):
     settings = {"TRAINING_SIZE": 60, "batch_size": 20, "DATABASE_SIZE": 150, "Epoch": 1, "MAX_ITER": 2}
     settings |= {"backbone": "trained", "teacher": False, "k_txt": 0, "k_img": 1}
-    with uncompiled():
-        command.run(**settings)
+    command.run(**settings)
     (epoch,) = command.results["training"]["epochs"]
     assert list(epoch["stages"]) == ["image/label", "graph"]
     # The neighbours are found with the trained features, which a checkpoint must hold.
