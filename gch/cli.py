@@ -12,11 +12,12 @@ from typing import Any
 
 from absl import flags
 
+from gch import __version__
 from gch.commands import COMMANDS, run_command
 from gch.data.text_files import shown
 from gch.errors import GCHError, SettingError
 from gch.rules import KINDS, flag_name
-from gch.settings import RETIRED, canonical, fields, load_settings, read_assignments
+from gch.settings import RETIRED, Settings, canonical, fields, load_settings, read_assignments
 
 PHASES = ("train", "test")
 LONGEST = 2000  # characters of a message
@@ -24,11 +25,13 @@ EXIT_ERROR, EXIT_USAGE = 1, 2
 EXIT_PIPE = 141  # of a program that SIGPIPE ends
 
 USAGE = """\
-Usage: {program} [train | test | help] [--SETTING=VALUE ...]
+Usage: {program} [train | test [RUN] | help] [--SETTING=VALUE ...]
 {commands}
 
-Trains a method on image-text pairs and tests it; `test` tests the best checkpoint of a run again.
-{program} COMMAND --help lists the flags of a command. Every setting below is a flag.
+Trains a method on image-text pairs and tests it; `test` tests the best checkpoint of a run again, of the one
+in the folder RUN if that is given.
+{program} COMMAND --help lists the flags of a command, --version shows the version.
+Every setting below is a flag.
 """
 
 
@@ -53,7 +56,7 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     # The first word may be the value of a flag, as in `--bit 16 eval`.
     command = next((word for word in argv[1:] if word in COMMANDS or word in PHASES), "")
     command = command if command in COMMANDS else ""
-    settings, help_text = None, ""
+    settings, text = None, ""
     try:
         given, words = _parse(argv, command)
         if words[:1] not in ([command], ["help"]):
@@ -61,16 +64,18 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
         if "settings" in given:
             settings_file = Path(given.pop("settings"))
         if given.pop("help", False) or "help" in words[:1]:
-            help_text = _help(program, settings_file, command)
+            text = _help(program, settings_file, command)
+        elif given.pop("version", False):
+            text = f"gch {__version__}"
         elif not command:
-            settings = load_settings(settings_file, given | _phase(words))
+            settings = _settings(settings_file, given, words)
     except (flags.Error, GCHError) as error:
         return _complain(program, error, EXIT_USAGE)
     # TensorFlow reports a lost worker in many lines; gch.training.cluster reports it in one.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if "TF_CONFIG" in os.environ else "2")
     try:
-        if help_text:
-            print(help_text)
+        if text:
+            print(text)
         elif settings:
             from gch.job import run_job
 
@@ -87,14 +92,18 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
     return 0
 
 
-def _phase(words: list[str]) -> dict[str, str]:
+def _settings(settings_file: Path | None, given: dict[str, Any], words: list[str]) -> Settings:
+    if words[:1] == ["test"] and len(words) == 2:
+        from gch.run import run_settings
+
+        return run_settings(Path(words[1]), given, "test", "test")
     for word in words:
         if word not in PHASES:
             known = ", ".join((*PHASES, "help", *COMMANDS))
             raise flags.Error(f"unknown word {word!r}; expected one of {known}")
     if len(words) > 1:
         raise flags.Error(f"{' and '.join(words)}: expected one of them")
-    return {"phase": words[0]} if words else {}
+    return load_settings(settings_file, given | ({"phase": words[0]} if words else {}))
 
 
 def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]]:
@@ -114,6 +123,7 @@ def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]
     for name, kind in kinds.items():
         define[kind](name, None, "", flag_values=values)
     flags.DEFINE_boolean("help", None, "", short_name="h", flag_values=values)
+    flags.DEFINE_boolean("version", None, "", flag_values=values)
     try:
         words = values(list(argv))[1:]
     except flags.IllegalFlagValueError as error:  # 'flag --bit=x: ' and what Python says of it

@@ -10,6 +10,7 @@ import runpy
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from gch.data.settings import DataSettings
@@ -157,7 +158,7 @@ def checked_values(values: Mapping[str, object], where: str, method: str = "") -
 
 
 def read_assignments(path: Path) -> dict[str, object]:
-    """The values of a file of plain assignments.
+    """The values of a file of plain assignments. What it imports for them does not count.
 
     Raises:
       SettingError: the file is missing, or not Python.
@@ -170,7 +171,12 @@ def read_assignments(path: Path) -> dict[str, object]:
         line = getattr(error, "lineno", None)
         where = f"{path}, line {line}" if line else str(path)
         raise SettingError(f"{where}: {type(error).__name__}: {error}; expected plain assignments") from error
-    return {name: value for name, value in found.items() if not name.startswith("_")}
+    known = {field.name for _, field in fields()}
+
+    def is_import(name: str) -> bool:
+        return name not in known and (isinstance(found[name], ModuleType) or callable(found[name]))
+
+    return {name: value for name, value in found.items() if not name.startswith("_") and not is_import(name)}
 
 
 def load_settings(path: Path | None, given: Mapping[str, object], where: str = "flag") -> Settings:

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import gch
 from gch.cli import main
 from gch.commands import COMMANDS
 from gch.rules import flag_name
@@ -37,6 +38,10 @@ def test_help_names_agahs_options_too(command):
         assert f"(also --{alias})" in " ".join(meaning.split())
 
 
+def test_the_version_is_the_package_s(command):
+    assert command("--version") == (0, f"gch {gch.__version__}\n", "")
+
+
 def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
     code = (
         "import gch, sys; dir(gch); from pathlib import Path; from gch.cli import main;"
@@ -60,6 +65,7 @@ def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
         (["tain"], ["'tain'", "train, test, help"]),
         (["tain", "eval"], ["'tain'", "train, test, help"]),
         (["train", "test"], ["train and test"]),
+        (["test", "nowhere"], ["nowhere: no settings.json in it; expected the folder of a run"]),
         (["--bit", "16", "eval"], ["eval: no codes given"]),
         (["--Epoch"], ["Epoch"]),
         (["--max_epoch=3", "--Epoch=3"], ["--max_epoch and --Epoch are one setting"]),

@@ -49,6 +49,7 @@ def pictures(tmp_path_factory) -> Path:
     (folder / "a" / "06.png").write_bytes(b"not a picture")
     (folder / "empty.jpg").touch()
     (folder / "notes.txt").write_text("no picture")
+    (folder / "a" / "phone.HEIC").touch()
     (folder / ".hidden.png").touch()
     return folder
 
@@ -66,6 +67,7 @@ def test_a_folder_of_pictures_is_coded_in_the_order_of_its_paths(command, model,
     out = tmp_path / "c"
     status, output, error = command("encode", model, f"--images={pictures}", f"--out={out}")
     assert (status, error) == (0, "")
+    assert "Left out, because of another format, such as HEIC or AVIF: 1 pictures" in output
     assert "  skipped 'a/06.png': not a picture of a known format" in output
     assert f"22 codes of 16 bits in {out}, 2 skipped (see skipped.jsonl)\n" in output
     codes = open_codes(out)

@@ -50,6 +50,16 @@ def test_other_names_of_a_setting():
     assert (settings.Epoch, settings.DATA_DIR, settings.options.graph_agreement) == (3, "there", 0.5)
 
 
+def test_a_file_may_import_what_its_values_need(tmp_path):
+    path = tmp_path / "setting.py"
+    path.write_text("import os\nfrom pathlib import Path\nDATA_DIR = Path('there')\nbit = int('32')\n")
+    settings = load_settings(path, {})
+    assert (settings.DATA_DIR, settings.bit) == ("there", 32)
+    path.write_text("bit = int")
+    with refusal("bit is .*; expected a whole number", path, SettingError):
+        load_settings(path, {})
+
+
 def test_paths_and_numbers_of_numpy_are_taken():
     given = {"DATA_DIR": Path("there"), "bit": np.int64(32), "lr_txt": np.float32(0.5)}
     settings = values(**given, plots=np.bool_(False))

@@ -14,6 +14,7 @@ from gch.search.entries import (
     picture_entries,
     survey,
     text_entries,
+    unread_pictures,
     vector_entries,
 )
 from gch.search.exported import (
@@ -69,6 +70,8 @@ def run(call: Call) -> None:
         raise SettingError(f"encode: batch is {options.batch}; the model needs {note.encoding_batch}")
     batch = note.encoding_batch or options.batch or most
     total, source = survey(entries, f"batches of {batch}")
+    if kind == "images" and Path(place).is_dir() and (other := unread_pictures(Path(place))):
+        print(f"Left out, because of another format, such as HEIC or AVIF: {other:,} pictures")
     if not total:
         raise DataError(f"{place}: nothing to encode there")
     if shard[1] > 1 and (out / NOTE).exists():

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from gch.data.vector_files import Rows
 from gch.data.vocabulary import Caption
 from gch.errors import DataError
 
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
+READ_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
 )
+UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg"})  # pictures all the same
 LONGEST_TEXT = 100_000  # characters of a line
 LIST_EXPECTED = "expected a path on each line, relative to the folder of the list"
 NAMES_EXPECTED = "expected a line for each vector: the path of the picture, or the text"
@@ -67,13 +68,18 @@ def picture_entries(path: Path) -> Entries:
     """
     if path.is_dir():
         root = str(path.resolve())
-        return Entries("image", root, lambda: (Entry(one, None, True) for one in _pictures(root, "")))
+        return Entries("image", root, lambda: (Entry(one, None, True) for one in _files(root, READ_SUFFIXES)))
     expected = "expected a folder of pictures, or a list of their paths"
     require_file(path, expected)
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.suffix.lower() in READ_SUFFIXES:
         raise DataError(f"{path}: is a picture, {expected}")
     root = str(path.resolve().parent)
     return Entries("image", root, lambda: _listed(path, root))
+
+
+def unread_pictures(folder: Path) -> int:
+    """The number of pictures in a folder and its subfolders whose formats are not read."""
+    return sum(1 for _ in _files(str(folder), UNREAD_SUFFIXES))
 
 
 def text_entries(path: Path) -> Entries:
@@ -142,7 +148,7 @@ def survey(entries: Entries, rule: str) -> tuple[int, str]:
     return count, content.hexdigest()
 
 
-def _pictures(root: str, inner: str) -> Iterator[str]:
+def _files(root: str, suffixes: Container[str], inner: str = "") -> Iterator[str]:
     try:
         with os.scandir(os.path.join(root, inner)) as found:
             entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
@@ -153,8 +159,8 @@ def _pictures(root: str, inner: str) -> Iterator[str]:
             continue
         path = os.path.join(inner, entry.name)
         if entry.is_dir(follow_symlinks=False):
-            yield from _pictures(root, path)
-        elif os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES:
+            yield from _files(root, suffixes, path)
+        elif os.path.splitext(entry.name)[1].lower() in suffixes:
             yield path
 
 
