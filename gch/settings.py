@@ -206,7 +206,11 @@ def load_settings(path: Path | None, given: Mapping[str, object], where: str = "
                 f"preset is {preset!r}, for the method {of_preset['method']!r}; found method {method!r}"
             )
         values |= of_preset | layers[-1]
-    return make_settings(values)
+    settings = make_settings(values)
+    read = {field.name for _, field in fields(settings.method)}
+    for name in sorted(layers[-1].keys() - read):
+        print(f"{where}: {name} is a setting of another method; {settings.method} does not read it")
+    return settings
 
 
 def make_settings(values: Mapping[str, object]) -> Settings:

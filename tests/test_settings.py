@@ -67,6 +67,11 @@ def test_paths_and_numbers_of_numpy_are_taken():
         assert (settings[name], type(settings[name])) == (value, type(value))
 
 
+def test_a_setting_of_another_method_is_named(capsys):
+    values(method="dcmh", lr_lab=0.5, lr_img=0.5)
+    assert capsys.readouterr().out == "flag: lr_lab is a setting of another method; dcmh does not read it\n"
+
+
 def test_a_retired_setting_is_accepted_with_a_notice(capsys):
     assert values(per_process_gpu_memory_fraction=0.5) == values()
     assert "per_process_gpu_memory_fraction is no longer used" in capsys.readouterr().out
