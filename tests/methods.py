@@ -1,9 +1,8 @@
 """Small methods on generated pairs: 60 that they train on, 20 new ones."""
 
-import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -72,16 +71,6 @@ def opened(method: Method, name: str, jit_compile: bool = False, first: int = 0)
     of = stage(method, name)
     set_rates(of, method.settings, 0)
     return StageLoop(of, method.items, method.settings.batch_size, jit_compile).open((0, 0, name), first)
-
-
-@contextlib.contextmanager
-def uncompiled() -> Iterator[None]:
-    """Runs steps operation by operation: to trace and compile a stage takes as long as dozens of them."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 def step(method: Method, name: str, positions: tf.Tensor, images: tf.Tensor | None = None) -> Losses:

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from methods import FEATURES, OF_AGAH, PAIRS, build, opened, uncompiled
+from entry import uncompiled
+from methods import FEATURES, OF_AGAH, PAIRS, build, opened
 
 from gch.evaluation.encoding import encode
 from gch.methods.agah import losses

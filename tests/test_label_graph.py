@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from entry import uncompiled
 from methods import (
     FEATURES,
     NEW,
@@ -17,7 +18,6 @@ from methods import (
     opened,
     precision_at_10,
     stage,
-    uncompiled,
     with_parts,
 )
 

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened, stage, uncompiled, with_parts
+from entry import uncompiled
+from methods import FEATURES, NEW, OF_GCH, PAIRS, TEXTS, TRAINED, build, opened, stage, with_parts
 
 from gch.data.pairs import TextParts
 from gch.methods.gch import pair_graph

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from methods import OF_AGAH, OF_DCMH, OF_GCH, build, opened, uncompiled, with_parts
+from entry import uncompiled
+from methods import OF_AGAH, OF_DCMH, OF_GCH, build, opened, with_parts
 
 from gch.data.generated import generate
 from gch.methods.items import TrainingItems, training_items
