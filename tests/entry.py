@@ -20,8 +20,7 @@ SCHEDULE = {"Epoch": 2, "batch_size": 50, "MAX_ITER": 10, "k_lab": 2, "k_txt": 3
 UNSEEN = {"panel_queries": 0, "plots": False, "histograms": False}
 QUICK = {"k_txt_g": 2, "k_img_g": 2, "bit": 16, "seed": 5} | UNSEEN
 SMALL = {"dataset_dir": "generated", "image_size": SIZE} | SIZES | SCHEDULE | QUICK
-OF_GCH = dict.fromkeys(("MAX_ITER", "k_lab", "k_txt", "k_img", "k_gph", "k_txt_g", "k_img_g"))
-DCMH = OF_GCH | {"method": "dcmh", "k_dcmh": 10, "img_widths": "", "txt_widths": "64"}
+DCMH = {"method": "dcmh", "k_dcmh": 10, "img_widths": "", "txt_widths": "64"}
 LONGEST = 300  # seconds
 
 

@@ -10,6 +10,7 @@ import pytest
 from entry import DCMH, LONGEST, Command, wait_for_checkpoint
 
 SMALL = DCMH | {"Epoch": 1, "k_dcmh": 12, "backbone": "trained", "VERIFICATION_SIZE": 50}
+SMALL |= dict.fromkeys(("MAX_ITER", "k_lab", "k_txt", "k_img", "k_gph", "k_txt_g", "k_img_g"))  # of GCH
 
 
 def start_both(command: Command, **settings) -> list[subprocess.Popen]:
