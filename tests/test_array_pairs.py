@@ -298,6 +298,11 @@ def test_queries_that_are_trained_on_are_told(tmp_path, images):
     assert "2 of 6 queries repeat training items" in source(tmp_path).found[-1]
 
 
+def test_more_labels_than_words_are_read_where_their_number_is_given(tmp_path):
+    write_npz(tmp_path / "any.npz", images=PIXELS, YAll=HOT, LAll=TEXTS)
+    assert source(tmp_path, "files", num_label=TEXTS.shape[1]).labels.shape == TEXTS.shape
+
+
 @pytest.mark.parametrize("changed", ["images", "texts", "labels"])
 def test_an_item_is_the_same_only_in_all_it_has(tmp_path, changed):
     values = {"images": PIXELS.copy(), "texts": TEXTS.copy(), "labels": HOT.copy()}

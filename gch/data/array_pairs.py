@@ -31,11 +31,14 @@ _VALIDATION_SHARE = 20  # one in 20 training items validates, because split file
 _MAX_CAPTION_BYTES = 2**31
 
 
-def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, cache: Path) -> Pairs:
+def open_arrays(
+    layout: Layout, dataset: str, axes: str, size: int, fit: str, cache: Path, num_label: int
+) -> Pairs:
     """Opens files of arrays; of pixels it reads no more than tells items apart.
 
     Those of split files come in the order database, query, further training items, with `own_split`. See the
-    settings dataset_dir, image_axes, image_size and fit. What must be copied goes into the folder `cache`.
+    settings dataset_dir, image_axes, image_size, fit and num_label. What must be copied goes into the folder
+    `cache`.
 
     Raises:
       DataError: lengths differ, pictures are not there, or an array is damaged or not what it should be.
@@ -44,7 +47,7 @@ def open_arrays(layout: Layout, dataset: str, axes: str, size: int, fit: str, ca
     folder = layout.path if layout.path.is_dir() else layout.path.parent
     captions = _captions(layout)
     counted = None if captions is None else len(captions)
-    parts = [_measured(layout.kind, arrays, counted, axes) for arrays in layout.parts]
+    parts = [_measured(layout.kind, arrays, counted, axes, num_label) for arrays in layout.parts]
     for part in parts[1:]:
         for role, array in part.arrays.items():
             held, expected = part.holds(role), parts[0].holds(role)
@@ -238,7 +241,9 @@ def _as_in_queries(word: str) -> str:
     return " ".join(tokens((word,), 1, frozenset()))
 
 
-def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None, axes: str) -> _Part:
+def _measured(
+    kind: str, arrays: Mapping[str, StoredArray], captions: int | None, axes: str, num_label: int
+) -> _Part:
     """A part with its number of items: a length that is an axis of every matrix, that of the `captions` if
     there are any, else the largest.
     """
@@ -272,8 +277,9 @@ def _measured(kind: str, arrays: Mapping[str, StoredArray], captions: int | None
     if of_words and not text_vectors and "labels" in arrays:
         texts, labels = matrices
         words, classes = texts.columns(items), labels.columns(items)
-        expected = "expected more words than labels: are the two swapped?"
-        labels.require(classes <= words, f"has {classes} columns, {texts.name} {words}; {expected}")
+        expected = f"expected more words than labels: are the two swapped? If not, set num_label = {classes}"
+        fits = classes <= words or classes == num_label
+        labels.require(fits, f"has {classes} columns, {texts.name} {words}; {expected}")
     return _Part(arrays, items, paths, pixels, text_vectors)
 
 

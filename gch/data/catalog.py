@@ -63,7 +63,7 @@ def open_source(settings: Settings, cache: Path | None = None) -> Pairs:
         return open_collection(layout.annotations, layout.path, size, fit)
     if layout.download is not None:
         return open_download(layout.download, dataset, size, fit, cache)
-    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache)
+    return open_arrays(layout, dataset, settings.image_axes, size, fit, cache, settings.num_label)
 
 
 def cache_folder(settings: Settings) -> Path:
