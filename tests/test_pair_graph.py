@@ -345,6 +345,15 @@ def test_too_many_parts_for_the_memory_are_left_to_the_whole_texts(monkeypatch):
 # ---------------------------------------------------------------- encoders
 
 
+def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(begun):
+    positions = np.r_[TRAINED, np.full(len(NEW), -1)].astype(np.int32)
+    with_own = codes(begun.encoders)
+    without = codes(begun.encoders_without_own, FEATURES, TEXTS, positions)
+    for kind in KINDS:
+        np.testing.assert_array_equal(without[kind][60:], with_own[kind][60:])
+        assert (np.abs(without[kind][:60] - with_own[kind][:60]).max(axis=1) > 1e-4).all()
+
+
 COUNTS = np.random.default_rng(3).integers(0, 5, PAIRS.texts.shape).astype(np.uint8)
 
 
@@ -444,19 +453,27 @@ def test_both_affinities_learn_labels_and_pairs(mixed):
     np.testing.assert_allclose(outputs["pair"]["label"], mean, atol=1e-5)
 
 
-def test_a_code_depends_on_its_item_alone(mixed):
-    method, *_ = mixed
-    whole = codes(method.encoders)
+@pytest.fixture(scope="module", params=["pairs", "both", "labels"])
+def encoders(request):
+    """Those of each affinity."""
+    if request.param == "both":
+        return request.getfixturevalue("mixed")[0].encoders
+    method = request.getfixturevalue("begun") if request.param == "pairs" else begun_of(affinity="labels")
+    return method.encoders
+
+
+def test_a_code_depends_on_its_item_alone(encoders):
+    whole = codes(encoders)
     for kind, inputs in (("image", FEATURES), ("text", TEXTS)):
-        alone = infer(method.encoders[kind], slices(inputs, 1), "code")[0]
+        alone = infer(encoders[kind], slices(inputs, 1), "code")[0]
         np.testing.assert_allclose(alone, whole[kind], atol=1e-5)
-    one = infer(method.encoders["pair"], ([FEATURES[[row]], TEXTS[[row]]] for row in range(80)), "code")[0]
+    one = infer(encoders["pair"], ([FEATURES[[row]], TEXTS[[row]]] for row in range(80)), "code")[0]
     np.testing.assert_allclose(one, whole["pair"], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(mixed, tmp_path, kind):
-    encoder = mixed[0].encoders[kind]
+def test_a_saved_encoder_gives_the_same_codes_and_brings_its_neighbours(encoders, tmp_path, kind):
+    encoder = encoders[kind]
     encoder.save(tmp_path / "encoder.keras")
     again = keras.saving.load_model(tmp_path / "encoder.keras")
     inputs = {"image": FEATURES, "text": TEXTS, "pair": [FEATURES, TEXTS]}[kind]

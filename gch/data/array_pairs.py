@@ -79,7 +79,7 @@ def open_arrays(
         again = len(labels) - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
         if trained:
-            found.append(f"{trained} of {query} queries repeat training items; measures take them for unseen")
+            found.append(f"{trained} of {query} queries repeat training items; measures count them as unseen")
         if again:
             texts, labels = _kept(texts, kept), labels[kept]
             images.keep(kept)
