@@ -29,7 +29,7 @@ from gch.networks.settings import (
     require_keras_file,
 )
 from gch.run import RunFolder, require_checkpoint, run_name
-from gch.search.exported import require_replaceable
+from gch.search.model_note import require_replaceable
 from gch.settings import Settings
 from gch.storage import require_place
 from gch.terminal import Progress, quiet_stderr

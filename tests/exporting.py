@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from gch.data.vocabulary import Vocabulary
-from gch.search.exported import ModelNote
+from gch.search.model_note import ModelNote
 
 SIZE, BITS, LABELS = 32, 16, 3
 VOCABULARY = Vocabulary(("cat", "cat face", "ice-cream", "red", "sea"), 1, frozenset({"the"}))

@@ -16,8 +16,9 @@ from PIL import Image
 
 from gch.errors import DataError
 from gch.search.collection_index import CollectionIndex, IndexPart, Source
-from gch.search.exported import ModelNote, ModelOutputs
+from gch.search.exported import ModelOutputs
 from gch.search.hamming import exact_search
+from gch.search.model_note import ModelNote
 from gch.search.query import Searcher
 from gch.serve.app import build_app
 from gch.serve.limits import Limits

@@ -21,7 +21,8 @@ from gch.search import encode
 from gch.search.codes_folder import CodesWriter, open_codes, read_note
 from gch.search.encode import shard_range
 from gch.search.entries import Entry, pair_entries, picture_entries, text_entries
-from gch.search.exported import NOTE, ExportedModel, read_model_note
+from gch.search.exported import ExportedModel
+from gch.search.model_note import NOTE, read_model_note
 from gch.search.note_file import write_note_file
 
 pytestmark = pytest.mark.usefixtures("load_once")

@@ -16,7 +16,8 @@ from gch.export import save
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
 from gch.export.save import save_model
-from gch.search.exported import ExportedModel, load, read_model_note
+from gch.search.exported import ExportedModel, load
+from gch.search.model_note import read_model_note
 
 pytestmark = pytest.mark.usefixtures("load_once")
 

@@ -42,8 +42,8 @@ from gch.reporting.page import page
 from gch.reporting.record import read_run
 from gch.run import RunFolder, run_settings
 from gch.search.codes_folder import CodesWriter, read_note
-from gch.search.exported import NOTE, read_model_note
 from gch.search.index import build_index, open_index
+from gch.search.model_note import NOTE, read_model_note
 from gch.search.note_file import write_note_file
 from gch.settings import fields, load_settings
 from gch.storage import write_json

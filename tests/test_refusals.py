@@ -142,7 +142,7 @@ def prepare(folder: Path) -> None:
 
     from gch.run import RunFolder
     from gch.search.codes_folder import CodesNote, CodesWriter
-    from gch.search.exported import NOTE, ModelNote
+    from gch.search.model_note import NOTE, ModelNote
     from gch.search.note_file import write_note_file
     from gch.settings import load_settings
 

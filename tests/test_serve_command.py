@@ -14,7 +14,7 @@ from served import colours
 
 from gch.commands import run_command
 from gch.errors import RunError, SettingError
-from gch.search import exported, index
+from gch.search import exported, index, model_note
 from gch.serve import server
 from gch.serve.limits import Limits
 
@@ -70,7 +70,7 @@ def test_addresses_that_only_this_machine_reaches():
 def test_warns_when_others_can_reach_it(monkeypatch, capsys, tmp_path):
     calls, searcher = [], colours(tmp_path / "pictures")
     monkeypatch.setattr(exported, "ExportedModel", lambda model: searcher.model)
-    monkeypatch.setattr(exported, "read_model_note", lambda model: searcher.model.note)
+    monkeypatch.setattr(model_note, "read_model_note", lambda model: searcher.model.note)
     monkeypatch.setattr(index, "open_index", lambda path: searcher.index)
     monkeypatch.setattr(server, "serve", lambda *arguments: calls.append(arguments))
     for host in ("127.0.0.1", "0.0.0.0"):

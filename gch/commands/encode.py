@@ -17,13 +17,8 @@ from gch.search.entries import (
     unread_pictures,
     vector_entries,
 )
-from gch.search.exported import (
-    OF_PAIRS,
-    PICTURES_AT_ONCE,
-    TEXTS_AT_ONCE,
-    VECTORS_AT_ONCE,
-    read_model_note,
-)
+from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, VECTORS_AT_ONCE
+from gch.search.model_note import OF_PAIRS, read_model_note
 from gch.terminal import Progress
 
 _KINDS: dict[str, tuple[Callable[[Path], Entries], tuple[str, ...], str, int]] = {

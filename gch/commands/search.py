@@ -18,8 +18,9 @@ from gch.data.text_parts import Text
 from gch.errors import DataError, SettingError
 from gch.search.collection_index import CollectionIndex
 from gch.search.entries import vector_entries
-from gch.search.exported import ExportedModel, ModelNote, read_model_note
+from gch.search.exported import ExportedModel
 from gch.search.index import open_index
+from gch.search.model_note import ModelNote, read_model_note
 from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
 
 STDIN = "-"

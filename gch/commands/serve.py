@@ -19,8 +19,9 @@ def run(call: Call) -> None:
     if missing:
         raise RunError(f"serve: {' and '.join(missing)} not installed; expected pip install -e '.[serve]'")
 
-    from gch.search.exported import ExportedModel, read_model_note
+    from gch.search.exported import ExportedModel
     from gch.search.index import open_index
+    from gch.search.model_note import read_model_note
     from gch.search.query import Searcher, require_same_model
     from gch.serve.limits import Limits
     from gch.serve.server import is_local, listen, serve

@@ -2,7 +2,7 @@
 
 saved_model.pb, variables/   the SavedModel
 assets/words.tsv, tags.tsv   what `encode_text_string` looks up in free texts and in tags
-assets.extra/model.json      what the model is (`gch.search.exported.ModelNote`)
+assets.extra/model.json      what the model is (`gch.search.model_note.ModelNote`)
 assets.extra/vocabulary.json the words that stand beside sentences, of txtStr 'sentences+words'
 networks/*.keras             the Keras networks by themselves
 lite/image.tflite, text...   the encoders for TensorFlow Lite, where they are asked for
@@ -31,7 +31,7 @@ from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.of_user import SavedModel
 from gch.networks.settings import is_model
 from gch.networks.text_encoder import ModelEncoder
-from gch.search.exported import NOTE, VOCABULARY, ModelNote, require_replaceable
+from gch.search.model_note import NOTE, VOCABULARY, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
 from gch.settings import Settings
 from gch.storage import digest, file_digest, unfinished_folder

@@ -15,12 +15,12 @@ from gch.search.exported import (
     TEXTS_AT_ONCE,
     VECTORS_AT_ONCE,
     ExportedModel,
-    ModelNote,
     ModelOutputs,
     Text,
     joined,
     unknown_text,
 )
+from gch.search.model_note import ModelNote
 
 FINDS = {"images": "image", "texts": "text", "pairs": "pair"}
 _BY_DEFAULT = {  # what a query finds, the first that the index has
