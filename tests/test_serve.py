@@ -49,17 +49,15 @@ def ids(answer):
 
 def test_an_answer_says_which_known_words_were_searched_for(folder):
     class Model(ColourModel):
-        def text_outputs(self, texts):
-            known = np.array([text != "scarlet" for text in texts], int)
-            outputs = super().text_outputs(["red" if text == "scarlet" else text for text in texts])
-            return outputs._replace(words=known)
-
-        def nearest_words(self, text):
-            return ("something red",)
+        def query_outputs(self, texts, pictures=None, tell=None):
+            for text in texts:
+                if text == "scarlet":
+                    tell(text, "searching for red")
+            return super().query_outputs(["red" if text == "scarlet" else text for text in texts])
 
     with connected(colours(folder, Model()), LIMITS) as client:
-        answer, known = search(client, text="scarlet"), search(client, text="something red")
-    assert answer.json()["note"] == "scarlet is not in the vocabulary; searching for something red"
+        answer, known = search(client, text="scarlet"), search(client, text="red")
+    assert answer.json()["note"] == "searching for red"
     assert "note" not in known.json()
     assert ids(answer) == ids(known)
 

