@@ -126,6 +126,9 @@ def test_tables_of_text():
     latex = [r"\begin{tabular}{lr}", r"\toprule", r" & 95 \% \\", r"\midrule", r"my\_run & 1.5 \\"]
     latex += [r"I$\to$T & 10.25 \\", r"\bottomrule", r"\end{tabular}"]
     assert tables.latex(*table).splitlines() == latex
+    assert r"a\textasciitilde{}\textasciicircum{}\textbackslash{}b" in tables.latex(
+        ["", "x"], [["a~^\\b", "1"]]
+    )
 
 
 def test_comma_separated_values_hold_every_measure():

@@ -204,7 +204,8 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def latex(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A tabular for the package booktabs."""
-    escapes = str.maketrans({letter: "\\" + letter for letter in "&%$#_{}"})
+    named = {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    escapes = str.maketrans({letter: "\\" + letter for letter in "&%$#_{}"} | named)
     head, *body = (
         " & ".join(cell.translate(escapes).replace("->", r"$\to$") for cell in line) + r" \\"
         for line in (header, *lines)
