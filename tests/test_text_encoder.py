@@ -171,6 +171,8 @@ def test_a_run_keeps_the_words_beside_its_sentences(tmp_path):
     np.testing.assert_array_equal(outputs.relaxed[1:], own[1:])
     known = ", ".join(near)
     assert said == {"azul": f"azul is not in the vocabulary; searching for {known} too"}
+    with pytest.raises(gch.GCHError, match="none of its words is known"):
+        model.query_outputs(["red", " "])
     (run.folder / "export" / STAND_INS).unlink()  # as of an earlier version
     files = {name: one for name, one in model.note.files.items() if name != str(STAND_INS)}
     write_note_file(run.folder / "export" / model_note.NOTE, dataclasses.replace(model.note, files=files))

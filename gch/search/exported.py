@@ -253,17 +253,17 @@ class ExportedModel:
             return self.text_outputs(some) if pictures is None else self.pair_outputs(pictures[rows], some)
 
         outputs = encode(slice(None), texts)
-        relaxed = outputs.relaxed.copy()
-        for row in self._unknown(texts, outputs.words):
+        relaxed, known = outputs.relaxed.copy(), np.asarray(outputs.words)
+        for row in self._unknown(texts, known):
             text, near = texts[row], self.nearest_words(texts[row])
             if near:
                 weights = np.exp(_SHARPNESS * np.array(list(near.values())))
                 codes = encode([row] * len(near), [(word,) for word in near]).relaxed
                 mean = (weights / weights.sum()).astype(np.float32) @ codes
                 relaxed[row] = mean if self._vocabulary is None else (relaxed[row] + mean) / 2
-                known = ", ".join(near) + (" too" if self._vocabulary else "")
-                tell(text, f"{joined(text):.100} is not in the vocabulary; searching for {known}")
-            elif not self._vocabulary:
+                named = ", ".join(near) + (" too" if self._vocabulary else "")
+                tell(text, f"{joined(text):.100} is not in the vocabulary; searching for {named}")
+            elif not known[row]:
                 advice = "" if sentences_version() else f"; {INSTALL} finds the nearest ones"
                 raise DataError(f"{unknown_text(text)}{advice}")
         return outputs._replace(codes=pack(relaxed), relaxed=relaxed)
@@ -312,14 +312,15 @@ class ExportedModel:
         words = self._vocabulary.words if self._vocabulary else self.words
         return StandIns.of(words, self._sentences) if words else None
 
-    def _unknown(self, texts: Sequence[Text], known: np.ndarray | None) -> list[int]:
-        """Rows of texts without a known word; where sentences are understood too, of single words only."""
+    def _unknown(self, texts: Sequence[Text], known: np.ndarray) -> list[int]:
+        """Rows of texts without a known word. Where sentences are understood too, these are blank texts, and
+        single words that cannot stand in for others.
+        """
+        rows = np.flatnonzero(known == 0).tolist()
         if self._vocabulary and self._stand_ins:
-            words = [_words(text) for text in texts]
-            return [
-                row for row, one in enumerate(words) if len(one) == 1 and one[0] not in self._stand_ins.words
-            ]
-        return [] if known is None else np.flatnonzero(known == 0).tolist()
+            single = {row: one[0] for row, one in enumerate(map(_words, texts)) if len(one) == 1}
+            rows += [row for row, word in single.items() if word not in self._stand_ins.words]
+        return rows
 
     def _of_strings(self, signature: str, texts: Sequence[Text], **others: np.ndarray) -> ModelOutputs:
         if self.note.text_encoder:

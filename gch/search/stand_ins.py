@@ -15,7 +15,7 @@ class StandIns:
     """Words by their meaning: vectors of the package of the extra `sentences`."""
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray):
-        self.words, self._vectors = {word: row for row, word in enumerate(words)}, vectors
+        self.words, self._vectors = tuple(words), vectors
 
     @classmethod
     def of(cls, words: Sequence[str], encoder: SentenceEncoder) -> "StandIns":
@@ -30,7 +30,7 @@ class StandIns:
 
     def save(self, path: Path) -> None:
         """Writes `words`, and `vectors` as float16, to a .npz file."""
-        np.savez(path, words=np.array(list(self.words)), vectors=self._vectors.astype(np.float16))
+        np.savez(path, words=np.array(self.words), vectors=self._vectors.astype(np.float16))
 
     def near(self, vectors: np.ndarray) -> dict[str, float]:
         """The words near to vectors float32 (n, 512) of other words, `NEAREST` at most to each, and their
@@ -39,5 +39,4 @@ class StandIns:
         cosines = vectors @ self._vectors.T
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
         found = zip(nearest.ravel(), np.take_along_axis(cosines, nearest, axis=1).ravel(), strict=True)
-        words = list(self.words)
-        return {words[row]: float(cosine) for row, cosine in found if cosine >= NEAR}
+        return {self.words[row]: float(cosine) for row, cosine in found if cosine >= NEAR}
