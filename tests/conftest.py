@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import re
@@ -23,6 +24,8 @@ for threads in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # the processes o
     os.environ.setdefault(threads, "1")
 os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 is compared to many digits on a GPU too
 
+gc.set_threshold(700, 10, 50)  # full garbage collections take most of a second each with TensorFlow loaded
+
 # The same examples in every run; `explore` draws others, and more of them.
 settings.register_profile("repeat", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("explore", derandomize=False, deadline=None, max_examples=1000)
@@ -33,6 +36,12 @@ def pytest_collection_modifyitems(items):
     """Puts the files that train first, so that neither worker waits long for the other's last file."""
     long = re.compile("test_(entry|label_graph|pair_graph|text_encoder|stage|vggf|report|replicas)")
     items.sort(key=lambda item: not long.match(item.path.name))
+
+
+def pytest_collection_finish():
+    """Takes what is imported out of garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure(config):
