@@ -49,7 +49,7 @@ def ids(answer):
 
 def test_an_answer_says_which_known_words_were_searched_for(folder):
     class Model(ColourModel):
-        def query_outputs(self, texts, pictures=None, tell=None):
+        def query_outputs(self, texts, pictures=None, tell=None, refuse=None):
             for text in texts:
                 if text == "scarlet":
                     tell(text, "searching for red")

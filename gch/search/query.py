@@ -17,6 +17,8 @@ from gch.search.exported import (
     ModelOutputs,
     Tell,
     Text,
+    raised,
+    unsaid,
 )
 from gch.search.model_note import ModelNote
 
@@ -27,7 +29,6 @@ _BY_DEFAULT = {  # what a query finds, the first that the index has
     "pair": ("pair", "image", "text"),
 }
 MAX_COUNT = 1000
-_UNTOLD: Tell = lambda text, line: None  # noqa: E731
 
 
 class Hit(NamedTuple):
@@ -60,10 +61,18 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(
-        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, tell: Tell = _UNTOLD
+        self,
+        texts: Sequence[Text],
+        find: str,
+        count: int,
+        ranking: str = ASYMMETRIC,
+        tell: Tell = unsaid,
+        refuse: Tell = raised,
     ) -> list[list[Hit]]:
-        """The results of each free text or set of tags; for `tell`, see `ExportedModel.query_outputs`."""
-        encode = functools.partial(self.model.query_outputs, tell=tell)
+        """The results of each free text or set of tags; for `tell` and `refuse`, see
+        `ExportedModel.query_outputs`. Results of a refused text mean nothing.
+        """
+        encode = functools.partial(self.model.query_outputs, tell=tell, refuse=refuse)
         return self._answers(encode, TEXTS_AT_ONCE, [texts], find, count, ranking)
 
     def by_vectors(
@@ -90,12 +99,13 @@ class Searcher:
         find: str,
         count: int,
         ranking: str = ASYMMETRIC,
-        tell: Tell = _UNTOLD,
+        tell: Tell = unsaid,
+        refuse: Tell = raised,
     ) -> list[list[Hit]]:
         """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return self.model.query_outputs(words, np.stack(some), tell)
+            return self.model.query_outputs(words, np.stack(some), tell, refuse)
 
         return self._answers(encode, PICTURES_AT_ONCE, [pictures, texts], find, count, ranking)
 
