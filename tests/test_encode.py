@@ -355,8 +355,11 @@ def test_codes_of_another_list_stay_as_they_are(command, model, pictures, tmp_pa
     assert command("encode", model, f"--images={pictures}", f"--out={out}")[0] == 0
     before = content(out)
     for flags, message in (
-        ([f"--images={pictures / 'a'}"], "holds codes with root"),
-        ([f"--images={pictures}", "--batch=3"], "expected the same entries and --batch, or a new folder"),
+        ([f"--images={pictures / 'a'}"], f"{pictures}', now it is '{pictures / 'a'}'; expected the same"),
+        (
+            [f"--images={pictures}", "--batch=3"],
+            "of other entries or of another --batch; expected the same ones",
+        ),
         ([f"--images={pictures}", "--shard=1/2"], "holds codes of a run without shards"),
     ):
         status, _, error = command("encode", model, *flags, f"--out={out}")
