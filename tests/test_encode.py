@@ -358,7 +358,7 @@ def test_codes_of_another_list_stay_as_they_are(command, model, pictures, tmp_pa
         ([f"--images={pictures / 'a'}"], f"{pictures}', now it is '{pictures / 'a'}'; expected the same"),
         (
             [f"--images={pictures}", "--batch=3"],
-            "of other entries or of another --batch; expected the same ones",
+            "holds codes of other entries or of another --batch",
         ),
         ([f"--images={pictures}", "--shard=1/2"], "holds codes of a run without shards"),
     ):
