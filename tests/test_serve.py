@@ -295,7 +295,7 @@ def test_no_answer_shows_where_the_server_keeps_its_files(folder, tmp_path, monk
             (ZeroDivisionError, 500, "the server failed; its log says why"),
         ):
 
-            def damaged(*_, fault=fault):
+            def damaged(*_, fault=fault, **__):
                 raise fault(f"{tmp_path}/index.items: line 3:\n not an item")
 
             monkeypatch.setattr(searcher, "by_texts", damaged)

@@ -86,13 +86,13 @@ def run(call: Call) -> None:
     searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
     said: dict[Text, str] = {}
     refused: dict[Text, str] = {}
-    told = said.__setitem__, refused.__setitem__
+    tell, refuse = said.__setitem__, refused.__setitem__
     if given == "pair":
-        found = searcher.by_pairs(pictures, texts, *rest, *told)
+        found = searcher.by_pairs(pictures, texts, *rest, tell=tell, refuse=refuse)
     elif given == "image":
         found = searcher.by_decoded(pictures, *rest)
     else:
-        found = searcher.by_texts(texts, *rest, *told)
+        found = searcher.by_texts(texts, *rest, tell=tell, refuse=refuse)
     if texts and refused.keys() >= set(texts):
         raise DataError(refused[texts[0]])
     answers = [

@@ -36,6 +36,10 @@ _SHARPNESS = 10.0  # of the weights of words that stand in for others
 _TAGS = Path("assets") / "tags.tsv"
 
 
+def _raised(text: Text, line: str) -> None:
+    raise DataError(line)
+
+
 class ModelOutputs(NamedTuple):
     """A model's outputs for B items."""
 
@@ -43,15 +47,6 @@ class ModelOutputs(NamedTuple):
     relaxed: np.ndarray  # float32 (B, K), in (-1, 1)
     labels: np.ndarray  # float32 (B, C), probabilities
     words: np.ndarray | None = None  # int32 (B,), how many words of each text the model knows
-
-
-def unsaid(text: Text, line: str) -> None:
-    """Passes over a line about a query."""
-
-
-def raised(text: Text, line: str) -> None:
-    """Raises DataError of a line about a query."""
-    raise DataError(line)
 
 
 def load(folder: str | Path) -> "ExportedModel":
@@ -247,8 +242,8 @@ class ExportedModel:
         self,
         texts: Sequence[Text],
         pictures: np.ndarray | None = None,
-        tell: Tell = unsaid,
-        refuse: Tell = raised,
+        tell: Tell = lambda text, line: None,
+        refuse: Tell = _raised,
     ) -> ModelOutputs:
         """All outputs for a batch of queries: as of `text_outputs`, or of `pair_outputs` with `pictures`, but
         known words stand in for unknown ones.

@@ -17,8 +17,6 @@ from gch.search.exported import (
     ModelOutputs,
     Tell,
     Text,
-    raised,
-    unsaid,
 )
 from gch.search.model_note import ModelNote
 
@@ -61,18 +59,17 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(
-        self,
-        texts: Sequence[Text],
-        find: str,
-        count: int,
-        ranking: str = ASYMMETRIC,
-        tell: Tell = unsaid,
-        refuse: Tell = raised,
+        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, **told: Tell
     ) -> list[list[Hit]]:
-        """The results of each free text or set of tags; for `tell` and `refuse`, see
-        `ExportedModel.query_outputs`. Results of a refused text mean nothing.
+        """The results of each free text or set of tags.
+
+        `told` are `tell` and `refuse` of `ExportedModel.query_outputs`; results of a refused text mean
+        nothing.
         """
-        encode = functools.partial(self.model.query_outputs, tell=tell, refuse=refuse)
+
+        def encode(some: Sequence[Text]) -> ModelOutputs:
+            return self.model.query_outputs(some, None, **told)
+
         return self._answers(encode, TEXTS_AT_ONCE, [texts], find, count, ranking)
 
     def by_vectors(
@@ -99,13 +96,12 @@ class Searcher:
         find: str,
         count: int,
         ranking: str = ASYMMETRIC,
-        tell: Tell = unsaid,
-        refuse: Tell = raised,
+        **told: Tell,
     ) -> list[list[Hit]]:
         """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return self.model.query_outputs(words, np.stack(some), tell, refuse)
+            return self.model.query_outputs(words, np.stack(some), **told)
 
         return self._answers(encode, PICTURES_AT_ONCE, [pictures, texts], find, count, ranking)
 
