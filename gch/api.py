@@ -112,9 +112,9 @@ def open_run(folder: str | Path) -> Run:
 
     Example:
       >>> import gch
-      >>> gch.open_run("nowhere")  # doctest: +ELLIPSIS
+      >>> gch.open_run("nowhere")
       Traceback (most recent call last):
-      gch.errors.RunError: nowhere/settings.json: not found, ...
+      gch.errors.RunError: nowhere: no settings.json in it; expected the folder of a run
     """
     run = Run(Path(folder))
     run.settings  # noqa: B018 raises where there is none

@@ -71,15 +71,14 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
       RunError: the folder holds no run.
       SettingError: a value is wrong, or the run cannot change it.
     """
-    if not RunFolder(folder).exists():
-        raise RunError(f"{folder}: no settings.json in it; expected the folder of a run")
+    started = RunFolder(folder).read_settings()
     folder = folder.resolve()
     given = checked_values(given, where)
     fixed = sorted(given.keys() - free_settings())
     if fixed:
         raise SettingError(f"{where}: {fixed[0]} cannot change; a run keeps what it was started with")
     place = {"phase": phase, "checkpoint_dir": str(folder.parent), "run_name": folder.name}
-    return make_settings(RunFolder(folder).read_settings() | given | place)
+    return make_settings(started | given | place)
 
 
 def require_checkpoint(folder: Path, settings: Settings | None = None) -> None:
@@ -215,6 +214,8 @@ class RunFolder:
         Raises:
           RunError: there is no run, or its file of settings is damaged.
         """
+        if not self.exists():
+            raise RunError(f"{self.path}: no settings.json in it; expected the folder of a run")
         found = {canonical(name): value for name, value in self._read()["settings"].items()}
         method = str(found.get("method", "gch"))
         try:

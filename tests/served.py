@@ -99,7 +99,7 @@ class ColourModel:
         seen = [picture.mean(axis=(0, 1)) for picture in pictures]
         return self._outputs((np.array(seen) + words) / 2)
 
-    def query_outputs(self, texts, pictures=None, tell=None) -> ModelOutputs:
+    def query_outputs(self, texts, pictures=None, tell=None, refuse=None) -> ModelOutputs:
         return self.text_outputs(texts) if pictures is None else self.pair_outputs(pictures, texts)
 
     def _outputs(self, colours) -> ModelOutputs:

@@ -213,7 +213,7 @@ def test_pairs_are_coded_from_what_there_is_of_each(command, model, pictures, tm
     assert "  'no.png': not found, expected a picture file; coded from its text\n" in output
     assert "  skipped 'a/06.png': not a picture of a known format" in output
     assert "5 codes of 16 bits in" in output
-    assert ", 2 skipped, 1 coded from its text (see skipped.jsonl)\n" in output
+    assert ", 2 skipped, 1 coded from text alone (see skipped.jsonl)\n" in output
     first = next(iter(pair_entries(pictures / name)))
     assert (first.text, first.shown) == ("the cat face\nred", "the cat face / red")  # captions are lines
     codes, line = open_codes(tmp_path / "c"), "6" if name.endswith("jsonl") else "7"
@@ -355,8 +355,11 @@ def test_codes_of_another_list_stay_as_they_are(command, model, pictures, tmp_pa
     assert command("encode", model, f"--images={pictures}", f"--out={out}")[0] == 0
     before = content(out)
     for flags, message in (
-        ([f"--images={pictures / 'a'}"], "holds codes with root"),
-        ([f"--images={pictures}", "--batch=3"], "expected the same entries and --batch, or a new folder"),
+        ([f"--images={pictures / 'a'}"], f"{pictures}', now it is '{pictures / 'a'}'; expected the same"),
+        (
+            [f"--images={pictures}", "--batch=3"],
+            "holds codes of other entries or of another --batch",
+        ),
         ([f"--images={pictures}", "--shard=1/2"], "holds codes of a run without shards"),
     ):
         status, _, error = command("encode", model, *flags, f"--out={out}")

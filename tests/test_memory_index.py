@@ -60,6 +60,7 @@ def test_codes_of_any_length_and_ids_of_any_type():
     assert index.bits == 3
     assert found.ids.tolist() == [[30, 20, 10], [10, 20, 30]]
     assert found.distances.tolist() == [[0, 1, 3], [0, 2, 3]]
+    assert index.search(codes[:1], k=np.int64(2)).ids.tolist() == [[30, 20]]
     found = index.search(np.array([[0.5, 0.25, -0.5]]), 3)  # the bits that fill the last byte do not count
     assert found.ids.tolist() == [[20, 30, 10]]
     assert found.scores.tolist() == [[0.875, 1.375, 1.625]]

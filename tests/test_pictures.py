@@ -214,7 +214,7 @@ BAD = {
     "cut jpeg": (encoded(NOISE, "JPEG")[:-300], "cannot be decoded, OSError image file is truncated"),
     "cut webp": (encoded(NOISE, "WEBP")[:-100], "cannot be decoded|not a picture"),
     "cut tiff": (encoded(NOISE, "TIFF")[:-1300], "cannot be decoded|not a picture"),
-    "bomb": (png(20_000, 20_000), "20000 x 20000 pixels|decompression bomb.*, expected 134217728 pixels"),
+    "bomb": (png(20_000, 20_000), r"Image size \(400000000 pixels\), expected 134217728 pixels at most"),
     "little too large": (png(12_000, 12_000), "12000 x 12000 pixels, expected 134217728 pixels at most"),
     "too long": (png(2**21, 1), "2097152 x 1 pixels, expected .* at most, 1048576 a side"),
     "no height": (png(8, 0), "cannot be decoded|not a picture"),
@@ -249,7 +249,7 @@ def test_picture_above_pillow_s_own_limit_is_read_without_a_warning(monkeypatch)
             assert array.shape == (20, 20, 3)
     assert not caught
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
-    with pytest.raises(DataError, match="bomb"):
+    with pytest.raises(DataError, match="Image size"):
         decode_picture(encoded(NOISE, "PNG"), "", 20, "crop")
 
 

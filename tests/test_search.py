@@ -288,6 +288,24 @@ def test_json_tells_the_same(search, place, searcher, stdin):
         assert answer["results"] == [dict(zip(names, one, strict=True)) for one in values]
 
 
+def test_a_query_without_a_known_word_does_not_keep_others_from_their_results(search, place):
+    file, picture = place / "some_unknown.txt", f"--picture={place / 'pictures' / '1.png'}"
+    file.write_text("cat\nxyzzy\nsea\n")
+    alone = [search("all", word, "--count=2")[1] for word in ("cat", "sea")]
+    line = "text 'xyzzy': none of its words is known to the model"
+    expected = f"cat\n{alone[0]}\nxyzzy\n{line}\n\nsea\n{alone[1]}"
+    assert search("all", f"--text={file}", "--count=2") == (0, expected, "")
+    for more in ([], [picture]):
+        lines = search("all", f"--text={file}", "--json", *more)[1].splitlines()
+        answers = [json.loads(line) for line in lines]
+        assert [answer.get("error") for answer in answers] == [None, line, None]
+        assert [bool(answer["results"]) for answer in answers] == [True, False, True]
+    file.write_text("xyzzy\nunseen\n")
+    for given in ("xyzzy", f"--text={file}"):
+        status, output, error = search("all", given, "--json")
+        assert (status, output, line in error) == (1, "", True)
+
+
 def test_a_picture_may_come_from_standard_input(search, place, stdin):
     stdin((place / "pictures" / "2.png").read_bytes())
     status, output, _ = search("both", "--picture=-", "--find=images", "--json")

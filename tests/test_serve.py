@@ -49,7 +49,7 @@ def ids(answer):
 
 def test_an_answer_says_which_known_words_were_searched_for(folder):
     class Model(ColourModel):
-        def query_outputs(self, texts, pictures=None, tell=None):
+        def query_outputs(self, texts, pictures=None, tell=None, refuse=None):
             for text in texts:
                 if text == "scarlet":
                     tell(text, "searching for red")
@@ -295,7 +295,7 @@ def test_no_answer_shows_where_the_server_keeps_its_files(folder, tmp_path, monk
             (ZeroDivisionError, 500, "the server failed; its log says why"),
         ):
 
-            def damaged(*_, fault=fault):
+            def damaged(*_, fault=fault, **__):
                 raise fault(f"{tmp_path}/index.items: line 3:\n not an item")
 
             monkeypatch.setattr(searcher, "by_texts", damaged)

@@ -144,7 +144,7 @@ def test_vectors_of_shards_are_those_of_one_run_which_does_not_go_on_with_others
     np.testing.assert_array_equal(open_codes("whole").codes, open_codes("parts").codes)
     np.save("v.npy", IMAGES[::-1])
     status, _, error = command(*words, "--out=whole")
-    assert (status, "whole: holds codes with source" in error) == (1, True)
+    assert (status, "whole: holds codes of other entries" in error) == (1, True)
 
 
 REFUSED = [

@@ -102,6 +102,9 @@ def run(call: Call) -> None:
         done = writer.note
     if not done.items and done.entries:
         raise DataError(f"{folder}: none of {done.entries} {things} could be encoded; see {SKIPPED} in it")
-    counts = {f"{done.skipped:,} skipped": done.skipped, f"{done.text_only:,} {FROM_TEXT}": done.text_only}
+    counts = {
+        f"{done.skipped:,} skipped": done.skipped,
+        f"{done.text_only:,} coded from text alone": done.text_only,
+    }
     unread = ", ".join(words for words, count in counts.items() if count)
     print(f"{done.items:,} codes of {done.bits} bits in {folder}{unread and f', {unread} (see {SKIPPED})'}")

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,13 +27,12 @@ STDIN = "-"
 DIGITS = 4  # of a score
 
 
-class _Query(NamedTuple):
+class _Answer(NamedTuple):
     text: str
     picture: str  # name of the file
-
-    @property
-    def shown(self) -> str:
-        return " + ".join(filter(None, self))
+    hits: list[Hit]
+    note: str | None = None
+    error: str | None = None
 
 
 def run(call: Call) -> None:
@@ -41,9 +40,11 @@ def run(call: Call) -> None:
 
     With `json` each query gets one line, an object of `query` (the text, or without one the name of the
     file), `picture` (the name of the file beside a text), `note` where known words took the place of unknown
-    ones, `find`, `bits` and `results`: a list of `rank`, `distance`, `score` (the asymmetric distance, unless
-    ranked by Hamming distance), `id`, `text` of a text or a pair, and `path` of an image or a pair, which is
-    left out where it lies outside its folder, or where there is no picture.
+    ones, `error` where no word is known, `find`, `bits` and `results`: a list of `rank`, `distance`, `score`
+    (the asymmetric distance, unless ranked by Hamming distance), `id`, `text` of a text or a pair, and `path`
+    of an image or a pair, which is left out where it lies outside its folder, or where there is no picture.
+
+    A query without a known word does not keep others from their results. DataError if all are such.
     """
     if len(call.words) < 2:
         raise SettingError("search: a folder is missing; expected MODEL, INDEX and a query")
@@ -84,15 +85,21 @@ def run(call: Call) -> None:
     pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
     searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
     said: dict[Text, str] = {}
+    refused: dict[Text, str] = {}
+    tell, refuse = said.__setitem__, refused.__setitem__
     if given == "pair":
-        found = searcher.by_pairs(pictures, texts, *rest, said.__setitem__)
+        found = searcher.by_pairs(pictures, texts, *rest, tell=tell, refuse=refuse)
     elif given == "image":
         found = searcher.by_decoded(pictures, *rest)
     else:
-        found = searcher.by_texts(texts, *rest, said.__setitem__)
-    queries = [_Query(text, picture) for text in texts or [""]]
-    answers = list(zip(queries, found, strict=True))
-    _print(_objects(answers, said, find, index) if options.json else _tables(answers, said))
+        found = searcher.by_texts(texts, *rest, tell=tell, refuse=refuse)
+    if texts and refused.keys() >= set(texts):
+        raise DataError(refused[texts[0]])
+    answers = [
+        _Answer(text, picture, [] if text in refused else hits, said.get(text), refused.get(text))
+        for text, hits in zip(texts or [""], found, strict=True)
+    ]
+    _print(answers, find, index, options.json)
 
 
 def _search_vectors(model: str, folder: str, modality: str, place: str, options: Any) -> None:
@@ -108,12 +115,12 @@ def _search_vectors(model: str, folder: str, modality: str, place: str, options:
     searcher = Searcher(ExportedModel(model), index)
     vectors = np.array([entry.vector for entry in entries])
     found = searcher.by_vectors(modality, vectors, find, options.count, options.ranking)
-    answers = [(_Query(entry.id, ""), hits) for entry, hits in zip(entries, found, strict=True)]
-    _print(_objects(answers, {}, find, index) if options.json else _tables(answers, {}))
+    answers = [_Answer(entry.id, "", hits) for entry, hits in zip(entries, found, strict=True)]
+    _print(answers, find, index, options.json)
 
 
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
+def _print(answers: Sequence[_Answer], find: str, index: CollectionIndex, json_lines: bool) -> None:
+    for line in _objects(answers, find, index) if json_lines else _tables(answers):
         print(line)
 
 
@@ -139,9 +146,7 @@ def _decoded(picture: str, note: ModelNote) -> np.ndarray:
     return decode_picture(data, "standard input", note.image_size, note.fit)
 
 
-def _objects(
-    answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str], find: str, index: CollectionIndex
-) -> Iterator[str]:
+def _objects(answers: Sequence[_Answer], find: str, index: CollectionIndex) -> Iterator[str]:
     part = index.parts[FINDS[find]]
 
     def result(hit: Hit) -> dict[str, object]:
@@ -157,19 +162,21 @@ def _objects(
                 value |= {"path": path} if hit.modality == "image" or os.path.isfile(path) else {}
         return value
 
-    for query, hits in answers:
-        of_pair = {"picture": query.picture} if query.text and query.picture else {}
-        value = {"query": query.text or query.picture} | of_pair
-        value |= {"note": said[query.text]} if query.text in said else {}
-        yield json.dumps(value | {"find": find, "bits": index.bits, "results": [result(hit) for hit in hits]})
+    for text, picture, hits, note, error in answers:
+        given = {"query": text or picture, "picture": picture if text else "", "note": note, "error": error}
+        value = {name: words for name, words in given.items() if words}
+        found = {"find": find, "bits": index.bits, "results": [result(hit) for hit in hits]}
+        yield json.dumps(value | found)
 
 
-def _tables(answers: Sequence[tuple[_Query, list[Hit]]], said: Mapping[Text, str]) -> Iterator[str]:
-    for number, (query, hits) in enumerate(answers):
+def _tables(answers: Sequence[_Answer]) -> Iterator[str]:
+    for number, (text, picture, hits, note, error) in enumerate(answers):
         if len(answers) > 1:
-            yield ("\n" if number else "") + printable(query.shown)
-        if query.text in said:
-            yield printable(said[query.text])
+            yield ("\n" if number else "") + printable(" + ".join(filter(None, (text, picture))))
+        if line := note or error:
+            yield printable(line)
+        if error:
+            continue
         ids = [printable(hit.id) for hit in hits]
         texts = ["" if hit.text is None else printable(hit.text) for hit in hits]
         scores = ["" if hit.score is None else f"{hit.score:9.2f}" for hit in hits]

@@ -145,9 +145,9 @@ def decode_picture(data: bytes, name: str | Path, size: int, fit: str) -> np.nda
         kind = "an HTML page" if _HTML.match(data) else "not a picture of a known format"
         raise DataError(f"{where}: {kind}, expected {_EXPECTED}") from error
     except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{where}: {error}, expected {MAX_PIXELS} pixels at most, {MAX_SIDE} a side"
-        ) from error
+        found = str(error).partition(" exceeds")[0]  # Pillow's words go on with its own limit.
+        expected = f"expected {MAX_PIXELS} pixels at most, {MAX_SIDE} a side"
+        raise DataError(f"{where}: {found}, {expected}") from error
     except Exception as error:  # Pillow raises a dozen types on broken bytes, and documents none.
         reason = " ".join(f"{type(error).__name__} {error}".split())
         raise DataError(f"{where}: cannot be decoded, {reason}; expected a whole picture") from error

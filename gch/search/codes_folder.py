@@ -317,11 +317,10 @@ class CodesWriter:
         for name in _SAME:
             found, given = getattr(earlier, name), getattr(note, name)
             if found != given:
-                same = "entries and --batch" if name == "source" else "command"
-                raise RunError(
-                    f"{self._folder}: holds codes with {name} {found!r:.40}, now it is {given!r:.40}; "
-                    f"expected the same {same}, or a new folder"
-                )
+                differs = f"with {name} {found!r}, now it is {given!r}; expected the same command"
+                if name == "source":  # a digest, which tells people nothing
+                    differs = "of other entries or of another --batch; expected the same ones"
+                raise RunError(f"{self._folder}: holds codes {differs}, or a new folder")
         return earlier
 
     def _opened(self, part: Part) -> tuple[BinaryIO, ...]:

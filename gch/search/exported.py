@@ -36,6 +36,10 @@ _SHARPNESS = 10.0  # of the weights of words that stand in for others
 _TAGS = Path("assets") / "tags.tsv"
 
 
+def _raised(text: Text, line: str) -> None:
+    raise DataError(line)
+
+
 class ModelOutputs(NamedTuple):
     """A model's outputs for B items."""
 
@@ -235,7 +239,11 @@ class ExportedModel:
         return self._of_strings("encode_pair", texts, images=np.asarray(pictures))
 
     def query_outputs(
-        self, texts: Sequence[Text], pictures: np.ndarray | None = None, tell: Tell = lambda text, line: None
+        self,
+        texts: Sequence[Text],
+        pictures: np.ndarray | None = None,
+        tell: Tell = lambda text, line: None,
+        refuse: Tell = _raised,
     ) -> ModelOutputs:
         """All outputs for a batch of queries: as of `text_outputs`, or of `pair_outputs` with `pictures`, but
         known words stand in for unknown ones.
@@ -243,10 +251,11 @@ class ExportedModel:
         If a text has no known word, its relaxed code is the mean of those of `nearest_words`, weighted by
         exp(10 cosine). A model that encodes sentences understands any word; there its own code counts as much
         as that mean, and only single words have one. `tell` is called with the text and a line that names
-        the words.
+        the words, and `refuse` with the text and the reason where it has no known word and none is near, or
+        the extra `sentences` is not installed. Outputs for such a text mean nothing.
 
         Raises:
-          DataError: a text has no known word and none is near, or the extra `sentences` is not installed.
+          DataError: a text is refused, unless `refuse` returns.
         """
 
         def encode(rows: Any, some: Sequence[Text]) -> ModelOutputs:
@@ -265,7 +274,7 @@ class ExportedModel:
                 tell(text, f"{joined(text):.100} is not in the vocabulary; searching for {named}")
             elif not known[row]:
                 advice = "" if sentences_version() else f"; {INSTALL} finds the nearest ones"
-                raise DataError(f"{unknown_text(text)}{advice}")
+                refuse(text, f"{unknown_text(text)}{advice}")
         return outputs._replace(codes=pack(relaxed), relaxed=relaxed)
 
     def codes_of_halves(

@@ -1,5 +1,6 @@
 """An index of codes in memory: arrays in, the nearest codes out."""
 
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ class Index:
           SettingError: k is less than 1, or `ranking` is another.
         """
         require_ranking(ranking)
-        if k < 1:
+        if (k := operator.index(k)) < 1:
             raise SettingError(f"k is {k}; expected 1 or more")
         queries = _matrix("query_codes", query_codes)
         if queries.dtype.kind == "f":

@@ -27,7 +27,6 @@ _BY_DEFAULT = {  # what a query finds, the first that the index has
     "pair": ("pair", "image", "text"),
 }
 MAX_COUNT = 1000
-_UNTOLD: Tell = lambda text, line: None  # noqa: E731
 
 
 class Hit(NamedTuple):
@@ -60,10 +59,17 @@ class Searcher:
         self.model, self.index = model, index
 
     def by_texts(
-        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, tell: Tell = _UNTOLD
+        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, **told: Tell
     ) -> list[list[Hit]]:
-        """The results of each free text or set of tags; for `tell`, see `ExportedModel.query_outputs`."""
-        encode = functools.partial(self.model.query_outputs, tell=tell)
+        """The results of each free text or set of tags.
+
+        `told` are `tell` and `refuse` of `ExportedModel.query_outputs`; results of a refused text mean
+        nothing.
+        """
+
+        def encode(some: Sequence[Text]) -> ModelOutputs:
+            return self.model.query_outputs(some, None, **told)
+
         return self._answers(encode, TEXTS_AT_ONCE, [texts], find, count, ranking)
 
     def by_vectors(
@@ -90,12 +96,12 @@ class Searcher:
         find: str,
         count: int,
         ranking: str = ASYMMETRIC,
-        tell: Tell = _UNTOLD,
+        **told: Tell,
     ) -> list[list[Hit]]:
         """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
 
         def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return self.model.query_outputs(words, np.stack(some), tell)
+            return self.model.query_outputs(words, np.stack(some), **told)
 
         return self._answers(encode, PICTURES_AT_ONCE, [pictures, texts], find, count, ranking)
 

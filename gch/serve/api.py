@@ -73,7 +73,7 @@ def api_routes(
 
     def by_texts(texts: Sequence, find: Find, count: int, ranking: Ranking) -> list[bytes]:
         said: dict[Text, str] = {}
-        every = searcher.by_texts(texts, find, count, ranking, said.__setitem__)
+        every = searcher.by_texts(texts, find, count, ranking, tell=said.__setitem__)
         return [found(hits, find, note=said.get(text)) for text, hits in zip(texts, every, strict=True)]
 
     def by_pictures(decoded: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
@@ -82,7 +82,7 @@ def api_routes(
     def by_pairs(pairs: list[tuple], find: Find, count: int, ranking: Ranking) -> list[bytes]:
         pictures, texts = zip(*pairs, strict=True)
         said: dict[Text, str] = {}
-        every = searcher.by_pairs(pictures, texts, find, count, ranking, said.__setitem__)
+        every = searcher.by_pairs(pictures, texts, find, count, ranking, tell=said.__setitem__)
         return [found(hits, find, note=said.get(text)) for text, hits in zip(texts, every, strict=True)]
 
     def by_rows(items: list[tuple[Modality, int]], find: Find, count: int) -> list[bytes]:
