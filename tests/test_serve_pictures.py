@@ -38,15 +38,6 @@ def test_a_picture_is_the_file(client, folder):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_part_of_a_picture_may_be_asked_for(client, folder):
-    content = (folder / "blue.png").read_bytes()
-    answer = client.get("/pictures/3", headers={"range": "bytes=2-5"})
-    assert (answer.status_code, answer.content) == (206, content[2:6])
-    for wrong, status in (("lines=2-5", 400), ("bytes=x", 400), ("bytes=5-2", 400), ("bytes=99999-", 416)):
-        answer = client.get("/pictures/3", headers={"range": wrong})
-        refused(answer, status, f"range: '{wrong}', expected bytes=FIRST-LAST within 0-{len(content) - 1}")
-
-
 def test_a_thumbnail_is_kept_by_the_browser(client):
     answer = client.get("/pictures/1?size=160")
     assert answer.headers["content-type"] == "image/webp"

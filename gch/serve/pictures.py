@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 from PIL import Image, ImageOps
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, MalformedRangeHeader, RangeNotSatisfiable, Response
+from starlette.responses import FileResponse, Response
 
 from gch.data.pictures import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, decode_picture
 from gch.data.text_files import file_bytes, opened
@@ -65,7 +65,7 @@ def picture_routes(collection: Collection, workers: Workers, limits: Limits) -> 
                 run = functools.partial(workers.run, request)
                 if size is None:
                     path = await run(0, collection.picture_path, modality, row)
-                    return _PictureFile(path, media_type=await run(0, media_type, path))
+                    return FileResponse(path, media_type=await run(0, media_type, path))
                 one = modality, row, size
                 content = await run(await run(0, weight, *one), scaled, *one)
         except DataError as error:
@@ -119,19 +119,6 @@ def decoding_weight(file: Path | io.BytesIO, draft: int) -> int:
             return image.width * image.height * (WEBP_WEIGHT if image.format == "WEBP" else 1)
     except Exception:  # Pillow raises a dozen types on broken bytes.
         return 0
-
-
-class _PictureFile(FileResponse):
-    """A file of which a browser may ask for ranges; wrong ones are refused as all other requests are."""
-
-    @classmethod
-    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
-        try:
-            return super()._parse_range_header(http_range, file_size)
-        except (MalformedRangeHeader, RangeNotSatisfiable) as error:
-            status = 400 if isinstance(error, MalformedRangeHeader) else 416
-            reason = f"range: {http_range[:100]!r}, expected bytes=FIRST-LAST within 0-{file_size - 1}"
-            raise HTTPException(status, reason, {"content-range": f"bytes */{file_size}"}) from error
 
 
 @contextlib.contextmanager
