@@ -172,7 +172,7 @@ def test_begin_leaves_the_students_as_they_were_and_balance_and_agreement_are_pa
     ],
 )
 def test_xla_compiles_stages_to_the_same_losses(changes, names):
-    """The graph of both affinities, which has all losses of labels alone and of pairs alone, and the paper's."""
+    """The graph of both affinities, which has all losses of labels and of pairs, and the paper's."""
     no_dropout = {"dropout_txt": 0.0, "dropout_words": 0.0, "dropout_img": 0.0}
     plain, compiled = gch(**no_dropout, **changes), gch(**no_dropout, **changes)
     for name in names:
