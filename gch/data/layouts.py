@@ -214,9 +214,10 @@ def _separate(images: Path) -> Layout:
         if files is None and role == "labels":
             continue
         if files is None:
-            alike = [other for other in _ENDS[role] if other.startswith("-") == end.startswith("-")]
-            expected = " or ".join(prefix + other + images.suffix for other in alike[:2])
-            raise DataError(f"{images}: its {role} not found, expected {expected} beside it")
+            others = ("-yall",) if end.startswith("-") else ("yall", "texts")
+            others = ("text_vectors", "captions") if end in _IMAGE_VECTORS else others
+            expected = " or ".join(prefix + other + images.suffix for other in others)
+            raise DataError(f"{images}: its texts not found, expected {expected} beside it")
         arrays[role] = _only(files, _NAMES[role])
     return Layout("separate files", images.parent, [arrays])
 
