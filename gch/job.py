@@ -31,7 +31,7 @@ from gch.networks.settings import (
 from gch.run import RunFolder, require_checkpoint, run_name
 from gch.search.model_note import require_replaceable
 from gch.settings import Settings
-from gch.storage import require_place
+from gch.storage import digest, require_place
 from gch.terminal import Progress, quiet_stderr
 from gch.training.cluster import read_cluster
 
@@ -81,8 +81,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _require_memory(_least_memory(settings, pairs))
         if settings.phase == "train" and not run.begun:  # nothing is refused any more
             run.start(settings, pairs.digest)
-        if run.writes:
-            _keep(run, split, pairs, settings)
+        _keep(run, split, pairs, settings)
         _print_sizes(pairs, split)
         _prepare_tensorflow(cache)
         with quiet_stderr():
@@ -227,9 +226,15 @@ def _print_sizes(pairs: Pairs, split: Split) -> None:
 
 
 def _keep(run: RunFolder, split: Split, pairs: Pairs, settings: Settings) -> None:
-    """Stores the split and the vocabulary of raw texts in a run that lacks them."""
-    if not run.split.exists():
+    """Stores the split and the vocabulary of raw texts in a run that lacks them. Raises RunError where the
+    run was started with others.
+    """
+    run.bind("split", split.digest)
+    if run.writes and not run.split.exists():
         export_split(run.split_for_matlab, split)
         save_split(run.split, split)
-    if pairs.captions is not None and settings.txtStr == "words" and not run.vocabulary.exists():
+    if pairs.captions is None or settings.txtStr != "words":
+        return
+    run.bind("vocabulary", digest(*pairs.tag_names))
+    if run.writes and not run.vocabulary.exists():
         used_vocabulary(pairs, settings).save(run.vocabulary)

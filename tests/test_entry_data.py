@@ -53,7 +53,8 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     assert found["queries"] == 24
     for name in ("split", "items"):
         assert f"{name} digest {found['digests'][name][:16]}" in output
-    words = json.loads((command.run_folder / "vocabulary.json").read_text())["words"]
+    vocabulary = json.loads((command.run_folder / "vocabulary.json").read_text())
+    words = vocabulary["words"]
     split = np.load(command.run_folder / "split.npz")
     seen = {word for row in split["training"] for word in described(row)[0].split()}
     assert set(words) <= seen
@@ -61,6 +62,10 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     again, _ = command.run("test")
     assert "Preparing" not in again
     np.testing.assert_array_equal(command.codes()["Qt"], codes["Qt"])
+    (command.run_folder / "vocabulary.json").write_text(json.dumps(vocabulary | {"words": words[::-1]}))
+    assert "started with another vocabulary" in command.run("test", expect=1)[1]
+    np.savez(command.run_folder / "split.npz", **{**split, "retrieval": split["retrieval"][:-1]})
+    assert "started with another split" in command.run("test", expect=1)[1]
 
 
 def test_the_split_of_another_run_is_taken_over(command, tmp_path):

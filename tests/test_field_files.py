@@ -201,10 +201,15 @@ def test_features_and_pairs_without_labels(tmp_path):
     assert not (tmp_path / "features" / "index").exists()
     with pytest.raises(DataError, match="features in place of pixels; expected pictures for an index"):
         written(pairs, tmp_path / "no", layouts=("index",))
-    written(dataclasses.replace(PAIRS, labels=HOT[:, :0], label_names=()), tmp_path / "without")
-    with h5py.File(tmp_path / "without" / "one-file" / "FLICKR-25K.mat") as file:
+    changes = {"name": "flickr8k", "pictures": ArrayPictures(PIXELS[:, :, :HEIGHT])}
+    without = dataclasses.replace(PAIRS, labels=HOT[:, :0], label_names=(), **changes)
+    written(without, tmp_path / "without")
+    with h5py.File(tmp_path / "without" / "one-file" / "FLICKR8K.mat") as file:
         assert sorted(file) == ["YAll", "images"]
     assert not (tmp_path / "without" / "index" / "label.mat").exists()
+    for layout in field_files.LAYOUTS:
+        pairs = open_source(settings_of(tmp_path / "without" / layout, "Flickr8k", image_size=HEIGHT))
+        assert pairs.labels.shape == (ITEMS, 0)
 
 
 def test_a_folder_of_something_and_a_full_disk_are_refused_before_anything_is_read(tmp_path, monkeypatch):

@@ -136,6 +136,14 @@ def test_a_split_comes_from_lists_or_from_karpathys_file(tmp_path, dataset):
         assert ("1 items are in no part of the split" in found) == (name != "alone")
 
 
+def test_a_missing_list_is_said(tmp_path):
+    files = {TOKENS["Flickr8k"]: tokens("Flickr8k")} | lists("Flickr8k") | pictures("Flickr8k")
+    del files["Flickr_8k.devImages.txt"]
+    pairs = opened(write(tmp_path, files), "Flickr8k")
+    assert pairs.own_split is None
+    assert "the split is not that of the lists: Flickr_8k.devImages.txt not found" in pairs.found
+
+
 def test_all_may_lie_in_zip_files(tmp_path):
     folder = tmp_path / "data"
     write_zip(folder / "Flickr8k_text.zip", {"Flickr8k.token.txt": tokens("Flickr8k")} | lists("Flickr8k"))
@@ -187,10 +195,13 @@ NO_PICTURES = dict.fromkeys(pictures("Flickr8k"))
     ("changed", "line"),
     [
         ({TOKENS["Flickr8k"]: b"<html>\nNot found\n</html>\n"}, "3 of 3 lines cannot be read"),
-        ({TOKENS["Flickr8k"]: b""}, "0 of 0 lines"),
+        ({TOKENS["Flickr8k"]: b""}, "token.txt: empty; expected"),
         (KAGGLES, "expected a row of CSV"),
         (lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"1.jpg\n"}, "line 1: found '1.jpg'"),
-        (lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"9_9.jpg\n"}, "no picture of the part val"),
+        (
+            lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"9_9.jpg\n"},
+            "none of the 12 items is in the part val",
+        ),
         ({"dataset_flickr8k.json": karpathy("Flickr8k")[:99]}, r"dataset_flickr8k\.json: .*cut off"),
         (NO_PICTURES, r"pictures not found, .*Dataset\.zip"),
     ],

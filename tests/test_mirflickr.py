@@ -77,6 +77,13 @@ def inside(folder, collection, annotations):
     return write(folder, files | {f"mirflickr/annotations/{name}": annotations[name] for name in annotations})
 
 
+def flat(folder, collection, annotations):
+    """DATA_DIR is the folder of the pictures; the annotations were unpacked in it."""
+    return write(
+        folder, {name.removeprefix("mirflickr/"): collection[name] for name in collection} | annotations
+    )
+
+
 def both(folder, collection, annotations):
     """The zip files were kept beside what they unpacked to."""
     zipped(folder, collection, annotations)
@@ -84,7 +91,7 @@ def both(folder, collection, annotations):
 
 
 @pytest.mark.parametrize(
-    ("place", "end"), [(unpacked, "\n"), (zipped, "\r\n"), (inside, "\r\n"), (both, "\n")]
+    ("place", "end"), [(unpacked, "\n"), (zipped, "\r\n"), (inside, "\r\n"), (flat, "\n"), (both, "\n")]
 )
 def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
     place(tmp_path, *mirflickr(end))

@@ -142,6 +142,11 @@ REFUSED = [
 ]
 
 
+def test_vectors_of_pictures_alone_are_refused(tmp_path):
+    save_npy(tmp_path, image_vectors=FEATURES, text_vector=VECTORS)
+    refused(r"texts not found, expected text_vectors\.npy or captions\.npy beside it", tmp_path, "files")
+
+
 @pytest.mark.parametrize(("line", "changed"), REFUSED)
 def test_what_is_refused(tmp_path, line, changed):
     arrays = {"XAll": FEATURES, "YAll": VECTORS.astype(np.float64), "LAll": HOT} | changed

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gch.data.array_files import StoredArray, list_arrays
 from gch.data.downloads import Download, find_download
-from gch.data.names import file_stems
+from gch.data.names import UNLABELLED, canonical_dataset, file_stems
 from gch.data.text_files import printable, require_file
 from gch.errors import DataError
 
@@ -84,10 +84,11 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     """Finds a data set by DATA_DIR, dataset_dir and annotations; DataError where it is incomplete.
 
     Its files are looked for by the names that it goes by. A folder in DATA_DIR of such a name comes first.
-    Labels are required of data sets that have such names, the papers'.
+    Labels are required of data sets that have such names, the papers', but for `UNLABELLED`.
     """
-    found, stems = _found(path, dataset, annotations), file_stems(dataset)
-    if stems and found.parts and "labels" not in found.parts[0]:
+    found = _found(path, dataset, annotations)
+    labelled = file_stems(dataset) and canonical_dataset(dataset) not in UNLABELLED
+    if labelled and found.parts and "labels" not in found.parts[0]:
         raise DataError(
             f"{found.path}: {_LABELS[found.kind]} not found, expected the labels of {dataset}; "
             "dataset_dir = 'files' reads pairs without labels"
@@ -214,9 +215,10 @@ def _separate(images: Path) -> Layout:
         if files is None and role == "labels":
             continue
         if files is None:
-            alike = [other for other in _ENDS[role] if other.startswith("-") == end.startswith("-")]
-            expected = " or ".join(prefix + other + images.suffix for other in alike[:2])
-            raise DataError(f"{images}: its {role} not found, expected {expected} beside it")
+            others = ("-yall",) if end.startswith("-") else ("yall", "texts")
+            others = ("text_vectors", "captions") if end in _IMAGE_VECTORS else others
+            expected = " or ".join(prefix + other + images.suffix for other in others)
+            raise DataError(f"{images}: its texts not found, expected {expected} beside it")
         arrays[role] = _only(files, _NAMES[role])
     return Layout("separate files", images.parent, [arrays])
 

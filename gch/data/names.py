@@ -9,6 +9,7 @@ _BENCHMARKS = {
     "Flickr8k": ("flickr8k", "flickr-8k"),
     "Flickr30k": ("flickr30k", "flickr-30k"),
 }
+UNLABELLED = ("Flickr8k", "Flickr30k")
 
 
 def known_datasets() -> tuple[str, ...]:

@@ -157,6 +157,7 @@ def _encode(
     strings: Sequence[str], encoder: TextEncoder, vectors: np.ndarray, progress: Callable[[int], object]
 ) -> None:
     """Fills `vectors` with those of strings, of length 1."""
+    progress(0)
     for start in range(0, len(strings), _ENCODED_AT_ONCE):
         some = strings[start : start + _ENCODED_AT_ONCE]
         found = encoder.encode(some)

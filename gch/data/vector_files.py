@@ -90,7 +90,7 @@ class Rows:
         stored = array.read()
         self._rows = stored if width in (0, array.shape[-1]) else stored.T
         for row, part in self._parts():
-            require_finite(part, f"{array.where}, from item {row} on,")
+            require_finite(part, array.where, first=row)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -104,13 +104,15 @@ class Rows:
                 yield row, mean_of_units(part) if part.ndim == 3 else part.astype(np.float32)
 
 
-def require_finite(vectors: np.ndarray, where: str) -> None:
-    """Raises DataError where a number of vectors (N, F) is not finite; `where` they are, for messages."""
+def require_finite(vectors: np.ndarray, where: str, first: int = 0) -> None:
+    """Raises DataError where a number of vectors (N, F) is not finite; `where` they are and which item is
+    the `first` of them, for messages.
+    """
     for row, part in blocks(vectors):
         finite = np.isfinite(part)
         if not finite.all():
             item, column = np.argwhere(~finite)[0]
-            found = f"{part[item, column]} (item {row + item}, column {column})"
+            found = f"{part[item, column]} (item {first + row + item}, column {column})"
             raise DataError(f"{where} holds {found}, expected finite numbers of float32")
 
 

@@ -118,7 +118,7 @@ def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) ->
     }
     for part, rows in of_part.items():
         if not len(rows):
-            raise DataError(f"{where}: no picture of the part {part} is there, expected some")
+            raise DataError(f"{where}: none of the {len(parts):,} items is in the part {part}, expected some")
     query, training, validation = of_part.values()
     split = OwnSplit(query, np.union1d(training, validation), training, validation)
     sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in split.parts().items())

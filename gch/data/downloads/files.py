@@ -69,7 +69,7 @@ class Files:
         return found
 
     def fullest(self, fits: Callable[[str, str], bool]) -> str:
-        """The folder that holds most files that fit, by folder and name; '' where none does.
+        """The folder that holds most files that fit, by folder and name. '' is the whole folder, or none.
 
         Of equals, one that is not in a zip file, then one in few folders.
         """

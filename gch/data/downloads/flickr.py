@@ -75,8 +75,7 @@ def recognise(files: Files, kind: Kind) -> Download | None:
     if not any(kind.picture.fullmatch(posixpath.basename(path)) for path in files.pictures()):
         missing.append(f"pictures not found, expected from {kind.archives[1]}")
     missing += files.faults(*map(str.lower, kind.archives), "archive.zip", "caption_datasets.zip")
-    found = {part: files.first(name) for part, name in kind.lists.items()}
-    lists = found if all(found.values()) else {}
+    lists = {part: files.first(name) for part, name in kind.lists.items()}
     return Download(
         title=kind.dataset,
         datasets=(kind.dataset,),
@@ -100,6 +99,10 @@ def _table(files: Files, kind: Kind) -> str:
 
 def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[str, str]) -> Contents:
     notes: list[str] = []
+    absent = [kind.lists[part] for part, name in lists.items() if not name]
+    if any(lists.values()) and absent and not karpathy:
+        notes.append(f"the split is not that of the lists: {', '.join(absent)} not found")
+    lists = {} if absent else lists
     listed = {one.name: one for one in read_karpathy(files, karpathy)} if karpathy else {}
     texts = (
         _captions(files, captions, notes) if captions else {name: one.text for name, one in listed.items()}
@@ -115,7 +118,7 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
     split = None
     if part_of:
         parts = [part_of.get(name) for name in kept]
-        source = karpathy or lists["query"]
+        source = karpathy or posixpath.dirname(lists["query"])
         of_file = kind.karpathy if karpathy else "the lists"
         split, said = split_of(parts, files.where(source), of_file, len(part_of))
         notes += said
@@ -157,7 +160,7 @@ def _captions(files: Files, name: str, notes: list[str]) -> dict[str, str]:
         else:
             found.setdefault(row[0], []).append(row[1:])
     if len(damaged) * _MOST_DAMAGED > total or not found:
-        lines = f"{len(damaged):,} of {total:,} lines cannot be read ({', '.join(damaged[:1])})"
+        lines = f"{len(damaged):,} of {total:,} lines cannot be read ({damaged[0]})" if total else "empty"
         raise DataError(f"{files.where(name)}: {lines}; expected pictures and captions, load it again")
     texts = {}
     for picture, own in found.items():

@@ -35,7 +35,7 @@ def recognise(files: Files) -> Download | None:
     pictures = files.fullest(lambda folder, name: bool(_PICTURE.fullmatch(name)))
     missing = []
     for found, what in (
-        (pictures, "pictures such as im1.jpg"),
+        (_numbered(files, pictures, _PICTURE), "pictures such as im1.jpg"),
         (tags, "meta/tags/tags1.txt and the other tags"),
         (common, "doc/common_tags.txt"),
     ):
@@ -115,7 +115,7 @@ def _read(files: Files, pictures: str, tags: str, common: str, lists: str) -> Co
 
 def _numbered(files: Files, folder: str, pattern: re.Pattern[str]) -> dict[int, str]:
     """The files of a folder by their numbers."""
-    matches = ((pattern.fullmatch(name), name) for name in files.folders()[folder])
+    matches = ((pattern.fullmatch(name), name) for name in files.folders().get(folder, ()))
     return {int(match[1]): posixpath.join(folder, name) for match, name in matches if match}
 
 

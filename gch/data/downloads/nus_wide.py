@@ -161,6 +161,7 @@ def _tag_table(files: Files, name: str, rows: int, words: int, cache: Path) -> n
 
     def fill(table: np.memmap) -> None:
         progress = Progress("lines", f"Reading {files.where(name)} (once)")
+        progress(0, rows)
         for start, block in _blocks(files, name, rows, words):
             table[start : start + len(block)] = np.packbits(block, axis=1)
             progress(start + len(block), rows)
