@@ -54,7 +54,7 @@ def test_csv_and_json_lines_are_read_alike(tmp_path):
         assert got.label_names == ("7", "animal", "indoor")
         assert got.labels.dtype == np.uint8
         np.testing.assert_array_equal(got.labels, [[0, 1, 1], [1, 0, 0], [1, 1, 0]])
-        assert got.found[1] == "left out, because they have no label: 1 entries, such as c.gif"
+        assert got.found[1] == "left out, because they have no label: 1 entries (c.gif)"
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
         lines.append(f"{entries} entries describe {len(items)} pictures; {joined}")
     unlabelled = [item for item, names in items.items() if not names]
     if labelled and unlabelled:
-        count = len(unlabelled)
-        lines.append(f"left out, because they have no label: {count} entries, such as {unlabelled[0].path}")
+        first = ", ".join(item.path for item in unlabelled[:3]) + " ..." * (len(unlabelled) > 3)
+        lines.append(f"left out, because they have no label: {len(unlabelled)} entries ({first})")
     return Pairs(
         name="collection",
         texts=np.zeros((len(ids), 0), np.uint8),
