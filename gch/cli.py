@@ -126,6 +126,8 @@ def _parse(argv: Sequence[str], command: str) -> tuple[dict[str, Any], list[str]
     flags.DEFINE_boolean("version", None, "", flag_values=values)
     try:
         words = values(list(argv))[1:]
+        if "" in words:  # Path("") is the current folder
+            raise flags.Error(f"argument {1 + words.index('')} is empty; expected a word, a file or a folder")
     except flags.IllegalFlagValueError as error:  # 'flag --bit=x: ' and what Python says of it
         flag, _, value = str(error).partition(": ")[0].removeprefix("flag --").partition("=")
         raise flags.Error(f"--{flag} is {shown(value)}; expected {KINDS[kinds.get(flag, bool)]}") from error

@@ -302,6 +302,7 @@ def test_a_wrong_line_of_texts_is_named(tmp_path, line, message):
         ([], 2, "expected one of --images=FOLDER or LIST, --texts=FILE, --pairs=FILE"),
         (["--images=pictures", "--pairs=no", "--out=out"], 2, "expected one of --images"),
         (["--pairs=no", "--out=out"], 1, "found suffix '', expected .csv"),
+        (["--pairs=pictures", "--out=out"], 1, "pictures: found a folder, expected .csv"),
         (["--images=pictures"], 2, "out is missing"),
         (["--images=pictures", "--out=out", "--shard=4/3"], 2, "shard is '4/3'; expected i/n"),
         (["--images=pictures", "--out=out", "--shard=half"], 2, "shard is 'half'"),

@@ -119,6 +119,8 @@ ROWS = {
     "search by a pipe": ([*SEARCH, "--picture=fifo"], f"fifo: {NO_FILE}"),
     "serve nothing": (["serve", "model", "empty", "--port=0"], "empty: no index.json or codes.json"),
     "serve by another model": (["serve", "other", "codes", "--port=0"], "expected the one that encoded"),
+    "eval of an empty argument": (["eval", ""], "argument 2 is empty; expected a word, a file or a folder"),
+    "name of two lines": (["train", *DATA, "--run_name=a\nb"], r"run_name is 'a\\nb'; expected a plain name"),
     "eval of a pipe": (["eval", "fifo"], f"fifo: {NO_FILE}"),
     "eval to a file": (["eval", "codes.npz", "--out=file"], f"file: {UNWRITABLE}"),
     "prepare a pipe": (["prepare", "fifo", "--out=new"], f"fifo: {NO_FILE}"),

@@ -139,9 +139,8 @@ def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict
     """
     suffix = file.suffix.lower()
     if suffix not in (*ANNOTATION_SUFFIXES, ".txt"):
-        raise DataError(
-            f"{name}: found suffix {shown(file.suffix)}, expected {', '.join(ANNOTATION_SUFFIXES)}"
-        )
+        given = "a folder" if file.is_dir() else f"suffix {shown(file.suffix)}"
+        raise DataError(f"{name}: found {given}, expected {', '.join(ANNOTATION_SUFFIXES)}")
     read = _json_entries if _is_json(file) else _csv_entries
     roots = os.path.realpath(folder), os.path.abspath(folder)
     paths: list[str] = []

@@ -47,8 +47,9 @@ class RunSettings:
 
     def check_run(self) -> None:
         """Raises SettingError where values are impossible."""
-        if any(separator in self.run_name for separator in ("/", "\\")) or self.run_name in (".", ".."):
-            raise SettingError(f"run_name is {self.run_name!r}; expected a plain name, without a path")
+        name = self.run_name
+        if "/" in name or "\\" in name or name in (".", "..") or not name.isprintable():
+            raise SettingError(f"run_name is {name!r}; expected a plain name, without a path")
         if len(os.fsencode(self.run_name)) > _LONGEST_NAME:
             raise SettingError(f"run_name is {shown(self.run_name)}; expected {_LONGEST_NAME} bytes at most")
 
