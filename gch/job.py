@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.generated import GENERATED
-from gch.data.names import canonical_dataset
+from gch.data.names import canonical_dataset, file_name
 from gch.data.pairs import Pairs, oddities
 from gch.data.sentences import SIZE, require_sentences
 from gch.data.split import ORDERS, Split, digest_line, split_oddities
@@ -19,7 +19,7 @@ from gch.data.split_file import export_split, load_split, save_split
 from gch.data.text_files import require_file
 from gch.data.text_parts import require_raw_texts
 from gch.data.vocabulary import used_vocabulary, with_vocabulary
-from gch.errors import SettingError
+from gch.errors import RunError, SettingError
 from gch.networks.matconvnet import read_vggf
 from gch.networks.settings import (
     TEXT_ENCODERS,
@@ -60,7 +60,6 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _require_labels(settings, pairs)
         _require_backbone(settings, pairs)
         _require_text_encoder(settings, pairs)
-        split = choose_split(settings, pairs)
         run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
         settings = run.adopt(settings)
         log = Path(settings.log_dir) / run.path.name
@@ -73,8 +72,7 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
             run.open(settings, pairs.digest)
         elif run.exists():
             run.start(settings, pairs.digest)
-        if run.split.exists():
-            split = load_split(run.split, len(pairs.labels))
+        split = _split(settings, pairs, run)
         cache = cache_folder(settings)
         pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
         _require_sizes(settings, pairs)
@@ -112,10 +110,13 @@ def _prepare_tensorflow(cache: Path) -> None:
 
 
 def _require_places(settings: Settings, export_to: Path | None, writes: bool) -> None:
-    """Checks the files and folders that settings name, before anything is read or drawn."""
-    if settings.phase == "train" and settings.load_model_path:
+    """Checks the files and folders that settings name, before anything is read or drawn; a run that has begun
+    no longer needs those that it started from.
+    """
+    run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, file_name(settings.dataset_dir)))
+    if settings.phase == "train" and settings.load_model_path and not run.exists():
         require_checkpoint(Path(settings.load_model_path), settings)
-    if settings.split not in ("", *ORDERS):
+    if settings.split not in ("", *ORDERS) and not run.split.exists():
         require_file(settings.split, f"expected {', '.join(ORDERS)} or a file of a split")
     if settings.phase == "export":
         if export_to:
@@ -123,6 +124,21 @@ def _require_places(settings: Settings, export_to: Path | None, writes: bool) ->
     elif writes:
         require_place(Path(settings.checkpoint_dir))
         require_place(Path(settings.log_dir))
+
+
+def _split(settings: Settings, pairs: Pairs, run: RunFolder) -> Split:
+    """The split that a run keeps; of a new run, the one that the settings name.
+
+    Raises:
+      RunError: training would go on, but the file of the split has changed since the run began.
+    """
+    if not run.split.exists():
+        return choose_split(settings, pairs)
+    kept = load_split(run.split, len(pairs.labels))
+    given = settings.phase == "train" and Path(settings.split).is_file()
+    if given and choose_split(settings, pairs).digest != kept.digest:
+        raise RunError(f"{settings.split}: not the split in {run.split}; set another run_name")
+    return kept
 
 
 def _require_labels(settings: Settings, pairs: Pairs) -> None:

@@ -181,6 +181,11 @@ def test_cells_that_look_like_lists_are_told(tmp_path, labels, line):
     assert ("cells look like lists" in found) == bool(line)
 
 
+def test_a_label_that_every_item_has_is_told(tmp_path):
+    got = read(tmp_path, "path,text,labels\na.jpg,sea,x;y\nb.jpg,sea,y\n")
+    assert oddities(got) == ["every item has label 'y', so all are relevant to each other and mAP is 1"]
+
+
 PLAIN = "path,text,labels\na.jpg,a dog,x\nb.jpg,sea,y\n"
 SPREADSHEETS = {
     "byte order mark, Windows' line ends": b"\xef\xbb\xbf" + PLAIN.replace("\n", "\r\n").encode(),

@@ -79,6 +79,8 @@ def test_a_run_starts_from_the_weights_of_another(finished, command):
     # It goes nowhere at that rate: but for bits next to 0, the codes are those of the other run.
     agreement = (command.codes()["Di"] == first.codes()["Di"]).mean()
     assert agreement > 0.98
+    _, error = command.run(expect=1, load_model_path=command.folder, k_agah=1, lr=1e-9)
+    assert "this run was started with load_model_path = " in error  # it needs no other run any more
     _, error = command.run(expect=1, load_model_path=command.folder, run_name="other")
     assert "load_model_path" in error
     assert error.count("\n") == 1

@@ -68,7 +68,7 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     assert "started with another split" in command.run("test", expect=1)[1]
 
 
-def test_the_split_of_another_run_is_taken_over(command, tmp_path):
+def test_the_split_of_another_run_is_taken_over_and_kept(command, tmp_path):
     random = np.random.default_rng(1).permutation(240) + 1.0
     chosen = {"indQuery": random[:20], "indDatabase": random[20:], "indTrain": random[20:120]}
     scipy.io.savemat(tmp_path / "chosen.mat", chosen)
@@ -81,6 +81,11 @@ def test_the_split_of_another_run_is_taken_over(command, tmp_path):
     )
     exported = scipy.io.loadmat(command.run_folder / "split.mat")
     np.testing.assert_array_equal(exported["query"].ravel(), split["query"] + 1)
+    scipy.io.savemat(tmp_path / "chosen.mat", chosen | {"indTrain": random[20:130]})
+    _, error = command.run(split=tmp_path / "chosen.mat", VERIFICATION_SIZE=10, k_dcmh=1, expect=1)
+    assert "chosen.mat: not the split in " in error
+    (tmp_path / "chosen.mat").unlink()
+    assert "training" in command.run("test", split=tmp_path / "chosen.mat", VERIFICATION_SIZE=10, k_dcmh=1)[0]
 
 
 def test_features_in_place_of_pixels_train_without_a_backbone(repository, tmp_path, data):

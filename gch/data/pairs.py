@@ -178,13 +178,18 @@ def multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarr
 
 
 def oddities(pairs: Pairs) -> list[str]:
-    """What is likely a mistake without being wrong, a line each: no words, no labels, lists as labels."""
+    """What is likely a mistake without being wrong, a line each: no words, no labels, a label that
+    all items have, lists as labels.
+    """
     lines, total = [], len(pairs.labels)
     if pairs.texts.shape[1] and (wordless := total - pairs.texts.any(axis=1).sum()):
         missing = "a text vector of zeros" if pairs.text_vectors else "no word of the vocabulary"
         lines.append(f"{wordless} of {total} items have {missing}")
     if pairs.labels.shape[1] and (unlabelled := total - pairs.labels.any(axis=1).sum()):
         lines.append(f"{unlabelled} of {total} items have no label, so nothing is relevant to them")
+    if len(everywhere := np.flatnonzero(pairs.labels.all(axis=0))):
+        name = shown(pairs.label_names[everywhere[0]]) if pairs.label_names else everywhere[0]
+        lines.append(f"every item has label {name}, so all are relevant to each other and mAP is 1")
     if pairs.label_names and (lists := _lists_as_labels(pairs.labels, pairs.label_names)):
         lines.append(f"{lists}: cells look like lists; separate labels by ';'")
     return lines
