@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from records import write_run
@@ -83,11 +84,28 @@ def test_other_places_of_data_make_no_other_run(sweep, finished):
     assert sweep("--bits=8", "--seeds=0")[0] == 0
 
 
+@pytest.mark.parametrize("changed", ["place", "content"])
+def test_a_run_whose_data_may_be_others_is_tested_again(sweep, finished, tmp_path, monkeypatch, changed):
+    data, name = tmp_path / "data.npz", "files_gch_efficientnet-lite0_8_seed0"
+    data.touch()
+    finished(name, bit=8, dataset_dir="files", DATA_DIR=str(data))
+    arguments = ["--bits=8", "--seeds=0", "--dataset_dir=files"]
+    assert "1 of them finished before" in sweep(*arguments, f"--DATA_DIR={data}")[1]
+    called: list = []
+    monkeypatch.setattr("gch.commands.sweep.run_child", lambda *call: called.append(call) or (1, ""))
+    if changed == "place":
+        data = data.rename(tmp_path / "moved.npz")
+    else:
+        os.utime(tmp_path / "runs" / name / "results.json", (0, 0))
+    assert "0 of them finished before" in sweep(*arguments, f"--DATA_DIR={data}")[1]
+    # It says which run, because that of a prepared set may have another name.
+    assert f"--run_name={name}" in called[0][0]
+
+
 def test_a_run_that_fails_ends_the_sweep_with_its_words(sweep, tmp_path):
     status, output, error = sweep("--bits=8", "--dataset_dir=FLICKR", f"--DATA_DIR={tmp_path}")
     assert status == 1
-    # Three seeds: those that had not begun when the first one failed do not begin.
-    assert output.count("started") < 3
+    assert output.count("started") == 1  # of three
     assert "ended with status 1" in error
     assert "FLICKR-25K.mat" in error
 

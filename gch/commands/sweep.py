@@ -2,12 +2,14 @@
 
 import itertools
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from gch.child import run_child
 from gch.commands import Call
+from gch.commands.source import is_embedded
 from gch.data.names import file_name
 from gch.data.text_files import shown
 from gch.errors import RunError, SettingError
@@ -54,9 +56,18 @@ def run(call: Call) -> None:
 def _train(runs: Sequence["_Run"], jobs: int) -> None:
     """Runs side by side; once one fails, or the user stops them, no other begins."""
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
-    pool = ThreadPoolExecutor(jobs)
+    pool, failed = ThreadPoolExecutor(jobs), threading.Event()
+
+    def train(one: _Run) -> None:
+        if not failed.is_set():  # the thread of a run that fails is sooner here than its error is below
+            try:
+                one.train(threads)
+            except RunError:
+                failed.set()
+                raise
+
     try:
-        for finished in as_completed([pool.submit(one.train, threads) for one in runs]):
+        for finished in as_completed([pool.submit(train, one) for one in runs]):
             finished.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -69,6 +80,7 @@ class _Run:
         self._flags = flags | ({"settings": call.settings_file} if call.settings_file else {})
         self._settings = settings = call.load(flags)
         self.folder = Path(settings.checkpoint_dir) / run_name(settings, file_name(settings.dataset_dir))
+        self._flags["run_name"] = self.folder.name  # a prepared set may have another name than dataset_dir
 
     def finished(self) -> bool:
         """Whether it was trained and tested.
@@ -88,8 +100,18 @@ class _Run:
                     f"{self.folder}: this run has {name} = {before[name]!r}, the sweep needs {value!r}; "
                     "set another --checkpoint_dir"
                 )
-        # Tests of both kinds leave their figures in the same place; testing again is quick.
-        return before["own_neighbour"] == self._settings.own_neighbour
+        # Tests of both kinds leave their figures in the same place, and the data may be others. Testing again
+        # is quick, and compares the data.
+        same_test = before["own_neighbour"] == self._settings.own_neighbour
+        return same_test and not self._other_data(before["DATA_DIR"])
+
+    def _other_data(self, place_then: str) -> bool:
+        """Whether files of data lie elsewhere than at the test, or were written after it."""
+        if is_embedded(self._settings):
+            return False
+        place, tested = Path(self._settings.DATA_DIR), (self.folder / "results.json").stat().st_mtime
+        files = [file for file in (place, *place.glob("*")) if file.is_file()]
+        return str(place) != place_then or any(file.stat().st_mtime > tested for file in files)
 
     def train(self, threads: int) -> None:
         """Trains and tests in a process of its own; `threads` 0 leaves their number alone."""
