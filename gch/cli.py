@@ -97,6 +97,8 @@ def _settings(settings_file: Path | None, given: dict[str, Any], words: list[str
         from gch.run import run_settings
 
         return run_settings(Path(words[1]), given, "test", "test")
+    if words[:1] == ["test"] and len(words) > 2:
+        raise flags.Error(f"test: found {' '.join(words[1:])}; expected the folder of one run")
     for word in words:
         if word not in PHASES:
             known = ", ".join((*PHASES, "help", *COMMANDS))

@@ -65,6 +65,7 @@ def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
         (["tain"], ["'tain'", "train, test, help"]),
         (["tain", "eval"], ["'tain'", "train, test, help"]),
         (["train", "test"], ["train and test"]),
+        (["test", "one", "two"], ["test: found one two; expected the folder of one run"]),
         (["test", "nowhere"], ["nowhere: no settings.json in it; expected the folder of a run"]),
         (["--bit", "16", "eval"], ["eval: no codes given"]),
         (["--Epoch"], ["Epoch"]),

@@ -59,16 +59,16 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(sweep, finished):
     assert "has lr_img = 0.5, the sweep needs 0.003" in error
 
 
-@pytest.mark.parametrize("tested", ["the other way", "by an older version"])
+@pytest.mark.parametrize("other", [{"own_neighbour": False}, {"ties": "stable"}, {}])
 def test_a_run_whose_results_are_not_those_of_this_sweep_is_tested_again(
-    sweep, finished, tmp_path, monkeypatch, tested
+    sweep, finished, tmp_path, monkeypatch, other
 ):
     name = "openmoji_gch_efficientnet-lite0_8_seed0"
-    if tested == "the other way":
-        finished(name, bit=8, own_neighbour=False)
-        assert sweep("--bits=8", "--seeds=0", "--own_neighbour=False")[0] == 0
-    else:
-        finished(name, bit=8)
+    finished(name, bit=8, **other)
+    if other:
+        flags = [f"--{setting}={value}" for setting, value in other.items()]
+        assert sweep("--bits=8", "--seeds=0", *flags)[0] == 0
+    else:  # tested by an older version
         path = tmp_path / "runs" / name / "results.json"
         held = json.loads(path.read_text())
         del held["evaluation"]

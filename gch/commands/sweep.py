@@ -20,6 +20,7 @@ from gch.run import run_name
 from gch.settings import canonical, checked_values, free_settings, known_presets, of_earlier_runs
 from gch.storage import require_place, write_text
 
+OF_TEST = ("ties", "cutoffs", "without_relevant", "own_neighbour")  # which its figures depend on
 VARIED = ("bit", "seed", "method", "preset", "run_name", "phase")
 
 
@@ -100,9 +101,9 @@ class _Run:
                     f"{self.folder}: this run has {name} = {before[name]!r}, the sweep needs {value!r}; "
                     "set another --checkpoint_dir"
                 )
-        # Tests of both kinds leave their figures in the same place, and the data may be others. Testing again
+        # Tests of all kinds leave their figures in the same place, and the data may be others. Testing again
         # is quick, and compares the data.
-        same_test = before["own_neighbour"] == self._settings.own_neighbour
+        same_test = all(before[name] == getattr(self._settings, name) for name in OF_TEST)
         return same_test and not self._other_data(before["DATA_DIR"])
 
     def _other_data(self, place_then: str) -> bool:

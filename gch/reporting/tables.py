@@ -237,8 +237,8 @@ def comma_separated(records: Sequence[Record]) -> str:
 
 
 def _spread(values: Sequence[Any], decimals: int = 4) -> str:
-    """Mean and standard deviation (n - 1); a dash where a value is missing."""
+    """Mean and, of several values, standard deviation (n - 1); a dash where a value is missing."""
     if None in values:
         return "-"
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{decimals}f} ± {deviation:.{decimals}f}"
+    deviation = f" ± {statistics.stdev(values):.{decimals}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{decimals}f}{deviation}"
