@@ -197,6 +197,10 @@ NO_PICTURES = dict.fromkeys(pictures("Flickr8k"))
         ({TOKENS["Flickr8k"]: b"<html>\nNot found\n</html>\n"}, "3 of 3 lines cannot be read"),
         ({TOKENS["Flickr8k"]: b""}, "token.txt: empty; expected"),
         (KAGGLES, "expected a row of CSV"),
+        (
+            lists("Flickr8k") | {"Flickr_8k.devImages.txt": lists("Flickr8k")["Flickr_8k.testImages.txt"]},
+            f"line 1: found '{NAMES['Flickr8k'][ROWS['test'][0]]}', expected a picture that is not in",
+        ),
         (lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"1.jpg\n"}, "line 1: found '1.jpg'"),
         (
             lists("Flickr8k") | {"Flickr_8k.devImages.txt": b"9_9.jpg\n"},

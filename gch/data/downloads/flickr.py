@@ -209,12 +209,14 @@ def _rows(files: Files, name: str) -> Iterator[tuple[int, _Row | None]]:
 
 
 def _listed(files: Files, kind: Kind, lists: Mapping[str, str]) -> dict[str, str]:
-    """The parts of the pictures that lists name, with '.jpg' or without."""
-    found = {}
+    """The part of each picture that a list names, with '.jpg' or without; DataError where two name it."""
+    found: dict[str, str] = {}
     for part, name in lists.items():
         for number, line in files.lines(name):
             picture = f"{line.decode('utf-8', 'replace').removesuffix('.jpg')}.jpg"
             if not kind.picture.fullmatch(picture):
                 raise files.unexpected(name, number, line, f"the name of a picture of {kind.dataset}")
-            found[picture] = part
+            if found.setdefault(picture, part) != part:
+                other = posixpath.basename(lists[found[picture]])
+                raise files.unexpected(name, number, line, f"a picture that is not in {other} too")
     return found
