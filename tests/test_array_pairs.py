@@ -429,7 +429,7 @@ def test_pairs_without_labels(tmp_path, name):
     if pairs.own_split:
         np.testing.assert_array_equal(pairs.own_split.training, np.sort(AGAIN))
     if name == "one file":
-        assert "no array of labels; not read: other" in pairs.found
+        assert "no array of labels; not read: 'other'" in pairs.found
 
 
 @pytest.mark.parametrize("write", [write_npz, write_v5])

@@ -68,6 +68,14 @@ def test_several_vectors_an_item_become_the_mean_of_their_directions(tmp_path, w
     assert "the mean of 5 an item" in pairs.found[0 if role == "XAll" else 1]
 
 
+def test_arrays_beside_the_vectors_are_said_not_to_be_read(tmp_path):
+    arrays = {"image_vectors": FEATURES, "text_vectors": VECTORS, "labels": HOT}
+    np.savez(tmp_path / "any.npz", **arrays, captions=np.array(ITEMS * ["a cat"]))
+    assert "not read: 'captions'" in source(tmp_path, "files").found
+    np.savez(tmp_path / "any.npz", **arrays)
+    assert not any("not read" in line for line in source(tmp_path, "files").found)
+
+
 def test_npy_files_of_float32_are_read_where_they_are(tmp_path):
     save_npy(tmp_path, image_vectors=FEATURES, text_vectors=VECTORS, labels=HOT)
     pairs = source(tmp_path, "files")

@@ -29,6 +29,7 @@ from gch.storage import digest
 _DIGESTED_IMAGES = 64
 _VALIDATION_SHARE = 20  # one in 20 training items validates, because split files have no validation part
 _MAX_CAPTION_BYTES = 2**31
+_SHOWN = 5  # arrays that are not read
 
 
 def open_arrays(
@@ -56,9 +57,10 @@ def open_arrays(
     found = [line for part in parts for line in part.found()]
     total = sum(part.items for part in parts)
     labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
-    if not labels.shape[1]:
-        unread = f"; not read: {', '.join(layout.unread)}" if layout.unread else ""
-        found.append(f"no array of labels{unread}")
+    missing = [] if labels.shape[1] else ["no array of labels"]
+    if layout.unread:
+        missing.append(f"not read: {', '.join(map(shown, layout.unread[:_SHOWN]))}")
+    found += ["; ".join(missing)] if missing else []
     if captions is None:
         texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
     else:

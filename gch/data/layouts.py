@@ -77,7 +77,7 @@ class Layout:
     download: Download | None = None
     # Of one file: what the columns of words and labels are called, as of `_COLUMNS`.
     names: Mapping[str, StoredArray] = dataclasses.field(default_factory=dict)
-    unread: Sequence[str] = ()  # the other arrays of one file without labels
+    unread: Sequence[str] = ()  # the other arrays of one file
 
 
 def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
@@ -200,7 +200,7 @@ def _of_file(path: Path) -> Layout:
     part = {role: _pick(path, arrays, _NAMES[role]) for role in roles}
     names = {name: array for name in _COLUMNS if (array := _first(arrays, [name]))}
     read = [*part.values(), *names.values()]
-    unread = () if "labels" in part else tuple(name for name in arrays if arrays[name] not in read)
+    unread = tuple(name for name in arrays if arrays[name] not in read)
     return Layout("one file", path, [part], names=names, unread=unread)
 
 
