@@ -38,6 +38,8 @@ from gch.evaluation.evaluate import CROSS, map_by_direction
 from gch.evaluation.results import measured_figures
 from gch.networks.backbone import load_backbone
 from gch.networks.inference import backbone_features
+from gch.networks.text_encoder import load_text_encoder, with_encoded_texts
+from gch.run import RunFolder
 from gch.settings import Settings
 
 BASELINE = "no learning to hash"
@@ -108,7 +110,12 @@ def opened(settings: Settings) -> tuple[Pairs, Split, np.ndarray]:
     pairs = open_pairs(settings)
     split, cache = choose_split(settings, pairs), cache_folder(settings)
     with tempfile.TemporaryDirectory() as folder:
-        pairs = with_vocabulary(pairs, split.training, settings, Path(folder) / "vocabulary.json", cache)
+        run = RunFolder(Path(folder) / "run")
+        run.start(settings, pairs.digest)
+        pairs = with_vocabulary(pairs, split.training, settings, run.vocabulary, cache)
+        encoder = load_text_encoder(settings, pairs, split.training, run)
+        pairs = with_encoded_texts(pairs, encoder, run, cache)
+        run.close()
     features = pairs.features
     if features is None:
         features = backbone_features(load_backbone(settings), pairs, cache, lambda done, total: None)
@@ -193,6 +200,7 @@ def main() -> None:
     )
     parser.add_argument("--dataset_dir", default="OpenMoji")
     parser.add_argument("--DATA_DIR", default="data", help="folder of the data files and caches")
+    parser.add_argument("--txtStr", default="words", help="encoder of texts, as of a run")
     parser.add_argument("--bit", type=int, default=32)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--kind", default="spectral", choices=["spectral", "itq"])
