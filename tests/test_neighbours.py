@@ -49,9 +49,15 @@ def test_nearest_others_begin_with_the_item_itself_even_among_duplicates():
     np.testing.assert_allclose(cosines[0, 2], UNIT[0] @ UNIT[1], rtol=1e-5)
 
 
-def test_nearest_others_of_many_items_are_those_of_a_plain_search():
+def test_nearest_others_of_many_items_are_those_of_a_plain_search_that_shows_its_progress(
+    monkeypatch, capsys
+):
     vectors = np.random.default_rng(0).normal(size=(1500, 6)).astype(np.float32)  # more than QUERIES
     positions, _ = nearest_others(vectors, 5)
+    assert not capsys.readouterr().out
+    monkeypatch.setattr(neighbours, "BLOCK", 1000)
+    np.testing.assert_array_equal(nearest_others(vectors, 5)[0], positions)
+    assert "  1,500 of 1,500 items" in capsys.readouterr().out
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     plain = unit @ unit.T
     np.fill_diagonal(plain, 2)

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gch.terminal import Progress
+
 SHARPNESS = 10.0  # at first: a neighbour at cosine .8 weighs e^-2 of one at 1
 QUERIES = 1024  # items whose neighbours are searched at once
 BLOCK = 2**16  # items that they are compared with at once: with 1,024 queries, 256 MiB of cosines
@@ -112,10 +114,13 @@ def nearest_others(
 
     unit, total = unit_length(vectors), len(vectors)
     seen, unit = unit if views is None else unit_length(views), tf.constant(unit)
+    progress = Progress("items", "  nearest training items") if total > BLOCK else None  # it takes minutes
     parts = []
     for start in range(0, total, QUERIES):
         end = min(start + QUERIES, total)
         parts.append(search(tf.constant(seen[start:end]), unit, tf.range(start, end)))
+        if progress:
+            progress(end, total)
     positions = np.concatenate([part.positions for part in parts])
     return positions, np.concatenate([part.cosines for part in parts])
 
