@@ -5,7 +5,7 @@ import pytest
 
 from gch.data.generated import generate
 from gch.evaluation.codes import EncodedPairs
-from gch.evaluation.panel import CELL, FRAME, GAP, RIGHT, TILE, WORDS, WRONG, retrieval_panel
+from gch.evaluation.panel import CELL, FRAME, GAP, MARGIN, RIGHT, TILE, WORDS, WRONG, retrieval_panel
 
 PAIRS = generate(items=20, image_size=16)
 
@@ -48,11 +48,12 @@ def test_a_tile_of_a_pair_shows_its_picture_above_its_words():
             dataclasses.replace(one, codes={kind: one.codes["text"]}) for one in (QUERY, DATABASE)
         )
         panel = retrieval_panel(PAIRS, query, items, kind, kind, count=1, top=1)
-        tiles[kind] = [panel[GAP + FRAME :, x + FRAME :][:TILE, :TILE] for x in (GAP, 3 * GAP + CELL)]
+        tiles[kind] = [panel[GAP + FRAME :, x + FRAME :][:-FRAME, :TILE] for x in (GAP, 3 * GAP + CELL)]
     for image, text, pair in zip(tiles["image"], tiles["text"], tiles["pair"], strict=True):
         beside = slice(TILE // 4, None)  # the distance in the corner
-        np.testing.assert_array_equal(pair[TILE - WORDS :, beside], text[:WORDS, beside])
-        np.testing.assert_array_equal(pair[: TILE - WORDS], image[: TILE - WORDS])
+        words = text[MARGIN : MARGIN + WORDS, beside]
+        np.testing.assert_array_equal(pair[TILE:][:WORDS, beside], words)
+        np.testing.assert_array_equal(pair[:TILE], image[:TILE])
 
 
 def test_the_nearest_picture_is_shown_first():

@@ -11,8 +11,9 @@ from gch.evaluation.codes import EncodedPairs, binarize
 from gch.storage import atomic_path
 
 TILE, FRAME, GAP = 128, 4, 6
-WORDS = 48  # pixels of a pair's tile, below the picture
+WORDS = 44  # pixels of two lines, below the picture of a pair
 CELL = TILE + 2 * FRAME + GAP
+MARGIN = 10  # of a text's tile, above its first line
 RIGHT, WRONG, QUERY = (22, 140, 60), (205, 40, 40), (70, 70, 70)
 
 
@@ -42,9 +43,10 @@ def retrieval_panel(
         relevant = queries.labels[shown].astype(int) @ database.labels.T.astype(int) > 0
     else:
         relevant = queries.rows[shown, None] == database.rows
-    panel = Image.new("RGB", ((top + 1) * CELL + 3 * GAP, len(shown) * CELL + GAP), "white")
+    height = CELL + (WORDS if "pair" in (query_kind, database_kind) else 0)
+    panel = Image.new("RGB", ((top + 1) * CELL + 3 * GAP, len(shown) * height + GAP), "white")
     for line, (query, items) in enumerate(zip(shown, nearest, strict=True)):
-        y = GAP + line * CELL
+        y = GAP + line * height
         panel.paste(_tile(pairs, int(queries.rows[query]), query_kind, QUERY), (GAP, y))
         for column, item in enumerate(items, 1):
             colour = RIGHT if relevant[line, item] else WRONG
@@ -60,12 +62,12 @@ def save_panel(folder: Path, direction: str, panel: np.ndarray) -> None:
 
 
 def _tile(pairs: Pairs, row: int, kind: str, colour: tuple[int, int, int], distance: str = "") -> Image.Image:
-    tile = Image.new("RGB", (TILE + 2 * FRAME, TILE + 2 * FRAME), colour)
-    shown = words_tile(pairs, row, TILE) if kind == "text" else picture_tile(pairs, row, TILE)
-    if kind == "pair":
-        words = words_tile(pairs, row, TILE).crop((0, 0, TILE, WORDS))
-        shown.paste(words, (0, TILE - WORDS))
-    tile.paste(shown, (FRAME, FRAME))
+    words = WORDS if kind == "pair" else 0
+    tile = Image.new("RGB", (TILE + 2 * FRAME, TILE + words + 2 * FRAME), colour)
+    tile.paste((words_tile if kind == "text" else picture_tile)(pairs, row, TILE), (FRAME, FRAME))
+    if words:
+        below = words_tile(pairs, row, TILE).crop((0, MARGIN, TILE, MARGIN + WORDS))
+        tile.paste(below, (FRAME, FRAME + TILE))
     if distance:
         draw, font = ImageDraw.Draw(tile), ImageFont.load_default(13)
         box = draw.textbbox((0, 0), distance, font=font)
