@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 import scipy.spatial
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.methods.gch import canonical
@@ -49,7 +49,6 @@ def test_two_numbers_a_side_with_a_ridge_by_hand(width):
     np.testing.assert_allclose(found[1].matrix * signs, of_texts / scale, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**20),
     features=st.integers(1, 6),
@@ -77,7 +76,6 @@ def test_the_projections_solve_the_generalised_eigenvalue_problem(seed, features
     np.testing.assert_allclose(joined @ joined.T, expected @ expected.T / scale**2, atol=1e-3, rtol=1e-3)
 
 
-@settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**20), count=st.integers(2, 30), data=st.data())
 def test_moments_add_up(seed, count, data):
     images, texts = related(seed, count, 3, 2)
@@ -108,7 +106,6 @@ def test_a_mean_that_is_large_beside_the_variance_does_not_drown_it():
     )
 
 
-@settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 2**20))
 def test_a_rotation_is_turned_back(seed):
     images, texts = related(seed, 60, 5, 4)

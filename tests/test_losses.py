@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.evaluation.measures import average_precision
@@ -56,7 +56,6 @@ def test_on_binary_codes_it_is_close_to_the_exact_figure(relevant):
     assert relaxed == pytest.approx(exact, rel=TOLERANCE)
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10**6), st.integers(1, 30))
 def test_without_ties_it_is_the_exact_figure(seed, items):
     random = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -27,7 +27,6 @@ def test_blend_by_hand():
     np.testing.assert_allclose(blended, [[near, 1 - near], [1, 1], [0, 0]], rtol=1e-6)
 
 
-@settings(deadline=None)
 @given(
     arrays(np.float32, (3, 4), elements=st.floats(-1, 1, width=32)),
     arrays(np.float32, (3, 4, 2), elements=st.sampled_from([0.0, 1.0])),
@@ -69,7 +68,6 @@ def few_directions(total: int, seed: int) -> np.ndarray:
     return np.eye(3, dtype=np.float32)[np.random.default_rng(seed).integers(3, size=total)]
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_blocks_find_what_the_whole_finds_ties_too(data):
     total = data.draw(st.integers(1, 23))
