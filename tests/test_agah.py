@@ -9,30 +9,11 @@ from methods import FEATURES, OF_AGAH, PAIRS, build, opened
 
 from gch.evaluation.encoding import encode
 from gch.methods.agah import losses
-from gch.methods.agah.method import updated_code_map
-from gch.methods.agah.networks import BatchNormalized, LabelAttention, attend, network
+from gch.methods.agah.networks import BatchNormalized, LabelAttention, network
 
 
 def agah(**changes):
     return build(OF_AGAH, **changes)
-
-
-def test_attention_by_hand():
-    # Masks sigmoid(5) and sigmoid(0) of the two labels.
-    mask = np.array([1 / (1 + np.exp(-5)), 0.5])
-    found = attend(tf.constant([[1.0, 0.0]]), tf.constant([[1.0, 0.0], [0.0, 1.0]]), 0.8)
-    np.testing.assert_allclose(found[0], 0.8 * np.array([1, 0]) + 0.2 * mask / mask.sum(), rtol=1e-6)
-
-
-def test_losses_by_hand():
-    codes = tf.constant([[1.0, -1.0], [0.5, 0.0]])
-    cosine = 0.5 / (0.5 * 2**0.5)
-    expected = 1 / (1 + np.e) + 1 / (1 + np.exp(cosine))
-    assert float(losses.balance(codes)) == pytest.approx(expected)
-    assert float(losses.quantization(codes)) == pytest.approx(0.25 + 1)  # sign(0) is +1
-    labels, code_map = tf.constant([[1.0, 0.0], [0.0, 1.0]]), tf.constant([[1.0, -1.0], [1.0, 1.0]])
-    # Inner products 2, 0 and .5, .5; wanted 2, -2 and -2, 2.
-    assert float(losses.code_map_loss(codes, code_map, labels)) == pytest.approx(4 + 6.25 + 2.25)
 
 
 def test_the_penalty_of_a_flat_discriminator_has_a_gradient_and_a_slope_of_one_costs_nothing():
@@ -43,21 +24,6 @@ def test_the_penalty_of_a_flat_discriminator_has_a_gradient_and_a_slope_of_one_c
     assert np.isfinite(tape.gradient(penalty, weights)).all()
     slope = tf.constant([[0.6], [0.8]])
     assert float(losses.gradient_penalty(lambda x: x @ slope, *3 * (tf.ones((4, 2)),))) == pytest.approx(0)
-
-
-def test_codes_of_labels_follow_the_codes_of_their_items():
-    """Items that have one label each, and its code: the map must find these codes."""
-    random = np.random.default_rng(0)
-    wanted = np.sign(random.normal(size=(6, 16)))
-    labels = np.eye(6)[random.integers(0, 6, 300)]
-    codes = labels @ wanted
-    code_map = tf.constant(np.sign(random.normal(size=(6, 16))), tf.float32)
-    sums = [tf.constant(part, tf.float32) for part in (labels.T @ (2 * codes), 2 * codes.T @ codes)]
-    for _ in range(3):
-        code_map = updated_code_map(code_map, *sums)
-    found = np.abs(code_map.numpy() @ wanted.T) / 16
-    assert (np.argmax(code_map.numpy() @ wanted.T, axis=1) == np.arange(6)).all()
-    assert np.diag(found).mean() > 0.8
 
 
 def test_the_text_network_is_as_wide_as_its_setting():
