@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gch.evaluation.evaluate import ASYMMETRIC, CROSS, NEW_ITEMS, UNIFIED
@@ -42,9 +42,7 @@ def rows(records: Sequence[Record], directions: Sequence[str]) -> Table:
     for (record, direction), one in zip(measured, figures, strict=True):
         cells = [record.name, str(one["bits"]), direction]
         for new in (False, True):
-            precision = record.measured(direction, "mAP", new)
-            low, high = (figure(precision.get(bound)) for bound in ("low", "high"))
-            cells += [figure(precision.get("mean")), "-" if low == high == "-" else f"{low} to {high}"]
+            cells += _with_interval(record.measured(direction, "mAP", new))
         if relaxed:
             cells += [figure(record.mean(direction, ASYMMETRIC, new)) for new in (False, True)]
         cells += [figure(one["mAP_by_ties"].get(policy)) for policy in policies]
@@ -69,9 +67,7 @@ def own_half_rows(records: Sequence[Record]) -> Table:
             ranked_by = "asymmetric" if asymmetric else "distance"
             cells = [record.name, str(one["bits"]), direction, ranked_by, str(one["queries"])]
             for name, value in found.items():
-                shown = rank if name.startswith(MEDIAN) else figure
-                mean, low, high = (shown(value.get(key)) for key in ("mean", "low", "high"))
-                cells += [mean, "-" if low == high == "-" else f"{low} to {high}"]
+                cells += _with_interval(value, rank if name.startswith(MEDIAN) else figure)
             lines.append(cells)
     return header, lines
 
@@ -220,20 +216,25 @@ def comma_separated(records: Sequence[Record]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["name", "bits", "direction", "items", "ties", "measure", "mean", "low", "high"])
     for record in records:
-        for items, directions in (("all", record.directions), ("new", record.new)):
+        measured = {"all": record.directions, "new": record.new, "own half": record.own_half}
+        for items, directions in measured.items():
             for direction, one in directions.items():
                 start = [record.name, one["bits"], direction, items]
                 for name, value in one["measures"].items():
                     bounds = value.get("low"), value.get("high")
                     writer.writerow([*start, one["ties"], name, value["mean"], *bounds])
-                for policy, mean in one["mAP_by_ties"].items():
+                for policy, mean in one.get("mAP_by_ties", {}).items():
                     if policy != one["ties"]:
                         writer.writerow([*start, policy, "mAP", mean, "", ""])
-        for direction, one in record.own_half.items():
-            start = [record.name, one["bits"], direction, "own half", one["ties"]]
-            for name, value in one["measures"].items():
-                writer.writerow([*start, name, value["mean"], value.get("low"), value.get("high")])
     return out.getvalue()
+
+
+def _with_interval(
+    measured: Mapping[str, float | None], shown: Callable[[float | None], str] = figure
+) -> list[str]:
+    """Two cells: the mean of a measure, and its interval."""
+    mean, low, high = (shown(measured.get(key)) for key in ("mean", "low", "high"))
+    return [mean, "-" if low == high == "-" else f"{low} to {high}"]
 
 
 def _spread(values: Sequence[Any], decimals: int = 4) -> str:
