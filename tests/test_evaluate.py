@@ -9,7 +9,6 @@ from gch.errors import DataError, SettingError
 from gch.evaluation.codes import CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate, evaluate_items, mean_average_precision
 from gch.evaluation.figures import with_interval
-from gch.evaluation.rankings import POLICIES
 
 MODULE = sys.modules["gch.evaluation.evaluate"]
 # The toy case of the golden vectors' README.
@@ -183,15 +182,6 @@ def test_blocks_make_no_difference(monkeypatch, ties):
     for name, values in whole.values.items():
         np.testing.assert_allclose(parts.values[name], values, err_msg=name)
     np.testing.assert_array_equal(parts.counts, whole.counts)
-
-
-def test_the_order_of_the_database_matters_to_the_stable_policy_alone():
-    queries, database = random_items(2, 20, bits=8), random_items(3, 60, bits=8)
-    shuffled = database.only(np.random.default_rng(4).permutation(60))
-    one, other = evaluate_items(queries, database), evaluate_items(queries, shuffled)
-    for policy in POLICIES:
-        same = np.allclose(one.average_precision[policy], other.average_precision[policy])
-        assert same == (policy != "stable")
 
 
 def test_the_interval_of_a_mean_holds_it_and_narrows_with_more_queries():
