@@ -58,16 +58,6 @@ def test_features_that_are_no_numbers_are_refused_and_not_cached(tmp_path):
     assert not list(tmp_path.glob("*.npy"))
 
 
-@pytest.mark.parametrize("damage", [b"not an array", None])
-def test_a_damaged_cache_is_computed_again(features, tmp_path, damage):
-    found, _ = features()
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-10] if damage is None else damage)
-    again, reports = features()
-    np.testing.assert_array_equal(again, found)
-    assert reports
-
-
 def test_a_dropout_function_is_traced_once():
     inputs = keras.Input((3,))
     traces = []

@@ -98,8 +98,10 @@ def test_an_error_of_the_disk_names_the_file_and_leaves_the_old_one_and_no_other
 def test_a_damaged_array_in_the_cache_is_computed_anew(tmp_path, damaged):
     path = tmp_path / "cached.npy"
     path.write_bytes(damaged)
-    found = cached_array(path, np.uint8, (2,), lambda array: array.__setitem__(slice(None), 7))
-    assert found.tolist() == [7, 7]
+    for _ in range(2):
+        found = cached_array(path, np.uint8, (2,), lambda array: array.fill(7))
+        assert found.tolist() == [7, 7]
+        path.write_bytes(path.read_bytes()[:-1])
 
 
 def test_names_that_are_not_utf8_are_written(tmp_path):
