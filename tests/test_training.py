@@ -76,13 +76,13 @@ def test_checkpoints_bring_everything_back_and_best_and_latest_are_apart(tmp_pat
         again.restore("latest")
 
 
-def trained(folder, epochs=2):
-    """A trainer of a run in which `epochs` outer epochs are done."""
+def trained(folder, epochs=2, gain=0.1):
+    """A trainer of a run in which `epochs` outer epochs are done, each of which adds `gain` to the score."""
     settings, run = load_settings(None, {"Epoch": epochs}), RunFolder(folder)
     folder.mkdir(exist_ok=True)
 
     def validate(epoch):
-        return {"score": epoch / 10}
+        return {"score": epoch * gain}
 
     return Trainer(settings, Small(), None, run, Summaries(None), validate, Device(""))
 
@@ -155,11 +155,7 @@ def test_a_run_in_a_folder_whose_name_is_a_pattern_reads_its_own_files_and_keeps
 
 
 def test_the_first_epoch_is_the_best_so_far_even_with_a_score_of_zero(tmp_path):
-    def validate(epoch):
-        return {"score": 0.0}
-
-    settings, run = load_settings(None, {"Epoch": 2}), RunFolder(tmp_path)
-    trainer = Trainer(settings, Small(), None, run, Summaries(None), validate, Device(""))
+    trainer = trained(tmp_path, gain=0.0)
     trainer.train()
     assert trainer.restore_best() == 1
 
