@@ -29,19 +29,16 @@ def encode(
         encoders = method.encoders_without_own
         found = np.searchsorted(left_out, rows).clip(max=len(left_out) - 1)
         positions = np.where(left_out[found] == rows, found, -1).astype(np.int32)
-    size = method.encoding_batch or VECTOR_BATCH
-    if features is None:
-        size = method.encoding_batch or PIXEL_BATCH
+    size = method.encoding_batch or (PIXEL_BATCH if features is None else VECTOR_BATCH)
     parts = [slice(start, start + size) for start in range(0, len(rows), size)]
-
-    def images() -> Iterable[np.ndarray | tf.Tensor]:
-        if features is not None:
-            return (features[rows[part]] for part in parts)
+    images: Iterable[np.ndarray | tf.Tensor]
+    if features is not None:
+        images = (features[rows[part]] for part in parts)
+    else:
         assert pairs.pictures is not None  # a data set has pixels where it has no features
-        return sequential_images(pairs.pictures, rows, size)
-
+        images = sequential_images(pairs.pictures, rows, size)
     batches: dict[str, list[np.ndarray]] = {kind: [] for kind in encoders}
-    for part, pictures in zip(parts, images(), strict=True):
+    for part, pictures in zip(parts, images, strict=True):
         texts = pairs.texts[rows[part]].astype(np.float32)
         inputs = {"image": [pictures], "text": [texts], "pair": [pictures, texts]}
         for kind, network in encoders.items():
