@@ -82,18 +82,6 @@ def test_training_leaves_codes_figures_and_checkpoints(finished):
         assert (command.run_folder / ring / "checkpoint").is_file()
 
 
-def test_the_split_is_saved_and_disjoint(finished):
-    command, _ = finished
-    split = np.load(command.run_folder / "split.npz")
-    assert {name: len(split[name]) for name in split} == {
-        "query": 100,
-        "retrieval": 600,
-        "training": 400,
-        "validation": 80,
-    }
-    assert not np.intersect1d(split["query"], split["retrieval"]).size
-
-
 def test_it_can_be_tested_without_own_entries_of_training_items_and_is_not_trained_again(finished, capsys):
     command, _ = finished
     before, codes = command.results, command.codes()
