@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ranked import random_items, signs
 
 from gch.errors import DataError
 from gch.evaluation import asymmetric
-from gch.evaluation.codes import CodedItems, coded_items
 from gch.evaluation.evaluate import evaluate, evaluate_items
 from gch.evaluation.rankings import POLICIES
 
@@ -17,12 +17,6 @@ from gch.evaluation.rankings import POLICIES
 QUERY = np.array([[0.5, -0.25, 1.0]])
 DATABASE = np.array([[1, 1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, -1], [1, 1, 1]])
 LABELS = [[1, 0]], [[1, 0], [0, 1], [1, 1], [0, 1], [0, 0]]
-
-
-def relaxed_items(seed: int, items: int, bits: int = 16) -> CodedItems:
-    random = np.random.default_rng(seed)
-    relaxed = np.tanh(random.normal(size=(items, bits))).astype(np.float32)
-    return dataclasses.replace(coded_items(relaxed, random.random((items, 5)) < 0.3), relaxed=relaxed)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +38,8 @@ def test_by_hand(ties, expected, form):
     found = evaluate(QUERY, database[form], *LABELS, ties=ties, cutoffs=[1])
     assert found["mAP_asymmetric"] == pytest.approx(expected, abs=1e-12)
     # The distances are those of the signs.
-    signs = evaluate(np.sign(QUERY), DATABASE, *LABELS, ties=ties, cutoffs=[1])
     del found["mAP_asymmetric"]
-    assert found == signs
+    assert found == evaluate(np.sign(QUERY), DATABASE, *LABELS, ties=ties, cutoffs=[1])
 
 
 @pytest.mark.parametrize("without_relevant", ["zero", "skip"])
@@ -59,7 +52,7 @@ def test_queries_without_relevant_items_count_as_in_map(without_relevant):
 
 @given(seed=st.integers(0, 2**20), bits=st.integers(1, 40), items=st.integers(1, 40))
 def test_hard_codes_rank_as_by_hamming_distance(seed, bits, items):
-    queries, database = relaxed_items(seed, 4, bits), relaxed_items(seed + 1, items, bits)
+    queries, database = random_items(seed, 4, bits), random_items(seed + 1, items, bits)
     hard = dataclasses.replace(queries, relaxed=np.where(queries.relaxed >= 0, 1, -1).astype(np.float32))
     for policy in POLICIES:
         found = evaluate_items(hard, database, cutoffs=(), ties=policy, policies=()).values
@@ -68,11 +61,10 @@ def test_hard_codes_rank_as_by_hamming_distance(seed, bits, items):
 
 @pytest.mark.parametrize("bits", [1, 7, 64, 100])
 def test_it_is_the_order_of_the_scores(bits, monkeypatch):
-    queries, database = relaxed_items(0, 9, bits), relaxed_items(1, 300, bits)
+    queries, database = random_items(0, 9, bits), random_items(1, 300, bits)
     found = {policy: asymmetric.average_precision(queries, database, policy) for policy in POLICIES}
-    signs = np.where(np.unpackbits(database.codes, axis=1, count=bits), 1.0, -1.0)
     relevant = (queries.labels @ database.labels.T) > 0
-    for row, scores in enumerate(queries.relaxed.astype(float) @ signs.T):
+    for row, scores in enumerate(queries.relaxed.astype(float) @ signs(database).T):
         ranked = relevant[row, np.argsort(-scores.round(9), kind="stable")]
         precision = np.cumsum(ranked) / np.arange(1, 301)
         expected = precision[ranked].sum() / max(1, ranked.sum())

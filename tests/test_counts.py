@@ -4,32 +4,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ranked import distances, random_items
 
 from gch.evaluation import counts
-from gch.evaluation.codes import CodedItems, coded_items
+from gch.evaluation.codes import CodedItems
 from gch.evaluation.counts import most_labels, ranked_shared_labels, shared_label_counts
 from gch.evaluation.counts_numba import count as count_by_numba
 
 ENGINES = {"numba": count_by_numba, "numpy": counts.count_by_numpy}
 
 
-def random_items(seed: int, items: int, bits: int, labels: int) -> CodedItems:
-    random = np.random.default_rng(seed)
-    return coded_items(random.choice([-1, 1], (items, bits)), random.random((items, labels)) < 0.4)
-
-
-def compared(queries: CodedItems, database: CodedItems) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and numbers of shared labels (Q, N), bit by bit."""
-    bits, others = (np.unpackbits(items.codes, axis=1, count=items.bits) for items in (queries, database))
-    return (bits[:, None] != others).sum(axis=2), (queries.labels[:, None] & database.labels).sum(
-        axis=2, dtype=int
-    )
+def shared_labels(queries: CodedItems, database: CodedItems) -> np.ndarray:
+    """Numbers of shared labels (Q, N)."""
+    return (queries.labels[:, None] & database.labels).sum(axis=2, dtype=int)
 
 
 def plain_counts(queries: CodedItems, database: CodedItems, most: int) -> np.ndarray:
     counts = np.zeros((len(queries), queries.bits + 1, most + 1), int)
-    distances, shared = compared(queries, database)
-    np.add.at(counts, (np.arange(len(queries))[:, None], distances, np.minimum(shared, most)), 1)
+    shared = np.minimum(shared_labels(queries, database), most)
+    np.add.at(counts, (np.arange(len(queries))[:, None], distances(queries, database), shared), 1)
     return counts
 
 
@@ -62,6 +55,6 @@ def test_numba_counts_where_it_is_installed(monkeypatch):
 
 def test_ties_are_ranked_in_the_order_of_the_database():
     sets = random_items(2, 5, 8, 3), random_items(3, 200, 8, 3)
-    distances, shared = compared(*sets)
-    order = np.argsort(distances, axis=1, kind="stable")
-    np.testing.assert_array_equal(ranked_shared_labels(*sets), np.take_along_axis(shared, order, 1))
+    order = np.argsort(distances(*sets), axis=1, kind="stable")
+    expected = np.take_along_axis(shared_labels(*sets), order, axis=1)
+    np.testing.assert_array_equal(ranked_shared_labels(*sets), expected)

@@ -3,10 +3,11 @@ import sys
 
 import numpy as np
 import pytest
+from ranked import random_items
 
 import gch.evaluation.evaluate  # noqa: F401
 from gch.errors import DataError, SettingError
-from gch.evaluation.codes import CodedItems, coded_items
+from gch.evaluation.codes import coded_items
 from gch.evaluation.evaluate import evaluate, evaluate_items, mean_average_precision
 from gch.evaluation.figures import with_interval
 
@@ -25,11 +26,6 @@ ARRAYS = {
 QUERIES = coded_items(ARRAYS["query_codes"], ARRAYS["query_labels"])
 DATABASE = coded_items(ARRAYS["database_codes"], ARRAYS["database_labels"])
 TOY = {"tie-aware": 0.601302, "stable": 0.704167, "optimistic": 0.704167, "pessimistic": 0.493403}
-
-
-def random_items(seed: int, items: int, bits: int = 16) -> CodedItems:
-    random = np.random.default_rng(seed)
-    return coded_items(random.choice([-1, 1], (items, bits)), random.random((items, 5)) < 0.3)
 
 
 def means_of(found) -> dict[str, float]:

@@ -1,17 +1,17 @@
 """Where queries rank the other half of their own pair."""
 
-import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ranked import distances, random_items, signs
 from sources import refusal
 
 from gch.errors import SettingError
 from gch.evaluation import asymmetric, counts
-from gch.evaluation.codes import CodedItems, coded_items
+from gch.evaluation.codes import CodedItems
 from gch.evaluation.evaluate import evaluate
 from gch.evaluation.own_half import own_half, own_halves, own_ranks
 from gch.evaluation.rankings import POLICIES
@@ -21,14 +21,8 @@ PICTURES = np.array([[1, 1, 1], [1, -1, -1], [1, 1, -1]])
 TEXTS = np.array([[1, 1, 1], [-1, -1, -1], [1, 1, -1]])
 
 
-def items(codes: np.ndarray, relaxed: bool = False) -> CodedItems:
-    found = coded_items(codes, np.zeros((len(codes), 0)))
-    return dataclasses.replace(found, relaxed=codes.astype(np.float32)) if relaxed else found
-
-
-def random_items(seed: int, count: int, bits: int, relaxed: bool = False) -> CodedItems:
-    codes = np.tanh(np.random.default_rng(seed).normal(size=(count, bits)))
-    return items((8 * codes).round() / 8, relaxed)  # eighths: scores tie, and sums of them are exact
+def halves_of(seed: int, count: int, bits: int) -> CodedItems:
+    return random_items(seed, count, bits, labels=0, steps=8)
 
 
 @pytest.mark.parametrize("form", ["signs", "bits"])
@@ -56,16 +50,12 @@ def test_relaxed_queries_by_hand():
     assert (found["recall@1"], found["median_rank"]) == (pytest.approx(1 / 3), 3)
 
 
-@given(seed=st.integers(0, 2**20), count=st.integers(1, 5), bits=st.integers(1, 3), relaxed=st.booleans())
-def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(seed, count, bits, relaxed):
-    queries, halves = random_items(seed, count, bits, relaxed), random_items(seed + 1, count, bits)
-    signs = np.where(np.unpackbits(halves.codes, axis=1, count=bits), 1.0, -1.0)
-    of_queries = np.where(np.unpackbits(queries.codes, axis=1, count=bits), 1.0, -1.0)
-    for ending, codes in {"": of_queries, "_asymmetric": queries.relaxed}.items():
-        if codes is None:
-            continue
-        scores = (codes.astype(float) @ signs.T).round(4)
-        found = {ties: own_half(queries, halves, ties).values for ties in POLICIES}
+@given(seed=st.integers(0, 2**20), count=st.integers(1, 5), bits=st.integers(1, 3))
+def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(seed, count, bits):
+    queries, halves = halves_of(seed, count, bits), halves_of(seed + 1, count, bits)
+    found = {ties: own_half(queries, halves, ties).values for ties in POLICIES}
+    for ending, codes in {"": signs(queries), "_asymmetric": queries.relaxed}.items():
+        scores = (codes.astype(float) @ signs(halves).T).round(4)
         for query, own in enumerate(scores):
             # The first order is that of the pairs; sorting leaves ties in the order that is drawn.
             orders = itertools.permutations(range(count))
@@ -79,13 +69,8 @@ def test_tie_aware_is_the_mean_over_all_orders_of_the_ties(seed, count, bits, re
             assert medians == pytest.approx(expected)
 
 
-def distances(queries: CodedItems, halves: CodedItems) -> np.ndarray:
-    signs = [np.unpackbits(one.codes, axis=1, count=one.bits) for one in (queries, halves)]
-    return (signs[0][:, None] != signs[1]).sum(axis=2)
-
-
 def test_blocks_and_many_bits_change_nothing(monkeypatch):
-    queries, halves = random_items(0, 60, 200, relaxed=True), random_items(1, 60, 200)
+    queries, halves = halves_of(0, 60, 200), halves_of(1, 60, 200)
     whole, away = own_half(queries, halves), distances(queries, halves)
     np.testing.assert_array_equal(whole.ranks.before, (away < np.diag(away)[:, None]).sum(axis=1))
     monkeypatch.setattr(counts, "DISTANCES", 130)
@@ -96,7 +81,7 @@ def test_blocks_and_many_bits_change_nothing(monkeypatch):
 
 
 def test_own_halves_may_lie_anywhere_among_others():
-    queries, halves = random_items(0, 5, 16), random_items(1, 30, 16)
+    queries, halves = halves_of(0, 5, 16), halves_of(1, 30, 16)
     own = np.array([29, 3, 0, 17, 8])
     found, away = own_ranks(queries, halves, own), distances(queries, halves)
     nearest = away[np.arange(5), own][:, None]
@@ -105,7 +90,7 @@ def test_own_halves_may_lie_anywhere_among_others():
 
 
 def test_figures_have_intervals_and_a_curve():
-    pictures, texts = random_items(0, 40, 24, relaxed=True), random_items(1, 40, 24, relaxed=True)
+    pictures, texts = halves_of(0, 40, 24), halves_of(1, 40, 24)
     measured = own_halves({"image": pictures, "text": texts})
     for direction, queries, halves in (("I->T", pictures, texts), ("T->I", texts, pictures)):
         figures = measured[direction].figures()
