@@ -13,7 +13,6 @@ from methods import (
     OF_GCH,
     PAIRS,
     TEXTS,
-    TRAINED,
     build,
     opened,
     precision_at_10,
@@ -112,24 +111,6 @@ def test_the_graph_learns_to_rank_new_items():
 def test_an_item_has_at_most_all_others_as_neighbours(wanted, given):
     """Of 60 training items."""
     assert gch(graph_neighbours=wanted).networks["neighbours_text"].count == given
-
-
-def test_without_its_own_entry_a_training_item_is_coded_by_the_others_and_a_new_item_as_before(begun):
-    own = np.r_[TRAINED, np.full(len(NEW), -1)].astype(np.int32)
-    for modality, inputs in (("image", FEATURES), ("text", TEXTS)):
-        with_own = infer(begun.encoders[modality], [inputs], "code")[0]
-        without = infer(begun.encoders_without_own[modality], [[inputs, own]], "code")[0]
-        np.testing.assert_allclose(without[60:], with_own[60:], atol=1e-6)
-        np.testing.assert_array_equal(without[60:] >= 0, with_own[60:] >= 0)
-        nearest, cosines = nearest_others(inputs[:60], 5)
-        labels = tf.gather(tf.constant(PAIRS.labels[:60], tf.float32), nearest[:, 1:])
-        sharpness = begun.networks[f"neighbours_{modality}"].sharpness
-        (logits,) = infer(begun.networks[modality], [inputs[:60]], "label")
-        edges = [tf.sigmoid(logits), blend(labels, tf.constant(cosines[:, 1:]), sharpness)]
-        edges.append(regressed(begun, modality, inputs[:60]))
-        expected = begun.networks[f"graph_{modality}"](edges)["code"]
-        np.testing.assert_allclose(without[:60], expected, atol=1e-4)
-        assert np.abs(without[:60] - with_own[:60]).max() > 0.01
 
 
 def test_a_pair_is_coded_from_the_edges_of_both_of_its_halves(begun):
