@@ -79,10 +79,10 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> Path:
     """The folder of the caches of runs, shared; in it a small backbone."""
-    from entry import save_small_backbone
+    from entry import small_backbone
 
     folder = tmp_path_factory.mktemp("data")
-    save_small_backbone(folder / "small.keras")
+    small_backbone().save(folder / "small.keras")
     return folder
 
 

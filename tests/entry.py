@@ -24,15 +24,15 @@ DCMH = {"method": "dcmh", "k_dcmh": 10, "img_widths": "", "txt_widths": "64"}
 LONGEST = 300  # seconds
 
 
-def save_small_backbone(path: Path) -> None:
+def small_backbone(size: int = SIZE):
     """A convolution with batch norm, for what would take EfficientNet half a minute to train."""
     import keras
 
     keras.utils.set_random_seed(0)
     layers = keras.layers
-    model = keras.Sequential(
+    return keras.Sequential(
         [
-            keras.Input((SIZE, SIZE, 3)),
+            keras.Input((size, size, 3)),
             layers.Rescaling(1 / 127.5, -1),
             layers.Conv2D(16, 8, strides=4, kernel_initializer=keras.initializers.GlorotUniform(seed=0)),
             layers.BatchNormalization(),
@@ -40,7 +40,6 @@ def save_small_backbone(path: Path) -> None:
             layers.GlobalAveragePooling2D(),
         ]
     )
-    model.save(path)
 
 
 @contextlib.contextmanager

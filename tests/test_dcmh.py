@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from entry import save_small_backbone, uncompiled
+from entry import small_backbone, uncompiled
 from methods import OF_DCMH, PAIRS, build, opened, precision_at_10, stage, step
 
 import gch
@@ -90,7 +90,7 @@ def test_the_registration_is_all_it_takes(tmp_path, monkeypatch, capsys):
         return encode(method, pairs, features, rows, left_out)
 
     monkeypatch.setattr(session, "encode", encoded)
-    save_small_backbone(tmp_path / "small.keras")
+    small_backbone().save(tmp_path / "small.keras")
     run = gch.train(
         method="dcmh", dataset_dir="generated", netStr=str(tmp_path / "small.keras"), image_size=64, bit=16,
         Epoch=1, batch_size=20, k_dcmh=2, txt_widths="32", QUERY_SIZE=20, DATABASE_SIZE=80, TRAINING_SIZE=60,

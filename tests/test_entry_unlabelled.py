@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 import tensorflow as tf
-from entry import save_small_backbone
+from entry import small_backbone
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -222,7 +222,7 @@ def test_words_find_the_things_of_a_collection_of_pictures_with_captions(tmp_pat
     for name in ("pictures", "models"):
         (tmp_path / name).mkdir()
     colours = collection(tmp_path / "pictures")
-    save_small_backbone(tmp_path / "models" / "pictures.keras")
+    small_backbone().save(tmp_path / "models" / "pictures.keras")
     strings = keras.Input((), dtype="string")
     counts = keras.layers.TextVectorization(output_mode="count", vocabulary=["field", *COLOURS])(strings)
     start = keras.initializers.Orthogonal(seed=0)

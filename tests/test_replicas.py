@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from entry import uncompiled
+from entry import small_backbone, uncompiled
 
 from gch.data.generated import generate
 from gch.methods.items import training_items
@@ -38,13 +38,6 @@ def strategies():
     return tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-def small_backbone() -> keras.Model:
-    images = keras.Input((16, 16, 3))
-    x = keras.layers.Conv2D(8, 5, strides=2)(keras.layers.Rescaling(1 / 127.5, -1)(images))
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
-
-
 # At its own rate AGAH is sensitive: from weights that differ by 1e-7, on one device, losses part by percents
 # within 30 steps.
 @pytest.mark.parametrize(
@@ -58,7 +51,7 @@ def test_two_replicas_have_the_losses_of_one(tmp_path, strategies, changes, stag
     for strategy in strategies:
         keras.utils.set_random_seed(0)
         with strategy.scope():
-            model = small_backbone()
+            model = small_backbone(16)
             if strategy is not strategies[0]:
                 synchronize_batch_norms(model)
             new = np.arange(40, 50)
