@@ -12,6 +12,7 @@ from gch.evaluation.arrays import coded_sets, require_own_halves
 from gch.evaluation.codes import CodedItems
 from gch.evaluation.counts import most_labels, ranked_shared_labels, shared_label_counts
 from gch.evaluation.figures import Evaluation
+from gch.evaluation.own_half import DIRECTIONS as OF_OWN_HALVES
 from gch.evaluation.own_half import own_half
 from gch.evaluation.rankings import POLICIES, Groups, grouped, ranked
 
@@ -26,13 +27,8 @@ AT_RANK = {
 }
 ASYMMETRIC = "mAP_asymmetric"  # mAP where relaxed codes of queries rank bits
 CUTOFFS = (10, 100, 1000)
-CROSS = ("I->T", "T->I")  # the two that methods are judged by
-DIRECTIONS = {
-    "I->T": ("image", "text"),
-    "T->I": ("text", "image"),
-    "I->I": ("image", "image"),
-    "T->T": ("text", "text"),
-}
+CROSS = tuple(OF_OWN_HALVES)  # the two that methods are judged by
+DIRECTIONS = OF_OWN_HALVES | {"I->I": ("image", "image"), "T->T": ("text", "text")}
 UNIFIED = {  # of methods with unified codes: a database of pairs, each coded from its picture and its text
     "I->pair": ("image", "pair"),
     "T->pair": ("text", "pair"),

@@ -56,7 +56,6 @@ DROPOUT_DRAWS = 4
 RANKING_BINS = 17  # of the relaxed histogram of distances; codes of 16 bits have as many
 WIDTH = 256
 SHARPNESS = 4.0
-MODALITIES = ("image", "text")
 EDGES = ("probabilities", "neighbours", "regression")
 NOISE = (0.1, 0.05, 0.05)  # standard deviations on them
 UNIFIED = {"I->pair": "image", "T->pair": "text", "pair->pair": "pair"}  # queries of unified codes
@@ -152,7 +151,7 @@ class LabelGraphGCH(Students):
         super().__init__(settings, items, backbone)
         own, shape = self.own, (items.labels.shape[1], settings.bit, settings.start)
         self._nodes = {
-            modality: Nodes(self.encoders[modality], modality, settings, items) for modality in MODALITIES
+            modality: Nodes(student, modality, settings, items) for modality, student in self.encoders.items()
         }
         self._pairs = PairNodes(settings, items, self.feature_size) if own.affinity == "both" else None
         self.chosen_by = ("mAP", "recall@10") if self._pairs else ("mAP",)
