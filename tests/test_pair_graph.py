@@ -241,15 +241,10 @@ def test_training_items_are_read_slice_by_slice(begun, monkeypatch):
                 np.testing.assert_allclose(one, other, atol=1e-2)
 
 
-def test_an_item_has_at_most_all_others_as_neighbours_and_may_have_none():
+def test_an_item_has_at_most_all_others_as_neighbours_and_may_have_none(monkeypatch):
+    monkeypatch.setattr(pair_graph, "NOISE", 0.0)
     assert of_pairs(graph_neighbours=1000).networks["pairs_text"].count == 59
-    assert not edges_without_noise(begun_of(graph_neighbours=0))["image"][1].any()
-
-
-def edges_without_noise(method) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pair_graph, "NOISE", 0.0)
-        return edges(method, 1)
+    assert not edges(begun_of(graph_neighbours=0), 1)["image"][1].any()
 
 
 @uncompiled()
