@@ -213,19 +213,17 @@ def load_settings(path: Path | None, given: Mapping[str, object], where: str = "
     return settings
 
 
-def make_settings(values: Mapping[str, object]) -> Settings:
+def make_settings(values: Mapping[str, Any]) -> Settings:
     """Settings of checked values. Missing ones have their defaults; those of other methods are ignored.
 
     Raises:
       SettingError: settings contradict each other.
     """
     method = method_module(str(values.get("method", "gch")))
-    own = {field.name for field in dataclasses.fields(method.MethodSettings)}
-    of_method: dict[str, Any] = {name: value for name, value in values.items() if name in own}
-    names = {field.name for _, field in _shared_fields()}
-    shared: dict[str, Any] = {name: value for name, value in values.items() if name in names}
-    options = method.MethodSettings(**of_method)
-    settings = Settings(options=options, **shared)
+    own = {field.name for field in dataclasses.fields(method.MethodSettings)} & values.keys()
+    shared = {field.name for _, field in _shared_fields()} & values.keys()
+    options = method.MethodSettings(**{name: values[name] for name in own})
+    settings = Settings(options=options, **{name: values[name] for name in shared})
     if settings.bit % 8:
         raise SettingError(
             f"bit is {settings.bit}; expected a positive multiple of 8, so that codes pack into bytes"

@@ -378,8 +378,7 @@ class PairGraphGCH(Method):
             {kind: self._encoder(kind, with_own) for kind in KINDS} for with_own in (True, False)
         )
         self.networks = {"graph": self._graph} | self._nodes.layers
-        trains = list(self._graph.trainable_variables)
-        update = self.adam("graph", self._loss, trains, own.lr_gph)
+        update = self.adam("graph", self._loss, self._graph.trainable_variables, own.lr_gph)
         self.stages = (Stage("graph", own.k_gph * own.MAX_ITER, self._forward, (update,), begin=self._begin),)
 
     def _encoder(self, kind: str, with_own: bool) -> keras.Model:
