@@ -18,15 +18,6 @@ from gch.storage import digest
 from gch.terminal import quiet_stderr
 from gch.training.cluster import ALONE, Cluster
 
-# Name to Keras' policy, and whether a GPU may round the factors of float32 products to TF32. TF32 keeps 10
-# bits of the fraction, as float16 does and three more than bfloat16, so mixed precision loses nothing by it.
-PRECISIONS = {
-    "float32": ("float32", False),
-    "tf32": ("float32", True),
-    "mixed_bfloat16": ("mixed_bfloat16", True),
-    "mixed_float16": ("mixed_float16", True),
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Device:
@@ -56,9 +47,11 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     tf.get_logger().setLevel("ERROR")  # it warns of retracing when a shape differs once
     keras.utils.set_random_seed(settings.seed)
     tf.config.experimental.enable_op_determinism()
-    policy, tf32 = PRECISIONS[settings.precision]
-    keras.mixed_precision.set_global_policy(policy)
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)
+    precision = settings.precision
+    keras.mixed_precision.set_global_policy("float32" if precision == "tf32" else precision)
+    # Whether a GPU may round the factors of float32 products to TF32. It keeps 10 bits of the fraction, as
+    # float16 does and three more than bfloat16, so mixed precision loses nothing by it.
+    tf.config.experimental.enable_tensor_float_32_execution(precision != "float32")
     with quiet_stderr():
         gpus = tf.config.list_physical_devices("GPU")
     used = _use_gpus(gpus, settings.select_gpu)
@@ -68,7 +61,7 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_enable_triton_gemm=false"
     strategy = tf.distribute.get_strategy()
     name = f"GPU {settings.select_gpu}" if used else "CPU"
-    name += f", {settings.precision}"
+    name += f", {precision}"
     # On a CPU XLA is slower (benchmarks/README.md), and it compiles for one device.
     jit_compile = {"on": True, "off": False, "auto": used > 0}[settings.jit_compile]
     if settings.phase == "train" and (cluster.workers > 1 or used > 1):
