@@ -10,7 +10,7 @@ import tensorflow as tf
 from gch.methods.agah import losses
 from gch.methods.agah.losses import all_triplets, cosine_distances
 from gch.methods.agah.method import Outputs, PassMaps, updated_feature_map
-from gch.methods.agah.networks import LabelAttention, attend, discriminator, network
+from gch.methods.agah.networks import LabelAttention, discriminator, network
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
 LABELS, BITS, EMBEDDING = 24, 16, 32
@@ -94,17 +94,6 @@ def test_attention_codes_and_labels(golden, modality, letter):
     np.testing.assert_allclose(output["feature"], data[f"f_{letter}"], **TOLERANCE)
     np.testing.assert_allclose(output["code"], data[f"h_{letter}"], **TOLERANCE)
     np.testing.assert_allclose(tf.sigmoid(output["label"]), data[f"{letter}_class"], **TOLERANCE)
-
-
-def test_without_a_feature_map_the_share_is_all_that_differs(golden):
-    """The original passes features by where it has no map; a map of zeros scales them by the share."""
-    data = golden("agah_attention")
-    normalized = data["f_x_nomap"]
-    attended = attend(normalized, np.zeros((LABELS, EMBEDDING), np.float32), 1.0)
-    weights = [data[f"param_hash_module.img.0.{part}"] for part in ("weight", "bias")]
-    np.testing.assert_allclose(
-        tf.tanh(attended @ matrix(weights[0]) + weights[1]), data["h_x_nomap"], **TOLERANCE
-    )
 
 
 def test_codes_depend_on_their_batch_as_the_originals_do(golden):

@@ -201,12 +201,6 @@ def test_losses_and_their_gradients(golden):
     assert compared == 7
 
 
-def test_squared_label_loss_is_the_originals_on_probabilities():
-    logits, labels = tf.constant([[0.0, 2.0]]), tf.constant([[1.0, 0.0]])
-    expected = (0.5**2 + (1 / (1 + np.exp(-2.0))) ** 2) / 2
-    assert float(losses.squared_label_loss(logits, labels)) == pytest.approx(expected, rel=1e-6)
-
-
 def test_six_adam_steps_of_the_label_network(golden):
     data, start = golden("gch_adam_b8_k16"), golden("gch_labnet_b8_k16")
     network = label_network(**SHAPE)
