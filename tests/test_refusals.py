@@ -1,10 +1,12 @@
-"""What is wrong without a doubt is refused in one line before TensorFlow loads, and leaves nothing behind."""
+"""What is wrong without a doubt is refused in one line before TensorFlow loads, and changes nothing."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ AGAH = ["train", "--method=agah", *DATA]
 COLLECTION = ["train", "--dataset_dir=collection", "--DATA_DIR=pictured"]
 CAPTIONED = [*COLLECTION, "--annotations=captions.csv"]
 VGGF = [*COLLECTION, "--annotations=labels.csv", "--netStr=vggf"]
+CACHE = ["--CACHE_DIR=../cache"]
 NOTHING, NO_FILE, UNWRITABLE = "not found, ", "not a regular file, ", "cannot be written, "
 
 ROWS = {
@@ -101,6 +104,22 @@ ROWS = {
         ["train", *DATA, "--load_model_path=run", "--bit=32"],
         "run: a run with bit = 16; load_model_path expects one with 32",
     ),
+    "foreign file": (
+        ["train", "--dataset_dir=FLICKR", "--DATA_DIR=foreign.mat"],
+        "foreign.mat: begins with b'%PDF-1.7'; expected MATLAB v5 or v7.3, HDF5, .npz or .npy",
+    ),
+    "file that is cut off": (
+        ["train", "--dataset_dir=FLICKR", "--DATA_DIR=cut"],
+        "mirflickr25k-iall.mat: cannot be opened as HDF5, .*truncated",
+    ),
+    "pickled split": (
+        ["train", "--dataset_dir=files", "--DATA_DIR=features.mat", *CACHE, "--split=pickled.npz"],
+        "pickled.npz: query holds no numbers, expected",
+    ),
+    "broken picture": (
+        ["train", "--dataset_dir=collection", "--DATA_DIR=broken", *CACHE, "--broken=stop"],
+        "0.png: .*expected",
+    ),
     "data of a pipe": (["train", "--dataset_dir=files", "--DATA_DIR=fifo"], f"fifo: {NO_FILE}"),
     "test of nothing": (["test", *DATA], "no checkpoint to test"),
     "export of nothing": (["export", "empty"], "empty: no settings.json in it; expected the folder of a run"),
@@ -139,19 +158,22 @@ ROWS = {
 
 def prepare(folder: Path) -> None:
     """What the rows name."""
+    import exporting
+    from coded import saved
     from PIL import Image
     from sources import opened
+    from written import FEATURES, HOT, TEXTS, write_hdf5, write_separate
 
     from gch.run import RunFolder
-    from gch.search.codes_folder import CodesNote, CodesWriter
-    from gch.search.model_note import NOTE, ModelNote
+    from gch.search.model_note import NOTE
     from gch.search.note_file import write_note_file
     from gch.settings import load_settings
 
-    for name in ("empty", "pictures", "piped", "pictured"):
+    for name in ("empty", "pictures", "piped", "pictured", "broken", "cut"):
         (folder / name).mkdir()
     for row in range(8):
         Image.new("RGB", (224, 224), (30 * row, 0, 0)).save(folder / "pictured" / f"{row}.png")
+        shutil.copy(folder / "pictured" / f"{row}.png", folder / "broken")
     for name, columns, values in (
         ("captions.csv", "path,text", "a red square"),
         ("labels.csv", "path,text,labels", "a red square,red"),
@@ -159,31 +181,27 @@ def prepare(folder: Path) -> None:
         lines = [columns, *(f"{row}.png,{values}" for row in range(8))]
         (folder / "pictured" / name).write_text("\n".join(lines))
         opened(folder / "pictured", "collection", annotations=name)  # prepares its pictures
+    shutil.copy(folder / "pictured" / "labels.csv", folder / "broken")
     (folder / "file").write_text("a dog\n")
     (folder / "text.keras").write_text("no model")
     os.mkfifo(folder / "fifo")
     os.mkfifo(folder / "piped" / "FLICKR-25K.mat")
     np.savez(folder / "codes.npz", Qi=np.ones((4, 8), np.int8))
+    write_hdf5(folder / "features.mat", images=FEATURES, YAll=TEXTS, LAll=HOT)
+    parts = dict.fromkeys(("query", "retrieval", "training"), np.array([{"rows": 1}]))
+    np.savez(folder / "pickled.npz", **parts)
+    (folder / "foreign.mat").write_bytes(b"%PDF-1.7")
+    write_separate(folder / "cut", "mirflickr25k")
+    for path in (folder / "cut" / "mirflickr25k-iall.mat", folder / "broken" / "0.png"):
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) * 3 // 5])
     for name in ("model", "other"):
         (folder / name / NOTE).parent.mkdir(parents=True)
         (folder / name / "saved_model.pb").touch()
-        note = ModelNote(
-            bits=BIT,
-            image_size=32,
-            fit="crop",
-            digest=name,
-            dataset="generated",
-            method="gch",
-            run="run",
-            label_names=(),
-            signatures=("encode_image", "encode_text_string"),
-            encoding_batch=None,
-        )
+        signatures = ("encode_image", "encode_text_string")
+        note = dataclasses.replace(exporting.NOTE, digest=name, signatures=signatures)
         write_note_file(folder / name / NOTE, note)
-    codes = CodesNote(bits=BIT, modality="text", model="model", root="", source="", shard=(1, 1), entries=2)
-    with CodesWriter(folder / "codes", codes, 10) as writer:
-        writer.write(np.zeros((2, BIT // 8), np.uint8), [("1", "a dog"), ("2", "a cat")])
-        writer.save(2)
+    saved(folder / "codes", np.zeros((2, BIT // 8), np.uint8), "text", "model")
     run = RunFolder(folder / "run")
     run.start(load_settings(None, {"bit": BIT, "dataset_dir": "generated", "image_size": 32}), "data")
     run.close()
@@ -191,6 +209,11 @@ def prepare(folder: Path) -> None:
     for suffix in ("index", "data-00000-of-00001"):
         (folder / "run" / "best" / f"ckpt-1.{suffix}").touch()
     (folder / "run" / "best" / "checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+
+
+def states(folder: Path) -> set[tuple[str, int]]:
+    """The paths in a folder, and the dates of its files."""
+    return {(str(path), path.stat().st_mtime_ns if path.is_file() else 0) for path in folder.rglob("*")}
 
 
 def main(folder: Path) -> None:
@@ -212,14 +235,13 @@ def main(folder: Path) -> None:
     sys.meta_path.insert(0, Blocker())
     found = {}
     for name, (words, _) in ROWS.items():
-        before, error = set(folder.rglob("*")), io.StringIO()
+        before, error = states(folder), io.StringIO()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(error):
             try:
                 status = command(["gch", *words])
             except Loaded as module:
                 status = f"loads {module}"
-        left = sorted(path.relative_to(folder).as_posix() for path in set(folder.rglob("*")) - before)
-        found[name] = status, error.getvalue(), left
+        found[name] = status, error.getvalue(), sorted(dict(states(folder) - before))
     print(json.dumps(found))
 
 
@@ -233,7 +255,7 @@ def refusals(tmp_path_factory):
 def test_a_refusal_needs_no_tensorflow_and_leaves_nothing(name, refusals):
     status, error, left = refusals[name]
     assert status in (1, 2), error
-    assert error.count("\n") == 1
+    assert (error.count("\n"), len(error) < 1000) == (1, True)
     assert "Traceback" not in error
     assert not left
     assert re.search(ROWS[name][1], error), error
