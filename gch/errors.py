@@ -37,14 +37,14 @@ class TrainingError(GCHError):
 
 
 @contextlib.contextmanager
-def damage(where: str) -> Iterator[None]:
-    """Raises DataError, '<where>, <reason>', for whatever a library raises on damaged bytes."""
+def damage(where: str, advice: str = "") -> Iterator[None]:
+    """Raises DataError, '<where>, <reason><advice>', for whatever a library raises on damaged bytes."""
     try:
         yield
     except GCHError:
         raise
     except Exception as error:  # NumPy, h5py and SciPy raise nearly any exception on damaged bytes.
-        raise DataError(f"{where}, {reason(error)}") from error
+        raise DataError(f"{where}, {reason(error)}{advice}") from error
 
 
 @contextlib.contextmanager

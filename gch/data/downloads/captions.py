@@ -35,9 +35,7 @@ def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dic
     def kept(found: dict[str, Any]) -> dict[str, Any]:
         return {field: found[field] for field in wanted if field in found}
 
-    if (size := files.state(name)[0]) > _MAX_JSON_BYTES:
-        raise DataError(f"{where}: {size} bytes, expected {_MAX_JSON_BYTES} at most")
-    with files.opened(name) as file:
+    with files.opened(name, _MAX_JSON_BYTES) as file:
         try:
             found = json.load(io.TextIOWrapper(file, "utf-8-sig"), object_hook=kept)  # type: ignore[arg-type]
         except (ValueError, RecursionError) as error:
