@@ -143,11 +143,7 @@ def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict
         raise DataError(f"{name}: found {given}, expected {', '.join(ANNOTATION_SUFFIXES)}")
     read = _json_entries if _is_json(file) else _csv_entries
     roots = os.path.realpath(folder), os.path.abspath(folder)
-    paths: list[str] = []
-    free: list[bool] = []  # free text, not tags
-    words: list[tuple[str, ...]] = []
-    labels: list[tuple[str, ...]] = []
-    lines: list[int] = []
+    rows: list[tuple[int, str, bool, tuple[str, ...], tuple[str, ...]]] = []
     checked: dict[str, str] = {}  # paths: links take long to follow, and five captions name one picture
     for line, entry in read(file, name, of_pairs):
         where, path = f"{name}: line {line}", entry.get("path")
@@ -155,13 +151,12 @@ def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict
         found = "" if none else checked.get(path) if isinstance(path, str) else None
         if found is None:
             found = checked[str(path)] = _path(path, roots, f"{where}: field 'path'", links=of_pairs)
-        paths.append(found)
-        free.append("text" in entry)
-        words.append(_strings(entry, "text" if free[-1] else "tags", where))
-        labels.append(_strings(entry, "labels", where))
-        lines.append(line)
-    if not paths:
+        field = "text" if "text" in entry else "tags"
+        own, names = _strings(entry, field, where), _strings(entry, "labels", where)
+        rows.append((line, found, field == "text", own, names))
+    if not rows:
         raise DataError(f"{name}: found no entry, expected one for each picture")
+    lines, paths, free, words, labels = map(list, zip(*rows, strict=True))
     if not any(free):
         words = positions(words)
     first = next(filter(None, paths), "")
