@@ -126,8 +126,9 @@ def test_a_split_comes_from_lists_or_from_karpathys_file(tmp_path, dataset):
         "karpathy": {TOKENS[dataset]: tokens(dataset), f"dataset_{dataset.lower()}.json": karpathy(dataset)},
         "alone": {f"dataset_{dataset.lower()}.json": karpathy(dataset)},
     }
-    for name, files in described.items():
-        folder = write(tmp_path / name / "data", files | pictures(dataset))
+    for name, files in (described | {"zipped": described["lists"]}).items():
+        folder, files = tmp_path / name / "data", files | pictures(dataset)
+        write_zip(folder / "all.zip", files) if name == "zipped" else write(folder, files)
         pairs = opened(folder, dataset)
         assert_whole(pairs, range(11 if name == "alone" else 12))
         assert_split(folder, dataset, pairs)
@@ -142,15 +143,6 @@ def test_a_missing_list_is_said(tmp_path):
     pairs = opened(write(tmp_path, files), "Flickr8k")
     assert pairs.own_split is None
     assert "the split is not that of the lists: Flickr_8k.devImages.txt not found" in pairs.found
-
-
-def test_all_may_lie_in_zip_files(tmp_path):
-    folder = tmp_path / "data"
-    write_zip(folder / "Flickr8k_text.zip", {"Flickr8k.token.txt": tokens("Flickr8k")} | lists("Flickr8k"))
-    write_zip(folder / "Flickr8k_Dataset.zip", pictures("Flickr8k"))
-    pairs = opened(folder, "Flickr8k")
-    assert_whole(pairs)
-    assert_split(folder, "Flickr8k", pairs)
 
 
 def test_what_is_missing_or_repeated_is_left_out_by_name(tmp_path):

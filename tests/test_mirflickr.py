@@ -183,6 +183,10 @@ NO_LISTS = without(*(f"{label}.txt" for label in LISTS))
         ({"bird.txt": b"\n"}, "bird.txt: empty, expected the numbers of pictures"),
         ({TAG_LIST: b"sky 3\na b 2\n"}, "tags.txt: line 2: found 'a b 2', expected a tag and its number"),
         ({TAG_LIST: b""}, "common_tags.txt: empty, expected 1,386 tags"),
+        (
+            {"mirflickr25k.zip": b"PK\x03\x04"} | without(".jpg"),
+            "im1.jpg not found.*; .*mirflickr25k.zip cannot be read, .*; load it again",
+        ),
         (OTHER, "differs from that in .*old; expected annotations of one version, keep one"),
         (without("tags/tags1.", "tags/tags2.", "tags/tags5."), "7 items of MIRFLICKR-25000, expected 8"),
     ],
@@ -190,14 +194,6 @@ NO_LISTS = without(*(f"{label}.txt" for label in LISTS))
 def test_what_is_missing_or_damaged_ends_in_one_line(tmp_path, change, line):
     with refusal(line, tmp_path):
         opened_changed(tmp_path, change)
-
-
-def test_a_zip_file_that_is_cut_off_is_named(tmp_path):
-    zipped(tmp_path, *mirflickr())
-    path = tmp_path / "mirflickr25k.zip"
-    path.write_bytes(path.read_bytes()[:-300])
-    with refusal("im1.jpg not found.*; mirflickr25k.zip cannot be read, .*; load it again"):
-        open_source(settings_of(tmp_path, "MIRFLICKR"))
 
 
 def test_a_folder_of_a_part_is_known_by_what_can_be_made_of_it(tmp_path):
