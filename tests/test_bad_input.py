@@ -160,7 +160,7 @@ def test_pipes_in_caches_are_replaced(tmp_path):
     array = cached_array(tmp_path / "texts.npy", np.uint8, (2, 3), lambda filled: filled.fill(7))
     assert (array == 7).all()
     os.mkfifo(tmp_path / "items.npz")
-    assert _load(tmp_path) is None
+    assert _load(tmp_path, []) is None
 
 
 def test_a_checkpoint_of_a_pipe_is_refused(tmp_path):

@@ -1,5 +1,3 @@
-import dataclasses
-import functools
 from unittest import mock
 
 import numpy as np
@@ -150,18 +148,10 @@ def test_splits_keywords_into_words():
 
 
 def test_all_words_of_an_item_include_rare_ones(pairs):
-    words = pairs.all_words()
+    words = pairs.all_words
     assert len(words) == len(pairs.texts)
     for row in range(0, len(words), 97):
         kept = {pairs.tag_names[column] for column in np.flatnonzero(pairs.texts[row])}
         assert kept <= set(words[row])
     rare = set().union(*words) - set(pairs.tag_names)
     assert "guitar" in rare
-
-
-def test_other_keywords_than_those_drawn_are_refused(pairs):
-    words = 1 - pairs.texts
-    changed = functools.partial(openmoji._all_words, words, pairs.tag_names)
-    drawn = dataclasses.replace(pairs, all_words=changed)
-    with refusal("the keywords are others than when the pictures were drawn"):
-        drawn.all_words()

@@ -121,7 +121,7 @@ def test_named_words_and_all_words(tmp_path):
     parts = encoded(generated, tmp_path).parts
     words = [generated.tag_names[column] for column in np.flatnonzero(generated.texts[3])]
     assert [parts.strings[column] for column in parts.columns[parts.starts[3] : parts.starts[4]]] == words
-    rare = dataclasses.replace(generated, all_words=lambda: [("abc", str(row)) for row in range(8)])
+    rare = dataclasses.replace(generated, all_words=[("abc", str(row)) for row in range(8)])
     assert encoded(rare, tmp_path).parts.strings == ["abc", *map(str, range(8))]
 
 
