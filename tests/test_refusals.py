@@ -21,6 +21,8 @@ COLLECTION = ["train", "--dataset_dir=collection", "--DATA_DIR=pictured"]
 CAPTIONED = [*COLLECTION, "--annotations=captions.csv"]
 VGGF = [*COLLECTION, "--annotations=labels.csv", "--netStr=vggf"]
 CACHE = ["--CACHE_DIR=../cache"]
+WORDS, VECTORS = (["train", "--dataset_dir=files", f"--DATA_DIR={name}.npz"] for name in ("words", "vectors"))
+PREPARE = ["prepare", "features.mat", "--out=new"]
 NOTHING, NO_FILE, UNWRITABLE = "not found, ", "not a regular file, ", "cannot be written, "
 
 ROWS = {
@@ -142,6 +144,33 @@ ROWS = {
     "name of two lines": (["train", *DATA, "--run_name=a\nb"], r"run_name is 'a\\nb'; expected a plain name"),
     "eval of a pipe": (["eval", "fifo"], f"fifo: {NO_FILE}"),
     "eval to a file": (["eval", "codes.npz", "--out=file"], f"file: {UNWRITABLE}"),
+    "vectors of words without names": (
+        [*WORDS, *CACHE, "--txtStr=sentences"],
+        "files does not name its words; expected 'words'",
+    ),
+    "vectors of vectors": (
+        [*VECTORS, *CACHE, "--txtStr=sentences"],
+        "files has text vectors of 8 dimensions, expected 512",
+    ),
+    "words of vectors": (
+        [*VECTORS, *CACHE, "--txtStr=sentences+words"],
+        "files has text vectors, expected words or captions",
+    ),
+    "no Keras file of texts": ([*VECTORS, *CACHE, "--txtStr=gone.keras"], f"gone.keras: {NOTHING}expected a"),
+    "no encoder": (
+        [*VECTORS, *CACHE, "--txtStr=gone"],
+        r"txtStr is 'gone'; expected words, sentences, sentences\+words, a .keras file or",
+    ),
+    "prepare to nowhere": (PREPARE[:-1], "out is missing; expected --out=FOLDER"),
+    "prepare in another encoding": ([*PREPARE, "--encoding=gif"], "encoding is 'gif'; expected one of"),
+    "prepare in no quality": ([*PREPARE, "--quality=0"], "quality is 0; expected at least 1"),
+    "prepare by no thread": ([*PREPARE, "--jobs=-1"], "jobs is -1"),
+    "prepare what has no files": (
+        [*PREPARE, "--dataset_dir=generated"],
+        "is 'generated'; expected a data set of files",
+    ),
+    "prepare a layout": ([*PREPARE, "--layout=index"], "layout is 'index'; expected --as=mat beside it"),
+    "prepare as others": ([*PREPARE, "--as=mats"], "as is 'mats'; expected one of 'prepared', 'mat'"),
     "prepare a pipe": (["prepare", "fifo", "--out=new"], f"fifo: {NO_FILE}"),
     "inspect a device": (["inspect", "/dev/zero"], f"/dev/zero: {NO_FILE}"),
     "inspect a pipe of the right name": (
@@ -190,6 +219,8 @@ def prepare(folder: Path) -> None:
     write_hdf5(folder / "features.mat", images=FEATURES, YAll=TEXTS, LAll=HOT)
     parts = dict.fromkeys(("query", "retrieval", "training"), np.array([{"rows": 1}]))
     np.savez(folder / "pickled.npz", **parts)
+    for name, texts in (("words", np.tri(8, dtype=np.uint8)), ("vectors", np.tri(8) / 3)):
+        np.savez(folder / f"{name}.npz", features=np.eye(8), texts=texts, labels=np.ones((8, 1)))
     (folder / "foreign.mat").write_bytes(b"%PDF-1.7")
     write_separate(folder / "cut", "mirflickr25k")
     for path in (folder / "cut" / "mirflickr25k-iall.mat", folder / "broken" / "0.png"):
