@@ -146,9 +146,7 @@ def json_lines(
             ) from error
         except (ValueError, RecursionError) as error:  # a number of too many digits; deep nesting
             raise DataError(f"{where}: {error}, expected a simple JSON object") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
-        yield number, value
+        yield number, object_of(value, where, {})
 
 
 def read_object(path: Path, fields: Fields) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gch.data.downloads.files import Files
 from gch.data.pairs import OwnSplit
-from gch.data.text_files import shown
+from gch.data.text_files import object_of, shown
 from gch.errors import DataError, reason
 
 CAPTIONS = 5  # of a picture, in all of these downloads
@@ -41,9 +41,7 @@ def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dic
         except (ValueError, RecursionError) as error:
             why = f"cannot be read as JSON, {reason(error)}"
             raise DataError(f"{where}: {why}; it may be cut off, load it again from {again}") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{where}: found {shown(found)}, expected a JSON object")
-    return found
+    return object_of(found, where, {})
 
 
 def entries(
