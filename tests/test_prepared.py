@@ -3,9 +3,9 @@
 import io
 import json
 import shutil
-import threading
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +29,13 @@ def copied(healthy, tmp_path) -> Path:
 
 def test_many_threads_may_read(tmp_path):
     pictures = open_prepared(write(tmp_path / "set")).pictures
-    right = []
 
-    def read(seed: int) -> None:
+    def right(seed: int) -> bool:
         rows = np.random.default_rng(seed).integers(0, ITEMS, 200)
-        right.append(np.array_equal(pictures.read(rows), SOURCE.pictures.array[rows]))
+        return np.array_equal(pictures.read(rows), SOURCE.pictures.array[rows])
 
-    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert right == [True] * 6
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(right, range(6)))
 
 
 NESTED = json.loads("[" * 900 + "]" * 900)
