@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import opened, refusal, settings_of
+from sources import refusal, settings_of
 
 from gch.commands.source import guess_dataset
 from gch.data.catalog import open_source
@@ -110,21 +110,6 @@ def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
     assert any("common_tags.txt has 5 words, expected 1,386" in line for line in pairs.found)
     if place is both:
         assert pairs.pictures.paths[0] == "mirflickr/im1.jpg"
-
-
-def test_trains_on_pictures_that_can_be_read_and_keeps_the_rest_apart(tmp_path, capsys):
-    collection, annotations = mirflickr()
-    collection["mirflickr/im5.jpg"] = b"\r\n<!DOCTYPE html><html>Not found</html>"
-    collection["mirflickr/im9.jpg"] = jpeg(9)[:-60]
-    unpacked(tmp_path, collection, annotations)
-    pairs = opened(tmp_path, "mirflickr", image_size=16)
-    kept = [row for row, number in enumerate(ITEMS) if number not in (5, 9)]
-    np.testing.assert_array_equal(pairs.labels, LABELS[kept])
-    np.testing.assert_array_equal(pairs.texts, WORDS[kept])
-    assert (pairs.name, list(pairs.tag_names)) == ("flickr25k", COMMON)
-    output = capsys.readouterr().out
-    assert "im5.jpg: an HTML page, expected JPEG" in output
-    assert "im9.jpg: cannot be decoded" in output
 
 
 def test_a_mat_file_beside_the_download_is_read_as_before(tmp_path):

@@ -208,6 +208,7 @@ NOISE = Image.fromarray(np.random.Generator(np.random.PCG64(1)).integers(0, 256,
 BAD = {
     "empty": (b"", "empty file, expected a picture"),
     "text": (b"hello", "not a picture of a known format, expected JPEG, PNG"),
+    "html": (b"\r\n<!DOCTYPE html><html>Not found</html>", "an HTML page, expected JPEG, PNG"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture of a known format"),
     "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a picture of a known format"),
     "cut png": (encoded(NOISE, "PNG")[:-700], "cannot be decoded, .*; expected a whole picture"),
