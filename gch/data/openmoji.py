@@ -28,7 +28,7 @@ import numpy as np
 
 from gch.data.pairs import Origin, Pairs, SplitSizes, multi_hot
 from gch.data.pixels import ArrayPictures
-from gch.errors import DataError, SettingError
+from gch.errors import DataError, SettingError, write_errors
 from gch.storage import atomic_path, digest, lock, new_array
 
 MIN_ITEMS_OF_WORD = 5
@@ -154,10 +154,8 @@ def _drawn(
         size = f"{image_size} x {image_size}"
         once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
         report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
-        try:
+        with write_errors(folder, DataError):
             _build(folder, items, tables, image_size)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
         if (found := _load(folder, tables)) is None:
             raise DataError(f"{folder}: damaged right after it was written; expected a sound disk")
         return found
