@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import refusal, settings_of
+from sources import settings_of
+from written import refused, source
 
 from gch.commands.source import guess_dataset
-from gch.data.catalog import choose_split, open_source
+from gch.data.catalog import choose_split
 from gch.data.pairs import Pairs
 
 COUNT = 12
@@ -79,7 +80,7 @@ def lists(dataset: str) -> dict[str, bytes]:
 
 
 def opened(folder: Path, dataset: str) -> Pairs:
-    return open_source(settings_of(folder, dataset, image_size=16), folder.parent / "cache")
+    return source(folder, dataset, image_size=16)
 
 
 def assert_whole(pairs: Pairs, rows=range(COUNT)) -> None:
@@ -204,9 +205,7 @@ NO_PICTURES = dict.fromkeys(pictures("Flickr8k"))
 )
 def test_broken_files_are_named_in_one_line(tmp_path, changed, line):
     whole = {TOKENS["Flickr8k"]: tokens("Flickr8k")} | pictures("Flickr8k")
-    folder = write(tmp_path / "data", whole | changed)
-    with refusal(line, folder):
-        opened(folder, "Flickr8k")
+    refused(line, write(tmp_path / "data", whole | changed), "Flickr8k")
 
 
 def test_kaggles_table_with_labels_is_a_collection(tmp_path):

@@ -1,13 +1,12 @@
 """MIRFLICKR-25000: small downloads, and what is made of them."""
 
-import h5py
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import refusal, settings_of
+from sources import refusal
+from written import source, write_hdf5
 
 from gch.commands.source import guess_dataset
-from gch.data.catalog import open_source
 from gch.data.downloads import find_download, find_downloads
 
 LISTS = [
@@ -96,7 +95,7 @@ def both(folder, collection, annotations):
 def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
     place(tmp_path, *mirflickr(end))
     named = "mirflickr25k.zip" if place is zipped else ""  # a zip file may be named itself
-    pairs = open_source(settings_of(tmp_path / named, "MIRFLICKR", image_size=16))
+    pairs = source(tmp_path / named, "MIRFLICKR", image_size=16)
     assert list(pairs.ids) == [f"im{number}.jpg" for number in ITEMS]
     np.testing.assert_array_equal(pairs.labels, LABELS)
     np.testing.assert_array_equal(pairs.texts, WORDS)
@@ -114,10 +113,9 @@ def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
 
 def test_a_mat_file_beside_the_download_is_read_as_before(tmp_path):
     unpacked(tmp_path, *mirflickr())
-    with h5py.File(tmp_path / "FLICKR-25K.mat", "w") as file:
-        file["images"] = np.zeros((9, 3, 8, 8), np.uint8)
-        file["YAll"], file["LAll"] = np.ones((9, 4), np.uint8), np.ones((9, 2), np.uint8)
-    assert open_source(settings_of(tmp_path, "FLICKR")).labels.shape == (9, 2)
+    arrays = {"YAll": np.ones((9, 4), np.uint8), "LAll": np.ones((9, 2), np.uint8)}
+    write_hdf5(tmp_path / "FLICKR-25K.mat", images=np.zeros((9, 3, 8, 8), np.uint8), **arrays)
+    assert source(tmp_path, "FLICKR").labels.shape == (9, 2)
 
 
 def without(*parts):
@@ -132,7 +130,7 @@ def opened_changed(folder, change):
     for name, content in change.items():
         (collection if name.startswith("mirflickr/") else annotations)[name] = content
     unpacked(folder, collection, annotations)
-    return open_source(settings_of(folder, "MIRFLICKR"))
+    return source(folder, "MIRFLICKR")
 
 
 @pytest.mark.parametrize(

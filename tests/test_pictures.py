@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sources import refusal
-from written import png
+from written import encoded, png
 
 from gch.data import pictures
 from gch.data.pictures import FITS, MAX_FILE_BYTES, decode_picture, read_picture
@@ -18,12 +18,6 @@ from gch.data.squares import LETTERBOX_FILL
 from gch.errors import DataError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-
-
-def encoded(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def even(mode, colour, kind, **options):

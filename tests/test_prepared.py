@@ -1,6 +1,5 @@
 """Prepared folders that nobody should trust: every answer is pictures or one line."""
 
-import io
 import json
 import shutil
 import tracemalloc
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, described, write
 from sources import refusal
+from written import encoded
 
 from gch.data.prepared import open_prepared
 
@@ -126,15 +126,13 @@ def test_arrays_of_another_shape_type_or_content(copied, name, array):
         open_prepared(copied)
 
 
-def encoded(width: int, height: int, kind: str = "JPEG", mode: str = "RGB") -> bytes:
-    stream = io.BytesIO()
-    Image.new(mode, (width, height), 90 if mode == "L" else 0).save(stream, kind)
-    return stream.getvalue()
+def even(width: int, height: int, kind: str = "JPEG", mode: str = "RGB") -> bytes:
+    return encoded(Image.new(mode, (width, height), 90 if mode == "L" else 0), kind)
 
 
 def declared(width: int, height: int) -> bytes:
     """A small JPEG that says it is of another size."""
-    data = bytearray(encoded(SIDE, SIDE))
+    data = bytearray(even(SIDE, SIDE))
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
     return bytes(data)
@@ -151,18 +149,18 @@ def forge(folder: Path, data: bytes, **place: int) -> None:
 
 
 FORGED = {
-    "turned": (encoded(16, 17), {}, "16 x 17, expected 16 x 16"),
+    "turned": (even(16, 17), {}, "16 x 17, expected 16 x 16"),
     "huge": (declared(65500, 65500), {}, "expected"),
     "large": (declared(10_000, 9_500), {}, "10000 x 9500, expected 16 x 16"),
-    "cut": (encoded(SIDE, SIDE)[:-60], {}, "cannot be decoded"),
-    "PNG": (encoded(SIDE, SIDE, "PNG"), {}, "cannot be decoded, expected JPEG"),
+    "cut": (even(SIDE, SIDE)[:-60], {}, "cannot be decoded"),
+    "PNG": (even(SIDE, SIDE, "PNG"), {}, "cannot be decoded, expected JPEG"),
     "zeros": (bytes(500), {}, "cannot be decoded"),
     "no length": (b"", {}, "places.npy: 49 pictures, expected 50"),
 }
 PLACES = [("offset", -1), ("offset", 2**63 - 1), ("length", -1), ("length", 2**62), ("checksum", -1)]
 for column, value in PLACES:
     of = f"{column} {value}"
-    FORGED[of] = (encoded(SIDE, SIDE), {column: value}, "expected a picture|checksum differs")
+    FORGED[of] = (even(SIDE, SIDE), {column: value}, "expected a picture|checksum differs")
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -179,5 +177,5 @@ def test_a_forged_picture_is_refused_and_takes_no_memory(copied, name):
 
 
 def test_grey_jpegs_are_rgb(copied):
-    forge(copied, encoded(SIDE, SIDE, mode="L"))
+    forge(copied, even(SIDE, SIDE, mode="L"))
     assert (open_prepared(copied).pictures.read(np.array([0])) == 90).all()

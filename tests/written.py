@@ -1,5 +1,6 @@
 """Files in the field's layouts, written by independent means, and the items that they hold."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -72,6 +73,12 @@ def write_v5(path: Path, **arrays) -> None:
 def write_npz(path: Path, **arrays) -> None:
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
 
 
 def png(width: int, height: int, pixels: bytes = b"") -> bytes:
