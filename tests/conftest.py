@@ -1,7 +1,6 @@
 """What several tests share."""
 
 import contextlib
-import errno
 import gc
 import io
 import os
@@ -84,23 +83,6 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     save_small_backbone(folder / "small.keras")
     return folder
-
-
-@pytest.fixture
-def forbid(monkeypatch) -> Callable[[Path], None]:
-    """Makes a file one that may not be opened, for root as well, whom no mode of a file stops."""
-    opens = open
-
-    def forbid(path: Path) -> None:
-        def guarded(file, *arguments, **options):
-            if isinstance(file, (str, os.PathLike)) and Path(file) == path:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-            return opens(file, *arguments, **options)
-
-        for name in ("builtins.open", "io.open"):
-            monkeypatch.setattr(name, guarded)
-
-    return forbid
 
 
 @pytest.fixture

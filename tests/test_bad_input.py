@@ -1,5 +1,6 @@
 """Files that may not be read, are none, or expand: one line that says where."""
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -29,10 +30,15 @@ from gch.settings import read_assignments
 from gch.storage import cached_array
 
 
-def test_a_file_without_permission(tmp_path, command, forbid):
+def test_a_file_without_permission(tmp_path, command, monkeypatch):
+    def guarded(path, mode):  # no mode of a file stops root
+        if path == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return open(path, mode)
+
     file = tmp_path / "FLICKR-25K.mat"
     write_hdf5(file, images=FEATURES, YAll=TEXTS, LAll=HOT)
-    forbid(file)
+    monkeypatch.setattr("gch.data.text_files.open", guarded, raising=False)
     status, _, error = command("--dataset_dir=FLICKR", f"--DATA_DIR={file}")
     assert (status, error.count("\n")) == (1, 1)
     assert f"{file}: cannot be read, Permission denied" in error
