@@ -147,15 +147,23 @@ def _drawn(
     report: Callable[[str], None],
 ) -> tuple[np.ndarray, str]:
     """What `_load` finds after the pictures were drawn, by this process or another one."""
-    with lock(folder, "another process is drawing the OpenMoji pictures", wait=True):
+    busy = "another process is drawing the OpenMoji pictures"
+    with lock(folder, busy, wait=True), write_errors(folder, DataError):
         if (found := _load(folder, tables)) is not None:
             return found
         damaged = (folder / "items.npz").exists()
         size = f"{image_size} x {image_size}"
         once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
         report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
-        with write_errors(folder, DataError):
-            _build(folder, items, tables, image_size)
+        with atomic_path(folder / "images.npy") as temporary:
+            pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
+            for row, item in enumerate(items):
+                with _reading(f"the drawing {item.drawing}"):
+                    svg = (_folder() / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
+                    pictures[row] = _draw(svg, image_size)
+            pictures.flush()
+        with atomic_path(folder / "items.npz") as temporary:
+            np.savez_compressed(temporary, digest=np.array(digest("openmoji", *tables, pictures)))
         if (found := _load(folder, tables)) is None:
             raise DataError(f"{folder}: damaged right after it was written; expected a sound disk")
         return found
@@ -164,18 +172,6 @@ def _drawn(
 def drawn() -> list[str]:
     """The names of the drawings, such as '1F600', in the order of the items."""
     return [item.drawing for item in _selected()[0]]
-
-
-def _build(folder: Path, items: Sequence[Item], tables: Sequence[np.ndarray], image_size: int) -> None:
-    with atomic_path(folder / "images.npy") as temporary:
-        pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
-        for row, item in enumerate(items):
-            with _reading(f"the drawing {item.drawing}"):
-                svg = (_folder() / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
-                pictures[row] = _draw(svg, image_size)
-        pictures.flush()
-    with atomic_path(folder / "items.npz") as temporary:
-        np.savez_compressed(temporary, digest=np.array(digest("openmoji", *tables, pictures)))
 
 
 @contextlib.contextmanager
