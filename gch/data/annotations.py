@@ -200,6 +200,7 @@ def _csv_entries(file: Path, name: str, of_pairs: bool) -> Iterator[tuple[int, d
 
 def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with the numbers of their first lines."""
+    csv.field_size_limit(2**31 - 1)
     lines = _csv_lines(file)
     start, delimiter = [], ""
     for line in lines:
@@ -213,7 +214,6 @@ def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     # Only where needed: the names of pictures may begin with blanks.
     before_quote = re.compile(rf'(?:^|{sign}) +"(?!"[^"{sign}\r\n])')
     skip_blanks = any(before_quote.search(line) for line in _csv_lines(file))
-    csv.field_size_limit(2**31 - 1)
     # Not strict, csv would take all that follows an unclosed quote as one cell.
     reader = csv.reader(
         itertools.chain(start, lines), delimiter=delimiter, skipinitialspace=skip_blanks, strict=True
@@ -237,10 +237,7 @@ def _csv_lines(file: Path) -> Iterator[str]:
 
 def _delimiter(header: str) -> str:
     def fitness(delimiter: str) -> tuple[int, int]:
-        try:
-            cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
-        except csv.Error:
-            return 0, 0
+        cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
         return sum(cell.strip().lower() in _FIELD_OF for cell in cells), len(cells)
 
     return max(_DELIMITERS, key=fitness)
