@@ -131,7 +131,6 @@ def test_a_killed_one_goes_on_to_the_same_files(tmp_path, repository):
     finally:
         process.kill()
         process.wait()
-    (folder / ".gch-unfinished-a1b2").mkdir()
     assert not (folder / "index.json").exists()
     source = watched()
     write(folder, source)
