@@ -42,11 +42,7 @@ ROWS = {
         ["train", *DATA, "--SEMANTIC_EMBED=65536", "--bit=65536"],
         "error: SEMANTIC_EMBED: needs ",
     ),
-    "queries and training items": (
-        ["train", *DATA, "--QUERY_SIZE=400", "--TRAINING_SIZE=300"],
-        "TRAINING_SIZE = 300.*QUERY_SIZE.*200 items",
-    ),
-    "queries": (["train", *DATA, "--QUERY_SIZE=601"], "QUERY_SIZE = 601.*600 items"),
+    "training items": (["train", *DATA, "--TRAINING_SIZE=501"], "TRAINING_SIZE = 501.*500 items"),
     "batch of all items": (["train", *DATA, "--batch_size=501"], "batch_size is 501.*450 items"),
     "no data": (
         ["train", "--dataset_dir=FLICKR", "--DATA_DIR=empty"],
@@ -144,15 +140,15 @@ ROWS = {
     "name of two lines": (["train", *DATA, "--run_name=a\nb"], r"run_name is 'a\\nb'; expected a plain name"),
     "eval of a pipe": (["eval", "fifo"], f"fifo: {NO_FILE}"),
     "eval to a file": (["eval", "codes.npz", "--out=file"], f"file: {UNWRITABLE}"),
-    "vectors of words without names": (
+    "an encoder of words without names": (
         [*WORDS, *CACHE, "--txtStr=sentences"],
         "files does not name its words; expected 'words'",
     ),
-    "vectors of vectors": (
+    "an encoder of vectors": (
         [*VECTORS, *CACHE, "--txtStr=sentences"],
         "files has text vectors of 8 dimensions, expected 512",
     ),
-    "words of vectors": (
+    "words beside vectors": (
         [*VECTORS, *CACHE, "--txtStr=sentences+words"],
         "files has text vectors, expected words or captions",
     ),
