@@ -76,7 +76,7 @@ def test_draws_on_white(pairs):
 
 def test_second_opening_reads_the_cache(cache, pairs, monkeypatch):
     lines = []
-    monkeypatch.setattr(openmoji, "_drawn", None)
+    monkeypatch.setattr(openmoji, "_draw_all", None)
     assert open_openmoji(cache, SIZE, lines.append).digest == pairs.digest
     assert lines == []
     kept = {path.name for path in only_folder(cache).iterdir()}

@@ -86,7 +86,7 @@ def open_openmoji(
     texts = multi_hot([item.words for item in items], words)
     hot = multi_hot([item.labels for item in items], labels)
     tables = (texts, hot, np.array(words), np.array(labels))
-    pictures, content = _load(folder, tables) or _drawn(folder, items, tables, image_size, report)
+    pictures, content = _load(folder, tables) or _draw_all(folder, items, tables, image_size, report)
     packages = (" ".join(both) for both in zip(_PACKAGES, versions, strict=True))
     total = len(items)
     query, validation = min(300, total // 4), min(150, total // 8)
@@ -139,7 +139,7 @@ def _load(folder: Path, tables: Sequence[np.ndarray]) -> tuple[np.ndarray, str] 
     return (pictures, written) if digest("openmoji", *tables, pictures) == written else None
 
 
-def _drawn(
+def _draw_all(
     folder: Path,
     items: Sequence[Item],
     tables: Sequence[np.ndarray],
