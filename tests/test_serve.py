@@ -298,7 +298,7 @@ def test_no_answer_shows_where_the_server_keeps_its_files(folder, tmp_path, monk
             def damaged(*_, fault=fault, **__):
                 raise fault(f"{tmp_path}/index.items: line 3:\n not an item")
 
-            monkeypatch.setattr(searcher, "by_texts", damaged)
+            monkeypatch.setattr(searcher, "search", damaged)
             refused(search(client, text="red"), status, reason)
 
 
