@@ -53,36 +53,6 @@ def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
     assert "Usage:" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--bits=16"], ["'bits'", "bit"]),
-        (["--bit=many"], ["--bit is 'many'; expected a whole number"]),
-        (["--bit=12"], ["multiple of 8"]),
-        (["--dataset=wiki"], ["dataset_dir is 'wiki'"]),
-        (["--graph=maybe"], ["'maybe'", "'label', 'batch', 'none'"]),
-        (["--teacher=maybe"], ["--teacher is 'maybe'; expected True or False"]),
-        (["tain"], ["'tain'", "train, test, help"]),
-        (["tain", "eval"], ["'tain'", "train, test, help"]),
-        (["train", "test"], ["train and test"]),
-        (["test", "one", "two"], ["test: found one two; expected the folder of one run"]),
-        (["test", "nowhere"], ["nowhere: no settings.json in it; expected the folder of a run"]),
-        (["--bit", "16", "eval"], ["eval: no codes given"]),
-        (["--Epoch"], ["Epoch"]),
-        (["--max_epoch=3", "--Epoch=3"], ["--max_epoch and --Epoch are one setting"]),
-        (["--settings=nowhere.py"], ["nowhere.py: not found"]),
-        (["--method=agah", "train", "--lr=0"], ["lr is 0.0"]),
-    ],
-)
-def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
-    status, output, error = command(*arguments)
-    assert status == 2
-    assert not output
-    assert error.count("\n") == 1
-    assert error.startswith("main_itpair.py: error: ")
-    assert all(word in error for word in words), error
-
-
 def test_a_command_works_without_standard_output(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)  # as after `>&-`
     assert main(["gch", "help"]) == 0

@@ -150,13 +150,6 @@ def test_files_of_one_name_are_distinguished_by_their_folders(eval_command, tmp_
     assert {"a/codes.npz", "b/codes.npz"} <= set(output.split())
 
 
-def test_without_codes_it_says_what_it_expects_and_help_describes_it(eval_command):
-    status, _, error = eval_command()
-    assert (status, "no codes given; expected files" in error) == (2, True)
-    status, output, _ = eval_command("--help")
-    assert (status, "eval CODES" in output, "--out=evaluation" in output) == (0, True, True)
-
-
 def test_tensorflow_is_not_loaded_even_without_numba(repository, files, tmp_path):
     code = (
         "import sys; sys.modules['numba'] = None; from pathlib import Path; from gch.cli import main;"

@@ -313,23 +313,6 @@ def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path, monkeypatc
     assert b"gr\\xf6\\xdfer \\udcff, 0.0 MB" in shown.buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--out=index"], "no codes given"),
-        (["codes"], "out is missing"),
-        (["codes", "--out=index", "--kind=hnsw", "--parameters=M"], "expected NAME=NUMBER"),
-        (["codes", "--out=chdb://x", "--kind=hnsw"], "kind and parameters configure FAISS"),
-    ],
-)
-def test_wrong_calls_are_refused(command, tmp_path, monkeypatch, words, message):
-    monkeypatch.chdir(tmp_path)
-    saved(Path("codes"), clustered(4))
-    status, _, error = command("index", *words)
-    assert (status, message in error) == (2, True), error
-    assert os.listdir() == ["codes"]
-
-
 def test_without_faiss_flat_works_and_others_say_what_to_install(command, tmp_path, monkeypatch):
     codes = clustered(40)
     saved(tmp_path / "a", codes)

@@ -324,29 +324,6 @@ def test_a_folder_of_codes_is_searched_as_it_is(search):
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "message"),
-    [
-        (["model"], 2, "expected MODEL, INDEX and a query"),
-        (["model", "both"], 2, "expected words after MODEL and INDEX"),
-        (["model", "both", "cat", "--find=sounds"], 2, "find is 'sounds'; expected one of"),
-        (["model", "both", "cat", "--ranking=x"], 2, "ranking is 'x'; expected one of 'asymmetric'"),
-        (["model", "both", "cat", "--text=-"], 2, "expected words after MODEL and INDEX"),
-        (["model", "both", "--text=-", "--picture=-"], 2, "reads one file from standard input"),
-        (["model", "both", "--image=a", "--picture=b"], 2, "--picture and --image are one option"),
-        (["model", "both", "cat", "--image=a.png"], 1, "a.png: not found, expected a picture file"),
-        (["model", "both", "cat", "--find=pairs"], 1, "the index holds no pairs; expected images and texts"),
-        (["model", "both", "cat", "--count=0"], 2, "count is 0; expected at least 1"),
-        (["model", "both", "--picture=/no/such.png"], 1, "/no/such.png"),
-        (["model", "ftp://x", "cat"], 2, "expected clickhouse://"),
-    ],
-)
-def test_wrong_calls_are_refused(command, place, monkeypatch, words, status, message):
-    monkeypatch.chdir(place)
-    found, _, error = command("search", *words)
-    assert (found, message in error) == (status, True), error
-
-
-@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"cat\n\xff\n", "standard input: line 2: byte 1 is 0xff, not UTF-8; expected a query on each"),
