@@ -186,21 +186,10 @@ def test_a_build_that_fails_leaves_what_was_there_and_may_be_repeated(tmp_path, 
     with pytest.raises(DataError, match=r"no index\.json"):
         open_index(tmp_path / "new")
     # What a kill leaves: files without index.json.
-    (tmp_path / "new" / ".unfinished").mkdir()
+    (tmp_path / "new" / ".gch-unfinished-x").mkdir()
     (tmp_path / "new" / "text.codes").write_bytes(b"half")
     build_index([source], tmp_path / "new")
     assert set(os.listdir(tmp_path / "new")) == {".lock", "image.codes", "image.items", "index.json"}
-
-
-def test_a_link_in_place_of_the_unfinished_index_is_refused_and_its_target_kept(tmp_path):
-    source = saved(tmp_path / "a", clustered(4))
-    for name in ("mine", "i"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "mine" / "letter").write_text("dear")
-    (tmp_path / "i" / ".unfinished").symlink_to(tmp_path / "mine")
-    with pytest.raises(RunError, match="unfinished: is a link; expected"):
-        build_index([source], tmp_path / "i")
-    assert os.listdir(tmp_path / "mine") == ["letter"]
 
 
 def test_no_codes_are_no_index(tmp_path):

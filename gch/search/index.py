@@ -14,7 +14,6 @@ a process killed at any moment leaves a new index without index.json, and an ear
 import dataclasses
 import hashlib
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -42,7 +41,7 @@ from gch.search.index_kinds import (
     write_equal,
 )
 from gch.search.note_file import read_note_file, require_bits, require_bytes, write_note_file
-from gch.storage import lock
+from gch.storage import lock, unfinished_folder
 
 NOTE = "index.json"
 _ROWS_AT_ONCE = 1_000_000
@@ -166,26 +165,21 @@ def build_index(
         load_faiss()
     _earlier(out)  # before anything is written there
     with lock(out, "another process is building this index"):
-        earlier, folder = _earlier(out), out / ".unfinished"
-        if folder.is_symlink():
-            raise RunError(f"{folder}: is a link; expected nothing, or a folder that `index` left")
+        earlier = _earlier(out)
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-            folder.mkdir()
-            digests = {name: _join(folder, name, group) for name, group in groups.items()}
-            if earlier and digests != {name: part.digest for name, part in earlier.parts.items()}:
-                raise RunError(f"{out}: holds an index of other codes; expected a new folder")
-            parts = {
-                name: _build_part(folder, name, group, kinds[name], chosen[name], digests[name])
-                for name, group in groups.items()
-            }
-            note = IndexNote(bits=bits, model=model, parts=parts)
-            write_note_file(folder / NOTE, note)
-            _put_in_place(folder, out)
+            with unfinished_folder(out) as folder:
+                digests = {name: _join(folder, name, group) for name, group in groups.items()}
+                if earlier and digests != {name: part.digest for name, part in earlier.parts.items()}:
+                    raise RunError(f"{out}: holds an index of other codes; expected a new folder")
+                parts = {
+                    name: _build_part(folder, name, group, kinds[name], chosen[name], digests[name])
+                    for name, group in groups.items()
+                }
+                note = IndexNote(bits=bits, model=model, parts=parts)
+                write_note_file(folder / NOTE, note)
+                _put_in_place(folder, out)
         except OSError as error:
             raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     return note
 
 
@@ -246,7 +240,7 @@ def _build_part(
 
 
 def _put_in_place(folder: Path, out: Path) -> None:
-    names = sorted(os.listdir(folder), key=lambda name: name == NOTE)
+    names = [*sorted(_FILES.intersection(os.listdir(folder))), NOTE]
     for name in names:
         with open(folder / name, "rb+") as file:
             os.fsync(file.fileno())
