@@ -48,6 +48,15 @@ def damage(where: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def writing(path: str | os.PathLike, fault: type[GCHError] = RunError, expected: str = "") -> Iterator[None]:
+    """Raises `fault`, '<path>: cannot be written, <reason>', where the system refuses to write."""
+    try:
+        yield
+    except OSError as error:
+        raise fault(f"{path}: cannot be written, {error.strerror or error}{expected}") from error
+
+
+@contextlib.contextmanager
 def disk_errors(path: str | os.PathLike) -> Iterator[None]:
     """Raises RunError, '<path>, cannot be written', where a library says that the system refused to write."""
     try:

@@ -29,7 +29,7 @@ import numpy as np
 
 from gch.data.pairs import Origin, Pairs, SplitSizes, multi_hot
 from gch.data.pixels import ArrayPictures
-from gch.errors import DataError, SettingError
+from gch.errors import DataError, SettingError, writing
 from gch.storage import atomic_path, digest, lock, new_array
 
 MIN_ITEMS_OF_WORD = 5
@@ -88,10 +88,8 @@ def open_openmoji(
         size = f"{image_size} x {image_size}"
         once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
         report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
-        try:
+        with writing(folder, DataError):
             _build(folder, image_size)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
         if (pairs := _load(folder)) is None:
             raise DataError(f"{folder}: damaged right after it was written; expected a sound disk")
         return pairs

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gch.data.text_files import shown
-from gch.errors import DataError, RunError, SettingError
+from gch.errors import DataError, RunError, SettingError, writing
 from gch.search import codes_folder
 from gch.search.codes_folder import MODALITIES, Codes, Items, by_modality, read_codes_file, require_one_model
 from gch.search.collection_index import CollectionIndex, IndexPart, Source
@@ -166,20 +166,17 @@ def build_index(
     _earlier(out)  # before anything is written there
     with lock(out, "another process is building this index"):
         earlier = _earlier(out)
-        try:
-            with unfinished_folder(out) as folder:
-                digests = {name: _join(folder, name, group) for name, group in groups.items()}
-                if earlier and digests != {name: part.digest for name, part in earlier.parts.items()}:
-                    raise RunError(f"{out}: holds an index of other codes; expected a new folder")
-                parts = {
-                    name: _build_part(folder, name, group, kinds[name], chosen[name], digests[name])
-                    for name, group in groups.items()
-                }
-                note = IndexNote(bits=bits, model=model, parts=parts)
-                write_note_file(folder / NOTE, note)
-                _put_in_place(folder, out)
-        except OSError as error:
-            raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
+        with writing(out), unfinished_folder(out) as folder:
+            digests = {name: _join(folder, name, group) for name, group in groups.items()}
+            if earlier and digests != {name: part.digest for name, part in earlier.parts.items()}:
+                raise RunError(f"{out}: holds an index of other codes; expected a new folder")
+            parts = {
+                name: _build_part(folder, name, group, kinds[name], chosen[name], digests[name])
+                for name, group in groups.items()
+            }
+            note = IndexNote(bits=bits, model=model, parts=parts)
+            write_note_file(folder / NOTE, note)
+            _put_in_place(folder, out)
     return note
 
 

@@ -27,7 +27,7 @@ from gch.data.downloads.download import Contents, Download, difference, some_of
 from gch.data.downloads.files import Files
 from gch.data.pairs import multi_hot
 from gch.data.text_files import Fields, Shape, read_object, shown
-from gch.errors import DataError
+from gch.errors import DataError, writing
 from gch.storage import atomic_path, digest
 from gch.terminal import Progress
 
@@ -194,11 +194,8 @@ def _annotations_once(files: Files, chosen: Mapping[str, Sequence[str]], cache: 
     found = _annotations(
         files, chosen, Progress("files", f"Reading the annotations in {files.where('')} (once)")
     )
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(found._asdict()), encoding="ascii")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
+    with writing(path, DataError), atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(found._asdict()), encoding="ascii")
     return found
 
 
