@@ -9,7 +9,7 @@ import numpy as np
 from gch.errors import DataError, SettingError
 from gch.evaluation.arrays import BYTE_SIGNS, byte_signs, packed_codes, require_matrix
 from gch.evaluation.codes import pack
-from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
+from gch.search.asymmetric import ASYMMETRIC, asymmetric_search, require_ranking
 from gch.search.hamming import exact_search
 
 
@@ -97,32 +97,30 @@ class Index:
             raise SettingError(f"k is {k}; expected 1 or more")
         queries = _matrix("query_codes", query_codes)
         if queries.dtype.kind == "f":
-            return self._by_relaxed(queries, k, ranking)
-        of_signs = queries.shape[1] == self.bits
-        signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
-        queries, bits = packed_codes("query_codes", queries, signs)
-        self._require(bits)
-        rows, distances = self._search(queries, k)
+            queries = self._relaxed(queries)
+            packed = pack(queries)
+            if ranking == ASYMMETRIC:
+                read = self._codes.__getitem__
+                rows, distances, scores = asymmetric_search(self._search, read, packed, queries, k)
+                found = Neighbours(self._ids[rows], distances)
+                found.scores = scores
+                return found
+        else:
+            of_signs = queries.shape[1] == self.bits
+            signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
+            packed, bits = packed_codes("query_codes", queries, signs)
+            self._require(bits)
+        rows, distances = self._search(packed, k)
         return Neighbours(self._ids[rows], distances)
 
-    def _by_relaxed(self, queries: np.ndarray, k: int, ranking: str) -> Neighbours:
+    def _relaxed(self, queries: np.ndarray) -> np.ndarray:
         self._require(queries.shape[1])
         wrong = np.argwhere(~(np.abs(queries) <= 1))  # NaN, too
         if len(wrong):
             row, bit = wrong[0]
             value = f"{queries[row, bit]} (item {row}, bit {bit})"
             raise DataError(f"query_codes holds {value}; expected relaxed codes, -1 to +1")
-        if np.isin(queries, (0, 1)).all():  # signs
-            queries = 2 * queries - 1
-        packed = pack(queries)
-        if ranking == HAMMING:
-            rows, distances = self._search(packed, k)
-            return Neighbours(self._ids[rows], distances)
-        read = self._codes.__getitem__
-        rows, distances, scores = asymmetric_search(self._search, read, packed, queries, k)
-        found = Neighbours(self._ids[rows], distances)
-        found.scores = scores
-        return found
+        return 2 * queries - 1 if np.isin(queries, (0, 1)).all() else queries  # signs of 0 and 1
 
     def _require(self, bits: int) -> None:
         if bits != self.bits:
