@@ -156,6 +156,7 @@ CALLS = {  # a command line, its exit status, and what it says
     "inspect a b": (2, "inspect: found a b; expected one folder or file"),
     "inspect nowhere": (1, "nowhere: not found, expected a folder"),
     "prepare pictured": (2, "out is missing; expected --out=FOLDER"),
+    "prepare pictured --out=new --as=mats": (2, "prepare: as is 'mats'; expected one of 'prepared', 'mat'"),
     "prepare pictured --out=new --encoding=gif": (2, "encoding is 'gif'; expected one of"),
     "prepare pictured --out=new --quality=0": (2, "quality is 0; expected at least 1"),
     "prepare pictured --out=new --jobs=-1": (2, "jobs is -1"),
