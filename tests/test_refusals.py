@@ -176,6 +176,20 @@ CALLS = {  # a command line, its exit status, and what it says
     "encode model --pairs=file --out=new": (1, "no encode_pair, because gch has no unified codes"),
     "encode other --pairs=pictures --out=new": (1, "pictures: found a folder, expected .csv"),
     "encode other --images=pictured --batch=4 --out=new": (2, "batch is 4; the model needs 8"),
+    "encode vectors --image_vectors=v.npy --text_vectors=t.npy --out=new": (2, "expected one of --images"),
+    "encode vectors --image_vectors=t.npy --out=new": (
+        1,
+        r"t.npy: t has shape \(9, 5\), expected vectors \(items, 6\)",
+    ),
+    "encode vectors --text_vectors=t.npy --names=file --out=new": (
+        1,
+        "file: 1 lines, expected 9, one for each",
+    ),
+    "encode vectors --text_vectors=nan.npy --out=new": (1, r"nan holds nan \(item 300000, column 2\)"),
+    "encode vectors --text_vectors=no.npy --out=new": (1, "no.npy: not found, expected a file of arrays"),
+    "encode vectors --text_vectors=file --out=new": (1, "file: begins with b'a"),
+    "encode vectors --text_vectors=two.npz --out=new": (1, "two.npz: images not found|YAll not found"),
+    "encode vectors --texts=file --names=file --out=new": (2, "names are those of vectors"),
     "encode vectors --images=pictured --out=new": (1, "no encode_image, because small has"),
     "encode vectors --texts=file --out=new": (1, "no encode_text_string"),
     "index --out=new": (2, "no codes given"),
@@ -192,6 +206,7 @@ CALLS = {  # a command line, its exit status, and what it says
     "search model codes --image=a --picture=b": (2, "--picture and --image are one option"),
     "search model codes --image=nowhere.png": (1, "nowhere.png: not found, expected a picture file"),
     "search model codes dog --find=pairs": (1, "the index holds no pairs; expected texts"),
+    "search vectors codes dog --text_vectors=t.npy": (2, "expected no other query beside them"),
     "search model ftp://x dog": (2, "expected clickhouse://"),
     "serve model": (2, "1 folders given; expected two, MODEL and INDEX"),
     "serve model codes more": (2, "3 folders given; expected two, MODEL and INDEX"),
@@ -239,12 +254,17 @@ def prepare(folder: Path) -> None:
     (folder / "text.keras").write_text("no model")
     os.mkfifo(folder / "fifo")
     os.mkfifo(folder / "piped" / "FLICKR-25K.mat")
+    many = np.zeros((300_001, 5), np.float32)  # more than a block
+    many[-1, 2] = np.nan
+    for name, array in {"v": np.eye(9, 6), "t": np.eye(9, 5), "nan": many}.items():
+        np.save(folder / f"{name}.npy", array)
+    np.savez(folder / "two.npz", a=many[:9], b=many[:9])
     np.savez(folder / "codes.npz", Qi=np.ones((4, 8), np.int8))
-    strings = "encode_image", "encode_text_string"
+    strings, of_vectors = ("encode_image", "encode_text_string"), ("encode_image_features", "encode_text")
     for name, changes in {
         "model": {"signatures": strings},
         "other": {"signatures": (*strings, "encode_pair"), "encoding_batch": 8},
-        "vectors": {"signatures": ("encode_image_features", "encode_text"), "image_size": 0},
+        "vectors": {"signatures": of_vectors, "image_size": 0, "image_width": 6, "text_width": 5},
     }.items():
         (folder / name / NOTE).parent.mkdir(parents=True)
         (folder / name / "saved_model.pb").touch()
