@@ -212,7 +212,7 @@ def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:
 def _build_part(
     folder: Path, modality: str, sources: Sequence[Codes], kind: str, parameters: dict[str, int], digest: str
 ) -> PartNote:
-    distinct = faiss_bytes = faiss_checksum = 0
+    built: dict[str, int] = {}
     if kind != "flat":
         items = sum(len(codes.codes) for codes in sources)
         codes = read_codes_file(folder / f"{modality}.codes", items, sources[0].bits)
@@ -224,16 +224,10 @@ def _build_part(
             raise RunError(
                 f"{folder.parent}: FAISS cannot build or write the index, out of memory or disk"
             ) from error
-        distinct, faiss_bytes, faiss_checksum = len(equal.distinct), file.stat().st_size, file_checksum(file)
-    return PartNote(
-        kind=kind,
-        parameters=parameters,
-        digest=digest,
-        faiss_bytes=faiss_bytes,
-        faiss_checksum=faiss_checksum,
-        distinct=distinct,
-        sources=tuple(Source(one.root, len(one.codes)) for one in sources),
-    )
+        built = {"faiss_bytes": file.stat().st_size, "faiss_checksum": file_checksum(file)}
+        built |= {"distinct": len(equal.distinct)}
+    places = tuple(Source(one.root, len(one.codes)) for one in sources)
+    return PartNote(kind=kind, parameters=parameters, digest=digest, sources=places, **built)
 
 
 def _put_in_place(folder: Path, out: Path) -> None:
