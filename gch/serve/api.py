@@ -14,7 +14,7 @@ from starlette.responses import Response
 from gch.data.pictures import DRAFT, MAX_PIXELS, decode_picture
 from gch.data.text_parts import Text
 from gch.errors import DataError
-from gch.search.query import Hit, Searcher
+from gch.search.query import FINDS, Hit, Searcher
 from gch.serve.batching import Batcher
 from gch.serve.collection import Collection
 from gch.serve.limits import Bodies, Limits, Workers
@@ -94,9 +94,7 @@ def api_routes(
             method=note.method,
             bits=collection.bits,
             queries=takes,
-            images=collection.part("images"),
-            texts=collection.part("texts"),
-            pairs=collection.part("pairs"),
+            **{find: collection.part(find) for find in FINDS},
             limits=Bounds.model_validate(limits, from_attributes=True),
             work=Work.model_validate(batcher, from_attributes=True),
         )
