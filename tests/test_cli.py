@@ -31,6 +31,15 @@ def test_help_of_a_command_lists_its_flags(command, name):
     assert all(f"--{flag_name(flag)}=" in output for flag in dataclasses.fields(COMMANDS[name]))
 
 
+def test_a_setting_that_a_command_does_not_read_is_said_and_not_in_its_help(command):
+    _, output, _ = command("index", "--help")
+    assert "Settings are flags" not in output
+    _, output, _ = command("export", "--help")
+    assert "Settings are flags" in output
+    _, _, errors = command("index", "--bit=16")
+    assert errors.splitlines()[0] == "flag: bit is a setting, which index does not read"
+
+
 def test_help_names_agahs_options_too(command):
     _, output, _ = command("--help")
     for name, alias in (("Epoch", "max_epoch"), ("DATA_DIR", "data_path"), ("DATABASE_SIZE", "db_size")):
