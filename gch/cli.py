@@ -31,7 +31,7 @@ Usage: {program} [train | test [RUN] | help] [--SETTING=VALUE ...]
 Trains a method on image-text pairs and tests it; `test` tests the best checkpoint of a run again, of the one
 in the folder RUN if that is given.
 {program} COMMAND --help lists the flags of a command, --version shows the version.
-Every setting below is a flag.
+Every setting below is a flag. --settings=FILE reads settings from a file of assignments, such as bit = 32.
 """
 
 

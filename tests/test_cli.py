@@ -21,6 +21,7 @@ def test_help_lists_every_setting_with_its_default_and_meaning(command):
             assert f"\n{section}:\n" in output
             assert f"--{field.name}=" in output
         assert "--bit=64\n      length K of a code in bits" in output
+        assert "--settings=FILE" in output
 
 
 @pytest.mark.parametrize("name", COMMANDS)
