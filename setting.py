@@ -44,7 +44,7 @@ graph = "label"  # GCH's graph; "batch": in-batch, as in the paper; "none": no g
 # ---------------------------------------------------------------- where a run is kept
 checkpoint_dir = "runs"  # a folder for each run: checkpoints, split, codes, results
 log_dir = "logs"  # for tensorboard --logdir
-run_name = ""  # "": made of data set, method, backbone, bit and seed
+run_name = ""  # "": made of data set, method, preset, encoders, bit and seed
 
 # ---------------------------------------------------------------- device
 select_gpu = "0"  # number of the GPU, several as "0,1", "" for none
