@@ -64,7 +64,7 @@ class Run:
         """Writes the best checkpoint as a SavedModel, which `gch.load` opens.
 
         Args:
-          out: the folder to write; None or '': `export` in the run's folder, in place of an earlier export.
+          out: the folder to write, in place of a model in it; None or '': `export` in the run's folder.
           lite: whether to write the encoders for TensorFlow Lite too.
           settings: settings that a run may change, such as DATA_DIR if the data have moved.
 
@@ -73,7 +73,7 @@ class Run:
 
         Raises:
           SettingError: a value is wrong, or the run cannot change it.
-          RunError: there is no checkpoint, or `out` exists.
+          RunError: there is no checkpoint, or `out` holds something other than a model.
         """
         place = Path(out) if out else None
         run_job(run_settings(self.folder, settings, "export", "export"), place, lite)
