@@ -1,5 +1,6 @@
 """Training, testing and exporting from Python."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from gch.run import RunFolder, run_settings
 from gch.settings import load_settings
 
 
+@dataclasses.dataclass(frozen=True)
 class Run:
     """A run: a folder with its settings, checkpoints, codes and figures.
 
@@ -19,8 +21,7 @@ class Run:
       folder: path of the folder.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    folder: Path
 
     @property
     def settings(self) -> dict[str, Any]:
