@@ -48,12 +48,12 @@ def damage(where: str, advice: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def write_errors(path: str | os.PathLike, fault: type[GCHError]) -> Iterator[None]:
+def writing(path: str | os.PathLike, fault: type[GCHError] = RunError, expected: str = "") -> Iterator[None]:
     """Raises `fault`, '<path>: cannot be written, <reason>', where the system refuses to write."""
     try:
         yield
     except OSError as error:
-        raise fault(f"{path}: cannot be written, {error.strerror or error}") from error
+        raise fault(f"{path}: cannot be written, {error.strerror or error}{expected}") from error
 
 
 @contextlib.contextmanager

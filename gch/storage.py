@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from gch.errors import DataError, RunError, write_errors
+from gch.errors import DataError, RunError, writing
 
 UNFINISHED = ".gch-unfinished-"
 
@@ -91,7 +91,7 @@ def require_place(path: Path) -> None:
     that stays.
     """
     nearest = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
-    with write_errors(path, RunError), tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
+    with writing(path), tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
         pass
 
 
@@ -108,7 +108,7 @@ def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLoc
     Raises:
       RunError: another process has the lock, or the folder cannot be written.
     """
-    with write_errors(folder, RunError):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         held = filelock.FileLock(folder / ".lock", thread_local=False)
         try:
@@ -129,15 +129,11 @@ def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
       DataError: there is no room, or the file cannot be written.
     """
     size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    try:
+    with writing(path.parent, DataError, f"; expected room for {size:,} bytes"):
         array = np.lib.format.open_memmap(path, "w+", dtype, shape)
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with open(path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
-    except OSError as error:
-        raise DataError(
-            f"{path.parent}: cannot be written, {error.strerror or error}; expected room for {size:,} bytes"
-        ) from error
     return array
 
 
@@ -158,7 +154,7 @@ def cached_array(
     remove_unfinished(path.parent)
     array = _mapped(path, dtype, shape)
     if array is None:
-        with write_errors(path, DataError), atomic_path(path) as temporary:
+        with writing(path, DataError), atomic_path(path) as temporary:
             filled = new_array(temporary, dtype, shape)
             fill(filled)
             filled.flush()

@@ -105,6 +105,11 @@ def command(repository) -> Callable:
     return run
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder that the module's server may make, of the pictures that it shows."""

@@ -73,7 +73,7 @@ READERS = {
     "picture": lambda path: read_picture(path, 8, "crop"),
     "thumbnail": lambda path: thumbnail(path, 8),
     "pictures": picture_entries,
-    "texts": text_entries,
+    "texts": lambda path: list(text_entries(path)),
     "mean image": mean_from_h5,
     "weights": read_matconvnet,
     "weights of EfficientNet": read_weights,

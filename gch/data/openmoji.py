@@ -28,7 +28,7 @@ import numpy as np
 
 from gch.data.pairs import Origin, Pairs, SplitSizes, multi_hot
 from gch.data.pixels import ArrayPictures
-from gch.errors import DataError, SettingError, write_errors
+from gch.errors import DataError, SettingError, writing
 from gch.storage import atomic_path, digest, lock, new_array
 
 MIN_ITEMS_OF_WORD = 5
@@ -148,7 +148,7 @@ def _draw_all(
 ) -> tuple[np.ndarray, str]:
     """What `_load` finds after the pictures were drawn, by this process or another one."""
     busy = "another process is drawing the OpenMoji pictures"
-    with lock(folder, busy, wait=True), write_errors(folder, DataError):
+    with lock(folder, busy, wait=True), writing(folder, DataError):
         if (found := _load(folder, tables)) is not None:
             return found
         damaged = (folder / "items.npz").exists()

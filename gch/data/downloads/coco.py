@@ -27,7 +27,7 @@ from gch.data.downloads.download import Contents, Download, difference, some_of
 from gch.data.downloads.files import Files
 from gch.data.pairs import multi_hot
 from gch.data.text_files import shown
-from gch.errors import DataError, write_errors
+from gch.errors import DataError, writing
 from gch.storage import atomic_path, digest
 from gch.terminal import Progress
 
@@ -183,7 +183,7 @@ def _annotations_once(files: Files, chosen: Mapping[str, Sequence[str]], cache: 
         files, chosen, Progress("files", f"Reading the annotations in {files.where('')} (once)")
     )
     content = json.dumps(found._asdict()).encode()
-    with write_errors(path, DataError), atomic_path(path) as temporary:
+    with writing(path, DataError), atomic_path(path) as temporary:
         temporary.write_bytes(digest(content).encode() + b"\n" + content)
     return found
 
