@@ -21,7 +21,7 @@ seed = 0  # of the split, the weights, the batches and dropout
 
 # ---------------------------------------------------------------- data: see docs/data.md
 dataset_dir = "OpenMoji"  # "OpenMoji" (embedded), "FLICKR", "NUS-WIDE-TC21", "NUS-WIDE-TC10", "COCO",
-# "files" (others in the field's layouts), "collection" (your own folder), "generated"
+# "Flickr8k", "Flickr30k", "files" (the field's layouts), "collection" (your own folder), "generated"
 DATA_DIR = "data"  # holds the files, or names one; caches are written to its folder cache/, or to CACHE_DIR
 split = ""  # "random", "sequential" or an index file; "": the files' own, else random
 QUERY_SIZE = -1  # -1: the data set's own, here and below
@@ -44,7 +44,7 @@ graph = "label"  # GCH's graph; "batch": in-batch, as in the paper; "none": no g
 # ---------------------------------------------------------------- where a run is kept
 checkpoint_dir = "runs"  # a folder for each run: checkpoints, split, codes, results
 log_dir = "logs"  # for tensorboard --logdir
-run_name = ""  # "": made of data set, method, backbone, bit and seed
+run_name = ""  # "": made of data set, method, preset, encoders, bit and seed
 
 # ---------------------------------------------------------------- device
 select_gpu = "0"  # number of the GPU, several as "0,1", "" for none

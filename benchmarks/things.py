@@ -117,7 +117,7 @@ def main() -> None:
     from gch.data.openmoji import open_openmoji
 
     pairs, names = open_openmoji(given.data), drawn_names()
-    every = pairs.all_words()
+    every = pairs.all_words
     known = {word for words in every for word in words}
     model = gch.load(given.model)
     rows = np.arange(len(names))

@@ -1,5 +1,6 @@
 """Training, testing and exporting from Python."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from gch.run import RunFolder, run_settings
 from gch.settings import load_settings
 
 
+@dataclasses.dataclass(frozen=True)
 class Run:
     """A run: a folder with its settings, checkpoints, codes and figures.
 
@@ -19,8 +21,7 @@ class Run:
       folder: path of the folder.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    folder: Path
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Run:
         """Writes the best checkpoint as a SavedModel, which `gch.load` opens.
 
         Args:
-          out: the folder to write; None or '': `export` in the run's folder, in place of an earlier export.
+          out: the folder to write, in place of a model in it; None or '': `export` in the run's folder.
           lite: whether to write the encoders for TensorFlow Lite too.
           settings: settings that a run may change, such as DATA_DIR if the data have moved.
 
@@ -73,7 +74,7 @@ class Run:
 
         Raises:
           SettingError: a value is wrong, or the run cannot change it.
-          RunError: there is no checkpoint, or `out` exists.
+          RunError: there is no checkpoint, or `out` holds something other than a model.
         """
         place = Path(out) if out else None
         run_job(run_settings(self.folder, settings, "export", "export"), place, lite)

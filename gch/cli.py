@@ -31,7 +31,7 @@ Usage: {program} [train | test [RUN] | help] [--SETTING=VALUE ...]
 Trains a method on image-text pairs and tests it; `test` tests the best checkpoint of a run again, of the one
 in the folder RUN if that is given.
 {program} COMMAND --help lists the flags of a command, --version shows the version.
-Every setting below is a flag.
+Every setting below is a flag. --settings=FILE reads settings from a file of assignments, such as bit = 32.
 """
 
 
@@ -151,7 +151,9 @@ def _help(program: str, settings_file: Path | None, command: str) -> str:
         kind = COMMANDS[command]
         lines = [f"Usage: {called} {kind.usage}", "", inspect.getdoc(kind) or "", ""]
         lines += [_flag_help(field) for field in dataclasses.fields(kind)]
-        return "\n".join([*lines, f"Settings are flags too; {called} --help lists them."])
+        if kind.takes_settings():
+            lines.append(f"Settings are flags too; {called} --help lists them.")
+        return "\n".join(lines)
     usages = "\n".join(f"       {called} {known.usage}" for known in COMMANDS.values())
     lines, current = [USAGE.format(program=called, commands=usages)], ""
     assigned = read_assignments(settings_file) if settings_file else {}

@@ -37,14 +37,23 @@ class TrainingError(GCHError):
 
 
 @contextlib.contextmanager
-def damage(where: str) -> Iterator[None]:
-    """Raises DataError, '<where>, <reason>', for whatever a library raises on damaged bytes."""
+def damage(where: str, advice: str = "") -> Iterator[None]:
+    """Raises DataError, '<where>, <reason><advice>', for whatever a library raises on damaged bytes."""
     try:
         yield
     except GCHError:
         raise
     except Exception as error:  # NumPy, h5py and SciPy raise nearly any exception on damaged bytes.
-        raise DataError(f"{where}, {reason(error)}") from error
+        raise DataError(f"{where}, {reason(error)}{advice}") from error
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike, fault: type[GCHError] = RunError, expected: str = "") -> Iterator[None]:
+    """Raises `fault`, '<path>: cannot be written, <reason>', where the system refuses to write."""
+    try:
+        yield
+    except OSError as error:
+        raise fault(f"{path}: cannot be written, {error.strerror or error}{expected}") from error
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from gch.errors import DataError, RunError
+from gch.errors import DataError, RunError, writing
 
 UNFINISHED = ".gch-unfinished-"
 
@@ -91,11 +91,8 @@ def require_place(path: Path) -> None:
     that stays.
     """
     nearest = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
-    try:
-        with tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
-            pass
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written, {error.strerror or error}") from error
+    with writing(path), tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
+        pass
 
 
 def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
@@ -111,7 +108,7 @@ def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLoc
     Raises:
       RunError: another process has the lock, or the folder cannot be written.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         held = filelock.FileLock(folder / ".lock", thread_local=False)
         try:
@@ -122,8 +119,6 @@ def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLoc
             print(f"{folder}: {busy}; waiting for it", flush=True)
             held.acquire()
         remove_unfinished(folder)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written, {error.strerror or error}") from error
     return held
 
 
@@ -134,15 +129,11 @@ def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
       DataError: there is no room, or the file cannot be written.
     """
     size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    try:
+    with writing(path.parent, DataError, f"; expected room for {size:,} bytes"):
         array = np.lib.format.open_memmap(path, "w+", dtype, shape)
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with open(path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
-    except OSError as error:
-        raise DataError(
-            f"{path.parent}: cannot be written, {error.strerror or error}; expected room for {size:,} bytes"
-        ) from error
     return array
 
 
@@ -163,13 +154,10 @@ def cached_array(
     remove_unfinished(path.parent)
     array = _mapped(path, dtype, shape)
     if array is None:
-        try:
-            with atomic_path(path) as temporary:
-                filled = new_array(temporary, dtype, shape)
-                fill(filled)
-                filled.flush()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
+        with writing(path, DataError), atomic_path(path) as temporary:
+            filled = new_array(temporary, dtype, shape)
+            fill(filled)
+            filled.flush()
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 

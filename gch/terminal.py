@@ -5,9 +5,11 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 
+_HIDING = threading.Lock()  # there is one standard error
 LOG_SECONDS = 30.0  # between lines of progress where there is no terminal
 
 
@@ -49,22 +51,26 @@ def quiet_stderr() -> Iterator[None]:
     """Hides what libraries write to standard error, and shows it if the body raises.
 
     TensorFlow announces its build and the absence of a GPU there before its own switches take effect.
-    With TF_CPP_MIN_LOG_LEVEL=0 in the environment nothing is hidden.
+    With TF_CPP_MIN_LOG_LEVEL=0 in the environment nothing is hidden. Of several threads one hides it: others
+    would take its file for the terminal, and standard error would be lost.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or not _HIDING.acquire(blocking=False):
         yield
         return
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            hidden.seek(0)
-            os.write(terminal, hidden.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
+    try:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+        with tempfile.TemporaryFile() as hidden:
+            os.dup2(hidden.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                hidden.seek(0)
+                os.write(terminal, hidden.read())
+                raise
+            finally:
+                sys.stderr.flush()
+                os.dup2(terminal, 2)
+                os.close(terminal)
+    finally:
+        _HIDING.release()

@@ -1,7 +1,6 @@
 """What several tests share."""
 
 import contextlib
-import errno
 import gc
 import io
 import os
@@ -87,23 +86,6 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def forbid(monkeypatch) -> Callable[[Path], None]:
-    """Makes a file one that may not be opened, for root as well, whom no mode of a file stops."""
-    opens = open
-
-    def forbid(path: Path) -> None:
-        def guarded(file, *arguments, **options):
-            if isinstance(file, (str, os.PathLike)) and Path(file) == path:
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-            return opens(file, *arguments, **options)
-
-        for name in ("builtins.open", "io.open"):
-            monkeypatch.setattr(name, guarded)
-
-    return forbid
-
-
-@pytest.fixture
 def v5_here(monkeypatch) -> None:
     """MATLAB v5 files are read in this process: starting one for each array takes 0.3 s."""
     monkeypatch.setattr("gch.data.array_files.load_mat5", load_here)
@@ -121,6 +103,11 @@ def command(repository) -> Callable:
         return status, *(stream.buffer.getvalue().decode() for stream in streams)
 
     return run
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,18 @@
 """How tests write the files of downloads."""
 
 import functools
-import io
 import zipfile
 from pathlib import Path
 
 from PIL import Image
+from written import encoded
 
 
 @functools.cache
 def jpeg(number: int, side: int = 24) -> bytes:
     """A picture of one colour, that tells its number."""
-    with io.BytesIO() as file:
-        Image.new("RGB", (side, side), (number % 256, 100, 200 - number % 150)).save(file, "jpeg", quality=95)
-        return file.getvalue()
+    colour = (number % 256, 100, 200 - number % 150)
+    return encoded(Image.new("RGB", (side, side), colour), "jpeg", quality=95)
 
 
 def write(folder: Path, files: dict[str, bytes | None]) -> Path:

@@ -90,17 +90,12 @@ class ColourModel:
     def picture_outputs(self, pictures) -> ModelOutputs:
         return self._outputs([picture.mean(axis=(0, 1)) for picture in pictures])
 
-    def text_outputs(self, texts) -> ModelOutputs:
-        return self._outputs([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
-
-    def pair_outputs(self, pictures, texts) -> ModelOutputs:
-        """The colour between those of both."""
-        words = [colour_of(text) for text in texts]
-        seen = [picture.mean(axis=(0, 1)) for picture in pictures]
-        return self._outputs((np.array(seen) + words) / 2)
-
     def query_outputs(self, texts, pictures=None, tell=None, refuse=None) -> ModelOutputs:
-        return self.text_outputs(texts) if pictures is None else self.pair_outputs(pictures, texts)
+        """Of a pair, the colour between those of both."""
+        colours = np.array([colour_of(text if isinstance(text, str) else " ".join(text)) for text in texts])
+        if pictures is not None:
+            colours = (colours + [picture.mean(axis=(0, 1)) for picture in pictures]) / 2
+        return self._outputs(colours)
 
     def _outputs(self, colours) -> ModelOutputs:
         self.batches.append(len(colours))

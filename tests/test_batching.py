@@ -11,11 +11,6 @@ from gch.serve.batching import Batcher
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Doubling:
     """Work that doubles numbers once it may, and remembers its batches."""
 

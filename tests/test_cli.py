@@ -21,6 +21,7 @@ def test_help_lists_every_setting_with_its_default_and_meaning(command):
             assert f"\n{section}:\n" in output
             assert f"--{field.name}=" in output
         assert "--bit=64\n      length K of a code in bits" in output
+        assert "--settings=FILE" in output
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -29,6 +30,15 @@ def test_help_of_a_command_lists_its_flags(command, name):
     assert (status, output, "") == command("help", name)
     assert output.startswith(f"Usage: python main_itpair.py {name} ")
     assert all(f"--{flag_name(flag)}=" in output for flag in dataclasses.fields(COMMANDS[name]))
+
+
+def test_a_setting_that_a_command_does_not_read_is_said_and_not_in_its_help(command):
+    _, output, _ = command("index", "--help")
+    assert "Settings are flags" not in output
+    _, output, _ = command("export", "--help")
+    assert "Settings are flags" in output
+    _, _, errors = command("index", "--bit=16")
+    assert errors.splitlines()[0] == "flag: bit is a setting, which index does not read"
 
 
 def test_help_names_agahs_options_too(command):
@@ -51,32 +61,6 @@ def test_neither_the_package_nor_its_help_loads_numpy_or_tensorflow(repository):
     result = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "Usage:" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--bits=16"], ["'bits'", "bit"]),
-        (["--bit=many"], ["--bit is 'many'; expected a whole number"]),
-        (["--dataset=wiki"], ["dataset_dir is 'wiki'"]),
-        (["--teacher=maybe"], ["--teacher is 'maybe'; expected True or False"]),
-        (["tain", "eval"], ["'tain'", "train, test, help"]),
-        (["train", "test"], ["train and test"]),
-        (["test", "one", "two"], ["test: found one two; expected the folder of one run"]),
-        (["test", "nowhere"], ["nowhere: no settings.json in it; expected the folder of a run"]),
-        (["--bit", "16", "eval"], ["eval: no codes given"]),
-        (["--Epoch"], ["Epoch"]),
-        (["--max_epoch=3", "--Epoch=3"], ["--max_epoch and --Epoch are one setting"]),
-        (["--settings=nowhere.py"], ["nowhere.py: not found"]),
-    ],
-)
-def test_a_wrong_command_line_ends_with_one_line(command, arguments, words):
-    status, output, error = command(*arguments)
-    assert status == 2
-    assert not output
-    assert error.count("\n") == 1
-    assert error.startswith("main_itpair.py: error: ")
-    assert all(word in error for word in words), error
 
 
 def test_a_command_works_without_standard_output(monkeypatch):

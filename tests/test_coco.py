@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import refusal, settings_of
+from sources import settings_of
+from written import refused, source
 
 from gch.commands.source import guess_dataset
-from gch.data.catalog import choose_split, open_source
+from gch.data.catalog import choose_split
 from gch.data.pairs import Pairs
 
 # Categories have gaps in their numbers, and are not listed in their order; no picture has a bear.
@@ -98,8 +99,8 @@ def karpathy(parts: dict[int, str]) -> bytes:
     return json.dumps({"images": images, "dataset": "coco"}).encode()
 
 
-def opened(folder: Path, **changes) -> Pairs:
-    return open_source(settings_of(folder, "COCO", image_size=16, **changes), folder.parent / "cache")
+def opened(folder: Path) -> Pairs:
+    return source(folder, "COCO", image_size=16)
 
 
 def assert_whole(pairs: Pairs, numbers=ITEMS) -> None:
@@ -142,7 +143,7 @@ def test_zip_files_are_read_in_place_and_what_was_read_is_kept(tmp_path, monkeyp
     second = opened(folder)
     assert (first.digest, first.captions) == (second.digest, second.captions)
     assert first.ids == [named("2014", number) for number in ITEMS]
-    cached = next((folder.parent / "cache").glob("coco-annotations-*.json"))
+    cached = next((folder / "cache").glob("coco-annotations-*.json"))
     cached.write_text(cached.read_text().replace('"pictures"', '"paintings"'))
     monkeypatch.undo()
     assert opened(folder).digest == first.digest  # damaged: read again
@@ -250,6 +251,4 @@ def train(**changed) -> dict[str, bytes]:
     ],
 )
 def test_broken_files_are_named_in_one_line(tmp_path, changed, line):
-    folder = coco(tmp_path / "data", changed=changed)
-    with refusal(line, folder):
-        opened(folder)
+    refused(line, coco(tmp_path / "data", changed=changed), "COCO")

@@ -160,6 +160,7 @@ def test_a_picture_and_words_are_answered_by_the_command_and_the_server(trained,
 
 def test_a_run_is_opened_and_tested_again(trained):
     run = gch.open_run(trained.run_folder)
+    assert str(trained.run_folder) in repr(run)
     assert run.settings["bit"] == 16
     before = run.results["mAP"]["I->T"]
     run.test(ties="optimistic")

@@ -12,11 +12,6 @@ from gch.reporting import tables
 
 
 @pytest.fixture(scope="module")
-def eval_command(command):
-    return lambda *arguments: command("eval", *arguments)
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Codes in a .mat file, of another length, with unified ones, and without labels."""
     folder, pairs = tmp_path_factory.mktemp("codes"), random_arrays(2, pairs=True)
@@ -28,11 +23,11 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def measured(eval_command, files, tmp_path_factory):
+def measured(command, files, tmp_path_factory):
     """The folder with the measures of all files, and what was printed."""
     out = tmp_path_factory.mktemp("measured") / "out"
     with undrawn():
-        status, output, error = eval_command(*files, f"--out={out}", "--cutoffs=7", "--per_query")
+        status, output, error = command("eval", *files, f"--out={out}", "--cutoffs=7", "--per_query")
     assert (status, error) == (0, "")
     return out, output
 
@@ -99,11 +94,9 @@ def test_codes_without_labels_are_measured_by_their_own_halves(measured, results
         assert np.median(ranks) == expected["I->T"]["measures"]["median_rank"]["mean"]
 
 
-def test_settings_are_followed_and_values_of_every_query_saved_on_demand(
-    eval_command, files, results, tmp_path
-):
+def test_settings_are_followed_and_values_of_every_query_saved_on_demand(command, files, results, tmp_path):
     options = ("--ties=pessimistic", "--without_relevant=skip", "--plots=False", "--per_query")
-    assert eval_command(*files[1::2], f"--out={tmp_path}", *options)[0] == 0
+    assert command("eval", *files[1::2], f"--out={tmp_path}", *options)[0] == 0
     assert not (tmp_path / "plots").exists()
     again = json.loads((tmp_path / "results.json").read_text())
     found = again["evaluations"]["theirs"]["I->T"]
@@ -120,41 +113,34 @@ def test_settings_are_followed_and_values_of_every_query_saved_on_demand(
     assert own["measures"]["recall@1"]["mean"] < expected["measures"]["recall@1"]["mean"]
 
 
-def test_results_of_other_files_are_not_replaced(eval_command, files, tmp_path):
+def test_results_of_other_files_are_not_replaced(command, files, tmp_path):
     out = f"--out={tmp_path / 'out'}"
     for _ in range(2):
-        assert eval_command(files[3], out, "--plots=False")[0] == 0
+        assert command("eval", files[3], out, "--plots=False")[0] == 0
     before = (tmp_path / "out" / "results.json").read_bytes()
     assert not (tmp_path / "out" / "per_query.npz").exists()
-    status, _, error = eval_command(files[1], out)
+    status, _, error = command("eval", files[1], out)
     assert (status, "results of other files" in error) == (1, True)
     assert (tmp_path / "out" / "results.json").read_bytes() == before
 
 
-def test_a_bad_file_ends_it_before_anything_is_measured(eval_command, files, tmp_path):
+def test_a_bad_file_ends_it_before_anything_is_measured(command, files, tmp_path):
     values = random_arrays(0)
     del values["Dt"]
     np.savez(tmp_path / "bad.npz", **values)
-    status, output, error = eval_command(files[1], tmp_path / "bad.npz", f"--out={tmp_path / 'out'}")
+    status, output, error = command("eval", files[1], tmp_path / "bad.npz", f"--out={tmp_path / 'out'}")
     assert (status, output, error.count("\n")) == (1, "", 1)
     assert "bad.npz: array Dt is missing" in error
     assert not (tmp_path / "out").exists()
 
 
-def test_files_of_one_name_are_distinguished_by_their_folders(eval_command, tmp_path):
+def test_files_of_one_name_are_distinguished_by_their_folders(command, tmp_path):
     paths = [tmp_path / folder / "codes.npz" for folder in ("a", "b")]
     for path in paths:
         path.parent.mkdir()
         np.savez(path, **random_arrays(0))
-    _, output, _ = eval_command(*paths, f"--out={tmp_path / 'out'}", "--plots=False")
+    _, output, _ = command("eval", *paths, f"--out={tmp_path / 'out'}", "--plots=False")
     assert {"a/codes.npz", "b/codes.npz"} <= set(output.split())
-
-
-def test_without_codes_it_says_what_it_expects_and_help_describes_it(eval_command):
-    status, _, error = eval_command()
-    assert (status, "no codes given; expected files" in error) == (2, True)
-    status, output, _ = eval_command("--help")
-    assert (status, "eval CODES" in output, "--out=evaluation" in output) == (0, True, True)
 
 
 def test_tensorflow_is_not_loaded_even_without_numba(repository, files, tmp_path):

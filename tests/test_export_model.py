@@ -124,6 +124,7 @@ PICTURES = "expected one or more pictures"
         (FLOATS, np.full((1, 8, 8, 3), 0.5, np.float32), "not pictures scaled to 0..1"),
         (BYTES, np.array([b"no"]), r"picture\] \[0\] \[is not of a known.*JPEG, PNG, GIF or BMP"),
         (BYTES, np.array([[b"no"]]), r"contents: shape.*\[1 1\].*picture files \(B,\)"),
+        (BYTES, np.array([], "S1"), r"contents: shape.*\[0\].*one or more picture files"),
         ("encode_text", np.zeros((2, 4), np.float32), r"texts: shape.*\[2 4\].*expected texts \(B, 5\)"),
         ("encode_text", np.zeros(5, np.float32), r"texts: shape.*\[5\].*expected texts \(B, 5\)"),
         ("encode_text", np.full((1, 5), np.inf, np.float32), "expected finite numbers"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from written import chunk
 
 from gch.data.pictures import FITS, decode_picture
 from gch.export.pictures import decoded
@@ -69,10 +70,6 @@ def test_any_size(height, width, kind, fit):
 
 def png(depth: int, kind: int, clear: bool) -> bytes:
     """A PNG of any depth and colour type (0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA)."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
     random = np.random.default_rng(depth + kind)
     rows = random.integers(0, 256, (40, 48 * channels * depth // 8), np.uint8)

@@ -186,21 +186,10 @@ def test_a_build_that_fails_leaves_what_was_there_and_may_be_repeated(tmp_path, 
     with pytest.raises(DataError, match=r"no index\.json"):
         open_index(tmp_path / "new")
     # What a kill leaves: files without index.json.
-    (tmp_path / "new" / ".unfinished").mkdir()
+    (tmp_path / "new" / ".gch-unfinished-x").mkdir()
     (tmp_path / "new" / "text.codes").write_bytes(b"half")
     build_index([source], tmp_path / "new")
     assert set(os.listdir(tmp_path / "new")) == {".lock", "image.codes", "image.items", "index.json"}
-
-
-def test_a_link_in_place_of_the_unfinished_index_is_refused_and_its_target_kept(tmp_path):
-    source = saved(tmp_path / "a", clustered(4))
-    for name in ("mine", "i"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "mine" / "letter").write_text("dear")
-    (tmp_path / "i" / ".unfinished").symlink_to(tmp_path / "mine")
-    with pytest.raises(RunError, match="unfinished: is a link; expected"):
-        build_index([source], tmp_path / "i")
-    assert os.listdir(tmp_path / "mine") == ["letter"]
 
 
 def test_no_codes_are_no_index(tmp_path):
@@ -311,23 +300,6 @@ def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path, monkeypatc
     assert main(["gch", "index", str(tmp_path / "a"), f"--out={out}"]) == 0
     shown.flush()
     assert b"gr\\xf6\\xdfer \\udcff, 0.0 MB" in shown.buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--out=index"], "no codes given"),
-        (["codes"], "out is missing"),
-        (["codes", "--out=index", "--kind=hnsw", "--parameters=M"], "expected NAME=NUMBER"),
-        (["codes", "--out=chdb://x", "--kind=hnsw"], "kind and parameters configure FAISS"),
-    ],
-)
-def test_wrong_calls_are_refused(command, tmp_path, monkeypatch, words, message):
-    monkeypatch.chdir(tmp_path)
-    saved(Path("codes"), clustered(4))
-    status, _, error = command("index", *words)
-    assert (status, message in error) == (2, True), error
-    assert os.listdir() == ["codes"]
 
 
 def test_without_faiss_flat_works_and_others_say_what_to_install(command, tmp_path, monkeypatch):

@@ -118,17 +118,3 @@ def test_never_writes_over_something_else(command, flickr, tmp_path, name):
     assert status == 1
     assert str(path) in error
     assert path.read_text() == "mine"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "line"),
-    [
-        (["a", "b"], 2, "inspect: found a b; expected one folder or file"),
-        (["nowhere"], 1, "nowhere: not found, expected a folder"),
-    ],
-)
-def test_wrong_arguments_are_refused_in_one_line(command, tmp_path, arguments, status, line):
-    found, _, error = command("inspect", *arguments, f"--out={tmp_path / 'sheet.png'}")
-    assert found == status
-    assert line in error
-    assert error.count("\n") == 1

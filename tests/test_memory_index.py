@@ -86,7 +86,8 @@ def relaxed(last: float) -> np.ndarray:
         (lambda: ONES.search(np.zeros(8, np.uint8)), DataError, "query_codes has shape"),
         (lambda: ONES.search(relaxed(-1.5)), DataError, r"holds -1.5 \(item 0, bit 7\); expected relaxed"),
         (lambda: ONES.search(relaxed(np.nan)), DataError, r"holds nan \(item 0, bit 7\); expected relaxed"),
-        (lambda: ONES.search(relaxed(0.5), k=0), SettingError, "k is 0; expected 1 or more"),
+        (lambda: ONES.search(relaxed(0.5), k=0), SettingError, "k is 0; expected a whole number, 1 or more"),
+        (lambda: ONES.search(relaxed(0.5), k="5"), SettingError, "k is '5'; expected a whole number"),
         (
             lambda: ONES.search(relaxed(0.5), ranking="cosine"),
             SettingError,

@@ -1,13 +1,12 @@
 """MIRFLICKR-25000: small downloads, and what is made of them."""
 
-import h5py
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import opened, refusal, settings_of
+from sources import refusal
+from written import source, write_hdf5
 
 from gch.commands.source import guess_dataset
-from gch.data.catalog import open_source
 from gch.data.downloads import find_download, find_downloads
 
 LISTS = [
@@ -96,7 +95,7 @@ def both(folder, collection, annotations):
 def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
     place(tmp_path, *mirflickr(end))
     named = "mirflickr25k.zip" if place is zipped else ""  # a zip file may be named itself
-    pairs = open_source(settings_of(tmp_path / named, "MIRFLICKR", image_size=16))
+    pairs = source(tmp_path / named, "MIRFLICKR", image_size=16)
     assert list(pairs.ids) == [f"im{number}.jpg" for number in ITEMS]
     np.testing.assert_array_equal(pairs.labels, LABELS)
     np.testing.assert_array_equal(pairs.texts, WORDS)
@@ -112,27 +111,11 @@ def test_items_have_a_label_and_a_common_tag(tmp_path, place, end):
         assert pairs.pictures.paths[0] == "mirflickr/im1.jpg"
 
 
-def test_trains_on_pictures_that_can_be_read_and_keeps_the_rest_apart(tmp_path, capsys):
-    collection, annotations = mirflickr()
-    collection["mirflickr/im5.jpg"] = b"\r\n<!DOCTYPE html><html>Not found</html>"
-    collection["mirflickr/im9.jpg"] = jpeg(9)[:-60]
-    unpacked(tmp_path, collection, annotations)
-    pairs = opened(tmp_path, "mirflickr", image_size=16)
-    kept = [row for row, number in enumerate(ITEMS) if number not in (5, 9)]
-    np.testing.assert_array_equal(pairs.labels, LABELS[kept])
-    np.testing.assert_array_equal(pairs.texts, WORDS[kept])
-    assert (pairs.name, list(pairs.tag_names)) == ("flickr25k", COMMON)
-    output = capsys.readouterr().out
-    assert "im5.jpg: an HTML page, expected JPEG" in output
-    assert "im9.jpg: cannot be decoded" in output
-
-
 def test_a_mat_file_beside_the_download_is_read_as_before(tmp_path):
     unpacked(tmp_path, *mirflickr())
-    with h5py.File(tmp_path / "FLICKR-25K.mat", "w") as file:
-        file["images"] = np.zeros((9, 3, 8, 8), np.uint8)
-        file["YAll"], file["LAll"] = np.ones((9, 4), np.uint8), np.ones((9, 2), np.uint8)
-    assert open_source(settings_of(tmp_path, "FLICKR")).labels.shape == (9, 2)
+    arrays = {"YAll": np.ones((9, 4), np.uint8), "LAll": np.ones((9, 2), np.uint8)}
+    write_hdf5(tmp_path / "FLICKR-25K.mat", images=np.zeros((9, 3, 8, 8), np.uint8), **arrays)
+    assert source(tmp_path, "FLICKR").labels.shape == (9, 2)
 
 
 def without(*parts):
@@ -147,7 +130,7 @@ def opened_changed(folder, change):
     for name, content in change.items():
         (collection if name.startswith("mirflickr/") else annotations)[name] = content
     unpacked(folder, collection, annotations)
-    return open_source(settings_of(folder, "MIRFLICKR"))
+    return source(folder, "MIRFLICKR")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +166,10 @@ NO_LISTS = without(*(f"{label}.txt" for label in LISTS))
         ({"bird.txt": b"\n"}, "bird.txt: empty, expected the numbers of pictures"),
         ({TAG_LIST: b"sky 3\na b 2\n"}, "tags.txt: line 2: found 'a b 2', expected a tag and its number"),
         ({TAG_LIST: b""}, "common_tags.txt: empty, expected 1,386 tags"),
+        (
+            {"mirflickr25k.zip": b"PK\x03\x04"} | without(".jpg"),
+            "im1.jpg not found.*; .*mirflickr25k.zip cannot be read, .*; load it again",
+        ),
         (OTHER, "differs from that in .*old; expected annotations of one version, keep one"),
         (without("tags/tags1.", "tags/tags2.", "tags/tags5."), "7 items of MIRFLICKR-25000, expected 8"),
     ],
@@ -190,14 +177,6 @@ NO_LISTS = without(*(f"{label}.txt" for label in LISTS))
 def test_what_is_missing_or_damaged_ends_in_one_line(tmp_path, change, line):
     with refusal(line, tmp_path):
         opened_changed(tmp_path, change)
-
-
-def test_a_zip_file_that_is_cut_off_is_named(tmp_path):
-    zipped(tmp_path, *mirflickr())
-    path = tmp_path / "mirflickr25k.zip"
-    path.write_bytes(path.read_bytes()[:-300])
-    with refusal("im1.jpg not found.*; mirflickr25k.zip cannot be read, .*; load it again"):
-        open_source(settings_of(tmp_path, "MIRFLICKR"))
 
 
 def test_a_folder_of_a_part_is_known_by_what_can_be_made_of_it(tmp_path):

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 from downloaded import jpeg, write, write_zip
-from sources import refusal, settings_of
-
-from gch.data.catalog import open_source
+from written import refused, source
 
 CONCEPTS = [f"concept{number:02d}" for number in range(81)]
 WORDS = [f"word{number}" for number in range(1000)]
@@ -81,9 +79,8 @@ def by_number(folder, files):
 def test_items_have_one_of_the_most_frequent_labels(tmp_path, monkeypatch, place, dataset, end, between):
     monkeypatch.setattr("gch.data.downloads.nus_wide._BLOCK_BYTES", 5000)  # two lines and a half
     place(tmp_path, nus_wide(end, between))
-    settings = settings_of(tmp_path, dataset, image_size=16)
     for _ in range(2):  # The second time, the tags come from the cache.
-        pairs = open_source(settings)
+        pairs = source(tmp_path, dataset, image_size=16)
         assert list(pairs.ids) == [NAMES[row] for row in ITEMS]
         np.testing.assert_array_equal(pairs.labels, TRUTH[ITEMS][:, FREQUENT[dataset]])
         np.testing.assert_array_equal(pairs.texts, TAGS[ITEMS])
@@ -94,15 +91,16 @@ def test_items_have_one_of_the_most_frequent_labels(tmp_path, monkeypatch, place
     chosen = f"pictures with one of the {len(FREQUENT[dataset])} most frequent labels"
     for line in ("pictures in Imagelist.txt: 40", f"{chosen}: 38", f"{chosen} and a word: 37", "items: 38"):
         assert line in pairs.found
+    assert not any("seem to be one file" in line for line in pairs.found)
     assert len(list((tmp_path / "cache").glob("nus-wide-tags-*.npy"))) == 1
 
 
 def test_a_table_that_changed_is_read_again(tmp_path):
     files = nus_wide()
     unpacked(tmp_path, files)
-    open_source(settings_of(tmp_path, "NUS-WIDE-TC10"))
+    source(tmp_path, "NUS-WIDE-TC10")
     unpacked(tmp_path, {TABLE: b"".join(files[TABLE].splitlines(keepends=True)[::-1])})
-    pairs = open_source(settings_of(tmp_path, "NUS-WIDE-TC10"))
+    pairs = source(tmp_path, "NUS-WIDE-TC10")
     np.testing.assert_array_equal(pairs.texts, TAGS[::-1][ITEMS])
 
 
@@ -121,11 +119,8 @@ def test_inspect_recognises_it_and_what_lies_beside_it(command, tmp_path):
 
 def test_pictures_that_are_one_file_are_told(tmp_path):
     unpacked(tmp_path, nus_wide() | {f"Flickr/{name}": jpeg(1, 40) for name in NAMES[15:]})
-    found = open_source(settings_of(tmp_path, "NUS-WIDE-TC21")).found
+    found = source(tmp_path, "NUS-WIDE-TC21").found
     assert any("25 pictures seem to be one file of" in line for line in found)
-    unpacked(tmp_path / "sound", nus_wide())
-    found = open_source(settings_of(tmp_path / "sound", "NUS-WIDE-TC21")).found
-    assert not any("seem to be one file" in line for line in found)
 
 
 def cut(name, end):
@@ -162,15 +157,14 @@ def cut(name, end):
 )
 def test_what_is_missing_or_damaged_ends_in_one_line(tmp_path, change, line):
     unpacked(tmp_path, nus_wide() | change)
-    with refusal(line, tmp_path):
-        open_source(settings_of(tmp_path, "NUS-WIDE-TC21"))
+    refused(line, tmp_path, "NUS-WIDE-TC21")
 
 
 def test_repeated_lines_and_missing_pictures_are_left_out_by_name(tmp_path):
     lines = nus_wide()[LIST].splitlines(keepends=True)
     lines[21] = lines[20]
     unpacked(tmp_path, nus_wide() | {LIST: b"".join(lines), f"Flickr/{NAMES[11]}": None})
-    pairs = open_source(settings_of(tmp_path, "NUS-WIDE-TC21"))
+    pairs = source(tmp_path, "NUS-WIDE-TC21")
     kept = [row for row in ITEMS if row not in (11, 21)]
     np.testing.assert_array_equal(pairs.texts, TAGS[kept])
     assert f"left out, as their pictures are missing: 1 ({NAMES[11]})" in pairs.found

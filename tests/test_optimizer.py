@@ -1,10 +1,14 @@
 """The optimizers' own formulas; RatedAdam against the original's steps is in test_gch_parity.py."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from gch.methods.agah.losses import all_triplets, cosine_distances
 from gch.methods.optimizer import RatedAdam, RatedAdamax, learning_rate
 
 RANDOM = np.random.default_rng(0)
@@ -19,6 +23,23 @@ def steps(optimizer: keras.optimizers.Optimizer, *variables: keras.Variable) -> 
     for gradient in GRADIENTS:
         optimizer.apply([tf.constant(gradient)] * len(variables), variables)
     return [np.asarray(variable) for variable in variables]
+
+
+def test_nothing_keeps_the_graph_of_a_step():
+    variable, codes = keras.Variable(START), tf.constant(START)
+    optimizer = RatedAdam("adam")
+    optimizer.build([variable])
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss, _ = all_triplets(cosine_distances(codes, variable.value), tf.eye(len(codes)), 0.3)
+        optimizer.apply([tape.gradient(loss, variable.value)], [variable])
+
+    graph = weakref.ref(step.get_concrete_function().graph)
+    del step
+    gc.collect()
+    assert graph() is None
 
 
 def adamax(beta_1: float, penalty: float) -> np.ndarray:

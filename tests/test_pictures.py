@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sources import refusal
-from written import png
+from written import encoded, png
 
 from gch.data import pictures
 from gch.data.pictures import FITS, MAX_FILE_BYTES, decode_picture, read_picture
@@ -18,12 +18,6 @@ from gch.data.squares import LETTERBOX_FILL
 from gch.errors import DataError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-
-
-def encoded(image, kind, **options):
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def even(mode, colour, kind, **options):
@@ -208,6 +202,7 @@ NOISE = Image.fromarray(np.random.Generator(np.random.PCG64(1)).integers(0, 256,
 BAD = {
     "empty": (b"", "empty file, expected a picture"),
     "text": (b"hello", "not a picture of a known format, expected JPEG, PNG"),
+    "html": (b"\r\n<!DOCTYPE html><html>Not found</html>", "an HTML page, expected JPEG, PNG"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture of a known format"),
     "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not a picture of a known format"),
     "cut png": (encoded(NOISE, "PNG")[:-700], "cannot be decoded, .*; expected a whole picture"),

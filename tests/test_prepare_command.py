@@ -38,26 +38,3 @@ def test_the_command_takes_its_settings_and_what_is_prepared_already(command, da
     rows = np.arange(ITEMS)
     first, second = (open_prepared(folder).pictures.read(rows) for folder in (out, again))
     np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ([], "out is missing; expected --out=FOLDER"),
-        (["--out=new", "--encoding=gif"], "encoding is 'gif'; expected one of"),
-        (["--out=new", "--quality=0"], "quality is 0; expected at least 1"),
-        (["--out=new", "--jobs=-1"], "jobs is -1"),
-        (
-            ["--out=new", "--dataset_dir=generated"],
-            "is 'generated'; expected a data set of files",
-        ),
-        (["--out=new", "--layout=index"], "layout is 'index'; expected --as=mat beside it"),
-    ],
-)
-def test_wrong_options_are_refused(command, data, tmp_path, monkeypatch, flags, message):
-    monkeypatch.chdir(tmp_path)
-    status, output, error = command("prepare", data, *flags)
-    assert (status, output) == (2, "")
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "new").exists()

@@ -1,11 +1,10 @@
 """Prepared folders that nobody should trust: every answer is pictures or one line."""
 
-import io
 import json
 import shutil
-import threading
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 from preparing import ITEMS, SIDE, SOURCE, described, write
 from sources import refusal
+from written import encoded
 
 from gch.data.prepared import open_prepared
 
@@ -29,18 +29,13 @@ def copied(healthy, tmp_path) -> Path:
 
 def test_many_threads_may_read(tmp_path):
     pictures = open_prepared(write(tmp_path / "set")).pictures
-    right = []
 
-    def read(seed: int) -> None:
+    def right(seed: int) -> bool:
         rows = np.random.default_rng(seed).integers(0, ITEMS, 200)
-        right.append(np.array_equal(pictures.read(rows), SOURCE.pictures.array[rows]))
+        return np.array_equal(pictures.read(rows), SOURCE.pictures.array[rows])
 
-    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert right == [True] * 6
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(right, range(6)))
 
 
 NESTED = json.loads("[" * 900 + "]" * 900)
@@ -131,15 +126,13 @@ def test_arrays_of_another_shape_type_or_content(copied, name, array):
         open_prepared(copied)
 
 
-def encoded(width: int, height: int, kind: str = "JPEG", mode: str = "RGB") -> bytes:
-    stream = io.BytesIO()
-    Image.new(mode, (width, height), 90 if mode == "L" else 0).save(stream, kind)
-    return stream.getvalue()
+def even(width: int, height: int, kind: str = "JPEG", mode: str = "RGB") -> bytes:
+    return encoded(Image.new(mode, (width, height), 90 if mode == "L" else 0), kind)
 
 
 def declared(width: int, height: int) -> bytes:
     """A small JPEG that says it is of another size."""
-    data = bytearray(encoded(SIDE, SIDE))
+    data = bytearray(even(SIDE, SIDE))
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
     return bytes(data)
@@ -156,18 +149,18 @@ def forge(folder: Path, data: bytes, **place: int) -> None:
 
 
 FORGED = {
-    "turned": (encoded(16, 17), {}, "16 x 17, expected 16 x 16"),
+    "turned": (even(16, 17), {}, "16 x 17, expected 16 x 16"),
     "huge": (declared(65500, 65500), {}, "expected"),
     "large": (declared(10_000, 9_500), {}, "10000 x 9500, expected 16 x 16"),
-    "cut": (encoded(SIDE, SIDE)[:-60], {}, "cannot be decoded"),
-    "PNG": (encoded(SIDE, SIDE, "PNG"), {}, "cannot be decoded, expected JPEG"),
+    "cut": (even(SIDE, SIDE)[:-60], {}, "cannot be decoded"),
+    "PNG": (even(SIDE, SIDE, "PNG"), {}, "cannot be decoded, expected JPEG"),
     "zeros": (bytes(500), {}, "cannot be decoded"),
     "no length": (b"", {}, "places.npy: 49 pictures, expected 50"),
 }
 PLACES = [("offset", -1), ("offset", 2**63 - 1), ("length", -1), ("length", 2**62), ("checksum", -1)]
 for column, value in PLACES:
     of = f"{column} {value}"
-    FORGED[of] = (encoded(SIDE, SIDE), {column: value}, "expected a picture|checksum differs")
+    FORGED[of] = (even(SIDE, SIDE), {column: value}, "expected a picture|checksum differs")
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -184,5 +177,5 @@ def test_a_forged_picture_is_refused_and_takes_no_memory(copied, name):
 
 
 def test_grey_jpegs_are_rgb(copied):
-    forge(copied, encoded(SIDE, SIDE, mode="L"))
+    forge(copied, even(SIDE, SIDE, mode="L"))
     assert (open_prepared(copied).pictures.read(np.array([0])) == 90).all()

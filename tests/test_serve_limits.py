@@ -20,11 +20,6 @@ from starlette.requests import ClientDisconnect
 from gch.serve.limits import Limits, Workers
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.anyio
 async def test_each_of_many_requests_at_once_gets_its_own_answer(folder):
     model = ColourModel(seconds=0.01)

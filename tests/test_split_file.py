@@ -173,7 +173,6 @@ def npz_that_lies(path):
 FILES = {
     "missing": (lambda path: None, "not found"),
     "nothing": (lambda path: write_v5(path), "query is missing, found no array"),
-    "objects": (lambda path: np.savez(path, **counted(query=np.array([1, None]))), "query holds no numbers"),
     "scalar": (lambda path: write_npz(path, **counted(query=np.array(1))), r"query has shape \(\), expected"),
     "lying header": (npz_that_lies, "query has 1000000000000000 entries, expected 10 at most"),
     "characters": (lambda path: write_v5(path, **counted(query="abc")), "query holds no numbers"),

@@ -93,15 +93,16 @@ def test_an_error_of_the_disk_names_the_file_and_leaves_the_old_one_and_no_other
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x10\x00{'descr': '|u1 (((\n", b"{}"]
+    "damaged", [None, b"", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x10\x00{'descr': '|u1 (((\n", b"{}"]
 )
 def test_a_damaged_array_in_the_cache_is_computed_anew(tmp_path, damaged):
     path = tmp_path / "cached.npy"
-    path.write_bytes(damaged)
-    for _ in range(2):
-        found = cached_array(path, np.uint8, (2,), lambda array: array.fill(7))
-        assert found.tolist() == [7, 7]
-        path.write_bytes(path.read_bytes()[:-1])
+    np.save(path, np.zeros(2, np.uint8))
+    path.write_bytes(path.read_bytes()[:-1] if damaged is None else damaged)
+    found = cached_array(path, np.uint8, (2,), lambda array: array.fill(7))
+    assert found.tolist() == [7, 7]
+    with pytest.raises(DataError, match=r"cached\.npy/a\.npy: cannot be written, File exists"):
+        cached_array(path / "a.npy", np.uint8, (2,), lambda array: None)
 
 
 def test_names_that_are_not_utf8_are_written(tmp_path):

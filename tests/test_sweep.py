@@ -108,21 +108,3 @@ def test_a_run_that_fails_ends_the_sweep_with_its_words(sweep, tmp_path):
     assert output.count("started") == 1  # of three
     assert "ended with status 1" in error
     assert "FLICKR-25K.mat" in error
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--bits=many"], "bits is 'many'"),
-        (["--bits=12"], "multiple of 8"),
-        (["--seeds=-1"], "seed is -1"),
-        (["--methods=gch,magic"], "'magic'; expected some of gch"),
-        (["--bit=8"], "--bit varies in a sweep"),
-        (["--jobs=0"], "jobs is 0"),
-        (["more"], "found 'more'; expected flags"),
-    ],
-)
-def test_a_wrong_command_line_is_told(sweep, arguments, words):
-    status, _, error = sweep(*arguments)
-    assert status == 2
-    assert words in error

@@ -15,7 +15,7 @@ from gch.data.sentences import SIZE, SentenceEncoder, SentencesAndWords
 from gch.data.text_parts import encoded_texts, joined_strings, strings_of, text_vectors, with_words
 from gch.data.tiles import words_tile
 from gch.data.vocabulary import Vocabulary, build_vocabulary
-from gch.errors import GCHError, SettingError
+from gch.errors import SettingError
 from gch.job import run_job
 
 LETTERS = "abcdefgh"
@@ -121,7 +121,7 @@ def test_named_words_and_all_words(tmp_path):
     parts = encoded(generated, tmp_path).parts
     words = [generated.tag_names[column] for column in np.flatnonzero(generated.texts[3])]
     assert [parts.strings[column] for column in parts.columns[parts.starts[3] : parts.starts[4]]] == words
-    rare = dataclasses.replace(generated, all_words=lambda: [("abc", str(row)) for row in range(8)])
+    rare = dataclasses.replace(generated, all_words=[("abc", str(row)) for row in range(8)])
     assert encoded(rare, tmp_path).parts.strings == ["abc", *map(str, range(8))]
 
 
@@ -177,26 +177,6 @@ def test_the_words_beside_sentences_are_those_of_strings(tmp_path):
     assert strings == ["A dog\nthe sea", "red sea\ndog", "rare"]
     vocabulary = build_vocabulary(strings, np.arange(3), settings_of(tmp_path, "files", stop_words="english"))
     assert vocabulary.words == ("dog", "sea")
-
-
-WORDS, VECTORS = np.tri(8, dtype=np.uint8), np.tri(8) / 3
-ENCODERS = r"words, sentences, sentences\+words, a .keras file or"
-REFUSED = [
-    (WORDS, "sentences", "files does not name its words; expected 'words'"),
-    (VECTORS, "sentences", "files has text vectors of 8 dimensions, expected 512"),
-    (VECTORS, "sentences+words", "files has text vectors, expected words or captions"),
-    (VECTORS, "nowhere.keras", "nowhere.keras: not found, expected a Keras model"),
-    (VECTORS, "nowhere", f"txtStr is 'nowhere'; expected {ENCODERS}"),
-]
-
-
-@pytest.mark.parametrize(("texts", "encoder", "line"), REFUSED)
-def test_what_is_refused_before_training(tmp_path, texts, encoder, line):
-    np.savez(tmp_path / "a.npz", features=np.eye(8), texts=texts, labels=np.ones((8, 1)))
-    changes = {"txtStr": encoder, "batch_size": 2, "checkpoint_dir": str(tmp_path / "r")}
-    with refusal(line, fault=GCHError):
-        run_job(settings_of(tmp_path / "a.npz", "files", **changes))
-    assert not list(tmp_path.glob("r/*"))
 
 
 def test_without_the_package_the_line_says_what_to_install(tmp_path, monkeypatch):

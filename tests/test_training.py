@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import types
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import keras
 import numpy as np
@@ -361,6 +361,17 @@ def test_chatter_is_hidden_unless_something_fails_or_the_user_wants_it(
         assert fails
     os.write(2, b"after")
     assert capfd.readouterr().err == expected
+
+
+def test_threads_that_hide_chatter_leave_standard_error_as_it_was(capfd, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(quiet_stderr())
+    second.enter_context(quiet_stderr())
+    first.close()
+    second.close()
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
 
 
 @pytest.mark.parametrize("terminal", [False, True])

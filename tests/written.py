@@ -1,5 +1,6 @@
 """Files in the field's layouts, written by independent means, and the items that they hold."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -74,12 +75,19 @@ def write_npz(path: Path, **arrays) -> None:
         np.savez_compressed(file, **arrays)
 
 
+def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A part of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def png(width: int, height: int, pixels: bytes = b"") -> bytes:
     """A PNG that declares this size, whatever its pixels are."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     pixels = chunk(b"IDAT", zlib.compress(pixels))
     return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")

@@ -6,6 +6,7 @@ the work, and takes a `Call`.
 
 import dataclasses
 import importlib
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,6 +21,11 @@ class Command:
     """
 
     usage: ClassVar[str]
+
+    @classmethod
+    def takes_settings(cls) -> bool:
+        """Whether settings have an effect on the command: its usage says so."""
+        return "--SETTING=VALUE" in cls.usage
 
 
 class Call(NamedTuple):
@@ -145,7 +151,7 @@ class Index(Command):
     )
     kind: str = setting(
         "auto",
-        "of the index; flat is exact, hash and hnsw may miss near items; auto: by the number of items",
+        "kind of index; flat is exact, hash and hnsw may miss near items; auto: by the number of items",
         choices=["auto", "flat", "hash", "hnsw"],
     )
     parameters: str = setting("", "parameters of the kind, such as M=32,efConstruction=80,efSearch=128")
@@ -186,7 +192,7 @@ class Search(Command):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Serve(Command):
     """Serves a search page and a JSON API: type words or drop a picture, click a result to turn the search
-    around. Needs the extra serve.
+    around. Needs the extras search and serve.
     """
 
     usage = "serve MODEL INDEX [--host=127.0.0.1] [--port=8000] [--batch=32] [--queue=256]"
@@ -202,7 +208,7 @@ class Serve(Command):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report(Command):
-    """Writes one HTML page that compares runs: settings, measures, plots, pictures."""
+    """Writes one HTML page that compares runs: settings, measures, plots, pictures. Needs the extra plots."""
 
     usage = "report RUN [RUN ...] [--out=FILE]"
     out: str = setting("report.html", "the page")
@@ -232,7 +238,7 @@ def run_command(name: str, words: list[str], given: dict[str, Any], settings_fil
     Args:
       name: one of COMMANDS.
       words: the arguments after it that are not flags.
-      given: values of its flags and of settings, by name.
+      given: values of its flags and of settings, by name. A line names each setting that it does not read.
       settings_file: a file like setting.py, or None.
 
     Raises:
@@ -243,4 +249,6 @@ def run_command(name: str, words: list[str], given: dict[str, Any], settings_fil
     own = {flags[key].name: checked(flags[key], given[key], name) for key in given.keys() & flags.keys()}
     options = COMMANDS[name](**own)  # type: ignore[arg-type]
     settings = checked_values({key: value for key, value in given.items() if key not in flags}, "flag")
+    for unread in () if COMMANDS[name].takes_settings() else sorted(settings):
+        print(f"flag: {unread} is a setting, which {name} does not read", file=sys.stderr)
     importlib.import_module(f"gch.commands.{name}").run(Call(words, options, settings, settings_file))

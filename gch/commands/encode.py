@@ -58,8 +58,7 @@ def run(call: Call) -> None:
         entries = vector_entries(Path(place), modality, note.vector_width(modality), names)
     else:
         read, signatures, things, most = _KINDS[kind]
-        for signature in signatures:
-            note.require(signature)
+        note.require(*signatures)
         entries = read(Path(place))
     if note.encoding_batch is not None and options.batch not in (0, note.encoding_batch):
         raise SettingError(f"encode: batch is {options.batch}; the model needs {note.encoding_batch}")

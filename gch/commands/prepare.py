@@ -9,7 +9,7 @@ from gch.commands.source import is_embedded, setting_lines, source_settings
 from gch.data.catalog import open_source
 from gch.data.downloads.download import some_of
 from gch.data.field_files import LAYOUTS, MANIFEST, write_field_files
-from gch.data.pairs import SplitSizes
+from gch.data.pairs import Pairs, SplitSizes
 from gch.data.prepare import prepare
 from gch.data.prepared import open_prepared
 from gch.errors import SettingError
@@ -24,14 +24,14 @@ def run(call: Call) -> None:
         raise SettingError("prepare: out is missing; expected --out=FOLDER")
     if options.layout != "all" and options.as_ != "mat":
         raise SettingError(f"prepare: layout is {options.layout!r}; expected --as=mat beside it")
-    if options.as_ == "mat":
-        _write_mat(options, settings)
-        return
-    if is_embedded(settings):
+    if options.as_ != "mat" and is_embedded(settings):
         raise SettingError(f"prepare: dataset_dir is {settings.dataset_dir!r}; expected a data set of files")
     pairs = open_source(settings)
     for line in pairs.found:
         print(line)
+    if options.as_ == "mat":
+        _write_mat(pairs, options, settings)
+        return
     prepare(
         pairs,
         Path(options.out),
@@ -51,10 +51,7 @@ def run(call: Call) -> None:
     print(setting_lines(settings, changes))
 
 
-def _write_mat(options: Any, settings: Settings) -> None:
-    pairs = open_source(settings)
-    for line in pairs.found:
-        print(line)
+def _write_mat(pairs: Pairs, options: Any, settings: Settings) -> None:
     out, layouts = Path(options.out), LAYOUTS if options.layout == "all" else (options.layout,)
     manifest = write_field_files(pairs, out, settings, layouts, Progress())
     for name, file in manifest["files"].items():

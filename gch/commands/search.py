@@ -83,16 +83,11 @@ def run(call: Call) -> None:
     if texts and not "".join(texts).strip():
         raise DataError("search: the query is blank; expected words")
     pictures = [_decoded(picture, note)] * max(1, len(texts)) if picture else []
-    searcher, rest = Searcher(ExportedModel(model), index), (find, options.count, options.ranking)
     said: dict[Text, str] = {}
     refused: dict[Text, str] = {}
-    tell, refuse = said.__setitem__, refused.__setitem__
-    if given == "pair":
-        found = searcher.by_pairs(pictures, texts, *rest, tell=tell, refuse=refuse)
-    elif given == "image":
-        found = searcher.by_decoded(pictures, *rest)
-    else:
-        found = searcher.by_texts(texts, *rest, tell=tell, refuse=refuse)
+    told = {"tell": said.__setitem__, "refuse": refused.__setitem__}
+    searcher = Searcher(ExportedModel(model), index)
+    found = searcher.search(texts, pictures, find, options.count, options.ranking, **told)
     if texts and refused.keys() >= set(texts):
         raise DataError(refused[texts[0]])
     answers = [

@@ -143,11 +143,7 @@ def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict
         raise DataError(f"{name}: found {given}, expected {', '.join(ANNOTATION_SUFFIXES)}")
     read = _json_entries if _is_json(file) else _csv_entries
     roots = os.path.realpath(folder), os.path.abspath(folder)
-    paths: list[str] = []
-    free: list[bool] = []  # free text, not tags
-    words: list[tuple[str, ...]] = []
-    labels: list[tuple[str, ...]] = []
-    lines: list[int] = []
+    rows: list[tuple[int, str, bool, tuple[str, ...], tuple[str, ...]]] = []
     checked: dict[str, str] = {}  # paths: links take long to follow, and five captions name one picture
     for line, entry in read(file, name, of_pairs):
         where, path = f"{name}: line {line}", entry.get("path")
@@ -155,13 +151,12 @@ def _items(file: Path, name: str, folder: Path, *, of_pairs: bool) -> tuple[dict
         found = "" if none else checked.get(path) if isinstance(path, str) else None
         if found is None:
             found = checked[str(path)] = _path(path, roots, f"{where}: field 'path'", links=of_pairs)
-        paths.append(found)
-        free.append("text" in entry)
-        words.append(_strings(entry, "text" if free[-1] else "tags", where))
-        labels.append(_strings(entry, "labels", where))
-        lines.append(line)
-    if not paths:
+        field = "text" if "text" in entry else "tags"
+        own, names = _strings(entry, field, where), _strings(entry, "labels", where)
+        rows.append((line, found, field == "text", own, names))
+    if not rows:
         raise DataError(f"{name}: found no entry, expected one for each picture")
+    lines, paths, free, words, labels = map(list, zip(*rows, strict=True))
     if not any(free):
         words = positions(words)
     first = next(filter(None, paths), "")
@@ -205,6 +200,7 @@ def _csv_entries(file: Path, name: str, of_pairs: bool) -> Iterator[tuple[int, d
 
 def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with the numbers of their first lines."""
+    csv.field_size_limit(2**31 - 1)
     lines = _csv_lines(file)
     start, delimiter = [], ""
     for line in lines:
@@ -218,7 +214,6 @@ def _csv_rows(file: Path, name: str) -> Iterator[tuple[int, list[str]]]:
     # Only where needed: the names of pictures may begin with blanks.
     before_quote = re.compile(rf'(?:^|{sign}) +"(?!"[^"{sign}\r\n])')
     skip_blanks = any(before_quote.search(line) for line in _csv_lines(file))
-    csv.field_size_limit(2**31 - 1)
     # Not strict, csv would take all that follows an unclosed quote as one cell.
     reader = csv.reader(
         itertools.chain(start, lines), delimiter=delimiter, skipinitialspace=skip_blanks, strict=True
@@ -242,10 +237,7 @@ def _csv_lines(file: Path) -> Iterator[str]:
 
 def _delimiter(header: str) -> str:
     def fitness(delimiter: str) -> tuple[int, int]:
-        try:
-            cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
-        except csv.Error:
-            return 0, 0
+        cells = next(csv.reader([header], delimiter=delimiter, skipinitialspace=True), [])
         return sum(cell.strip().lower() in _FIELD_OF for cell in cells), len(cells)
 
     return max(_DELIMITERS, key=fitness)

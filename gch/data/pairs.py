@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -98,8 +98,7 @@ class Pairs:
     pictures: Pictures | None = None  # None where the data set has `features` instead
     features: np.ndarray | None = None  # float32 (N, F), of the images, from the data set's files
     captions: Sequence[str | tuple[str, ...]] | None = None  # N raw texts: str (free text) or tuple (tags)
-    # Called for all words of each of N items, where `texts` lacks rare ones.
-    all_words: Callable[[], Sequence[tuple[str, ...]]] | None = None
+    all_words: Sequence[tuple[str, ...]] | None = None  # of each of N items, where `texts` lacks rare ones
     parts: TextParts | None = None  # of text vectors that an encoder of texts made
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None

@@ -202,6 +202,11 @@ def _rgb(image: Image.Image, float_top: int) -> Image.Image:
         return _from_grey(np.asarray(image), 65535)
     if image.mode == "F":
         return _from_grey(_finite(image), float_top)
+    return on_white(image)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """A picture of 8 bits as RGB, where it is transparent white."""
     if image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")

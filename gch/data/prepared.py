@@ -27,7 +27,7 @@ from gch.data.layouts import INDEX_NAME
 from gch.data.pairs import Origin, OwnSplit, Pairs, SplitSizes
 from gch.data.text_files import is_count, list_of, opened, read_object
 from gch.data.vector_files import require_finite
-from gch.errors import DataError
+from gch.errors import DataError, damage
 from gch.storage import digest
 
 FORMAT, VERSION = "gch-prepared", 2
@@ -147,13 +147,8 @@ class PreparedPictures:
 
 def _array(folder: Path, name: str, dtypes: tuple[type, ...], shape: tuple[int | None, ...]) -> np.ndarray:
     path = folder / name
-    try:
-        with opened(path, "prepare repairs it"):
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DataError:
-        raise
-    except Exception as error:  # NumPy raises nearly anything on a header that is not its own
-        raise DataError(f"{path}: cannot be read, {str(error)[:200]}; prepare repairs it") from error
+    with damage(f"{path}: cannot be read", "; prepare repairs it"), opened(path, "prepare repairs it"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     fits = array.ndim == len(shape) and all(
         wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
     )

@@ -9,7 +9,7 @@ import os
 import reprlib
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -108,22 +108,19 @@ def stream_lines(
 def _decoded(stream: BinaryIO, name: str, expected: str) -> Iterator[str]:
     mark = stream.read(2)
     stream.seek(0)
+    lines: Iterable[str] = (
+        binary.decode("utf-8" if before else "utf-8-sig") for before, binary in enumerate(stream)
+    )
+    if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        lines = io.TextIOWrapper(stream, "utf-16", newline="\n")
     number = 0
     try:
-        if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            for line in io.TextIOWrapper(stream, "utf-16", newline="\n"):
-                number += 1
-                yield from split_returns(line) if number == 1 and line[-1:] != "\n" else [line]
-            return
-        for binary in stream:
-            number += 1
-            line = binary.decode("utf-8-sig" if number == 1 else "utf-8")
+        for number, line in enumerate(lines, 1):
             yield from split_returns(line) if number == 1 and line[-1:] != "\n" else [line]
     except UnicodeDecodeError as error:
-        if error.encoding.startswith("utf-16"):
-            raise DataError(f"{name}: line {number + 1}: not UTF-16; {expected}") from error
-        byte = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
-        raise DataError(f"{name}: line {number}: {byte}, not UTF-8; {expected}") from error
+        byte = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}, not UTF-8"
+        found = "not UTF-16" if error.encoding.startswith("utf-16") else byte
+        raise DataError(f"{name}: line {number + 1}: {found}; {expected}") from error
 
 
 def split_returns(line: str) -> Iterator[str]:
@@ -149,9 +146,7 @@ def json_lines(
             ) from error
         except (ValueError, RecursionError) as error:  # a number of too many digits; deep nesting
             raise DataError(f"{where}: {error}, expected a simple JSON object") from error
-        if not isinstance(value, dict):
-            raise DataError(f"{where}: found {shown(value)}, expected a JSON object")
-        yield number, value
+        yield number, object_of(value, where, {})
 
 
 def read_object(path: Path, fields: Fields) -> dict[str, Any]:

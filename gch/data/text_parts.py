@@ -138,7 +138,7 @@ def _raw_texts(pairs: Pairs) -> Sequence[Text]:
     if pairs.captions is not None:
         return pairs.captions
     if pairs.all_words is not None:
-        return pairs.all_words()
+        return pairs.all_words
     return [[pairs.tag_names[column] for column in np.flatnonzero(row)] for row in pairs.texts]
 
 

@@ -39,8 +39,10 @@ def coded_sets(
     Raises:
       DataError: an array has another shape, type, length or entry; names it and what was found.
     """
-    for name in filter(None, (*labels_of, *labels_of.values())):
-        require_matrix(where + name, arrays[name], "(items, bits or labels)", empty=False)
+    for name, label in labels_of.items():
+        require_matrix(where + name, arrays[name], "(items, bits)", empty=False)
+        if label is not None:
+            require_matrix(where + label, arrays[label], "(items, labels)", empty=False)
     signs = byte_signs(arrays[name] for name in labels_of)
     relaxed = {name for name in labels_of if _is_relaxed(arrays[name])}
     if not any(name in queries for name in relaxed):

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gch.data.text_files import shown
 from gch.errors import DataError, SettingError
@@ -46,10 +47,10 @@ RANKED_ITEMS = 2**20  # items of rankings that are in memory at once
 
 
 def evaluate(
-    query_codes: np.ndarray,
-    database_codes: np.ndarray,
-    query_labels: np.ndarray | None = None,
-    database_labels: np.ndarray | None = None,
+    query_codes: ArrayLike,
+    database_codes: ArrayLike,
+    query_labels: ArrayLike | None = None,
+    database_labels: ArrayLike | None = None,
     *,
     cutoffs: Sequence[int] = CUTOFFS,
     ties: str = "tie-aware",
@@ -124,13 +125,15 @@ def evaluate(
     if query_labels is None or database_labels is None:
         missing = "query_labels" if query_labels is None else "database_labels"
         raise DataError(f"{missing} is None; expected labels of both sides, or None for both")
-    queries, database = np.asarray(query_labels), np.asarray(database_labels)
-    if all(labels.ndim == 1 and labels.dtype.kind in "iu" for labels in (queries, database)):
-        classes = np.unique(queries)
-        queries, database = queries[:, None] == classes, database[:, None] == classes
-    arrays = given | {"query_labels": queries, "database_labels": database}
-    labels_of = {"query_codes": "query_labels", "database_codes": "database_labels"}
-    items = coded_sets(arrays, labels_of, queries=["query_codes"])
+    labels = {"query_labels": np.asarray(query_labels), "database_labels": np.asarray(database_labels)}
+    if all(one.ndim == 1 and one.dtype.kind in "iu" for one in labels.values()):
+        classes = np.unique(labels["query_labels"])
+        labels = {name: one[:, None] == classes for name, one in labels.items()}
+    for name, one in labels.items():
+        if one.ndim == 1:
+            expected = "multi-hot (items, labels), or integers (items,) on both sides"
+            raise DataError(f"{name} is {one.dtype} {one.shape}; expected {expected}")
+    items = coded_sets(given | labels, dict(zip(given, labels, strict=True)), queries=["query_codes"])
     coded = items["query_codes"], items["database_codes"]
     found = evaluate_items(*coded, cutoffs, ties, without_relevant, policies=())
     return {name: found.mean(values) for name, values in found.values.items()}

@@ -28,8 +28,8 @@ class EvaluationSettings:
     )
     own_neighbour: bool = setting(
         True,
-        "label graph: code training items of the retrieval set with their own entries in the "
-        "neighbour table, that is, with their true labels; False: without, to measure what they add",
+        "label and pair graph: code training items of the retrieval set with their own entries in the "
+        "neighbour table (label graph: their true labels); False: without, to measure what they add",
         free=True,
     )
     plots: bool = setting(

@@ -93,7 +93,8 @@ class SearchModel(tf.Module):
 
     def encode_image_bytes(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encodes the bytes of picture files, string (B,)."""
-        fits, expected = tf.rank(contents) == 1, "expected the bytes of picture files (B,)"
+        fits = (tf.rank(contents) == 1) & (tf.size(contents) > 0)
+        expected = "expected the bytes of one or more picture files (B,)"
         contents = tf.reshape(_shaped(contents, "contents", fits, expected), [-1])
         squares = tf.map_fn(
             lambda one: decoded(one[0], one[1], self._size, self._fit),

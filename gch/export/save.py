@@ -22,7 +22,7 @@ from gch.data.pairs import Pairs
 from gch.data.sentences import PACKAGE, SentenceEncoder, SentencesAndWords, sentences_version
 from gch.data.text_parts import TextEncoder, joined_strings
 from gch.data.vocabulary import Vocabulary, build_vocabulary, load_vocabulary
-from gch.errors import RunError, SettingError, disk_errors
+from gch.errors import RunError, SettingError, disk_errors, writing
 from gch.evaluation.results import weights_digest_parts
 from gch.export.lite import lite_models
 from gch.export.model import SearchModel
@@ -76,19 +76,16 @@ def save_model(
     if lite and note.encoding_batch is not None:
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
-    try:
-        with disk_errors(out), unfinished_folder(out.parent) as place:
-            unfinished = place / "model"
-            unfinished.mkdir()
-            note = _write(unfinished, networks, words, note, stand_ins)
-            for name, content in converted.items():
-                (unfinished / "lite").mkdir(exist_ok=True)
-                (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
-            if out.exists():
-                out.rename(place / "earlier")
-            unfinished.rename(out)
-    except OSError as error:
-        raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
+    with writing(out), disk_errors(out), unfinished_folder(out.parent) as place:
+        unfinished = place / "model"
+        unfinished.mkdir()
+        note = _write(unfinished, networks, words, note, stand_ins)
+        for name, content in converted.items():
+            (unfinished / "lite").mkdir(exist_ok=True)
+            (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
+        if out.exists():
+            out.rename(place / "earlier")
+        unfinished.rename(out)
     return note
 
 

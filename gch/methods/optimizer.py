@@ -36,6 +36,12 @@ class _Rated(keras.optimizers.Optimizer):
         super().build(variables)
         self._factors = tuple(self._factor if id(one) in self._slowed else 1.0 for one in variables)
 
+    def _all_reduce_sum_gradients(self, pairs: list[tuple]) -> list[tuple]:
+        # One replica has nothing to add up, and TensorFlow would never free the graph of the step, nor the
+        # variables that it uses.
+        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+        return pairs if alone else super()._all_reduce_sum_gradients(pairs)
+
     def _arguments(self, index: int, learning_rate: tf.Tensor) -> dict:
         """The arguments of both operations besides the variable, its moments and its gradient."""
         return {

@@ -41,12 +41,6 @@ def require_ranking(ranking: str) -> None:
         raise SettingError(f"ranking is {ranking!r}; expected one of {', '.join(RANKINGS)}")
 
 
-def asymmetric_distances(relaxed: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Asymmetric distances, float64 (N,), of a relaxed code (K,) from packed codes, uint8 (N, K / 8)."""
-    (sums,) = signed_sums(relaxed[None].astype(np.float64), codes)
-    return ((len(relaxed) - sums) / 2).round(_DIGITS)
-
-
 def asymmetric_search(
     search: Search, read_codes: ReadCodes, queries: np.ndarray, relaxed: np.ndarray, count: int
 ) -> Ranked:
@@ -79,7 +73,8 @@ def _ranked(
                 one, more = slice(query, query + 1), min(FACTOR * most, MOST)
                 ranked += _ranked(search, read_codes, queries[one], relaxed[one], count, more)
                 continue
-            scores = asymmetric_distances(relaxed[query], read_codes(rows))
+            (sums,) = signed_sums(relaxed[query : query + 1].astype(np.float64), read_codes(rows))
+            scores = ((relaxed.shape[1] - sums) / 2).round(_DIGITS)
             order = np.lexsort((rows, scores))[:count]
             ranked.append(Ranked(rows[order], distances[order], scores[order]))
     return ranked

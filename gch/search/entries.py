@@ -84,7 +84,6 @@ def unread_pictures(folder: Path) -> int:
 
 def text_entries(path: Path) -> Entries:
     """The texts of a file: one on each line, whose id is its number from 1 on, or JSON objects."""
-    require_file(path, TEXTS_EXPECTED)
     return Entries("text", "", lambda: _texts(path))
 
 
@@ -105,7 +104,6 @@ def vector_entries(path: Path, modality: str, width: int, names: Path | None) ->
     vectors = Rows(array, width)
     root = str(names.resolve().parent) if names and modality == "image" else ""
     if names is not None:
-        require_file(names, NAMES_EXPECTED)
         found = sum(1 for _ in text_lines(names, NAMES_EXPECTED, max_line=LONGEST_TEXT))
         if found != len(vectors):
             raise DataError(f"{names}: {found} lines, expected {len(vectors)}, one for each vector of {path}")

@@ -179,8 +179,7 @@ class ExportedModel:
           True
         """
         pictures, words = _images(images, missing=True), _texts(texts, missing=True)
-        for signature in OF_PAIRS:
-            self.note.require(signature)
+        self.note.require(*OF_PAIRS)
         if len(pictures) != len(words):
             raise DataError(f"{len(pictures)} images and {len(words)} texts; expected as many of both")
         for row, halves in enumerate(zip(pictures, words, strict=True)):

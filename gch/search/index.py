@@ -14,14 +14,13 @@ a process killed at any moment leaves a new index without index.json, and an ear
 import dataclasses
 import hashlib
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gch.data.text_files import shown
-from gch.errors import DataError, RunError, SettingError
+from gch.errors import DataError, RunError, SettingError, writing
 from gch.search import codes_folder
 from gch.search.codes_folder import MODALITIES, Codes, Items, by_modality, read_codes_file, require_one_model
 from gch.search.collection_index import CollectionIndex, IndexPart, Source
@@ -42,7 +41,7 @@ from gch.search.index_kinds import (
     write_equal,
 )
 from gch.search.note_file import read_note_file, require_bits, require_bytes, write_note_file
-from gch.storage import lock
+from gch.storage import lock, unfinished_folder
 
 NOTE = "index.json"
 _ROWS_AT_ONCE = 1_000_000
@@ -166,12 +165,8 @@ def build_index(
         load_faiss()
     _earlier(out)  # before anything is written there
     with lock(out, "another process is building this index"):
-        earlier, folder = _earlier(out), out / ".unfinished"
-        if folder.is_symlink():
-            raise RunError(f"{folder}: is a link; expected nothing, or a folder that `index` left")
-        try:
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-            folder.mkdir()
+        earlier = _earlier(out)
+        with writing(out), unfinished_folder(out) as folder:
             digests = {name: _join(folder, name, group) for name, group in groups.items()}
             if earlier and digests != {name: part.digest for name, part in earlier.parts.items()}:
                 raise RunError(f"{out}: holds an index of other codes; expected a new folder")
@@ -182,10 +177,6 @@ def build_index(
             note = IndexNote(bits=bits, model=model, parts=parts)
             write_note_file(folder / NOTE, note)
             _put_in_place(folder, out)
-        except OSError as error:
-            raise RunError(f"{out}: cannot be written, {error.strerror or error}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     return note
 
 
@@ -221,7 +212,7 @@ def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:
 def _build_part(
     folder: Path, modality: str, sources: Sequence[Codes], kind: str, parameters: dict[str, int], digest: str
 ) -> PartNote:
-    distinct = faiss_bytes = faiss_checksum = 0
+    built: dict[str, int] = {}
     if kind != "flat":
         items = sum(len(codes.codes) for codes in sources)
         codes = read_codes_file(folder / f"{modality}.codes", items, sources[0].bits)
@@ -233,20 +224,14 @@ def _build_part(
             raise RunError(
                 f"{folder.parent}: FAISS cannot build or write the index, out of memory or disk"
             ) from error
-        distinct, faiss_bytes, faiss_checksum = len(equal.distinct), file.stat().st_size, file_checksum(file)
-    return PartNote(
-        kind=kind,
-        parameters=parameters,
-        digest=digest,
-        faiss_bytes=faiss_bytes,
-        faiss_checksum=faiss_checksum,
-        distinct=distinct,
-        sources=tuple(Source(one.root, len(one.codes)) for one in sources),
-    )
+        built = {"faiss_bytes": file.stat().st_size, "faiss_checksum": file_checksum(file)}
+        built |= {"distinct": len(equal.distinct)}
+    places = tuple(Source(one.root, len(one.codes)) for one in sources)
+    return PartNote(kind=kind, parameters=parameters, digest=digest, sources=places, **built)
 
 
 def _put_in_place(folder: Path, out: Path) -> None:
-    names = sorted(os.listdir(folder), key=lambda name: name == NOTE)
+    names = [*sorted(_FILES.intersection(os.listdir(folder))), NOTE]
     for name in names:
         with open(folder / name, "rb+") as file:
             os.fsync(file.fileno())

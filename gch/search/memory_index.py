@@ -1,15 +1,15 @@
 """An index of codes in memory: arrays in, the nearest codes out."""
 
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gch.errors import DataError, SettingError
 from gch.evaluation.arrays import BYTE_SIGNS, byte_signs, packed_codes, require_matrix
 from gch.evaluation.codes import pack
-from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
+from gch.search.asymmetric import ASYMMETRIC, asymmetric_search, require_ranking
 from gch.search.hamming import exact_search
 
 
@@ -37,7 +37,8 @@ class Index:
 
     Args:
       codes: packed as by numpy.packbits, uint8 (N, K / 8), or signs (N, K), -1 and +1 or 0 and 1 of any type;
-        `gch.evaluation.arrays` says how uint8 tells the two apart.
+        `gch.evaluation.arrays` says how uint8 tells the two apart. Packed codes are not copied: leave the
+        array as it is.
       ids: N names or numbers; by default the rows, 0..N-1.
 
     Attributes:
@@ -61,10 +62,10 @@ class Index:
       ([['car', 'cup']], [[0, 1]], [[0.8, 0.9]])
     """
 
-    def __init__(self, codes: np.ndarray, ids: Sequence | np.ndarray | None = None):
-        codes = _matrix("codes", codes)
-        self._signs = byte_signs([codes]) if len(codes) else ()  # without codes, uint8 is taken as packed
-        self._codes, self.bits = packed_codes("codes", codes, self._signs)
+    def __init__(self, codes: ArrayLike, ids: Sequence | np.ndarray | None = None):
+        matrix = _matrix("codes", codes)
+        self._signs = byte_signs([matrix]) if len(matrix) else ()  # without codes, uint8 is taken as packed
+        self._codes, self.bits = packed_codes("codes", matrix, self._signs)
         self._ids = np.arange(len(self._codes)) if ids is None else np.asarray(ids)
         if self._ids.shape != (len(self._codes),):
             raise DataError(f"ids have shape {self._ids.shape}; expected one for each of {len(self)} codes")
@@ -73,7 +74,7 @@ class Index:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def search(self, query_codes: np.ndarray, k: int = 10, ranking: str = ASYMMETRIC) -> Neighbours:
+    def search(self, query_codes: ArrayLike, k: int = 10, ranking: str = ASYMMETRIC) -> Neighbours:
         """The k codes nearest to each query; ties in the order of the database.
 
         Packed codes and signs are ranked by Hamming distance. Relaxed codes are ranked by asymmetric
@@ -90,46 +91,45 @@ class Index:
 
         Raises:
           DataError: the queries have another shape, length or other values.
-          SettingError: k is less than 1, or `ranking` is another.
+          SettingError: k is not a whole number of at least 1, or `ranking` is another.
         """
         require_ranking(ranking)
-        if (k := operator.index(k)) < 1:
-            raise SettingError(f"k is {k}; expected 1 or more")
+        if not isinstance(k, int | np.integer) or k < 1:
+            raise SettingError(f"k is {k!r}; expected a whole number, 1 or more")
+        k = int(k)  # FAISS takes no number of NumPy
         queries = _matrix("query_codes", query_codes)
         if queries.dtype.kind == "f":
-            return self._by_relaxed(queries, k, ranking)
-        of_signs = queries.shape[1] == self.bits
-        signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
-        queries, bits = packed_codes("query_codes", queries, signs)
-        self._require(bits)
-        rows, distances = self._search(queries, k)
+            queries = self._relaxed(queries)
+            packed = pack(queries)
+            if ranking == ASYMMETRIC:
+                read = self._codes.__getitem__
+                rows, distances, scores = asymmetric_search(self._search, read, packed, queries, k)
+                found = Neighbours(self._ids[rows], distances)
+                found.scores = scores
+                return found
+        else:
+            of_signs = queries.shape[1] == self.bits
+            signs = byte_signs([queries], self._signs or BYTE_SIGNS) if of_signs else ()
+            packed, bits = packed_codes("query_codes", queries, signs)
+            self._require(bits)
+        rows, distances = self._search(packed, k)
         return Neighbours(self._ids[rows], distances)
 
-    def _by_relaxed(self, queries: np.ndarray, k: int, ranking: str) -> Neighbours:
+    def _relaxed(self, queries: np.ndarray) -> np.ndarray:
         self._require(queries.shape[1])
         wrong = np.argwhere(~(np.abs(queries) <= 1))  # NaN, too
         if len(wrong):
             row, bit = wrong[0]
             value = f"{queries[row, bit]} (item {row}, bit {bit})"
             raise DataError(f"query_codes holds {value}; expected relaxed codes, -1 to +1")
-        if np.isin(queries, (0, 1)).all():  # signs
-            queries = 2 * queries - 1
-        packed = pack(queries)
-        if ranking == HAMMING:
-            rows, distances = self._search(packed, k)
-            return Neighbours(self._ids[rows], distances)
-        read = self._codes.__getitem__
-        rows, distances, scores = asymmetric_search(self._search, read, packed, queries, k)
-        found = Neighbours(self._ids[rows], distances)
-        found.scores = scores
-        return found
+        return 2 * queries - 1 if np.isin(queries, (0, 1)).all() else queries  # signs of 0 and 1
 
     def _require(self, bits: int) -> None:
         if bits != self.bits:
             raise DataError(f"query_codes have {bits} bits; expected {self.bits}, as in the index")
 
 
-def _matrix(name: str, codes: np.ndarray) -> np.ndarray:
-    codes = np.asarray(codes)
+def _matrix(name: str, given: ArrayLike) -> np.ndarray:
+    codes = np.asarray(given)
     require_matrix(name, codes, "packed codes (N, K / 8) or signs (N, K)", empty=True)
     return codes

@@ -81,17 +81,17 @@ class ModelNote:
         """Whether strings can be encoded, by the model or by its encoder of texts."""
         return "encode_text_string" in self.signatures or self.text_encoder != ""
 
-    def require(self, signature: str) -> None:
-        """Raises DataError unless the model has `signature`, one of those for pictures and strings. For
+    def require(self, *signatures: str) -> None:
+        """Raises DataError unless the model has `signatures`, some of those for pictures and strings. For
         strings it may have an encoder of texts instead; raises SettingError where that is not installed.
         """
-        if signature == "encode_text_string" and self.text_encoder:
-            require_encoder(self.text_encoder)
-        elif signature not in self.signatures:
-            reason = _NEEDED[signature].format(dataset=self.dataset, method=self.method)
-            raise DataError(
-                f"the model has no {signature}, because {reason}; found {', '.join(self.signatures)}"
-            )
+        for name in signatures:
+            if name == "encode_text_string" and self.text_encoder:
+                require_encoder(self.text_encoder)
+            elif name not in self.signatures:
+                reason = _NEEDED[name].format(dataset=self.dataset, method=self.method)
+                found = ", ".join(self.signatures)
+                raise DataError(f"the model has no {name}, because {reason}; found {found}")
 
 
 def read_model_note(path: Path) -> ModelNote:

@@ -1,6 +1,5 @@
 """Queries by text, picture, both or an item, and their results, for `search` and `serve`."""
 
-import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -58,52 +57,40 @@ class Searcher:
         require_same_model(model.note, index)
         self.model, self.index = model, index
 
-    def by_texts(
-        self, texts: Sequence[Text], find: str, count: int, ranking: str = ASYMMETRIC, **told: Tell
-    ) -> list[list[Hit]]:
-        """The results of each free text or set of tags.
-
-        `told` are `tell` and `refuse` of `ExportedModel.query_outputs`; results of a refused text mean
-        nothing.
-        """
-
-        def encode(some: Sequence[Text]) -> ModelOutputs:
-            return self.model.query_outputs(some, None, **told)
-
-        return self._answers(encode, TEXTS_AT_ONCE, [texts], find, count, ranking)
-
-    def by_vectors(
-        self, modality: str, vectors: np.ndarray, find: str, count: int, ranking: str = ASYMMETRIC
-    ) -> list[list[Hit]]:
-        """The results of each vector of an 'image' or 'text', (N, F) as the model takes them."""
-        encode = functools.partial(self.model.vector_outputs, modality)
-        return self._answers(encode, VECTORS_AT_ONCE, [vectors], find, count, ranking)
-
-    def by_decoded(
-        self, pictures: Sequence[np.ndarray], find: str, count: int, ranking: str = ASYMMETRIC
-    ) -> list[list[Hit]]:
-        """The results of each picture, uint8 (S, S, 3), S = `ModelNote.image_size`."""
-
-        def encode(some: Sequence[np.ndarray]) -> ModelOutputs:
-            return self.model.picture_outputs(np.stack(some))
-
-        return self._answers(encode, PICTURES_AT_ONCE, [pictures], find, count, ranking)
-
-    def by_pairs(
+    def search(
         self,
-        pictures: Sequence[np.ndarray],
         texts: Sequence[Text],
+        pictures: Sequence[np.ndarray],
         find: str,
         count: int,
         ranking: str = ASYMMETRIC,
         **told: Tell,
     ) -> list[list[Hit]]:
-        """The results of each picture together with its text, as one query; otherwise as `by_texts`."""
+        """The results of each free text or set of tags, of each picture, uint8 (S, S, 3) with S =
+        `ModelNote.image_size`, or, where both are given, of each picture together with its text as one query.
 
-        def encode(some: Sequence[np.ndarray], words: Sequence[Text]) -> ModelOutputs:
-            return self.model.query_outputs(words, np.stack(some), **told)
+        `told` are `tell` and `refuse` of `ExportedModel.query_outputs`; results of a refused text mean
+        nothing.
+        """
 
-        return self._answers(encode, PICTURES_AT_ONCE, [pictures, texts], find, count, ranking)
+        def encode(some: slice) -> ModelOutputs:
+            seen = np.stack(pictures[some]) if len(pictures) else None
+            if seen is not None and not texts:
+                return self.model.picture_outputs(seen)
+            return self.model.query_outputs(texts[some], seen, **told)
+
+        most = PICTURES_AT_ONCE if len(pictures) else TEXTS_AT_ONCE
+        return self._answers(encode, max(len(texts), len(pictures)), most, find, count, ranking)
+
+    def by_vectors(
+        self, modality: str, vectors: np.ndarray, find: str, count: int, ranking: str = ASYMMETRIC
+    ) -> list[list[Hit]]:
+        """The results of each vector of an 'image' or 'text', (N, F) as the model takes them."""
+
+        def encode(some: slice) -> ModelOutputs:
+            return self.model.vector_outputs(modality, vectors[some])
+
+        return self._answers(encode, len(vectors), VECTORS_AT_ONCE, find, count, ranking)
 
     def by_row(self, modality: str, row: int, find: str, count: int) -> list[Hit]:
         """The results of an item of the collection, by its stored code; also itself if `find` is its kind."""
@@ -114,25 +101,24 @@ class Searcher:
 
     def _answers(
         self,
-        encode: Callable[..., ModelOutputs],
+        encode: Callable[[slice], ModelOutputs],
+        queries: int,
         most: int,
-        columns: Sequence[Sequence | np.ndarray],
         find: str,
         count: int,
         ranking: str,
     ) -> list[list[Hit]]:
-        """The results of queries, `most` coded at once; `columns` are the arguments of `encode`."""
+        """The results of a number of queries, `most` coded at once."""
         part = found_part(self.index, find, count)
         require_ranking(ranking)
         size = self.model.note.at_once(most)
         hits: list[list[Hit]] = []
-        for start in range(0, len(columns[0]), size):
-            outputs = encode(*(column[start : start + size] for column in columns))
+        for start in range(0, queries, size):
+            outputs = encode(slice(start, start + size))
             if ranking == HAMMING:
                 found: tuple = part.search(outputs.codes, count)
             else:
-                queries = outputs.codes, outputs.relaxed
-                found = asymmetric_search(part.search, part.read_codes, *queries, count)
+                found = asymmetric_search(part.search, part.read_codes, outputs.codes, outputs.relaxed, count)
             hits += _hits(part, *found)
         return hits
 

@@ -1,7 +1,7 @@
 """The JSON API."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from gch.data.pictures import DRAFT, MAX_PIXELS, decode_picture
 from gch.data.text_parts import Text
 from gch.errors import DataError
-from gch.search.query import Hit, Searcher
+from gch.search.query import FINDS, Hit, Searcher
 from gch.serve.batching import Batcher
 from gch.serve.collection import Collection
 from gch.serve.limits import Bodies, Limits, Workers
@@ -71,18 +71,13 @@ def api_routes(
         results = [collection.result(hit) for hit in hits]
         return _json(Answer(find=find, bits=collection.bits, query=item, note=note, results=results))
 
-    def by_texts(texts: Sequence, find: Find, count: int, ranking: Ranking) -> list[bytes]:
+    def by_queries(
+        queries: list[tuple], find: Find, count: int, ranking: Ranking, given: Modality
+    ) -> list[bytes]:
+        texts, pictures = zip(*queries, strict=True)
         said: dict[Text, str] = {}
-        every = searcher.by_texts(texts, find, count, ranking, tell=said.__setitem__)
-        return [found(hits, find, note=said.get(text)) for text, hits in zip(texts, every, strict=True)]
-
-    def by_pictures(decoded: list, find: Find, count: int, ranking: Ranking) -> list[bytes]:
-        return [found(hits, find) for hits in searcher.by_decoded(decoded, find, count, ranking)]
-
-    def by_pairs(pairs: list[tuple], find: Find, count: int, ranking: Ranking) -> list[bytes]:
-        pictures, texts = zip(*pairs, strict=True)
-        said: dict[Text, str] = {}
-        every = searcher.by_pairs(pictures, texts, find, count, ranking, tell=said.__setitem__)
+        halves = () if given == "image" else texts, () if given == "text" else pictures
+        every = searcher.search(*halves, find, count, ranking, tell=said.__setitem__)
         return [found(hits, find, note=said.get(text)) for text, hits in zip(texts, every, strict=True)]
 
     def by_rows(items: list[tuple[Modality, int]], find: Find, count: int) -> list[bytes]:
@@ -99,9 +94,7 @@ def api_routes(
             method=note.method,
             bits=collection.bits,
             queries=takes,
-            images=collection.part("images"),
-            texts=collection.part("texts"),
-            pairs=collection.part("pairs"),
+            **{find: collection.part(find) for find in FINDS},
             limits=Bounds.model_validate(limits, from_attributes=True),
             work=Work.model_validate(batcher, from_attributes=True),
         )
@@ -128,7 +121,7 @@ def api_routes(
         async with bodies.read(request, limits.query_bytes) as body:
             query, text = _text_query(body, limits)
             find = collection.find(query.find, "text")
-            return await answer(by_texts, text, find, query.count, query.ranking)
+            return await answer(by_queries, (text, None), find, query.count, query.ranking, "text")
 
     @router.post(
         "/search/picture",
@@ -152,6 +145,7 @@ def api_routes(
         TIFF or PPM file.
         """
         require("image")
+        given: Modality = "image" if text is None else "pair"
         if text is not None:
             require("pair")
             _require_words(text, limits)
@@ -159,7 +153,7 @@ def api_routes(
         # curl --data-binary calls the bytes of a file application/x-www-form-urlencoded.
         if found.startswith(("multipart/", "application/json")):
             raise HTTPException(415, f"content-type: {found}, expected the bytes of a picture file")
-        chosen = collection.find(find, "image" if text is None else "pair")
+        chosen = collection.find(find, given)
         async with bodies.read(request, limits.body_bytes) as body:
             with limits.answer_time():
                 run, size = partial(decoders.run, request), note.image_size
@@ -168,9 +162,7 @@ def api_routes(
                     raise DataError(f"picture: {weight} pixels to decode, expected at most {limits.pixels}")
                 weight = max(weight, len(body))
                 picture = await run(weight, decode_picture, body, "picture", size, note.fit)
-            if text is None:
-                return await answer(by_pictures, picture, chosen, count, ranking)
-            return await answer(by_pairs, (picture, text), chosen, count, ranking)
+            return await answer(by_queries, (text, picture), chosen, count, ranking, given)
 
     @router.get("/search/row", response_model=Answer, responses=documented())
     async def search_row(

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
-from gch.data.pictures import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, decode_picture
+from gch.data.pictures import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, decode_picture, on_white
 from gch.data.text_files import file_bytes, opened
 from gch.errors import DataError, damage
 from gch.serve.collection import Collection
@@ -98,7 +98,10 @@ def thumbnail(path: Path, longest: int) -> bytes:
             data = file_bytes(path, "expected a picture")
             small = Image.fromarray(decode_picture(data, "picture", longest, "letterbox"))
         else:
-            small = _on_white(image, longest)
+            opaque = "transparency" not in image.info
+            upright = ImageOps.exif_transpose(image if opaque else image.convert("RGBA"))
+            upright.thumbnail((longest, longest))
+            small = on_white(upright)
     content = io.BytesIO()
     small.save(content, "WEBP", quality=_QUALITY)
     return content.getvalue()
@@ -130,16 +133,3 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.open(file, formats=FORMATS) as image,
     ):
         yield image
-
-
-def _on_white(image: Image.Image, longest: int) -> Image.Image:
-    if "transparency" in image.info:
-        image = image.convert("RGBA")
-    image = ImageOps.exif_transpose(image)
-    image.thumbnail((longest, longest))
-    if image.mode not in ("RGBA", "RGBa", "LA", "PA"):
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image)
-    return white

@@ -40,7 +40,9 @@ class RunSettings:
 
     checkpoint_dir: str = setting("runs", "folder of the runs", free=True)
     log_dir: str = setting("logs", "folder of the TensorBoard logs", free=True)
-    run_name: str = setting("", "name; '': made of data set, method, backbone, bit and seed", free=True)
+    run_name: str = setting(
+        "", "name; '': made of data set, method, preset, encoders, bit and seed", free=True
+    )
     checkpoint_minutes: float = setting(5.0, "minutes between two checkpoints", minimum=0, free=True)
     panel_queries: int = setting(6, "queries drawn on a panel; 0: none", minimum=0, maximum=32, free=True)
     histograms: bool = setting(True, "histograms of weights and relaxed codes after every epoch", free=True)

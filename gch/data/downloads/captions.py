@@ -10,7 +10,7 @@ import numpy as np
 
 from gch.data.downloads.files import Files
 from gch.data.pairs import OwnSplit
-from gch.data.text_files import shown
+from gch.data.text_files import object_of, shown
 from gch.errors import DataError, reason
 
 CAPTIONS = 5  # of a picture, in all of these downloads
@@ -35,17 +35,13 @@ def read_json(files: Files, name: str, fields: Sequence[str], again: str) -> dic
     def kept(found: dict[str, Any]) -> dict[str, Any]:
         return {field: found[field] for field in wanted if field in found}
 
-    if (size := files.state(name)[0]) > _MAX_JSON_BYTES:
-        raise DataError(f"{where}: {size} bytes, expected {_MAX_JSON_BYTES} at most")
-    with files.opened(name) as file:
+    with files.opened(name, _MAX_JSON_BYTES) as file:
         try:
             found = json.load(io.TextIOWrapper(file, "utf-8-sig"), object_hook=kept)  # type: ignore[arg-type]
         except (ValueError, RecursionError) as error:
             why = f"cannot be read as JSON, {reason(error)}"
             raise DataError(f"{where}: {why}; it may be cut off, load it again from {again}") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{where}: found {shown(found)}, expected a JSON object")
-    return found
+    return object_of(found, where, {})
 
 
 def entries(

@@ -26,8 +26,8 @@ from gch.data.downloads.captions import (
 from gch.data.downloads.download import Contents, Download, difference, some_of
 from gch.data.downloads.files import Files
 from gch.data.pairs import multi_hot
-from gch.data.text_files import Fields, Shape, read_object, shown
-from gch.errors import DataError
+from gch.data.text_files import shown
+from gch.errors import DataError, writing
 from gch.storage import atomic_path, digest
 from gch.terminal import Progress
 
@@ -42,20 +42,6 @@ _FIELDS = (
 _PICTURE = {
     "2014": re.compile(r"COCO_(?:train|val)2014_\d{12}\.jpg", re.IGNORECASE),
     "2017": re.compile(r"\d{12}\.jpg", re.IGNORECASE),
-}
-
-
-def _is_picture(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[2], list):
-        return False
-    return all(isinstance(text, str) for text in (*value[:2], *value[2]))
-
-
-_TEXT: Shape = ("a text", lambda value: isinstance(value, str))
-_CACHED: Fields = {
-    "pictures": {...: ("a name, a text and categories", _is_picture)},
-    "categories": {...: _TEXT},
-    "notes": [_TEXT],
 }
 
 
@@ -182,23 +168,23 @@ def _read(
 
 
 def _annotations_once(files: Files, chosen: Mapping[str, Sequence[str]], cache: Path) -> _Annotations:
-    """What the annotations say, from the cache if they were read before."""
+    """What the annotations say, from the cache if they were read before: JSON, below a line of its digest."""
     names = [name for both in chosen.values() for name in both]
     if not names:
         return _Annotations({}, {}, [])
-    state = digest("coco annotations 1", *(value for name in names for value in (name, *files.state(name))))
+    state = digest("coco annotations 2", *(value for name in names for value in (name, *files.state(name))))
     path = cache / f"coco-annotations-{state[:16]}.json"
     if path.is_file():
-        with contextlib.suppress(DataError):
-            return _Annotations(**read_object(path, _CACHED))
+        with contextlib.suppress(OSError):
+            written, _, content = path.read_bytes().partition(b"\n")
+            if digest(content).encode() == written:
+                return _Annotations(**json.loads(content))
     found = _annotations(
         files, chosen, Progress("files", f"Reading the annotations in {files.where('')} (once)")
     )
-    try:
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(found._asdict()), encoding="ascii")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written, {error.strerror or error}") from error
+    content = json.dumps(found._asdict()).encode()
+    with writing(path, DataError), atomic_path(path) as temporary:
+        temporary.write_bytes(digest(content).encode() + b"\n" + content)
     return found
 
 

@@ -7,6 +7,7 @@ parts and are relative to the folder.
 import collections
 import contextlib
 import functools
+import math
 import os
 import posixpath
 import zipfile
@@ -16,7 +17,7 @@ from typing import IO
 
 from gch.data.pictures import MAX_FILE_BYTES, PictureFiles
 from gch.data.text_files import opened, printable, shown
-from gch.errors import DataError, reason
+from gch.errors import DataError, damage, reason
 from gch.storage import digest
 
 _DEPTH = 5  # of folders that are looked into
@@ -105,29 +106,24 @@ class Files:
         return DataError(f"{self.where(name)}: line {line}: found {what}, expected {expected}")
 
     @contextlib.contextmanager
-    def opened(self, name: str) -> Iterator[IO[bytes]]:
-        """Opens a file; raises DataError where it cannot be read, then or in the `with` block."""
+    def opened(self, name: str, max_bytes: float = math.inf) -> Iterator[IO[bytes]]:
+        """Opens a file; raises DataError where it is larger than `max_bytes`, or cannot be read, then or in
+        the `with` block.
+        """
+        if (size := self.state(name)[0]) > max_bytes:
+            raise DataError(f"{self.where(name)}: {size} bytes, expected {max_bytes} at most")
         archive, member = self._split(name)
         if archive is None:
             with opened(self.folder / name, "expected a file of the download") as file:
                 yield file
             return
-        try:
-            with archive.open(member) as inner:
-                yield inner
-        except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise self._unpackable(name, error) from error
-        except Exception as error:  # zlib and lzma have errors of their own
-            if type(error).__module__ in ("zlib", "_lzma"):
-                raise self._unpackable(name, error) from error
-            raise
+        advice = "; unpack the zip file, or load it again"
+        with damage(f"{self.where(name)}: cannot be read", advice), archive.open(member) as inner:
+            yield inner
 
     def read(self, name: str, max_bytes: int = _TEXT_BYTES) -> bytes:
-        """What a file holds; raises DataError where it cannot be read or is larger than `max_bytes`."""
-        size = self.state(name)[0]
-        if size > max_bytes:
-            raise DataError(f"{self.where(name)}: {size} bytes, expected {max_bytes} at most")
-        with self.opened(name) as file:
+        """What a file holds; see `opened`."""
+        with self.opened(name, max_bytes) as file:
             return file.read()
 
     def state(self, name: str) -> tuple[int, int]:
@@ -157,11 +153,6 @@ class Files:
             if letter == "/" and (archive := self._archives.get(name[:end])) is not None:
                 return archive, name[end + 1 :]
         return None, name
-
-    def _unpackable(self, name: str, error: Exception) -> DataError:
-        return DataError(
-            f"{self.where(name)}: cannot be read, {reason(error)}; unpack the zip file, or load it again"
-        )
 
     def _list(self, folder: str, depth: int) -> None:
         try:

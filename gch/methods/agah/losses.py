@@ -38,24 +38,17 @@ def all_triplets(distances: tf.Tensor, similar: tf.Tensor, margin: float) -> tup
     Returns:
       The sum, a float32 scalar with a gradient for `distances`; the number of open hinges, likewise, without.
     """
-    similar = tf.convert_to_tensor(similar > 0)
-    infinity = float("inf")
-
-    @tf.custom_gradient
-    def summed(distances: tf.Tensor):
-        reach = tf.where(similar, distances + margin, -infinity)
-        rivals = tf.where(similar, infinity, distances)
-        # By item: nearer dissimilar ones, the sum of their distances, similar items that reach it.
-        count = _compared if compiled_by_xla() else _sorted
-        opened, before, reaching = count(reach, rivals)
-        total = tf.reduce_sum(tf.where(similar, opened * (distances + margin) - before, 0.0))
-
-        def gradient(of_total: tf.Tensor, _) -> tf.Tensor:
-            return of_total * tf.where(similar, opened, -reaching)
-
-        return (total, tf.reduce_sum(opened)), gradient
-
-    return summed(tf.convert_to_tensor(distances))
+    similar, infinity = similar > 0, float("inf")
+    fixed = tf.stop_gradient(distances)
+    reach = tf.where(similar, fixed + margin, -infinity)
+    rivals = tf.where(similar, infinity, fixed)
+    # By item: nearer dissimilar ones, the sum of their distances, similar items that reach it.
+    count = _compared if compiled_by_xla() else _sorted
+    opened, before, reaching = count(reach, rivals)
+    total = tf.reduce_sum(tf.where(similar, opened * (fixed + margin) - before, 0.0))
+    # Added as 0, for its gradient: after `tf.custom_gradient` TensorFlow would never free the graph.
+    slope = tf.reduce_sum(tf.where(similar, opened, -reaching) * distances)
+    return total + (slope - tf.stop_gradient(slope)), tf.reduce_sum(opened)
 
 
 def _sorted(reach: tf.Tensor, rivals: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -48,7 +48,7 @@ class MethodSettings:
     dropout_img: float = setting(0.5, "dropout rate in the image network", minimum=0, maximum=0.95)
     graph_neighbours: int = setting(
         64,
-        "label graph: nearest training items whose labels an item is joined to; 0: predicted labels alone",
+        "label and pair graph: nearest training items that an item is joined to; 0: none",
         minimum=0,
     )
     graph_regression: bool = setting(
