@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from coded import nearest, nearest_to_relaxed, saved
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gch
@@ -27,7 +27,6 @@ def some(seed: int, items: int, width: int, queries: int = 3) -> tuple[np.ndarra
 
 @pytest.mark.parametrize("way", ["faiss", "numpy"])
 @given(st.data())
-@settings(max_examples=40, deadline=None)
 def test_the_order_is_that_of_all_asymmetric_distances(way, data):
     width, items = data.draw(st.integers(1, 9), "bytes"), data.draw(st.integers(0, 40), "items")
     codes, relaxed = some(data.draw(st.integers(0, 99)), items, width)
@@ -53,7 +52,6 @@ def test_the_order_is_that_of_all_asymmetric_distances(way, data):
 
 
 @given(st.integers(0, 999), st.integers(1, 12), st.integers(8, 200))
-@settings(max_examples=60, deadline=None)
 def test_no_item_as_near_as_the_last_result_is_missed(seed, count, items):
     codes, relaxed = some(seed, items, 2)
     packed = np.packbits(relaxed >= 0, axis=1)

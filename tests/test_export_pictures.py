@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from written import chunk
@@ -62,7 +62,6 @@ def test_files_of_any_shape(shape, kind, options, fit):
     check(content(photograph(*shape), kind, **options), fit)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 200), st.integers(1, 200), st.sampled_from(["JPEG", "PNG"]), st.sampled_from(FITS))
 def test_any_size(height, width, kind, fit):
     check(content(photograph(height, width), kind), fit)

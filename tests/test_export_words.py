@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.data.vocabulary import Vocabulary
@@ -31,14 +31,12 @@ LETTERS = st.text("aé ctdog\u2019-,.7\u03a3\u03c3\u0391ς猫सेब İthefCAT
 
 
 @given(st.lists(LETTERS, min_size=1, max_size=5))
-@settings(max_examples=150, deadline=None)
 def test_free_texts_have_the_bags_of_the_vocabulary(bags, texts):
     texts = [unicodedata.normalize("NFKC", text) for text in texts]
     assert bags[CAPTIONED](texts) == CAPTIONED.bags(texts).tolist()
 
 
 @given(st.lists(st.sampled_from(["cat face", "CAT  FACE", "Ice-Cream", "ice", "", "No.", "no"]), max_size=6))
-@settings(max_examples=50, deadline=None)
 def test_tags_have_the_bags_of_the_vocabulary(bags, tags):
     lowered = Vocabulary(tuple(word.lower() for word in TAGGED.words), 1, frozenset())
     assert bags[TAGGED]([[*tags, ""]]) == lowered.bags([tuple(tags)]).tolist()

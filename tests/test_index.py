@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from coded import clustered, nearest, saved
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.cli import main
@@ -23,7 +23,6 @@ from gch.storage import lock
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
 def test_flat_finds_the_first_by_distance_then_row_and_others_the_nearest(tmp_path_factory, data):
     width = data.draw(st.integers(1, 9), "bytes")
     items = data.draw(st.integers(1, 40), "items")

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 from coded import nearest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.errors import DataError, SettingError
@@ -15,7 +15,6 @@ from gch.search.memory_index import Index
 
 @pytest.mark.parametrize("way", ["faiss", "numpy"])
 @given(st.data())
-@settings(max_examples=40, deadline=None)
 def test_the_nearest_come_first_and_equal_distances_by_row(way, data):
     bits = 8 * data.draw(st.integers(1, 17), "bytes")
     items = data.draw(st.integers(0, 40), "items")
