@@ -106,7 +106,8 @@ def _prepare_tensorflow(cache: Path) -> None:
     """Sets the environment that Keras and TensorFlow read on import. XLA caches its programs on disk."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     flag = f"--tf_xla_persistent_cache_directory={(cache / 'xla').resolve()}"
-    os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flag}".strip()
+    flags = os.environ.get("TF_XLA_FLAGS", "").split()
+    os.environ["TF_XLA_FLAGS"] = " ".join([*(one for one in flags if one != flag), flag])
 
 
 def _require_places(settings: Settings, export_to: Path | None, writes: bool) -> None:
