@@ -1,5 +1,7 @@
 """VGG-F and its layers against their originals, and the files that its weights come in."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import h5py
@@ -193,6 +195,23 @@ def test_pooling_and_its_gradient_are_the_built_in_ones(shape, padding, repeated
     found = tf.function(lambda x, dy: value_and_gradient(layer, x, dy), jit_compile=True)(x, dy)
     np.testing.assert_array_equal(found[0], y)
     np.testing.assert_array_equal(found[1], expected)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_nothing_keeps_the_graph_of_a_step(jit_compile):
+    maps = keras.Variable(np.ones((1, 8, 8, 8), np.float32))
+    normalise, pool = LocalResponseNormalization(), MaxPooling()
+
+    @tf.function(autograph=False, jit_compile=jit_compile)
+    def step():
+        with tf.GradientTape() as tape:
+            pooled = pool(normalise(maps.value))
+        return tape.gradient(pooled, maps.value)
+
+    graph = weakref.ref(step.get_concrete_function().graph)
+    del step
+    gc.collect()
+    assert graph() is None
 
 
 def test_the_built_in_gradient_is_used_outside_xla(monkeypatch):

@@ -80,24 +80,24 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalises `inputs` float (..., C); the dtype stays."""
-
-        @tf.custom_gradient
-        def normalize(x):
-            y = _normalized(x, self._window, self._alpha)
-            return y, lambda dy: _normalized_gradient(x, dy, self._window, self._alpha)
-
-        return normalize(tf.convert_to_tensor(inputs))
+        return _normalized(tf.convert_to_tensor(inputs), self._window, self._alpha)
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""
         return input_shape
 
 
+# TensorFlow never frees the graph around a custom gradient: one of its own spares that of a training step.
 @tf.function(jit_compile=True)
 def _normalized(x, window, alpha):
-    values = tf.cast(x, tf.float32)
-    root = _inverse_root(values, window, alpha)
-    return tf.cast(values * root * tf.sqrt(root), x.dtype)
+    @tf.custom_gradient
+    def normalize(x):
+        values = tf.cast(x, tf.float32)
+        root = _inverse_root(values, window, alpha)
+        y = tf.cast(values * root * tf.sqrt(root), x.dtype)
+        return y, lambda dy: _normalized_gradient(x, dy, window, alpha)
+
+    return normalize(x)
 
 
 @tf.function(jit_compile=True)
@@ -136,15 +136,17 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Pools `inputs` (B, H, W, C)."""
+        padding = self.padding.upper()
+        return _pooled(inputs, padding) if compiled_by_xla() else tf.nn.max_pool2d(inputs, 3, 2, padding)
 
-        def pool(x):
-            return tf.nn.max_pool2d(x, 3, 2, self.padding.upper())
 
-        @tf.custom_gradient
-        def pool_under_xla(x):
-            return pool(x), lambda dy: max_pool_gradient(x, dy)
+@tf.function
+def _pooled(x, padding):
+    @tf.custom_gradient
+    def pool(x):
+        return tf.nn.max_pool2d(x, 3, 2, padding), lambda dy: max_pool_gradient(x, dy)
 
-        return pool_under_xla(inputs) if compiled_by_xla() else pool(inputs)
+    return pool(x)
 
 
 def max_pool_gradient(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
