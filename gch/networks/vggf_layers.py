@@ -87,7 +87,8 @@ class LocalResponseNormalization(keras.layers.Layer):
         return input_shape
 
 
-# TensorFlow never frees the graph around a custom gradient: one of its own spares that of a training step.
+# TensorFlow never frees a graph that holds a custom gradient. A function has a graph of its own, so that of
+# the training step can go.
 @tf.function(jit_compile=True)
 def _normalized(x, window, alpha):
     @tf.custom_gradient
