@@ -17,7 +17,7 @@ from gch.serve.refusals import refusal
 _EVENTS = 32  # of HTTP that a connection may bring in a turn: heads, chunks; about a millisecond
 # A loop that is never idle lets go of the interpreter too briefly for a thread to take it.
 _YIELD_SECONDS = 1e-4
-_NOT_HTTP = "not a valid request; expected HTTP/1.1 with one Host, and an address in ASCII, others as %XX"
+_NOT_HTTP = "not a valid request; expected HTTP/1.1 with one Host, and characters beyond ASCII as %XX"
 
 
 class _Events(h11.Connection):
