@@ -132,19 +132,21 @@ def test_rows_that_are_there_twice_are_noticed(tmp_path, uri):
 
 def test_other_codes_are_refused_and_nothing_changes(tmp_path, uri):
     codes = clustered(20, 16)
-    loaded = saved(tmp_path / "loaded", codes)
+    loaded = saved(tmp_path / "loaded", codes, "text")
     load_into_engine([loaded], uri)
-    other = saved(tmp_path / "other", clustered(20, 16, seed=5))
-    model = saved(tmp_path / "model", codes, "text", model="cd" * 32)
-    bits = saved(tmp_path / "bits", clustered(20, 24), "text")
-    refused(RunError, lambda: load_into_engine([other], uri), uri, "20 images other", "another database")
+    other = saved(tmp_path / "other", clustered(20, 16, seed=5), "text")
+    images = saved(tmp_path / "images", codes)
+    model = saved(tmp_path / "model", codes, model="cd" * 32)
+    bits = saved(tmp_path / "bits", clustered(20, 24))
+    refused(RunError, lambda: load_into_engine([other], uri), uri, "20 texts other", "another database")
+    refused(RunError, lambda: load_into_engine([images, other], uri), uri, "20 texts other")
     refused(RunError, lambda: load_into_engine([loaded, other], uri), uri, "other than the 40")
     refused(DataError, lambda: load_into_engine([model], uri), "cdcdcdcdcdcd", "abababababab", uri)
     refused(DataError, lambda: load_into_engine([bits], uri), "24 bits", "16 bits", uri)
     refused(DataError, lambda: load_into_engine([loaded, model], uri), "model", "abababababab")
     refused(DataError, lambda: load_into_engine([], uri), "no codes")
     with opened(uri) as index:
-        assert {modality: len(part) for modality, part in index.parts.items()} == {"image": 20}
+        assert {modality: len(part) for modality, part in index.parts.items()} == {"text": 20}
 
 
 def test_what_is_no_database_of_codes_is_refused(tmp_path, uri):

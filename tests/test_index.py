@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from gch.cli import main
 from gch.errors import DataError, RunError, SettingError
 from gch.search import index
+from gch.search.codes_folder import Items, item_line
 from gch.search.hamming import Found
 from gch.search.index import build_index, open_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS, all_of, choose, complete, group_equal
@@ -250,6 +252,18 @@ def test_damage_is_named(tmp_path, file, change, message):
     if "multihash" in message:
         build_index([source], tmp_path / "i", "hash")
         assert open_index(tmp_path / "i").parts["image"].kind == "hash"
+
+
+def test_items_are_found_in_a_file_of_which_a_part_is_in_memory(tmp_path):
+    texts = ["x" * length for length in (5_000_000, 2**20, 1, 2**20 - 12, 3_000_000)]
+    (tmp_path / "items").write_bytes(b"".join(item_line(str(row), text) for row, text in enumerate(texts)))
+    tracemalloc.start()
+    try:
+        items = Items([(tmp_path / "items", len(texts))])
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    assert [items[row]["text"] == text for row, text in enumerate(texts)] == [True] * 5
 
 
 def test_pictures_outside_their_folder_have_no_path(tmp_path):

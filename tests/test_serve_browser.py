@@ -1,6 +1,7 @@
 """The page in a real browser: words, pictures, clicks, back, and what goes wrong."""
 
 import contextlib
+import itertools
 import re
 import shutil
 
@@ -233,18 +234,18 @@ def test_the_keyboard_is_enough(page):
     assert unnamed == 0
 
 
-def test_a_page_does_not_scroll_sideways_and_its_name_stays_on_one_line_beside_the_search_field(page):
-    page.set_viewport_size({"width": 320, "height": 640})
-    for path in ("/?q=red", "/?image=0", "/?text=0&find=texts", "/"):
+@pytest.mark.parametrize("width", [320, 870, 1000])
+def test_a_page_does_not_scroll_sideways_and_nothing_of_its_head_covers_another_part(page, width):
+    page.set_viewport_size({"width": width, "height": 640})
+    for path in ("/", "/?image=0", "/?text=0&find=texts", "/?q=red"):
         page.goto(path)
         cards(page)
-        assert page.evaluate("document.documentElement.scrollWidth") == 320
-    for width in (870, 1000):
-        page.set_viewport_size({"width": width, "height": 600})
-        name, field = (page.locator(where).bounding_box() for where in ("#brand", "#form"))
-        assert name["height"] < 30
-        assert name["x"] + name["width"] <= field["x"]
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    name, field, finds = (page.locator(where).bounding_box() for where in ("#brand", "#form", "#find"))
+    assert name["height"] < 30  # one line
+    rows = [[name, finds], [field]] if width < 860 else [[name, field, finds]]
+    for left, right in (pair for row in rows for pair in itertools.pairwise(row)):
+        assert left["x"] + left["width"] <= right["x"]
 
 
 def test_show_more(page):

@@ -51,8 +51,9 @@ def test_addresses_that_only_this_machine_reaches():
     assert not any(map(server.is_local, ("0.0.0.0", "::", "192.0.2.1", "search.example")))
 
 
-def test_warns_when_others_can_reach_it(monkeypatch, capsys, tmp_path):
-    calls, searcher = [], colours(tmp_path / "pictures")
+def test_loads_what_unknown_words_need_and_warns_when_others_can_reach_it(monkeypatch, capsys, tmp_path):
+    calls, asked, searcher = [], [], colours(tmp_path / "pictures")
+    searcher.model.nearest_words = asked.append
     monkeypatch.setattr(exported, "ExportedModel", lambda model: searcher.model)
     monkeypatch.setattr(model_note, "read_model_note", lambda model: searcher.model.note)
     monkeypatch.setattr(index, "open_index", lambda path: searcher.index)
@@ -61,7 +62,7 @@ def test_warns_when_others_can_reach_it(monkeypatch, capsys, tmp_path):
         run(MODEL, INDEX, host=host, max_megabytes=100, timeout_s=7, queue=5, batch=3)
     output, error = capsys.readouterr()
     assert f"{INDEX}: 6 images and 6 texts, codes of 24 bits by GCH trained on colours\n" in output
-    assert error.count("it has no password") == 1
+    assert (error.count("it has no password"), asked) == (1, ["word", "word"])
     found, limits, _, host, hidden = calls[1]
     assert (found.index, host, hidden) == (searcher.index, "0.0.0.0", (Path(MODEL), Path(INDEX)))
     sizes = {"body_bytes": 100 * 2**20, "total_body_bytes": 400 * 2**20}

@@ -256,6 +256,14 @@ def head(request, length=None):
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+def test_what_is_not_http_gets_its_reason_too(connection):
+    connection.sendall("GET /api/sample?find=imágenes HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".encode())
+    answer = until(connection, b"}")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'\r\n\r\n{"error":"not a valid request; expected HTTP/1.1 with one Host, and ' in answer
+    assert connection.recv(1) == b""
+
+
 def test_a_body_that_comes_too_slowly_is_given_up(connection):
     connection.sendall(head("POST /api/search/picture", 9) + b"abc")
     assert b"the body did not come within 0.2 s" in until(connection, b"}")

@@ -48,6 +48,11 @@ def test_the_mean_over_the_seeds_is_of_the_runs_of_one_method_and_length():
     assert shown[1] == ["X gch reference", "8", "0.4000", "0.1500", "-", "1"]
     without_own = record("a", dataset_dir="X", method="gch", own_neighbour=False)
     assert tables.over_seeds([without_own])[1][0][0] == "X gch own_neighbour=False"
+    # The names of folders sort as a_128, a_16, a_8.
+    unsorted = [record("a", bits=bits, method=method) for method in ("m", "gch") for bits in (128, 16, 8)]
+    of_lengths = [line[:2] for line in tables.over_seeds(unsorted)[1]]
+    assert [bits for _, bits in of_lengths] == ["8", "16", "128"] * 2
+    assert of_lengths[0][0] != of_lengths[3][0]
 
 
 def test_lines_of_own_halves_have_every_measure_with_its_interval():

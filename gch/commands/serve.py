@@ -39,6 +39,7 @@ def run(call: Call) -> None:
         opened = open_index(index)
         require_same_model(read_model_note(model), opened)
         searcher = Searcher(ExportedModel(model), opened)
+        searcher.model.nearest_words("word")  # loads the encoder of unknown words, so that no query waits
         parts = " and ".join(f"{len(part):,} {modality}s" for modality, part in searcher.index.parts.items())
         note = searcher.model.note
         print(

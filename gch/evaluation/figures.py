@@ -50,7 +50,7 @@ class Evaluation:
         return float(counted.mean()) if len(counted) else float("nan")
 
     def figures(self) -> dict:
-        """Means with their 95 % intervals over draws of queries, curves and counts, for JSON."""
+        """Means with their 95 % intervals over draws of queries, tie-aware curves, and counts, for JSON."""
         groups = grouped(self.counts, "tie-aware")
         of_label = (self.labels > 0) & self.has_relevant[:, None]
         database = int(self.counts[0].sum())

@@ -13,7 +13,7 @@ class EvaluationSettings:
     ties: str = setting(
         "tie-aware",
         "policy for ties of Hamming distance: the expectation over their orders, the order of the database, "
-        "items that share most labels first, or last; validation is tie-aware",
+        "items that share most labels first, or last; validation and curves are tie-aware",
         choices=["tie-aware", "stable", "optimistic", "pessimistic"],
         free=True,
     )

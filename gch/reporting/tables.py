@@ -113,9 +113,10 @@ def own_half_over_seeds(records: Sequence[Record]) -> Table:
 def _over_seeds(
     records: Sequence[Record], columns: Sequence[str], values: Callable[[Record], list[float | None]]
 ) -> Table:
-    """Header and cells: a line for each method and length, with the means of the values of its runs."""
+    """Header and cells: a line for each method and length, the shortest first, with the means of its runs."""
     groups: dict[tuple[str, int], list[Record]] = {}
-    for record in records:
+    methods = [record.method for record in records]
+    for record in sorted(records, key=lambda record: (methods.index(record.method), record.bits)):
         groups.setdefault((record.method, record.bits), []).append(record)
     lines = []
     for (method, bits), mine in groups.items():

@@ -27,6 +27,7 @@ from gch.storage import lock
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
 MODALITIES = ("image", "text", "pair")
+_AT_ONCE, _LINE_END = 2**20, ord("\n")  # bytes that are searched for ends of lines
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 _SHARD = re.compile(r"shard-([0-9]{1,6})-of-([0-9]{1,6})")
 _TEXT = ("a text", lambda value: isinstance(value, str))
@@ -93,7 +94,11 @@ class Items:
             if count:
                 with opened(path, f"expected {count} items") as file:
                     content = np.asarray(np.memmap(file, np.uint8, "r"))
-            ends = np.flatnonzero(content == ord("\n"))
+            starts = range(0, len(content), _AT_ONCE)
+            found = [
+                start + np.flatnonzero(content[start : start + _AT_ONCE] == _LINE_END) for start in starts
+            ]
+            ends = np.concatenate([np.empty(0, np.int64), *found])
             if len(ends) != count:
                 raise DataError(f"{path}: {len(ends)} lines, expected {count} items")
             self._files.append((path, content, ends))

@@ -66,7 +66,7 @@ class Index:
         matrix = _matrix("codes", codes)
         self._signs = byte_signs([matrix]) if len(matrix) else ()  # without codes, uint8 is taken as packed
         self._codes, self.bits = packed_codes("codes", matrix, self._signs)
-        self._ids = np.arange(len(self._codes)) if ids is None else np.asarray(ids)
+        self._ids = np.arange(len(self._codes)) if ids is None else _array_of(ids)
         if self._ids.shape != (len(self._codes),):
             raise DataError(f"ids have shape {self._ids.shape}; expected one for each of {len(self)} codes")
         self._search = exact_search(self._codes)
@@ -127,6 +127,13 @@ class Index:
     def _require(self, bits: int) -> None:
         if bits != self.bits:
             raise DataError(f"query_codes have {bits} bits; expected {self.bits}, as in the index")
+
+
+def _array_of(ids: Sequence | np.ndarray) -> np.ndarray:
+    array = np.asarray(ids)
+    # NumPy cuts zeros off the end of bytes and texts, and turns numbers among texts into texts.
+    same = isinstance(ids, np.ndarray | str) or array.tolist() == list(ids)
+    return array if same else np.fromiter(ids, object, len(ids))
 
 
 def _matrix(name: str, given: ArrayLike) -> np.ndarray:

@@ -12,10 +12,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from gch.serve.limits import Limits
+from gch.serve.refusals import refusal
 
 _EVENTS = 32  # of HTTP that a connection may bring in a turn: heads, chunks; about a millisecond
 # A loop that is never idle lets go of the interpreter too briefly for a thread to take it.
 _YIELD_SECONDS = 1e-4
+_NOT_HTTP = "not a valid request; expected HTTP/1.1 with one Host, and characters beyond ASCII as %XX"
 
 
 class _Events(h11.Connection):
@@ -126,6 +128,13 @@ def connection_protocol(limits: Limits) -> type[H11Protocol]:
                 turns.wait(self._turn)
             else:
                 self.flow.hold(False)
+
+        def send_400_response(self, msg: str) -> None:
+            answer = refusal(400, _NOT_HTTP, {"connection": "close"})
+            head = h11.Response(status_code=400, headers=answer.raw_headers, reason="Bad Request")
+            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event))
+            self.transport.close()
 
         def on_response_complete(self) -> None:
             self._forget()

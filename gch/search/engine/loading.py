@@ -112,25 +112,27 @@ def load_into_engine(
     """
     address = read_address(uri)
     require_one_model(sources)
-    loaded = []
+    groups = by_modality(sources)
+    notes = {modality: _note_of(group) for modality, group in groups.items()}
     with contextlib.closing(Client(address)) as client:
         earlier = read_notes(client, address)
         require_one_model(sources, [(uri, one.bits, one.model) for one in earlier.values()])
-        for modality, group in by_modality(sources).items():
-            note, found = _note_of(group), earlier.get(modality)
-            if found not in (None, note):
+        for modality, found in earlier.items():
+            if (note := notes.get(modality, found)) != found:
                 raise RunError(
                     f"{address}: holds {found.items} {modality}s other than the {note.items} given; expected "
                     "the same codes, or another database"
                 )
-            for table in (NOTES, modality):
-                for statement in creation(address, table, note.bits):
-                    client.command(statement)
-            if found is None:
-                row = {"modality": [modality], "note": [json.dumps(note_value(note))]}
-                client.insert(address.database, NOTES, row)
-            loaded.append(Loaded(modality, note.items, _load(client, address, modality, group, progress)))
-    return loaded
+        for table in (NOTES, *notes):
+            for statement in creation(address, table, sources[0].bits):
+                client.command(statement)
+        # All at once: what is loaded of images and texts cannot be searched before it is complete.
+        if new := {one: json.dumps(note_value(note)) for one, note in notes.items() if one not in earlier}:
+            client.insert(address.database, NOTES, {"modality": [*new], "note": [*new.values()]})
+        return [
+            Loaded(modality, notes[modality].items, _load(client, address, modality, group, progress))
+            for modality, group in groups.items()
+        ]
 
 
 def _note_of(codes: Sequence[Codes]) -> TableNote:
