@@ -64,7 +64,7 @@ def picture_entries(path: Path) -> Entries:
     """The pictures of a folder and its subfolders, known by their suffixes, or those that a file lists.
 
     Hidden files and folders, and empty lines, do not count. A line is a path relative to the folder of the
-    file, or an absolute one inside it. Raises DataError where there is no such folder or file.
+    file, or an absolute one inside it, see `_inside`. Raises DataError where there is no such folder or file.
     """
     if path.is_dir():
         root = str(path.resolve())
@@ -170,8 +170,13 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
 
 
 def _inside(line: str, root: str, where: str) -> str:
-    """The path of a line of a list, relative to its root."""
+    """The path of a line of a list, relative to its root; as of `gch.data.annotations`, with backslashes or
+    blanks around it if only then there is such a file.
+    """
     path = os.path.normpath(os.path.join(root, line))
+    other = os.path.normpath(os.path.join(root, line.strip().replace("\\", "/")))
+    if other != path and os.path.exists(other) and not os.path.exists(path):
+        path = other
     if not path.startswith(root.rstrip(os.sep) + os.sep):
         raise DataError(f"{where}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
     return os.path.relpath(path, root)
