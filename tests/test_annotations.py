@@ -249,8 +249,9 @@ def test_paths_have_one_spelling(tmp_path):
     assert read(tmp_path, entries, "list.jsonl").ids == ("sub/a.jpg", "sub/b.jpg", " a .jpg")
     for name in ("b.jpg", "c.jpg", " c.jpg"):
         (tmp_path / name).touch()
-    entries = one(path=" b.jpg ") + one(path=" c.jpg")
-    assert read(tmp_path, entries, "list.jsonl").ids == ("b.jpg", " c.jpg")
+    (tmp_path / "e\u0301.jpg").touch()  # as macOS may pack it
+    entries = one(path=" b.jpg ") + one(path=" c.jpg") + one(path="\u00e9.jpg")
+    assert read(tmp_path, entries, "list.jsonl").ids == ("b.jpg", " c.jpg", "e\u0301.jpg")
 
 
 def test_links_and_absolute_paths_may_not_lead_out_of_the_folder(tmp_path):

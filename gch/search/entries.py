@@ -11,6 +11,7 @@ import numpy as np
 
 from gch.data.annotations import read_described
 from gch.data.layouts import array_of
+from gch.data.pictures import as_stored
 from gch.data.text_files import json_lines, require_file, text_lines
 from gch.data.vector_files import Rows
 from gch.data.vocabulary import Caption
@@ -170,13 +171,11 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
 
 
 def _inside(line: str, root: str, where: str) -> str:
-    """The path of a line of a list, relative to its root; as of `gch.data.annotations`, with backslashes or
-    blanks around it if only then there is such a file.
+    """The path of a line of a list, relative to its root; with backslashes or blanks around it, or in another
+    form of Unicode, if only then there is such a file.
     """
-    path = os.path.normpath(os.path.join(root, line))
-    other = os.path.normpath(os.path.join(root, line.strip().replace("\\", "/")))
-    if other != path and os.path.exists(other) and not os.path.exists(path):
-        path = other
+    spelling = as_stored(root, line, line.strip().replace("\\", "/"))
+    path = os.path.normpath(os.path.join(root, spelling))
     if not path.startswith(root.rstrip(os.sep) + os.sep):
         raise DataError(f"{where}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
     return os.path.relpath(path, root)
