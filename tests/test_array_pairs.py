@@ -378,11 +378,11 @@ def test_index_files(tmp_path):
     assert source(tmp_path / "index.mat", image_size=32).digest == pairs.digest
 
 
-@pytest.mark.parametrize("ending", ["\r\n", "\r", ""])
-def test_captions_line_by_line_and_no_labels(tmp_path, ending):
+@pytest.mark.parametrize(("ending", "last"), [("\r\n", "\r\n"), ("\r", "\r"), ("\n", ""), ("\n", "\n\n \n")])
+def test_captions_line_by_line_and_no_labels(tmp_path, ending, last):
     index_files(tmp_path, leave_out="caption")
     (tmp_path / "label.mat").unlink()
-    lines = (ending or "\n").join(CAPTIONS) + ending
+    lines = ending.join(CAPTIONS) + last
     (tmp_path / "Caption.TXT").write_bytes(lines.encode("utf-8-sig"))
     pairs = source(tmp_path, "files", image_size=32)
     assert (list(pairs.captions), pairs.labels.shape) == (CAPTIONS, (ITEMS, 0))

@@ -65,6 +65,8 @@ def open_arrays(
         texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
     else:
         source = layout.captions or layout.parts[0]["texts"].path
+        if layout.captions and not any(map(str.strip, captions[total:])):
+            del captions[total:]  # blank lines at the end
         texts = np.zeros((len(labels), 0), np.uint8)
         found.append(f"{source.name}: {len(captions)} captions, free text")
         if len(captions) != len(labels):
