@@ -273,6 +273,13 @@ def test_newer_classes_of_matlab_in_v73_are_no_numbers(tmp_path):
         stored.strings()
 
 
+def test_cells_of_v73_are_read_without_their_names(folder, monkeypatch):
+    """HDF5 searches the whole file for a name: 20,000 captions took longer than ten minutes."""
+    stored = list_arrays(folder / "hdf5")["cell"]
+    monkeypatch.delattr(h5py.h5i, "get_name")
+    assert stored.strings() == ["im1.jpg", "bücher 😀.jpg", ""]
+
+
 def test_a_cut_off_npz_file_is_told_as_damaged(folder, tmp_path):
     path = tmp_path / "npz.npz"
     path.write_bytes((folder / "npz.npz").read_bytes()[:-30])

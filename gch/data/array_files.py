@@ -316,7 +316,8 @@ def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
     kind, empty = _matlab_class(dataset)
     if empty:
         return np.empty(0, str)
-    require_stored(dataset.file.filename, dataset.nbytes, what=f"{dataset.name.strip('/')} {dataset.shape} ")
+    # Not by its name, for which HDF5 searches the whole file where a cell refers to it.
+    require_stored(dataset.file.filename, dataset.nbytes, what=f"an array {dataset.shape} ")
     stored = np.asarray(dataset[()])
     if kind == "char":
         units = np.atleast_2d(stored.T).astype("<u2")  # the letters of a text along the last axis
