@@ -181,6 +181,11 @@ def test_cells_that_look_like_lists_are_told(tmp_path, labels, line):
     assert ("cells look like lists" in found) == bool(line)
 
 
+def test_labels_that_differ_only_in_case_are_told(tmp_path):
+    got = read(tmp_path, "path,text,labels\na.jpg,sea,Dog\nb.jpg,sea,dog\nc.jpg,sea,cat\n")
+    assert oddities(got) == ["labels 'Dog' and 'dog' differ only in case; they count as two"]
+
+
 def test_a_label_that_every_item_has_is_told(tmp_path):
     got = read(tmp_path, "path,text,labels\na.jpg,sea,x;y\nb.jpg,sea,y\n")
     assert oddities(got) == ["every item has label 'y', so all are relevant to each other and mAP is 1"]
@@ -242,6 +247,11 @@ def test_kaggles_captions(tmp_path):
 def test_paths_have_one_spelling(tmp_path):
     entries = one(path="./sub//a.jpg") + one(path="sub\\b.jpg") + one(path=" a .jpg")
     assert read(tmp_path, entries, "list.jsonl").ids == ("sub/a.jpg", "sub/b.jpg", " a .jpg")
+    for name in ("b.jpg", "c.jpg", " c.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "e\u0301.jpg").touch()  # as macOS may pack it
+    entries = one(path=" b.jpg ") + one(path=" c.jpg") + one(path="\u00e9.jpg")
+    assert read(tmp_path, entries, "list.jsonl").ids == ("b.jpg", " c.jpg", "e\u0301.jpg")
 
 
 def test_links_and_absolute_paths_may_not_lead_out_of_the_folder(tmp_path):
@@ -334,7 +344,7 @@ BAD_JSON = {
     "line break in a path": (one(path="/a\nb"), r"field 'path': found '/a\\nb', expected a path"),
 }
 OUTSIDE = ["/etc/a.jpg", "../a.jpg", "a/../b.jpg", "..", "C:\\a.jpg", "c:a.jpg", "\\a.jpg", "a\\..\\..\\b"]
-OUTSIDE += ["\\\\host\\share\\a", "//host/a", "/" + "long" * 999]
+OUTSIDE += ["\\\\host\\share\\a", "//host/a", "https://host/a.jpg", "/" + "long" * 999]
 BAD = [("list.csv", *bad) for bad in BAD_CSV.values()] + [("list.jsonl", *bad) for bad in BAD_JSON.values()]
 STAYS = "line 1: field 'path': found .*, expected a path that stays in the folder"
 BAD += [("list.jsonl", one(path=path), STAYS) for path in OUTSIDE]

@@ -133,6 +133,18 @@ def test_image_axes(tmp_path, writer, axes, first, channels):
     np.testing.assert_array_equal(pairs.pictures.read(ALL), wanted)
 
 
+def test_matlabs_arrays_of_any_order_and_julias_files(tmp_path):
+    """(N, 3, H, W) and (N, H, W, 3) in MATLAB, whose order HDF5 reverses; names in any case."""
+    for axes in ((0, 3, 1, 2), (0, 1, 2, 3), (1, 2, 3, 0)):
+        write_mat73(tmp_path / "a.mat", Images=PIXELS.transpose(axes), yall=TEXTS, labels=HOT)
+        assert_same(source(tmp_path / "a.mat", "files"))
+    with h5py.File(tmp_path / "a.h5", "w", userblock_size=512) as file:
+        file["images"], file["YAll"], file["LAll"] = MATLAB_PIXELS.T, TEXTS.T, HOT.T
+    with open(tmp_path / "a.h5", "r+b") as file:
+        file.write(b"HDF5-based Julia Data Format, version 0.1.1")
+    assert_same(source(tmp_path / "a.h5", "files"))
+
+
 @pytest.mark.parametrize("writer", AXES_WRITERS)
 def test_items_of_square_matrices(tmp_path, writer):
     """As many words as items: MATLAB's axes are reversed in HDF5, Python's are not."""
@@ -366,11 +378,11 @@ def test_index_files(tmp_path):
     assert source(tmp_path / "index.mat", image_size=32).digest == pairs.digest
 
 
-@pytest.mark.parametrize("ending", ["\r\n", "\r", ""])
-def test_captions_line_by_line_and_no_labels(tmp_path, ending):
+@pytest.mark.parametrize(("ending", "last"), [("\r\n", "\r\n"), ("\r", "\r"), ("\n", ""), ("\n", "\n\n \n")])
+def test_captions_line_by_line_and_no_labels(tmp_path, ending, last):
     index_files(tmp_path, leave_out="caption")
     (tmp_path / "label.mat").unlink()
-    lines = (ending or "\n").join(CAPTIONS) + ending
+    lines = ending.join(CAPTIONS) + last
     (tmp_path / "Caption.TXT").write_bytes(lines.encode("utf-8-sig"))
     pairs = source(tmp_path, "files", image_size=32)
     assert (list(pairs.captions), pairs.labels.shape) == (CAPTIONS, (ITEMS, 0))
@@ -432,11 +444,14 @@ def test_pairs_without_labels(tmp_path, name):
 @pytest.mark.parametrize("write", [write_npz, write_v5])
 def test_arrays_name_the_words_and_labels(tmp_path, write):
     """Words are written as those of queries are."""
-    write(tmp_path / "a.mat", features=FEATURES, YAll=TEXTS, LAll=HOT, tag_names=WORDS, label_names=LABELS)
-    pairs = source(tmp_path / "a.mat", "files")
-    assert_same(pairs)
-    assert pairs.tag_names == tuple(f"word {number}" for number in range(TEXTS.shape[1]))
-    assert pairs.label_names == tuple(LABELS)
+    arrays = {"features": FEATURES, "YAll": TEXTS, "LAll": HOT, "tag_names": WORDS, "label_names": LABELS}
+    write(tmp_path / "a.mat", **arrays)
+    save_npy(tmp_path, **arrays)
+    for path in (tmp_path / "a.mat", tmp_path / "features.npy"):
+        pairs = source(path, "files")
+        assert_same(pairs)
+        assert pairs.tag_names == tuple(f"word {number}" for number in range(TEXTS.shape[1]))
+        assert pairs.label_names == tuple(LABELS)
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,15 @@ def test_lines_of_a_text_file_are_called_by_their_numbers(tmp_path):
     assert found == [Entry("1", "one cat"), Entry("2", ""), Entry("3", "two")]
 
 
+def test_a_list_may_be_of_windows_or_have_blanks_around_its_paths(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("b/1.png", "b/2.png", " 3.png", "3.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text("b\\1.png\n b/2.png \n 3.png\nc\\4.png\n")
+    found = [entry.id for entry in picture_entries(tmp_path / "list.txt")]
+    assert found == ["b/1.png", "b/2.png", " 3.png", "c\\4.png"]
+
+
 @pytest.mark.parametrize("line", ["/etc/x.png", "a/../../x.png", ".", "a\0.png"])
 def test_a_list_names_pictures_inside_its_folder_and_nothing_outside(tmp_path, line):
     (tmp_path / "list.txt").write_text(f"b/2.png\n\n{tmp_path.resolve()}/b/../1.png\n{line}\n")

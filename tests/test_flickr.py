@@ -138,6 +138,15 @@ def test_a_split_comes_from_lists_or_from_karpathys_file(tmp_path, dataset):
         assert ("1 items are in no part of the split" in found) == (name != "alone")
 
 
+def test_pictures_have_names_in_upper_case_and_captions_of_another_encoding_are_told(tmp_path):
+    content = tokens("Flickr8k").replace(caption(3, 0).encode(), b"A caf\xe9")
+    files = {name.upper(): picture for name, picture in pictures("Flickr8k").items()}
+    pairs = opened(write(tmp_path, files | {TOKENS["Flickr8k"]: content}), "Flickr8k")
+    assert pairs.ids == NAMES["Flickr8k"]
+    lacks = "captions of Flickr8k.token.txt that are not UTF-8 lack characters: those of 1 "
+    assert f"{lacks}({pairs.ids[3]})" in pairs.found
+
+
 def test_a_missing_list_is_said(tmp_path):
     files = {TOKENS["Flickr8k"]: tokens("Flickr8k")} | lists("Flickr8k") | pictures("Flickr8k")
     del files["Flickr_8k.devImages.txt"]

@@ -65,7 +65,7 @@ def test_describes_a_collection_without_decoding_it(command, tmp_path):
     assert "list.csv: 41 pictures with free text and 1 labels" in output
     assert "have no label: 1 entries (unlabelled.png" in output
     assert "97% of what is retrieved is trained on" in output
-    assert "1 picture files are missing, such as gone.png" in output
+    assert "1 of 41 picture files are missing, such as gone.png" in output
     assert re.search(r"vocabulary of the training items: 4 words, most frequent: .*(fox|whale)", output)
     assert '    dataset_dir = "collection"\n' in output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "sheet.png"]

@@ -120,7 +120,7 @@ REFUSED = {  # a command line, and what it says; the exit status is 1
     "train --dataset_dir=FLICKR --DATA_DIR=foreign.mat": "foreign.mat: begins with b'%PDF-1.7'; "
     "expected MATLAB v5 or v7.3, HDF5, .npz or .npy",
     "train --dataset_dir=FLICKR --DATA_DIR=cut": "-iall.mat: cannot be opened as HDF5, .*truncated",
-    "train @arrays --DATA_DIR=features.mat --split=pickled.npz": "pickled.npz: query holds no numbers",
+    "train @arrays --DATA_DIR=features.mat --split=pickled.npz": "pickled.npz: query holds Python's objects",
     "train @pictures --DATA_DIR=broken --broken=stop": "0.png: .*expected",
     "train @arrays --DATA_DIR=words.npz --txtStr=sentences": "files does not name its words; expected 'word",
     "train @vectors --txtStr=sentences": "text vectors of 8 dimensions, expected 512",

@@ -111,6 +111,11 @@ def test_impossible_sizes_are_named_with_their_numbers(requested, line):
         resolve_sizes(SplitSizes(*requested), DEFAULTS, TOTAL)
 
 
+def test_one_item_alone_has_no_split():
+    with refusal("the data set has 1 item, expected two or more", fault=SettingError):
+        resolve_sizes(SplitSizes(*[-1] * 4), default_sizes("files", 1), 1)
+
+
 @given(st.integers(10, 300), st.tuples(*[st.just(-1) | st.floats(0, 0.6)] * 4), st.integers(0, 2**31))
 def test_resolved_sizes_can_always_be_served(total, shares, seed):
     requested = SplitSizes(*(-1 if share == -1 else int(share * total) for share in shares))

@@ -55,6 +55,7 @@ GOOD = {
     "columns": (shaped(lambda rows: rows[:, None]), {}),
     "rows of doubles": (shaped(lambda rows: rows[None].astype(float)), {}),
     "masks": (lambda base: {part: mask(*rows) for part, rows in PARTS.items()}, {}),
+    "masks of numbers": (lambda base: {part: 1.0 * mask(*rows) for part, rows in PARTS.items()}, {}),
     "a mask beside numbers": (lambda base: counted(base, query=mask(*PARTS["query"])), {}),
     "short names": (renamed("test", "database", "train", "val"), {}),
     "names with ind": (renamed("indQuery", "indDatabase", "indTrain", "indVal"), {}),

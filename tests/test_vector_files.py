@@ -26,7 +26,7 @@ from gch.data.pairs import oddities
 from gch.data.prepare import prepare
 from gch.data.prepared import open_prepared
 from gch.data.tiles import sample_sheet
-from gch.data.vector_files import is_vectors
+from gch.data.vector_files import Rows, is_vectors
 
 pytestmark = pytest.mark.usefixtures("v5_here")
 
@@ -196,3 +196,11 @@ def test_inspect_tells_of_vectors(command, tmp_path):
     assert "length of text vectors:  1.00 (1.00 to 1.00)" in output
     assert "length of image features:  3.00 (3.00 to 3.00)" in output
     assert "words per item" not in output
+
+
+@pytest.mark.parametrize("width", [0, 7])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_rows_of_as_many_vectors_as_dimensions_are_those_of_the_writer(tmp_path, writer, width):
+    WRITERS[writer](tmp_path / "a.mat", image_vectors=VECTORS[:7])
+    rows = Rows(list_arrays(tmp_path / "a.mat")["image_vectors"], width)
+    np.testing.assert_array_equal(list(rows), VECTORS[:7])

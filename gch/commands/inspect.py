@@ -148,7 +148,7 @@ def _statistics(pairs: Pairs) -> list[str]:
             extremes = f"{lengths.min():.2f} to {lengths.max():.2f}"
             lines.append(f"length of {name}:  {lengths.mean():.2f} ({extremes})")
     if isinstance(pairs.pictures, PictureFiles) and (missing := pairs.pictures.missing()):
-        lines.append(f"{len(missing)} picture files are missing, such as {missing[0]}")
+        lines.append(f"{len(missing)} of {len(pairs.labels)} picture files are missing, such as {missing[0]}")
     return lines + oddities(pairs)
 
 

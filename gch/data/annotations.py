@@ -14,7 +14,7 @@ import numpy as np
 from gch.data.cells import is_broken_list, is_missing, positions, read_list, split_list
 from gch.data.layouts import ANNOTATION_SUFFIXES
 from gch.data.pairs import Origin, Pairs, multi_hot
-from gch.data.pictures import PictureFiles
+from gch.data.pictures import PictureFiles, as_stored
 from gch.data.split import default_sizes
 from gch.data.text_files import json_lines, printable, shown, split_returns, text_lines, whole
 from gch.errors import DataError
@@ -42,14 +42,15 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
 
     Every entry has a path, a text or tags, and labels if any, by these names or others that are common, in
     upper or lower case; further columns and fields are ignored. A path is relative to the folder, or
-    absolute, and stays in it; a backslash separates its parts just as '/' does. Tags in one string are
-    separated by ';', labels by ';' or '|', both by ',' where there is none of these, and whole numbers by
-    blanks; parts in double quotes stay whole. Texts, tags and labels may be lists, also in a string (see
-    `gch.data.cells`): their members are not split, and those of a text become its lines. Labels may be whole
-    numbers. As many zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the
-    like are missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The
-    delimiter of CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as
-    five captions, are joined.
+    absolute, and stays in it; a backslash separates its parts just as '/' does. Without blanks around it, or
+    in another form of Unicode, it counts if only then there is such a file. Tags in one string are separated
+    by ';', labels by ';' or '|', both by ',' where there is none of these, and whole numbers by blanks; parts
+    in double quotes stay whole. Texts, tags and labels may be lists, also in a string (see `gch.data.cells`):
+    their members are not split, and those of a text become its lines. Labels may be whole numbers. As many
+    zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the like are
+    missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The delimiter of
+    CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as five
+    captions, are joined.
 
     Args:
       file: .csv, .tsv, .txt (CSV), .jsonl or .ndjson, UTF-8 or UTF-16, of `MAX_FILE_BYTES` at most.
@@ -286,15 +287,17 @@ def _path(value: object, roots: tuple[str, str], where: str, links: bool) -> str
     """The path of a picture in the folder; `roots` are the folder without links, and as it is named. It may
     be a link to elsewhere if `links` are allowed.
     """
-    path = PurePosixPath(value.replace("\\", "/") if isinstance(value, str) and value.strip() else "")
+    root, text = roots[0], value.replace("\\", "/") if isinstance(value, str) and value.strip() else ""
+    _check_characters(text, where)
+    text = as_stored(root, text, text.strip())
+    path = PurePosixPath(text)
     if not isinstance(value, str) or not path.parts:
         raise DataError(f"{where}: found {shown(value)}, expected the path of a picture")
-    _check_characters(value, where)
     for base in (root.replace("\\", "/") for root in roots):
-        if path.is_relative_to(base):
+        if text.startswith(base) and path.is_relative_to(base):
             path = path.relative_to(base)
-    windows, root = PureWindowsPath(path), roots[0]
-    outside = not path.parts or windows.drive or windows.root or ".." in path.parts
+    windows = PureWindowsPath(path)
+    outside = not path.parts or windows.drive or windows.root or ".." in path.parts or "://" in text
     # What is named may still be a link to elsewhere. Whether the picture is there is found out later.
     if not outside and not links:
         outside = os.path.commonpath([root, os.path.realpath(os.path.join(root, path))]) != root

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import scipy.sparse
 
-from gch.data.mat_file import MAX_BYTES, is_mat5, load_mat5, mat5_variables
+from gch.data.mat_file import MAX_BYTES, OPAQUE, is_mat5, load_mat5, mat5_variables
 from gch.data.text_files import opened, require_stored
 from gch.errors import DataError, damage
 
@@ -38,11 +38,12 @@ class StoredArray:
     dtype: np.dtype | None  # None where it does not hold numbers
     format: str  # 'v5', 'hdf5', 'npz' or 'npy'
     rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
-    kind: str = ""  # MATLAB's class, or 'object' of Python's; '' where the file does not tell it
+    kind: str = ""  # MATLAB's class; '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
     sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
     load_v5: Callable[[], np.ndarray] | None = None  # reads it, if the file is of MATLAB v5
     reversed: bool = False  # whether the axes are the reverse of the writer's, as MATLAB's are in HDF5
+    objects: str = ""  # whose objects it holds, which are not read, for messages
 
     def __str__(self) -> str:
         return f"{self.path.name}: {self.name} {self.dtype or 'text'} {self.shape}"
@@ -56,6 +57,10 @@ class StoredArray:
         """Raises DataError, '<file>: <array> <fault>', unless `right` is true."""
         if not right:
             raise DataError(f"{self.where} {fault}")
+
+    def require_numbers(self, expected: str) -> None:
+        """Raises DataError, which says what is `expected`, where it holds no numbers."""
+        self.require(self.dtype is not None, f"holds {self.objects or 'no numbers'}, {expected}")
 
     def items_first(self, items: int) -> bool:
         """Whether the first axis is that of the items, not the last; if both could be, the usual order."""
@@ -78,8 +83,8 @@ class StoredArray:
 
     def read(self) -> np.ndarray:
         """The whole array; an .npy file is memory-mapped. DataError where it is too large or damaged."""
-        if self.dtype is None:
-            raise DataError(f"{self.where} holds no numbers; expected an array of numbers")
+        self.require_numbers("expected an array of numbers")
+        assert self.dtype is not None
         size = math.prod(self.shape) * self.dtype.itemsize
         if self.format != "npy":
             self.require_room(size)
@@ -139,8 +144,9 @@ class StoredArray:
     def _load(self) -> np.ndarray:
         if self.sparse:
             return self._load_sparse().toarray()
-        expected = "expected numbers, or strings as numpy.array(strings, str)"
-        self.require(self.kind != "object", f"holds Python's objects, which are not read; {expected}")
+        strings = "numpy.array(strings, str)" if self.format[:2] == "np" else "cellstr(strings)"
+        expected = f"which are not read; expected numbers, or strings as {strings}"
+        self.require(not self.objects, f"holds {self.objects}, {expected}")
         self.require_stored()
         with damage(f"{self.where} unreadable"):
             match self.format:
@@ -173,13 +179,13 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
         if header.startswith(b"\x93NUMPY"):
             with open(path, "rb") as member:
                 listed = [_npy(path, path.stem, member, "npy")]
-        elif zipfile.is_zipfile(path):
+        elif zipfile.is_zipfile(path) or header.startswith(b"PK\x03\x04"):
             listed = _npz(path)
         elif h5py.is_hdf5(path):
             with open_hdf5(path) as file:
-                matlab = header.startswith(b"MATLAB")
+                columns_first = header.startswith(b"MATLAB") or b"Julia" in header
                 listed = [
-                    dataclasses.replace(array, reversed=matlab or array.kind != "")
+                    dataclasses.replace(array, reversed=columns_first or array.kind != "")
                     for array in _hdf5(path, file)
                 ]
         elif is_mat5(header):
@@ -221,8 +227,10 @@ def _mat5(path: Path) -> list[StoredArray]:
         if dtype is not None:
             sizes[name] = size
         stored = 0 if matlab == "sparse" else size  # as far as the file tells
+        objects = _objects(matlab.removeprefix(OPAQUE)) if matlab.startswith(OPAQUE) else ""
         read = functools.partial(load, name)
-        found.append(StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, load_v5=read))
+        array = StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, load_v5=read)
+        found.append(dataclasses.replace(array, objects=objects))
     return found
 
 
@@ -243,8 +251,8 @@ def _npy(path: Path, name: str, file: IO[bytes], kind_of_file: str) -> StoredArr
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     else:
         shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    size, kind = math.prod(shape) * dtype.itemsize, "object" if dtype.hasobject else ""
-    return StoredArray(path, name, shape, _numeric(dtype), kind_of_file, kind=kind, size=size)
+    size, objects = math.prod(shape) * dtype.itemsize, "Python's objects" if dtype.hasobject else ""
+    return StoredArray(path, name, shape, _numeric(dtype), kind_of_file, size=size, objects=objects)
 
 
 def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:
@@ -262,10 +270,11 @@ def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
             yield from _hdf5(path, member, depth + 1)
         elif isinstance(member, h5py.Dataset):
             kind, empty = _matlab_class(member)
-            dtype = None if kind == "char" else _numeric(member.dtype)
+            objects = _objects(kind) if "MATLAB_object_decode" in member.attrs else ""
+            dtype = None if objects or kind == "char" else _numeric(member.dtype)
             rows = member.chunks[0] if member.chunks else 1
-            shape = (0,) if empty else member.shape
-            yield StoredArray(path, inner, shape, dtype, "hdf5", rows, kind, 0 if empty else member.nbytes)
+            shape, size = ((0,), 0) if empty else (member.shape, member.nbytes)
+            yield StoredArray(path, inner, shape, dtype, "hdf5", rows, kind, size, objects=objects)
 
 
 def _sparse(path: Path, name: str, group: h5py.Group, depth: int) -> StoredArray:
@@ -290,6 +299,10 @@ def _matlab_class(dataset: h5py.Dataset) -> tuple[str, bool]:
     return _text(kind), empty
 
 
+def _objects(matlab: str) -> str:
+    return f"objects of MATLAB's class {matlab}"
+
+
 def _text(attribute: Any) -> str:
     return attribute.decode("latin-1") if isinstance(attribute, bytes) else str(attribute)
 
@@ -303,7 +316,8 @@ def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:
     kind, empty = _matlab_class(dataset)
     if empty:
         return np.empty(0, str)
-    require_stored(dataset.file.filename, dataset.nbytes, what=f"{dataset.name.strip('/')} {dataset.shape} ")
+    # Not by its name, for which HDF5 searches the whole file where a cell refers to it.
+    require_stored(dataset.file.filename, dataset.nbytes, what=f"an array {dataset.shape} ")
     stored = np.asarray(dataset[()])
     if kind == "char":
         units = np.atleast_2d(stored.T).astype("<u2")  # the letters of a text along the last axis
@@ -329,4 +343,5 @@ def _texts(value: Any) -> Iterator[str]:
         texts = [text for one in value.ravel(order="F").tolist() for text in _texts(one)]
         yield from filter(None, texts)
     else:
-        raise ValueError(f"a cell that holds {getattr(value, 'dtype', type(value).__name__)}")
+        found = getattr(value, "dtype", type(value).__name__)
+        raise ValueError(f"a cell that holds {found}; expected text")

@@ -65,6 +65,8 @@ def open_arrays(
         texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
     else:
         source = layout.captions or layout.parts[0]["texts"].path
+        if layout.captions and not any(map(str.strip, captions[total:])):
+            del captions[total:]  # blank lines at the end
         texts = np.zeros((len(labels), 0), np.uint8)
         found.append(f"{source.name}: {len(captions)} captions, free text")
         if len(captions) != len(labels):
@@ -254,9 +256,11 @@ def _measured(
         known = pixels.items
     stored = [images, *matrices] if known is None else matrices
     for array in stored:
-        expected = "expected numbers; free texts belong in an array named captions"
-        array.require(array.dtype is not None, f"holds no numbers, {expected}")
-        array.require(_holds_vectors(array), f"has shape {array.shape}, expected (items, columns)")
+        of_labels = array is arrays.get("labels")
+        columns = "(items, labels), 0 or 1 each" if of_labels else "(items, columns)"
+        free = "numbers; free texts belong in an array named captions"
+        array.require_numbers(f"expected {columns if of_labels else free}")
+        array.require(_holds_vectors(array), f"has shape {array.shape}, expected {columns}")
     lengths = [{array.shape[0], array.shape[-1]} for array in stored] + ([] if known is None else [{known}])
     if not (shared := set.intersection(*lengths)):
         found = "; ".join([*map(str, stored), *([] if known is None else [f"{known} images"])])

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from gch.data.array_files import StoredArray, list_arrays
 from gch.data.downloads import Download, find_download
+from gch.data.downloads.files import PICTURE_SUFFIXES
 from gch.data.names import UNLABELLED, canonical_dataset, file_stems
 from gch.data.text_files import printable, require_file
 from gch.errors import DataError
@@ -75,7 +76,7 @@ class Layout:
     annotations: Path | None = None  # the CSV or JSON-lines file of a collection
     captions: Path | None = None  # caption.txt of index files
     download: Download | None = None
-    # Of one file: what the columns of words and labels are called, as of `_COLUMNS`.
+    # Of one file or separate ones: what the columns of words and labels are called, as of `_COLUMNS`.
     names: Mapping[str, StoredArray] = dataclasses.field(default_factory=dict)
     unread: Sequence[str] = ()  # the other arrays of one file
 
@@ -117,7 +118,8 @@ def _found(path: Path, dataset: str, annotations: str) -> Layout:
             "Tag.h5 and Lab.h5, index.mat with caption.mat and label.mat, a prepared folder, or the "
             "official download (docs/downloads.md)"
         )
-    names = ", ".join(map(_shown, _entries(path)[:8])) or "nothing"
+    shown = sorted(_entries(path), key=lambda entry: entry.suffix.lower() in PICTURE_SUFFIXES)
+    names = ", ".join(map(_shown, shown[:8])) or "nothing"
     raise DataError(f"{path}: no data set found for {dataset}, the folder holds {names}; {expected}")
 
 
@@ -127,7 +129,9 @@ def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: 
     if dataset != "collection":
         found = _together(folder)
         if found is None and (candidates := _candidates(_by_stem(folder), stems)):
-            found = _of_file(_one(candidates))
+            of_images = stems or candidates[0].stem.lower().endswith(_ENDS["images"])
+            others = "" if of_images else ", or images and texts in files of these names"
+            found = _of_file(_one(candidates, others=others))
         if found is not None or dataset != "files":
             return found
     if annotations:
@@ -220,7 +224,9 @@ def _separate(images: Path) -> Layout:
             expected = " or ".join(prefix + other + images.suffix for other in others)
             raise DataError(f"{images}: its texts not found, expected {expected} beside it")
         arrays[role] = _only(files, _NAMES[role])
-    return Layout("separate files", images.parent, [arrays])
+    prefix += "-" * end.startswith("-")
+    names = {name: _only(named[prefix + name], (name,)) for name in _COLUMNS if prefix + name in named}
+    return Layout("separate files", images.parent, [arrays], names=names)
 
 
 def array_of(file: Path, role: str) -> StoredArray:
@@ -246,8 +252,9 @@ def _pick(file: Path, listed: Mapping[str, StoredArray], names: Sequence[str]) -
 
 
 def _first(arrays: Mapping[str, StoredArray], names: Iterable[str]) -> StoredArray | None:
-    """The first array of a known name, in a group or not."""
-    return next((arrays[path] for name in names for path in arrays if path.split("/")[-1] == name), None)
+    """The first array of a known name, in upper or lower case, in a group or not."""
+    by_name = [(path.split("/")[-1].lower(), array) for path, array in arrays.items()]
+    return next((array for name in names for one, array in by_name if one == name.lower()), None)
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...] = ARRAY_SUFFIXES) -> dict[str, list[Path]]:
@@ -259,12 +266,12 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...] = ARRAY_SUFFIXES) -> dict[s
     return named
 
 
-def _one(files: list[Path], what: str = "arrays") -> Path:
+def _one(files: list[Path], what: str = "arrays", others: str = "") -> Path:
     if len(files) > 1:
         names = ", ".join(printable(file.name) for file in files[:5]) + (", ..." if len(files) > 5 else "")
         found = f"{printable(files[0].parent)}: found {len(files)} files of {what} ({names})"
         setting = "annotations" if what == "annotations" else "DATA_DIR"
-        raise DataError(f"{found}, expected one; the setting {setting} can name it")
+        raise DataError(f"{found}, expected one{others}; the setting {setting} can name it")
     return files[0]
 
 

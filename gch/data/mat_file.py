@@ -4,12 +4,14 @@ import codecs
 import contextlib
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import scipy.io
@@ -18,7 +20,22 @@ import scipy.sparse
 from gch.errors import DataError, damage, reason
 
 MAX_BYTES = 2**32  # of an array that is read whole
+OPAQUE = "opaque "  # how the kind of an object of a newer class of MATLAB's begins, such as 'opaque string'
 _INTERPRETER_BYTES = 2**30  # of address space, beside what is read
+_HEAD_BYTES = 4096  # of a variable, which hold its class, shape and name
+_INTEGERS = [f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")]
+_CLASSES = (
+    "cell",
+    "struct",
+    "object",
+    "char",
+    "sparse",
+    "double",
+    "single",
+    *_INTEGERS,
+    "function",
+    "opaque",
+)
 _CHILD = """
 import sys
 from gch.child import end_with_parent
@@ -35,16 +52,57 @@ def is_mat5(header: bytes) -> bool:
 
 
 def mat5_variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and MATLAB's class of each variable of a v5 file; DataError where it is damaged."""
+    """Shape and MATLAB's class of each variable of a v5 file; DataError where it is damaged.
+
+    SciPy lists no file that holds an object of a newer class, such as string or table. Here its class begins
+    with `OPAQUE`, and its shape is ().
+    """
     with damage(f"{path}: cannot be read as a MATLAB v5 file"), open(path, "rb") as file:
-        listed = {name: (tuple(map(int, shape)), kind) for name, shape, kind in scipy.io.whosmat(file)}
-        end, size = file.tell(), file.seek(0, os.SEEK_END)
-        if end > size:
-            raise ValueError(f"it is cut off at {size} bytes")
+        order = "<" if file.read(128)[126:] == b"IM" else ">"
+        listed = {name: (shape, kind) for name, shape, kind in _variables(file, order)}
         for name, (shape, _) in listed.items():
             if not name.isprintable() or min(shape, default=0) < 0:
                 raise ValueError(f"it holds an array {name!r} of shape {shape}")
-    return {name: variable for name, variable in listed.items() if not name.startswith("__")}
+    return {name: found for name, found in listed.items() if name and not name.startswith("__")}
+
+
+def _variables(file: IO[bytes], order: str) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and class of each variable; the name is '' of what MATLAB keeps for itself."""
+    place, size = 128, file.seek(0, os.SEEK_END)
+    while place < size:
+        file.seek(place)
+        tag = file.read(8).ljust(8, b"\xff")
+        kind, length = struct.unpack(f"{order}II", tag)
+        place += 8 + length
+        if place > size:
+            raise ValueError(f"it is cut off at {size} bytes")
+        head = tag + file.read(min(length, _HEAD_BYTES))
+        if kind == 15:
+            head = zlib.decompressobj().decompress(head[8:], _HEAD_BYTES)
+            (kind,) = struct.unpack_from(f"{order}I", head)
+        if kind != 14:
+            raise ValueError(f"it holds an element of type {kind}, expected 14 or 15")
+        (flags,) = struct.unpack_from(f"{order}I", head, 16)
+        kind_of = dict(enumerate(_CLASSES, 1)).get(flags & 255, "unknown")
+        if kind_of == "opaque":
+            name, after = _part(head, 24, order)
+            _, after = _part(head, after, order)
+            newer, _ = _part(head, after, order)
+            yield name.decode("latin-1"), (), OPAQUE + newer.decode("latin-1")
+            continue
+        lengths, after = _part(head, 24, order)
+        shape = tuple(np.frombuffer(lengths, f"{order}i4").tolist())
+        name, _ = _part(head, after, order)
+        shape = shape[:-1] if kind_of == "char" else shape
+        yield name.decode("latin-1"), shape, "logical" if flags & 0x200 else kind_of
+
+
+def _part(head: bytes, place: int, order: str) -> tuple[bytes, int]:
+    """The data of the part of a variable that begins at a place, and where the next one begins."""
+    kind, length = struct.unpack_from(f"{order}II", head, place)
+    if small := kind >> 16:
+        return head[place + 4 : place + 4 + small], place + 8
+    return head[place + 8 : place + 8 + length], place + 8 + -(-length // 8) * 8
 
 
 def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -178,7 +178,7 @@ def multi_hot(sets: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarr
 
 def oddities(pairs: Pairs) -> list[str]:
     """What is likely a mistake without being wrong, a line each: no words, no labels, a label that
-    all items have, lists as labels.
+    all items have, labels that differ only in case, lists as labels.
     """
     lines, total = [], len(pairs.labels)
     if pairs.texts.shape[1] and (wordless := total - pairs.texts.any(axis=1).sum()):
@@ -189,6 +189,11 @@ def oddities(pairs: Pairs) -> list[str]:
     if len(everywhere := np.flatnonzero(pairs.labels.all(axis=0))):
         name = shown(pairs.label_names[everywhere[0]]) if pairs.label_names else everywhere[0]
         lines.append(f"every item has label {name}, so all are relevant to each other and mAP is 1")
+    spelled: dict[str, str] = {}
+    twice = [name for name in pairs.label_names if spelled.setdefault(name.lower(), name) != name]
+    if twice:
+        both = f"{shown(spelled[twice[0].lower()])} and {shown(twice[0])}"
+        lines.append(f"labels {both} differ only in case; they count as two")
     if pairs.label_names and (lists := _lists_as_labels(pairs.labels, pairs.label_names)):
         lines.append(f"{lists}: cells look like lists; separate labels by ';'")
     return lines

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -78,6 +79,18 @@ class PictureFiles:
     def decode(self, row: int, content: bytes) -> np.ndarray:
         """The picture in the `content` of one row, uint8 (H, W, 3); raises DataError as `decode_picture`."""
         return decode_picture(content, self.folder / self.paths[row], self.size[0], self.fit)
+
+
+def as_stored(folder: str, *spellings: str) -> str:
+    """The first spelling of a path in a folder at which there is a file; else the first one.
+
+    Unicode's forms NFC and NFD count as spellings of each: archives of macOS may turn one into the other.
+    """
+    forms = (form for one in spellings for form in (one, *(normalize(form, one) for form in ("NFC", "NFD"))))
+    different = list(dict.fromkeys(forms))
+    if len(different) == 1:
+        return different[0]
+    return next((one for one in different if os.path.exists(os.path.join(folder, one))), different[0])
 
 
 def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """Pixels from arrays in files: which axis is which, and reading them block by block.
 
-As h5py shows them, MATLAB's arrays are (N, 3, W, H); those of Python (N, H, W, 3) or (N, 3, H, W);
-v5 files hold (H, W, 3, N). Shapes tell the axis of the channels and that of the items. Only HDF5 files with
-MATLAB's header or attributes reverse the axes, so that W comes before H; an option says otherwise.
+As h5py shows them, MATLAB's arrays are (N, 3, W, H), from (H, W, 3, N); those of Python (N, H, W, 3) or
+(N, 3, H, W). Shapes tell the axis of the channels and that of the items. Only HDF5 files with MATLAB's header
+or attributes, or Julia's header, reverse the axes, so that W comes before H, but in (N, H, W, 3), which was
+made for Python; an option says otherwise.
 """
 
 import dataclasses
@@ -32,15 +33,14 @@ class PixelLayout:
 def pixel_layout(array: StoredArray, order: str) -> PixelLayout:
     """Tells the axes of an array by its shape; raises DataError unless it holds RGB pictures of uint8.
 
-    `order`, 'WH' or 'HW', says which of the two comes first; 'auto' is W first where the channels come before
-    them in an array of MATLAB's in HDF5, else H first.
+    `order`, 'WH' or 'HW', says which of the two comes first; 'auto' is W first in a reversed array whose
+    channels do not come last, else H first.
     """
     shape = array.shape
-    for channel, axes in ((1, "NC??"), (3, "N??C"), (2, "??CN")):
+    first = "WH" if array.reversed and shape[-1:] != (3,) else "HW"
+    for channel, axes in ((1, "NC??"), (3, "N??C"), (2, "??CN"), (0, "C??N")):
         if len(shape) == 4 and shape[channel] == 3 and 0 not in shape:
-            axes = axes.replace(
-                "??", order if order != "auto" else "WH" if channel == 1 and array.reversed else "HW"
-            )
+            axes = axes.replace("??", first if order == "auto" else order)
             break
     else:
         expected = "expected pictures (N, 3, H, W) or (N, H, W, 3), or features (N, F)"

@@ -123,6 +123,10 @@ def resolve_sizes(requested: SplitSizes, defaults: SplitSizes, total: int) -> Sp
         query = min(defaults.query, total - retrieval) if given[1] else defaults.query
     if not given[1]:
         retrieval = defaults.retrieval if query == defaults.query else total - query
+    if total < 2:
+        raise SettingError(
+            f"the data set has {total} item, expected two or more: one to query, one to train on"
+        )
     if query < 1 or retrieval < 1 or query + retrieval > total:
         raise SettingError(
             f"{shown[0]}, {shown[1]}: the data set has {total} items, expected 1 or more each and {total} at "

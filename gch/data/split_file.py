@@ -11,9 +11,10 @@
 Case does not matter, and each name may carry 'index' in front or behind, also shortened or in the plural:
 indQuery, idx_query, query_index, testIdx.
 
-Each part is a vector of item numbers in any numeric type and any order, or a mask of logical type with an
-entry for each item of the data set. Where the file has no `base`, it counts from 0 if any number is 0, from 1
-if any number is that of all items; otherwise a .npz file counts from 0 and MATLAB's files count from 1.
+Each part is a vector of item numbers in any numeric type and any order, or a mask with an entry for each item
+of the data set, logical or of zeros and ones. Where the file has no `base`, it counts from 0 if any number is
+0, from 1 if any number is that of all items; otherwise a .npz file counts from 0 and MATLAB's files count
+from 1.
 """
 
 import math
@@ -119,13 +120,14 @@ def _chosen(path: Path, listed: Mapping[str, StoredArray]) -> dict[str, StoredAr
 def _numbers(array: StoredArray, part: str, total: int) -> np.ndarray:
     """The numbers of a part, int64 from 0 to `total`, or its mask, bool."""
     shape, size = array.shape, math.prod(array.shape)
-    array.require(array.dtype is not None, "holds no numbers, expected item numbers")
+    array.require_numbers("expected item numbers")
     vector = len(shape) == 1 or (len(shape) == 2 and min(shape) <= 1)
     array.require(vector, f"has shape {shape}, expected (n,), (1, n) or (n, 1)")
     array.require(size <= total, f"has {size} entries, expected {total} at most, the items there are")
     array.require(size > 0 or part == "validation", "is empty, expected one item or more")
     values = array.read().reshape(-1)
-    if array.kind == "logical" or values.dtype == bool:
+    bits = size == total > 2 and np.isin(values, (0, 1)).all()  # no item can be there twice
+    if array.kind == "logical" or values.dtype == bool or bits:
         return values != 0
     if values.dtype.kind == "f":
         values = values.astype(np.float64)  # A smaller type may not hold `total`.

@@ -77,7 +77,7 @@ class Rows:
 
     Args:
       array: (N, F) or (F, N), or of several vectors an item, see `open_vectors`.
-      width: F; 0 for any, of an array whose first axis is that of the items.
+      width: F; 0 for any, of an array whose first axis, for its writer, is that of the items.
 
     Raises:
       DataError: they are of another width or not finite, or the array cannot be read.
@@ -88,7 +88,9 @@ class Rows:
         fits = len(array.shape) in (2, 3) and width in (0, array.shape[-1], array.shape[0])
         array.require(array.dtype is not None and fits, f"has shape {array.shape}, {expected}")
         stored = array.read()
-        self._rows = stored if width in (0, array.shape[-1]) else stored.T
+        either = width == 0 or array.shape[0] == array.shape[-1]
+        items_last = array.reversed if either else array.shape[-1] != width
+        self._rows = stored.T if items_last else stored
         for row, part in self._parts():
             require_finite(part, array.where, first=row)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gch.data.annotations import read_described
 from gch.data.layouts import array_of
+from gch.data.pictures import as_stored
 from gch.data.text_files import json_lines, require_file, text_lines
 from gch.data.vector_files import Rows
 from gch.data.vocabulary import Caption
@@ -64,7 +65,7 @@ def picture_entries(path: Path) -> Entries:
     """The pictures of a folder and its subfolders, known by their suffixes, or those that a file lists.
 
     Hidden files and folders, and empty lines, do not count. A line is a path relative to the folder of the
-    file, or an absolute one inside it. Raises DataError where there is no such folder or file.
+    file, or an absolute one inside it, see `_inside`. Raises DataError where there is no such folder or file.
     """
     if path.is_dir():
         root = str(path.resolve())
@@ -170,8 +171,11 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
 
 
 def _inside(line: str, root: str, where: str) -> str:
-    """The path of a line of a list, relative to its root."""
-    path = os.path.normpath(os.path.join(root, line))
+    """The path of a line of a list, relative to its root; with backslashes or blanks around it, or in another
+    form of Unicode, if only then there is such a file.
+    """
+    spelling = as_stored(root, line, line.strip().replace("\\", "/"))
+    path = os.path.normpath(os.path.join(root, spelling))
     if not path.startswith(root.rstrip(os.sep) + os.sep):
         raise DataError(f"{where}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
     return os.path.relpath(path, root)

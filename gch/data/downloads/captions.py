@@ -128,8 +128,8 @@ def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) ->
 
 
 def by_name(files: Files) -> dict[str, str]:
-    """Where pictures lie, by the names of their files; of equals, one in few folders."""
+    """Where pictures lie, by the names of their files in lower case; of equals, one in few folders."""
     found: dict[str, str] = {}
     for path in sorted(files.pictures(), key=lambda path: (path.count("/"), path)):
-        found.setdefault(posixpath.basename(path), path)
+        found.setdefault(posixpath.basename(path).lower(), path)
     return found

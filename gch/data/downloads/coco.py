@@ -115,7 +115,8 @@ def _read(
     name_of = {number: pictures[number][0] for number in numbers}
     # Karpathy's split is one of all pictures, with a category or not.
     wanted = [number for number in numbers if number in listed or pictures[number][2]]
-    there = [number for number in wanted if posixpath.basename(name_of[number]) in path_of]
+    last_of = {number: posixpath.basename(name_of[number]).lower() for number in wanted}
+    there = [number for number in wanted if last_of[number] in path_of]
     kept = [number for number in there if pictures[number][1]]
     labels = multi_hot([pictures[number][2] for number in kept], tuple(found.categories))
     left_out = {
@@ -144,7 +145,7 @@ def _read(
     }
     which = f"of {KARPATHY}" if listed else "with a category"
     return Contents(
-        paths=[path_of[posixpath.basename(name_of[number])] for number in kept],
+        paths=[path_of[last_of[number]] for number in kept],
         ids=[name_of[number] for number in kept],
         labels=labels,
         label_names=tuple(found.categories.values()),

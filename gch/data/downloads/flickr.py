@@ -43,7 +43,7 @@ KINDS = (
     Kind(
         dataset="Flickr8k",
         items=8_091,
-        picture=re.compile(r"\d+_[0-9a-f]+\.jpg"),
+        picture=re.compile(r"\d+_[0-9a-f]+\.jpg", re.IGNORECASE),
         tokens="Flickr8k.token.txt",
         archives=("Flickr8k_text.zip", "Flickr8k_Dataset.zip"),
         lists={
@@ -56,7 +56,7 @@ KINDS = (
     Kind(
         dataset="Flickr30k",
         items=31_783,
-        picture=re.compile(r"\d+\.jpg"),
+        picture=re.compile(r"\d+\.jpg", re.IGNORECASE),
         tokens="results_20130124.token",
         archives=("flickr30k.tar.gz", "flickr30k-images.tar"),
         lists={"query": "test.txt", "training": "train.txt", "validation": "val.txt"},
@@ -108,10 +108,10 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
         _captions(files, captions, notes) if captions else {name: one.text for name, one in listed.items()}
     )
     path_of = by_name(files)
-    there = sorted(name for name in texts if name in path_of)
+    there = sorted(name for name in texts if name.lower() in path_of)
     kept = [name for name in there if texts[name]]
     left_out = {
-        "as their pictures are missing": sorted(name for name in texts if name not in path_of),
+        "as their pictures are missing": sorted(name for name in texts if name.lower() not in path_of),
         "as they have no caption": [name for name in there if not texts[name]],
     }
     part_of = {name: one.part for name, one in listed.items()} or _listed(files, kind, lists)
@@ -127,7 +127,7 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
     expected = len(listed) if listed and not captions else kind.items
     why = "; ".join(f"{len(names):,} left out {reason}" for reason, names in left_out.items() if names)
     return Contents(
-        paths=[path_of[name] for name in kept],
+        paths=[path_of[name.lower()] for name in kept],
         ids=kept,
         labels=np.zeros((len(kept), 0), np.uint8),
         label_names=(),
@@ -172,6 +172,8 @@ def _captions(files: Files, name: str, notes: list[str]) -> dict[str, str]:
         texts[picture] = joined(captions)
     if damaged:
         notes.append(f"lines of {name} that cannot be read are left out: {some_of(damaged)}")
+    if foreign := [picture for picture, text in texts.items() if "\ufffd" in text]:
+        notes.append(f"captions of {name} that are not UTF-8 lack characters: those of {some_of(foreign)}")
     if repeated:
         notes.append(
             f"{repeated:,} lines of {name} repeat others or are beyond {CAPTIONS} of a picture: left out"
