@@ -13,7 +13,8 @@ import keras
 import tensorflow as tf
 
 from gch.errors import RunError, SettingError, TrainingError
-from gch.settings import Settings
+from gch.settings import Settings, free_settings
+from gch.signals import SIGNALS
 from gch.storage import digest
 from gch.terminal import quiet_stderr
 from gch.training.cluster import ALONE, Cluster
@@ -98,10 +99,9 @@ def _use_gpus(gpus: list[tf.config.PhysicalDevice], select_gpu: str) -> int:
 def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     if cluster.workers == 1:
         return tf.distribute.MirroredStrategy()
-    print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
-    # Where no thread ends the process (gch.signals), Python would see Ctrl-C only once all are there.
-    alone = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with on_signals(signal.SIG_DFL, *([signal.SIGINT] if alone else [])), quiet_stderr():
+    print(f"Waiting for the {cluster.workers} workers of TF_CONFIG", flush=True)
+    # TensorFlow waits with Python's lock held: no thread of Python sees a signal before all are there.
+    with on_signals(signal.SIG_DFL, *SIGNALS), quiet_stderr():
         return tf.distribute.MultiWorkerMirroredStrategy()
 
 
@@ -128,7 +128,15 @@ def require_alike(device: Device, what: str, *values: str) -> None:
     """Raises RunError on every worker unless `values` are the same on all of them."""
     own = int(digest(*values)[:15], 16)
     if any(one != own for one in _of_all(device, own)):
-        raise RunError(f"the workers of TF_CONFIG differ in {what}; expected the same files on all machines")
+        raise RunError(f"the workers of TF_CONFIG differ in {what}; expected the same on all machines")
+
+
+def require_same_settings(device: Device, settings: Settings) -> None:
+    """Raises RunError on every worker unless all settings that change the training are the same on all."""
+    free = free_settings() - {"Epoch"}
+    for name, value in settings.values().items():
+        if name not in free:
+            require_alike(device, f"the setting {name}", repr(value))
 
 
 def _of_all(device: Device, number: int) -> list[int]:
