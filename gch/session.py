@@ -138,7 +138,8 @@ class Session:
             "backbone": self._backbone.digest if self._backbone else None,
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
-        save_results(self._run.results, figures, settings, digests, training)
+        trained = settings.replace(Epoch=len(history))
+        save_results(self._run.results, figures, trained, digests, training)
         written = {
             QUERY_MAP: True,
             QUERY_ASYMMETRIC: True,
