@@ -8,6 +8,7 @@ import signal
 import threading
 import types
 from contextlib import ExitStack, nullcontext
+from unittest import mock
 
 import keras
 import numpy as np
@@ -327,11 +328,19 @@ def config(task: str, index: int, **jobs: int) -> dict[str, str]:
         (config("worker", 3, worker=3), None),
         (config("ps", 0, worker=2, ps=1), None),
         ({"TF_CONFIG": "[1]"}, None),
+        ({"TF_CONFIG": config("worker", 0, worker=2)["TF_CONFIG"].replace(":2222", ":2x")}, None),
     ],
 )
 def test_tf_config_says_who_is_who_or_is_refused(environment, expected):
     with pytest.raises(SettingError, match=r"TF_CONFIG: .*expected") if expected is None else nullcontext():
         assert read_cluster(environment) == expected
+
+
+def test_a_worker_whose_port_is_taken_is_named(monkeypatch):
+    taken = mock.Mock(side_effect=tf.errors.UnknownError(None, None, "Could not start gRPC server"))
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", taken)
+    with pytest.raises(SettingError, match=r"worker 1 cannot listen at its address, Could not .*; expected"):
+        configure_device(load_settings(None, {}), Cluster(2, 1))
 
 
 def test_a_lost_worker_is_named_and_other_faults_are_not_taken_for_one():

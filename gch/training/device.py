@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from gch.errors import RunError, SettingError, TrainingError
+from gch.errors import RunError, SettingError, TrainingError, reason
 from gch.settings import Settings, free_settings
 from gch.signals import SIGNALS
 from gch.storage import digest
@@ -43,7 +43,8 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     again, with the same GPUs.
 
     Raises:
-      SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others.
+      SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others; or the
+        address of this worker cannot be used.
     """
     tf.get_logger().setLevel("ERROR")  # it warns of retracing when a shape differs once
     keras.utils.set_random_seed(settings.seed)
@@ -102,7 +103,14 @@ def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     print(f"Waiting for the {cluster.workers} workers of TF_CONFIG", flush=True)
     # TensorFlow waits with Python's lock held: no thread of Python sees a signal before all are there.
     with on_signals(signal.SIG_DFL, *SIGNALS), quiet_stderr():
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            refused = error
+    raise SettingError(
+        f"TF_CONFIG: worker {cluster.index} cannot listen at its address, {reason(refused)}; expected a free "
+        "port of this machine"
+    ) from refused
 
 
 @contextlib.contextmanager
@@ -159,8 +167,8 @@ def lost_workers(cluster: Cluster) -> Iterator[None]:
         lost = aborted or isinstance(error, tf.errors.UnavailableError | tf.errors.DeadlineExceededError)
         if cluster.workers == 1 or not lost:
             raise
-        reason = aborted[1] if aborted else error.message.strip().splitlines()[0]
+        why = aborted[1] if aborted else reason(error)
         raise TrainingError(
-            f"another worker of TF_CONFIG ended or cannot be reached ({reason}); "
+            f"another worker of TF_CONFIG ended or cannot be reached ({why}); "
             f"start all {cluster.workers} again to resume from the last checkpoint"
         ) from error
