@@ -231,6 +231,14 @@ def test_a_run_that_resumes_has_every_step_in_its_log_once(tmp_path, epoch, stag
     assert logged(tmp_path / "log[1]") == []
 
 
+def test_ctrl_c_in_the_last_validation_stops_a_run(tmp_path):
+    trainer = trained(tmp_path / "run", epochs=1)
+    trainer._validate = lambda epoch: signal.raise_signal(signal.SIGINT) or {"score": 1.0}
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.resume()
+
+
 @pytest.fixture
 def restored():
     """What a device's configuration changes is as before after the test."""
@@ -336,6 +344,7 @@ def test_tf_config_says_who_is_who_or_is_refused(environment, expected):
         assert read_cluster(environment) == expected
 
 
+@pytest.mark.usefixtures("restored")
 def test_a_worker_whose_port_is_taken_is_named(monkeypatch):
     taken = mock.Mock(side_effect=tf.errors.UnknownError(None, None, "Could not start gRPC server"))
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", taken)
