@@ -48,12 +48,12 @@ def damage(where: str, advice: str = "") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, fault: type[GCHError] = RunError, expected: str = "") -> Iterator[None]:
+def writing(path: str | os.PathLike, fault: type[GCHError] = RunError) -> Iterator[None]:
     """Raises `fault`, '<path>: cannot be written, <reason>', where the system refuses to write."""
     try:
         yield
     except OSError as error:
-        raise fault(f"{path}: cannot be written, {error.strerror or error}{expected}") from error
+        raise fault(f"{path}: cannot be written, {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

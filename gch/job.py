@@ -60,7 +60,9 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
         _require_labels(settings, pairs)
         _require_backbone(settings, pairs)
         _require_text_encoder(settings, pairs)
-        run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, pairs.name), cluster.chief)
+        place = Path(settings.checkpoint_dir) / run_name(settings, pairs.name)
+        # An export elsewhere only reads the run of another user.
+        run = RunFolder(place, cluster.chief and (export_to is None or os.access(place, os.W_OK)))
         settings = run.adopt(settings)
         log = Path(settings.log_dir) / run.path.name
         if settings.phase != "train" and not cluster.chief:

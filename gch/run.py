@@ -168,7 +168,10 @@ class RunFolder:
         """
         if not self.exists():
             return settings
-        known, values = {canonical(name) for name in self._read()["settings"]}, settings.values()
+        started, values = self._read()["settings"], settings.values()
+        if started.get("method", "gch") != settings.method:  # which `check` refuses
+            return settings
+        known = {canonical(name) for name in started}
         before = {
             field.name: field.metadata["before"]
             for _, field in fields(settings.method)

@@ -44,7 +44,7 @@ from gch.settings import Settings
 from gch.storage import digest
 from gch.terminal import Progress
 from gch.training.cluster import Cluster
-from gch.training.device import any_worker, configure_device, require_alike
+from gch.training.device import any_worker, configure_device, require_alike, require_same_settings
 from gch.training.summaries import Summaries
 from gch.training.train import Trainer
 
@@ -74,6 +74,7 @@ class Session:
         self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
         self._device = device = configure_device(settings, cluster)
         print(f"Device: {device.name}")
+        require_same_settings(device, settings)
         self._text_encoder = load_text_encoder(settings, pairs, split.training, run)
         self._pairs = pairs = with_encoded_texts(pairs, self._text_encoder, run, cache)
         require_alike(device, "data or split", pairs.digest, split.digest)
@@ -137,7 +138,8 @@ class Session:
             "backbone": self._backbone.digest if self._backbone else None,
             "weights": digest(*weights_digest_parts(self._method.encoders)),
         }
-        save_results(self._run.results, figures, settings, digests, training)
+        trained = settings.replace(Epoch=len(history))
+        save_results(self._run.results, figures, trained, digests, training)
         written = {
             QUERY_MAP: True,
             QUERY_ASYMMETRIC: True,

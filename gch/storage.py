@@ -33,7 +33,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
     except OSError as error:
         if error.filename is None or UNFINISHED in str(error.filename):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # a None would be printed
         raise
 
 
@@ -126,14 +127,17 @@ def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
     """A memory-mapped .npy file of zeros. Its disk space is reserved; a full disk would end the process.
 
     Raises:
-      DataError: there is no room, or the file cannot be written.
+      OSError: there is no room, or the file cannot be written; it says how many bytes are needed.
     """
     size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    with writing(path.parent, DataError, f"; expected room for {size:,} bytes"):
+    try:
         array = np.lib.format.open_memmap(path, "w+", dtype, shape)
         if hasattr(os, "posix_fallocate"):  # not on macOS
             with open(path, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, file.seek(0, os.SEEK_END))
+    except OSError as error:
+        needed = f"{error.strerror or error}; expected room for {size:,} bytes"
+        raise OSError(error.errno, needed, str(path)) from error
     return array
 
 

@@ -192,9 +192,10 @@ def test_a_trained_backbone_streams_its_pixels(command):
     assert list(epoch["stages"]) == ["image/label", "graph"]
     # The neighbours are found with the trained features, which a checkpoint must hold.
     codes = command.codes()
-    command.run("test", **settings)
+    command.run("test", **settings | {"Epoch": 3})
     for name, array in command.codes().items():
         np.testing.assert_array_equal(array, codes[name])
+    assert command.results["settings"]["Epoch"] == 1  # as many as it has
 
 
 def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data, monkeypatch):

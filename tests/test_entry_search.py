@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from gch.data.generated import generate
 from gch.search.codes_folder import open_codes
 from gch.search.index import open_index
 from gch.search.query import Searcher
+from gch.storage import lock
 
 pytestmark = pytest.mark.usefixtures("load_once")
 
@@ -111,6 +113,16 @@ def test_without_a_folder_the_run_of_the_settings_is_exported(trained, monkeypat
     trained.run("export")
     expected = trained.results["settings"] | {"phase": "export"}
     assert asked == [expected]
+
+
+def test_an_export_elsewhere_of_a_run_that_cannot_be_written(trained, command, tmp_path, monkeypatch):
+    """It is another user's; the test may be root, who can write everything."""
+    monkeypatch.setattr("gch.job.os.access", lambda path, mode: False)
+    monkeypatch.setattr("gch.session.Session", mock.Mock())
+    with lock(trained.run_folder, "busy"):
+        status, _, error = command("export", trained.run_folder, f"--out={tmp_path / 'model'}")
+        assert (status, error) == (0, "")
+        assert command("export", trained.run_folder)[0] == 1
 
 
 def test_another_program_gets_the_codes_of_the_test_phase(trained, exported, queries, collection, tmp_path):

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import re
+import signal
 import socket
 import subprocess
+import time
 
 import pytest
 from entry import DCMH, LONGEST, Command, wait_for_checkpoint
@@ -13,7 +15,8 @@ SMALL = DCMH | {"Epoch": 1, "k_dcmh": 12, "backbone": "trained", "VERIFICATION_S
 SMALL |= dict.fromkeys(("MAX_ITER", "k_lab", "k_txt", "k_img", "k_gph", "k_txt_g", "k_img_g"))  # of GCH
 
 
-def start_both(command: Command, **settings) -> list[subprocess.Popen]:
+def start_both(command: Command, of_worker: dict | None = None, **settings) -> list[subprocess.Popen]:
+    """Starts the chief, and a worker with settings of its own."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         cluster = {"worker": [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]}
@@ -21,6 +24,7 @@ def start_both(command: Command, **settings) -> list[subprocess.Popen]:
     for index in range(2):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
         environment = {"TF_CPP_MIN_LOG_LEVEL": None, "TF_CONFIG": json.dumps(config)}
+        settings |= of_worker or {} if index else {}
         started.append(command.start(environment=environment, **settings))
     return started
 
@@ -48,3 +52,22 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(repository, tmp_path, dat
     mean = [(found["I->T"] + found["T->I"]) / 2 for found in (one, two)]
     assert mean[0] == pytest.approx(mean[1], abs=0.01)
     assert mean[0] > 1.3 * alone.chance()
+
+
+def test_a_worker_with_other_settings_ends_all(repository, tmp_path, data):
+    both = start_both(Command(repository, tmp_path, data, **SMALL), {"Epoch": 2})
+    errors = [process.communicate(timeout=LONGEST)[1] for process in both]
+    assert [process.returncode for process in both] == [1, 1], errors
+    assert any("the workers of TF_CONFIG differ in the setting Epoch; expected" in error for error in errors)
+
+
+def test_ctrl_c_ends_the_wait_for_workers(repository, tmp_path, data):
+    chief, worker = start_both(Command(repository, tmp_path, data, **SMALL))
+    worker.kill()
+    worker.communicate()
+    while not chief.stdout.readline().startswith("Waiting for the 2 workers"):
+        assert chief.poll() is None, chief.stderr.read()
+    time.sleep(1)  # until TensorFlow waits
+    chief.send_signal(signal.SIGINT)
+    assert chief.wait(LONGEST) == -signal.SIGINT
+    chief.communicate()

@@ -76,7 +76,8 @@ def test_a_run_of_an_earlier_version_lacks_settings_and_has_others(run, capsys):
 
 
 def test_a_run_of_this_version_keeps_all_its_settings(run, capsys):
-    assert run.adopt(settings()) == settings()
+    for given in (settings(), settings(method="agah")):
+        assert run.adopt(given) == given
     assert RunFolder(run.path.parent / "new").adopt(settings()) == settings()
     assert capsys.readouterr().out == ""
 

@@ -59,8 +59,8 @@ def test_a_run_of_other_settings_is_not_taken_for_the_sweeps(sweep, finished):
     assert "has lr_img = 0.5, the sweep needs 0.003" in error
 
 
-@pytest.mark.parametrize("other", [{"own_neighbour": False}, {"ties": "stable"}, {}])
-def test_a_run_whose_results_are_not_those_of_this_sweep_is_tested_again(
+@pytest.mark.parametrize("other", [{"own_neighbour": False}, {"ties": "stable"}, {"Epoch": 3}, {}])
+def test_a_run_whose_results_are_not_those_of_this_sweep_is_started_again(
     sweep, finished, tmp_path, monkeypatch, other
 ):
     name = "openmoji_gch_efficientnet-lite0_8_seed0"

@@ -8,6 +8,7 @@ import signal
 import threading
 import types
 from contextlib import ExitStack, nullcontext
+from unittest import mock
 
 import keras
 import numpy as np
@@ -230,6 +231,14 @@ def test_a_run_that_resumes_has_every_step_in_its_log_once(tmp_path, epoch, stag
     assert logged(tmp_path / "log[1]") == []
 
 
+def test_ctrl_c_in_the_last_validation_stops_a_run(tmp_path):
+    trainer = trained(tmp_path / "run", epochs=1)
+    trainer._validate = lambda epoch: signal.raise_signal(signal.SIGINT) or {"score": 1.0}
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.resume()
+
+
 @pytest.fixture
 def restored():
     """What a device's configuration changes is as before after the test."""
@@ -327,11 +336,20 @@ def config(task: str, index: int, **jobs: int) -> dict[str, str]:
         (config("worker", 3, worker=3), None),
         (config("ps", 0, worker=2, ps=1), None),
         ({"TF_CONFIG": "[1]"}, None),
+        ({"TF_CONFIG": config("worker", 0, worker=2)["TF_CONFIG"].replace(":2222", ":2x")}, None),
     ],
 )
 def test_tf_config_says_who_is_who_or_is_refused(environment, expected):
     with pytest.raises(SettingError, match=r"TF_CONFIG: .*expected") if expected is None else nullcontext():
         assert read_cluster(environment) == expected
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_worker_whose_port_is_taken_is_named(monkeypatch):
+    taken = mock.Mock(side_effect=tf.errors.UnknownError(None, None, "Could not start gRPC server"))
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", taken)
+    with pytest.raises(SettingError, match=r"worker 1 cannot listen at its address, Could not .*; expected"):
+        configure_device(load_settings(None, {}), Cluster(2, 1))
 
 
 def test_a_lost_worker_is_named_and_other_faults_are_not_taken_for_one():

@@ -84,17 +84,18 @@ class _Run:
         self._flags["run_name"] = self.folder.name  # a prepared set may have another name than dataset_dir
 
     def finished(self) -> bool:
-        """Whether it was trained and tested.
+        """Whether it was trained to the last outer epoch, and tested.
 
         Raises:
-          RunError: it was, with other settings.
+          RunError: it was, with other settings or further.
         """
         try:
             tested = read_run(self.folder).settings
         except RunError:
             return False  # or of a version that did not evaluate: testing it again is quick
         before = of_earlier_runs(self._settings.method) | {canonical(name): tested[name] for name in tested}
-        compared = self._settings.values().keys() - free_settings() | {"Epoch"}
+        fewer = before["Epoch"] < self._settings.Epoch
+        compared = self._settings.values().keys() - free_settings() | (set() if fewer else {"Epoch"})
         for name, value in self._settings.values().items():
             if name in compared and before[name] != value:
                 raise RunError(
@@ -104,7 +105,7 @@ class _Run:
         # Tests of all kinds leave their figures in the same place, and the data may be others. Testing again
         # is quick, and compares the data.
         same_test = all(before[name] == getattr(self._settings, name) for name in OF_TEST)
-        return same_test and not self._other_data(before["DATA_DIR"])
+        return same_test and not fewer and not self._other_data(before["DATA_DIR"])
 
     def _other_data(self, place_then: str) -> bool:
         """Whether files of data lie elsewhere than at the test, or were written after it."""

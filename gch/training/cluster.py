@@ -1,6 +1,7 @@
 """The workers of a training on several machines, read from TF_CONFIG without loading TensorFlow."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from gch.data.text_files import Fields, json_of, object_of, shown
@@ -21,7 +22,10 @@ class Cluster:
 
 
 ALONE = Cluster()
-_ADDRESS = ("a text host:port", lambda value: isinstance(value, str))
+_ADDRESS = (
+    "a text host:port",
+    lambda value: isinstance(value, str) and bool(re.fullmatch(r".+:\d{1,5}", value)),
+)
 _CONFIG: Fields = {"cluster": {...: [_ADDRESS]}, "task": {}}
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from gch.errors import RunError, SettingError, TrainingError
-from gch.settings import Settings
+from gch.errors import RunError, SettingError, TrainingError, reason
+from gch.settings import Settings, free_settings
+from gch.signals import SIGNALS
 from gch.storage import digest
 from gch.terminal import quiet_stderr
 from gch.training.cluster import ALONE, Cluster
@@ -42,7 +43,8 @@ def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     again, with the same GPUs.
 
     Raises:
-      SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others.
+      SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others; or the
+        address of this worker cannot be used.
     """
     tf.get_logger().setLevel("ERROR")  # it warns of retracing when a shape differs once
     keras.utils.set_random_seed(settings.seed)
@@ -98,11 +100,17 @@ def _use_gpus(gpus: list[tf.config.PhysicalDevice], select_gpu: str) -> int:
 def _joint_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     if cluster.workers == 1:
         return tf.distribute.MirroredStrategy()
-    print(f"Waiting for the {cluster.workers} workers of TF_CONFIG")
-    # Where no thread ends the process (gch.signals), Python would see Ctrl-C only once all are there.
-    alone = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with on_signals(signal.SIG_DFL, *([signal.SIGINT] if alone else [])), quiet_stderr():
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    print(f"Waiting for the {cluster.workers} workers of TF_CONFIG", flush=True)
+    # TensorFlow waits with Python's lock held: no thread of Python sees a signal before all are there.
+    with on_signals(signal.SIG_DFL, *SIGNALS), quiet_stderr():
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except tf.errors.OpError as error:
+            refused = error
+    raise SettingError(
+        f"TF_CONFIG: worker {cluster.index} cannot listen at its address, {reason(refused)}; expected a free "
+        "port of this machine"
+    ) from refused
 
 
 @contextlib.contextmanager
@@ -128,7 +136,15 @@ def require_alike(device: Device, what: str, *values: str) -> None:
     """Raises RunError on every worker unless `values` are the same on all of them."""
     own = int(digest(*values)[:15], 16)
     if any(one != own for one in _of_all(device, own)):
-        raise RunError(f"the workers of TF_CONFIG differ in {what}; expected the same files on all machines")
+        raise RunError(f"the workers of TF_CONFIG differ in {what}; expected the same on all machines")
+
+
+def require_same_settings(device: Device, settings: Settings) -> None:
+    """Raises RunError on every worker unless all settings that change the training are the same on all."""
+    free = free_settings() - {"Epoch"}
+    for name, value in settings.values().items():
+        if name not in free:
+            require_alike(device, f"the setting {name}", repr(value))
 
 
 def _of_all(device: Device, number: int) -> list[int]:
@@ -151,8 +167,8 @@ def lost_workers(cluster: Cluster) -> Iterator[None]:
         lost = aborted or isinstance(error, tf.errors.UnavailableError | tf.errors.DeadlineExceededError)
         if cluster.workers == 1 or not lost:
             raise
-        reason = aborted[1] if aborted else error.message.strip().splitlines()[0]
+        why = aborted[1] if aborted else reason(error)
         raise TrainingError(
-            f"another worker of TF_CONFIG ended or cannot be reached ({reason}); "
+            f"another worker of TF_CONFIG ended or cannot be reached ({why}); "
             f"start all {cluster.workers} again to resume from the last checkpoint"
         ) from error

@@ -89,6 +89,8 @@ class Trainer:
         with on_signals(self._ask_to_stop, signal.SIGINT, signal.SIGTERM):
             while self._position.epoch < self._settings.Epoch:
                 self._train_epoch(self._position.epoch)
+        if self._stop:  # in the last validation
+            raise Stopped("", self._stop)
 
     def restore_best(self) -> int:
         """Puts the best weights into the networks; returns their outer epoch, counted from 1.
