@@ -219,7 +219,7 @@ def test_a_killed_sweep_goes_on_where_it_was(repository, tmp_path, data, monkeyp
 
     monkeypatch.setattr("gch.commands.sweep.run_child", run_here)
     output, _ = sweep.run("sweep")
-    assert "Sweep of 2 runs, 1 of them finished before" in output
+    assert "Runs of this sweep: 2; finished before: 1" in output
     assert f"Resuming {second}: outer epoch" in output
     assert (first / "results.json").stat().st_mtime_ns == written
     found = scipy.io.loadmat(second / "generated_16.mat")

@@ -30,7 +30,7 @@ def test_finished_runs_are_not_repeated_and_their_table_is_told(sweep, finished,
             finished(f"openmoji_gch_efficientnet-lite0_{bit}_seed{seed}", bit=bit, seed=seed)
     status, output, _ = sweep("--bits=8,16,8", "--seeds=0,3", "--methods=gch,gch")
     assert status == 0
-    assert "Sweep of 4 runs, 4 of them finished before" in output
+    assert "Runs of this sweep: 4; finished before: 4" in output
     lines = (tmp_path / "out" / "sweep.md").read_text().splitlines()
     assert lines[4:] == ["", NEW_ITEMS]
     assert NEW_ITEMS in output
@@ -76,7 +76,7 @@ def test_a_run_whose_results_are_not_those_of_this_sweep_is_started_again(
     monkeypatch.setattr("sys.executable", "false")
     status, output, _ = sweep("--bits=8", "--seeds=0")
     assert status == 1  # it tried to, by a program that fails
-    assert "0 of them finished before" in output
+    assert "finished before: 0" in output
 
 
 def test_other_places_of_data_make_no_other_run(sweep, finished):
@@ -90,14 +90,14 @@ def test_a_run_whose_data_may_be_others_is_tested_again(sweep, finished, tmp_pat
     data.touch()
     finished(name, bit=8, dataset_dir="files", DATA_DIR=str(data))
     arguments = ["--bits=8", "--seeds=0", "--dataset_dir=files"]
-    assert "1 of them finished before" in sweep(*arguments, f"--DATA_DIR={data}")[1]
+    assert "finished before: 1" in sweep(*arguments, f"--DATA_DIR={data}")[1]
     called: list = []
     monkeypatch.setattr("gch.commands.sweep.run_child", lambda *call: called.append(call) or (1, ""))
     if changed == "place":
         data = data.rename(tmp_path / "moved.npz")
     else:
         os.utime(tmp_path / "runs" / name / "results.json", (0, 0))
-    assert "0 of them finished before" in sweep(*arguments, f"--DATA_DIR={data}")[1]
+    assert "finished before: 0" in sweep(*arguments, f"--DATA_DIR={data}")[1]
     # It says which run, because that of a prepared set may have another name.
     assert f"--run_name={name}" in called[0][0]
 

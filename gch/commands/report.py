@@ -28,4 +28,4 @@ def run(call: Call) -> None:
     records = [dataclasses.replace(record, name=name) for record, name in zip(found, names, strict=True)]
     drawn = list(plots.draw_all(records))
     write_text(out, page(records, drawn, MARK))
-    print(f"Report of {len(records)} runs in {out}")
+    print(f"Report in {out}; runs: {len(records)}")

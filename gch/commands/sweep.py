@@ -42,7 +42,7 @@ def run(call: Call) -> None:
         for kind, bit, seed in itertools.product(kinds, bits, seeds)
     ]
     unfinished = [one for one in runs if not one.finished()]
-    print(f"Sweep of {len(runs)} runs, {len(runs) - len(unfinished)} of them finished before", flush=True)
+    print(f"Runs of this sweep: {len(runs)}; finished before: {len(runs) - len(unfinished)}", flush=True)
     _train(unfinished, call.options.jobs)
     records = [read_run(one.folder) for one in runs]
     means, why = tables.all_means(records), tables.why(records)
