@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.sentences import SentenceEncoder, SentencesAndWords
-from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, with_words
+from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, text_vectors, with_words
 from gch.data.vocabulary import run_vocabulary
 from gch.errors import SettingError, WeightsError
-from gch.networks.of_user import in_words, load_model, model_digest
+from gch.networks.of_user import in_words, load_model, model_digest, require_independent
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
@@ -89,7 +89,7 @@ def load_text_encoder(
 
 def with_encoded_texts(pairs: Pairs, encoder: TextEncoder | None, run: RunFolder, cache: Path) -> Pairs:
     """The data set with text vectors by an encoder; unchanged where it has vectors, or there is none. Raises
-    as `encoded_texts` does.
+    as `encoded_texts` does, and WeightsError if a text's vector depends on the other texts of its batch.
     """
     if pairs.text_vectors or encoder is None:
         return pairs
@@ -100,6 +100,13 @@ def with_encoded_texts(pairs: Pairs, encoder: TextEncoder | None, run: RunFolder
     if isinstance(encoder, SentencesAndWords):
         encoded = with_words(encoded, encoder, cache)
     assert encoded.parts is not None
+    if isinstance(encoder, ModelEncoder):
+        some = encoded.parts.strings[:4]
+        beside, _ = text_vectors([*some, " ".join(some)], encoder)
+        for string, vector in zip(some, beside, strict=False):
+            single, _ = text_vectors([string], encoder)
+            cause = "the network must mask the padding of a batch"
+            require_independent(single, vector[None], f"{encoder.name}: its vectors of {pairs.name}", cause)
     strings, blank = len(encoded.parts.strings), np.count_nonzero(np.diff(encoded.parts.starts) == 0)
     print(f"Texts: {encoded.texts_in_words} by {encoder.name}, of {strings} different words or captions")
     if blank:
