@@ -29,12 +29,14 @@ class ModelEncoder:
 
     Attributes:
       model: what a SavedModel must hold so that `vectors` can be part of its graphs.
+      directions: whether a text has the mean of the directions of its strings' vectors, not of these.
 
     Raises:
       WeightsError: the file or folder is broken, or maps other things.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, directions: bool = True):
+        self.directions = directions
         self.name, expected = path, "expected a model of strings (B,) that gives vectors (B, D)"
         try:
             self.model = load_model(path)
@@ -76,7 +78,7 @@ def load_text_encoder(
     if name == "sentences":
         return SentenceEncoder()
     if name != SentencesAndWords.name:
-        encoder = ModelEncoder(name)
+        encoder = ModelEncoder(name, directions=not pairs.single_vectors)
         if pairs.text_vectors and encoder.size != (width := pairs.texts.shape[1]):
             found = f"txtStr is {name!r}, of {encoder.size} dimensions"
             raise SettingError(f"{found}; {pairs.name} has text vectors of {width}")
