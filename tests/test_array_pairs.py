@@ -5,6 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from sources import opened
 from written import (
     AGAIN,
     ALL,
@@ -363,6 +364,16 @@ def test_split_files_of_paths(tmp_path):
 
 
 # ---------------------------------------------------------------- index files
+
+
+def test_prepared_pictures_keep_that_text_vectors_are_single(tmp_path):
+    names = write_pictures(tmp_path)
+    vectors = np.random.default_rng(0).normal(size=(len(names), 2, 5))
+    labels = np.eye(2, dtype=np.uint8)[np.arange(len(names)) % 2]
+    for several, found in ((False, vectors[:, 0]), (True, vectors)):
+        np.savez(tmp_path / "a.npz", images=np.array(names), text_vectors=found, labels=labels)
+        pairs = opened(tmp_path, "files", image_size=32)
+        assert pairs.single_vectors is not several
 
 
 def test_index_files(tmp_path):

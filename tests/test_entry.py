@@ -151,6 +151,8 @@ def test_tensorboard_finds_everything(finished):
         "_hparams_/session_start_info",
     } <= names, names
     assert tags["graph"]
+    started = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert command.run_folder.name.encode() in started  # the name of the run in the table
 
 
 def test_another_setting_does_not_touch_the_run(finished):

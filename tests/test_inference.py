@@ -49,11 +49,21 @@ def test_features_are_computed_once_for_weights_and_data(features, tmp_path):
     assert len(list(tmp_path.glob("features-*-net-*.npy"))) == 3
 
 
-def test_features_that_are_no_numbers_are_refused_and_not_cached(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda mean: keras.ops.log(mean - 300), "NaN or infinity"),
+        (
+            lambda mean: mean - keras.ops.mean(mean, axis=0),
+            "that an item has one alone and another in a batch",
+        ),
+    ],
+)
+def test_features_that_are_no_numbers_or_of_a_batch_are_refused_and_not_cached(tmp_path, change, found):
     pixels = keras.Input((8, 8, 3))
     mean = keras.layers.GlobalAveragePooling2D()(pixels)
-    backbone = Backbone("net.keras", keras.Model(pixels, keras.ops.log(mean - 300)), "a")
-    with pytest.raises(WeightsError, match=r"^net\.keras: its features of generated: found NaN or infinity"):
+    backbone = Backbone("net.keras", keras.Model(pixels, change(mean)), "a")
+    with pytest.raises(WeightsError, match=rf"^net\.keras: its features of generated: found {found}"):
         backbone_features(backbone, generate(40, image_size=8), tmp_path, lambda *_: None)
     assert not list(tmp_path.glob("*.npy"))
 

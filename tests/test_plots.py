@@ -63,7 +63,10 @@ def test_by_bits_a_line_is_the_mean_of_the_runs():
     for label, new in (("gch", False), ("gch, new items", True)):
         means = [run.mean("I->T", "mAP", new) for run in runs]
         np.testing.assert_allclose(lines[label], [np.mean(means[:2]), means[2]])
-    drawn = drawn_of(*(dataclasses.replace(run, new={}) for run in runs))
+    runs[1].settings["graph"], runs[0].settings["graph"] = "none", "label"
+    lines = drawn_of(*runs)["map_by_bits"].axes[0].get_legend_handles_labels()[1]
+    assert {"gch graph=label", "gch graph=none", "gch"} < {*lines}
+    drawn = drawn_of(*(dataclasses.replace(run, new={}, settings={"method": "gch"}) for run in runs))
     assert drawn["map_by_bits"].axes[0].get_legend_handles_labels()[1] == ["gch"]
     assert drawn["map_by_label"].axes[0].get_legend_handles_labels()[1] == ["8", "9", "16"]
 

@@ -52,6 +52,7 @@ MISUSED = {  # a command line, and what it says; the exit status is 2
     "train @embedded --affinity=both --graph=batch": "affinity is 'both' and graph is 'batch'; "
     "pairs are learned with",
     "train @embedded '--run_name=a\nb'": r"run_name is 'a\\nb'; expected a plain name",
+    "train @vectors --netStr=models/gone": "'models/gone', and no SavedModel is at this path; expected",
     "train @vectors --txtStr=gone": r"txtStr is 'gone'; expected words, sentences, "
     r"sentences\+words, a .keras file or",
     "train test": "train and test",

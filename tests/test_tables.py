@@ -29,6 +29,20 @@ def test_a_line_has_a_direction_with_its_interval_and_other_policies():
     assert tables.over_seeds([other])[1][0][4:6] == ["-", "-"]
 
 
+def test_runs_that_differ_by_more_than_their_seeds_share_no_mean():
+    runs = [record(name, method="gch", MAX_ITER=4, graph="label") for name in ("a", "b")]
+    for seed, run in enumerate(runs):
+        run.settings.update(seed=seed, run_name=run.name)
+    older, other, data = (record(name, method="gch") for name in ("older", "other", "data"))
+    other.settings.update(graph="none", MAX_ITER=4)
+    for run in (*runs, other, data):
+        run.results["digests"] = {"data": "b" * 64 if run is data else "a" * 64}
+    found = [(line[0], line[-1]) for line in tables.over_seeds([*runs, older, other])[1]]
+    assert found == [("gch graph=label", "2"), ("gch", "1"), ("gch graph=none", "1")]
+    of_data = [line[0] for line in tables.over_seeds([runs[0], data])[1]]
+    assert of_data == ["gch data=aaaaaaaa", "gch data=bbbbbbbb"]
+
+
 def test_the_mean_over_the_seeds_is_of_the_runs_of_one_method_and_length():
     runs = [
         record(name, seed, bits, method="gch", preset=preset, dataset_dir="X")

@@ -1,5 +1,6 @@
 """Encoders of texts: models of the user's, and a package that encodes outside of an exported model."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from exporting import BITS, NOTE, SIZE, small_networks
 from sources import refusal
 
 import gch
+from gch.data.generated import generate
 from gch.data.sentences import SentenceEncoder, SentencesAndWords
 from gch.data.text_parts import text_vectors
 from gch.data.vocabulary import load_vocabulary
 from gch.errors import SettingError, WeightsError
 from gch.export.save import save_model
-from gch.networks.text_encoder import ModelEncoder, load_text_encoder
+from gch.networks.text_encoder import ModelEncoder, load_text_encoder, with_encoded_texts
+from gch.run import RunFolder
 from gch.search import model_note
 from gch.search.model_note import STAND_INS, VOCABULARY
 from gch.search.note_file import write_note_file
@@ -116,6 +119,20 @@ def test_other_models_are_refused(tmp_path, write):
     with refusal(r"expected a model of strings \(B,\)", path, WeightsError) as caught:
         ModelEncoder(str(path))
     assert "Exception encountered" not in str(caught.value)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_network_that_counts_padding_is_refused(tmp_path, masked):
+    keras.utils.set_random_seed(5)
+    strings = keras.Input((), dtype="string")
+    numbers = keras.layers.TextVectorization(vocabulary=WORDS)(strings)  # as long as the longest of a batch
+    words = keras.layers.Embedding(len(WORDS) + 2, 5, mask_zero=masked)(numbers)
+    keras.Model(strings, keras.layers.GlobalAveragePooling1D()(words)).save(tmp_path / "m.keras")
+    pairs = dataclasses.replace(generate(2, image_size=8), captions=("a cat", "red"))
+    encoder, run = ModelEncoder(str(tmp_path / "m.keras")), RunFolder(tmp_path / "run", writes=False)
+    fault = refusal("one alone and another in a batch; .* mask", encoder.name, WeightsError)
+    with contextlib.nullcontext() if masked else fault:
+        assert with_encoded_texts(pairs, encoder, run, tmp_path).texts.shape == (2, 5)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +254,7 @@ def test_the_export_holds_both_encoders_of_vectors(of_vectors):
     relaxed = model.picture_outputs(pictures).relaxed
     np.testing.assert_allclose(relaxed, model.vector_outputs("image", seen).relaxed, atol=1e-4)
     encoder = ModelEncoder(str(of_vectors[0].parent.parent / "texts.keras"))
-    vectors, _ = text_vectors(["cat", "red sea"], encoder)
+    vectors = encoder.encode(["cat", "red sea"])  # of their own length, as the file's vectors are
     relaxed = model.text_outputs(["cat", "red sea"]).relaxed
     np.testing.assert_allclose(relaxed, model.vector_outputs("text", vectors).relaxed, atol=1e-4)
 

@@ -113,6 +113,7 @@ def open_arrays(
         features=images if isinstance(images, np.ndarray) else None,
         captions=captions,
         parts=_several(parts[0], cache) if len(parts) == 1 else None,
+        single_vectors=all(part.text_vectors and len(part.arrays["texts"].shape) == 2 for part in parts),
         ids=images.paths if isinstance(images, PictureFiles) else None,
         own_split=own_split,
         found=tuple(found),

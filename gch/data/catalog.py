@@ -1,5 +1,6 @@
 """Opens the data set and chooses the split that the settings name."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     """
     pairs = open_source(settings)
     if isinstance(pairs.pictures, PictureFiles):
-        return _prepared_once(pairs, settings, progress)
+        prepared = _prepared_once(pairs, settings, progress)
+        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors)  # not in prepared files
     if pairs.pictures is not None and tuple(pairs.pictures.size) != (settings.image_size,) * 2:
         height, width = pairs.pictures.size
         raise DataError(

@@ -100,6 +100,7 @@ class Pairs:
     captions: Sequence[str | tuple[str, ...]] | None = None  # N raw texts: str (free text) or tuple (tags)
     all_words: Sequence[tuple[str, ...]] | None = None  # of each of N items, where `texts` lacks rare ones
     parts: TextParts | None = None  # of text vectors that an encoder of texts made
+    single_vectors: bool = False  # whether `texts` are vectors as in the files, one an item
     ids: Sequence[str] | None = None  # the name of each item (its file)
     own_split: OwnSplit | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file

@@ -161,7 +161,7 @@ def _encode(
     for start in range(0, len(strings), _ENCODED_AT_ONCE):
         some = strings[start : start + _ENCODED_AT_ONCE]
         found = encoder.encode(some)
-        require_finite(found, f"{encoder.name}: the vectors of {some[0]!r:.40} and those after it")
+        require_finite(found, f"{encoder.name}: its array of vectors from {some[0]!r:.40} on")
         vectors[start : start + len(some)] = _directions(found)
         progress(start + len(some))
 

@@ -12,7 +12,7 @@ class TextModel(tf.Module):
 
     def __init__(self, encoder: ModelEncoder):
         super().__init__(name="texts")
-        self._vectors, self._model = encoder.vectors, encoder.model
+        self._vectors, self._model, self._directions = encoder.vectors, encoder.model, encoder.directions
 
     def __call__(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Vectors float32 (B, D), and how many different strings each is the mean of, int32 (B,): of free
@@ -29,9 +29,10 @@ class TextModel(tf.Module):
         rows, strings = _different(tf.boolean_mask(rows, kept), tf.boolean_mask(strings, kept))
         # A model may not take an empty batch.
         vectors = self._vectors(tf.concat([strings, [" "]], axis=0))[:-1]
-        units = tf.math.divide_no_nan(vectors, tf.norm(vectors, axis=1, keepdims=True))
+        if self._directions:
+            vectors = tf.math.divide_no_nan(vectors, tf.norm(vectors, axis=1, keepdims=True))
         counts = tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.int32), rows, count)
-        return tf.math.unsorted_segment_mean(units, rows, count), counts
+        return tf.math.unsorted_segment_mean(vectors, rows, count), counts
 
     def _lines(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         texts = tf.strings.regex_replace(tf.reshape(texts, [-1]), _LINE_ENDS, "\n")

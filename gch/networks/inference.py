@@ -12,6 +12,7 @@ from gch.data.pairs import Pairs, Pictures
 from gch.data.stream import reading_errors, sequential_batches
 from gch.errors import WeightsError
 from gch.networks.backbone import Backbone
+from gch.networks.of_user import require_independent
 from gch.networks.parts import batch_norms
 from gch.storage import cached_array, digest
 
@@ -96,7 +97,7 @@ def backbone_features(
 
     Raises:
       DataError: the images cannot be read, or the cache cannot be written.
-      WeightsError: a feature is NaN or infinite.
+      WeightsError: a feature is NaN or infinite, or depends on its batch.
     """
     assert pairs.pictures is not None
     pictures, total = pairs.pictures, len(pairs.labels)
@@ -112,6 +113,10 @@ def backbone_features(
                     f"{backbone.name}: its features of {pairs.name}: found NaN or infinity, expected finite "
                     "numbers"
                 )
+            if not done:
+                (alone,) = infer(backbone.model, [images[:1]])
+                cause = "no layer may use the statistics of a batch or count calls"
+                require_independent(alone, found[:1], f"{backbone.name}: its features of {pairs.name}", cause)
             features[done : done + len(images)] = found
             done += len(images)
             progress(done, total)

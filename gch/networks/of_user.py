@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gch.errors import WeightsError
 from gch.networks.settings import require_keras_file
 from gch.storage import digest, file_digest
+
+LARGEST_MOVE = 0.1  # of a vector from batch to batch, by its length; half precision moves it less
 
 
 class SavedModel(keras.layers.Layer):
@@ -72,3 +75,13 @@ def model_digest(path: str) -> str:
     files = sorted(file for file in Path(path).rglob("*") if file.is_file())
     parts = ((file.relative_to(path).as_posix(), file_digest(file)) for file in files)
     return digest(*itertools.chain.from_iterable(parts))
+
+
+def require_independent(alone: np.ndarray, beside: np.ndarray, where: str, cause: str) -> None:
+    """Raises WeightsError if an item's vector depends on its batch: a query, which comes alone, would have
+    another code than in training. `alone` and `beside` others are the vectors (n, D) of some items.
+    """
+    moved, length = (np.linalg.norm(vectors, axis=1) for vectors in (beside - alone, alone))
+    if (moved > LARGEST_MOVE * length).any():
+        found = "an item has one alone and another in a batch"
+        raise WeightsError(f"{where}: found that {found}; expected the same, so {cause}")

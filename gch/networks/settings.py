@@ -35,6 +35,11 @@ def is_model(name: str) -> bool:
     return name.endswith(".keras") or (Path(name) / "saved_model.pb").is_file()
 
 
+def _unknown(name: str) -> str:
+    """What names no encoder, for messages: perhaps a path of a model that has moved, or of another folder."""
+    return f"{name!r}, and no SavedModel is at this path" if Path(name).name != name else repr(name)
+
+
 def least_image_size(name: str) -> int:
     """The smallest height and width of images that one of BACKBONES takes."""
     return _LEAST_SIZES.get(name, 32 if name in KERAS_APPLICATIONS else 1)
@@ -98,13 +103,13 @@ class NetworkSettings:
         """Raises SettingError where values are impossible."""
         if canonical_backbone(self.netStr) is None:
             raise SettingError(
-                f"netStr is {self.netStr!r}; expected {', '.join(BACKBONES[:5])} ... (keras.applications), "
-                "a .keras file or the folder of a SavedModel"
+                f"netStr is {_unknown(self.netStr)}; expected {', '.join(BACKBONES[:5])} ... "
+                "(keras.applications), a .keras file or the folder of a SavedModel"
             )
         if self.txtStr not in TEXT_ENCODERS and not is_model(self.txtStr):
             raise SettingError(
-                f"txtStr is {self.txtStr!r}; expected {', '.join(TEXT_ENCODERS)}, a .keras file or the "
-                "folder of a SavedModel"
+                f"txtStr is {_unknown(self.txtStr)}; expected {', '.join(TEXT_ENCODERS)}, a .keras file or "
+                "the folder of a SavedModel"
             )
         if is_model(self.netStr) and self.backbone_start == "random":
             raise SettingError(

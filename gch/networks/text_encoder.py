@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from gch.data.pairs import Pairs
 from gch.data.sentences import SentenceEncoder, SentencesAndWords
-from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, with_words
+from gch.data.text_parts import TextEncoder, encoded_texts, joined_strings, text_vectors, with_words
 from gch.data.vocabulary import run_vocabulary
 from gch.errors import SettingError, WeightsError
-from gch.networks.of_user import in_words, load_model, model_digest
+from gch.networks.of_user import in_words, load_model, model_digest, require_independent
 from gch.run import RunFolder
 from gch.settings import Settings
 from gch.storage import digest
@@ -29,12 +29,14 @@ class ModelEncoder:
 
     Attributes:
       model: what a SavedModel must hold so that `vectors` can be part of its graphs.
+      directions: whether a text has the mean of the directions of its strings' vectors, not of these.
 
     Raises:
       WeightsError: the file or folder is broken, or maps other things.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, directions: bool = True):
+        self.directions = directions
         self.name, expected = path, "expected a model of strings (B,) that gives vectors (B, D)"
         try:
             self.model = load_model(path)
@@ -76,7 +78,7 @@ def load_text_encoder(
     if name == "sentences":
         return SentenceEncoder()
     if name != SentencesAndWords.name:
-        encoder = ModelEncoder(name)
+        encoder = ModelEncoder(name, directions=not pairs.single_vectors)
         if pairs.text_vectors and encoder.size != (width := pairs.texts.shape[1]):
             found = f"txtStr is {name!r}, of {encoder.size} dimensions"
             raise SettingError(f"{found}; {pairs.name} has text vectors of {width}")
@@ -89,7 +91,7 @@ def load_text_encoder(
 
 def with_encoded_texts(pairs: Pairs, encoder: TextEncoder | None, run: RunFolder, cache: Path) -> Pairs:
     """The data set with text vectors by an encoder; unchanged where it has vectors, or there is none. Raises
-    as `encoded_texts` does.
+    as `encoded_texts` does, and WeightsError if a text's vector depends on the other texts of its batch.
     """
     if pairs.text_vectors or encoder is None:
         return pairs
@@ -100,6 +102,13 @@ def with_encoded_texts(pairs: Pairs, encoder: TextEncoder | None, run: RunFolder
     if isinstance(encoder, SentencesAndWords):
         encoded = with_words(encoded, encoder, cache)
     assert encoded.parts is not None
+    if isinstance(encoder, ModelEncoder):
+        some = encoded.parts.strings[:4]
+        beside, _ = text_vectors([*some, " ".join(some)], encoder)
+        for string, vector in zip(some, beside, strict=False):
+            single, _ = text_vectors([string], encoder)
+            cause = "the network must mask the padding of a batch"
+            require_independent(single, vector[None], f"{encoder.name}: its vectors of {pairs.name}", cause)
     strings, blank = len(encoded.parts.strings), np.count_nonzero(np.diff(encoded.parts.starts) == 0)
     print(f"Texts: {encoded.texts_in_words} by {encoder.name}, of {strings} different words or captions")
     if blank:

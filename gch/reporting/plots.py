@@ -12,7 +12,7 @@ from PIL import Image
 from gch.errors import GCHError
 from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
 from gch.evaluation.own_half import RECALL
-from gch.reporting.record import Record
+from gch.reporting.record import Record, setups
 from gch.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -186,12 +186,13 @@ def _mean(record: Record, direction: str, measure: str, new: bool) -> float | No
 
 
 def _by_bits(records: Sequence[Record], measure: str, axes: "Axes", direction: str) -> None:
-    """The mean over seeds for each method, over all items and dashed over new ones; a dot for each record."""
-    for method in dict.fromkeys(record.method for record in records):
-        mine = [record for record in records if record.method == method]
+    """The mean over seeds for each setup, over all items and dashed over new ones; a dot for each record."""
+    every = setups(records)
+    for setup in dict.fromkeys(every):
+        mine = [record for record, own in zip(records, every, strict=True) if own == setup]
         bits = sorted({record.bits for record in mine})
         colour = None
-        for new, label, style in ((False, method, "-"), (True, f"{method}, new items", "--")):
+        for new, label, style in ((False, setup, "-"), (True, f"{setup}, new items", "--")):
             found = [
                 np.array([_mean(run, direction, measure, new) for run in mine if run.bits == bit], float)
                 for bit in bits
@@ -203,7 +204,7 @@ def _by_bits(records: Sequence[Record], measure: str, axes: "Axes", direction: s
             colour = line.get_color()
             for bit, values in zip(bits, found, strict=True):
                 axes.plot([bit] * len(values), values, ".", color=colour)
-    every = sorted({record.bits for record in records})
+    ticks = sorted({record.bits for record in records})
     axes.set(xlabel="bits", ylabel=measure, xscale="log")
-    axes.set_xticks(every, [str(bit) for bit in every])
+    axes.set_xticks(ticks, [str(bit) for bit in ticks])
     axes.minorticks_off()

@@ -8,6 +8,7 @@ from typing import Any
 from gch.data.text_files import Fields, Shape, is_count, is_number, object_of, read_json
 from gch.errors import DataError, RunError
 from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
+from gch.settings import free_settings
 
 NEW = "evaluation_not_trained_on"  # None where there are no new items
 OWN_HALF = "own_half"
@@ -70,6 +71,7 @@ _OF_OWN_HALF: Fields = {
 _OF_CODES = dict.fromkeys(("image", "text"), dict.fromkeys(CODE_FIGURES, _NUMBER))
 _OPTIONAL: Fields = {
     "label_names": [_TEXT],
+    "digests": {"data": _TEXT},
     "training": {"best_epoch": _COUNT, "seconds": _NUMBER},
     "codes": {"retrieval": _OF_CODES, "query": {"image_text_agreement": _NUMBER}},
 }
@@ -125,6 +127,25 @@ class Record:
         """Mean of a measure and its interval, `low` and `high`; empty where it was not measured."""
         figures = (self.new if new else self.directions).get(direction, {})
         return figures.get("measures", {}).get(measure, {})
+
+
+def setups(records: Sequence[Record]) -> list[str]:
+    """What each record is a run of: its `method`, and the settings and the data by which runs of one method
+    differ. Records of one setup and length differ by their seeds alone.
+    """
+    free = free_settings() - {"Epoch", "ties", "without_relevant"}
+
+    def compared(record: Record) -> dict[str, object]:
+        data = record.results.get("digests", {}).get("data")
+        known = {name: value for name, value in record.settings.items() if name not in {*free, "bit", "seed"}}
+        return known | ({"data": data[:8]} if data else {})
+
+    every, found = [(record.method, compared(record)) for record in records], []
+    for method, own in every:
+        alike = [other for name, other in every if name == method]
+        differing = [name for name in own if any(other.get(name, own[name]) != own[name] for other in alike)]
+        found.append(" ".join([method, *(f"{name}={own[name]}" for name in differing)]))
+    return found
 
 
 def read_run(folder: Path) -> Record:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gch.evaluation.evaluate import ASYMMETRIC, CROSS, NEW_ITEMS, UNIFIED
 from gch.evaluation.own_half import MEDIAN, measure_names
-from gch.reporting.record import Record
+from gch.reporting.record import Record, setups
 
 OF_PAIRS = "Unified codes of pairs"
 OF_OWN_HALVES = "Own halves of pairs"
@@ -97,7 +97,7 @@ def _titled(
 
 
 def over_seeds(records: Sequence[Record], directions: Sequence[str] = CROSS) -> Table:
-    """Header and cells: a line for each method and length, mAP as mean ± standard deviation over the runs."""
+    """Header and cells: a line for each setup and length, mAP as mean ± standard deviation over the runs."""
     kinds = [(new, direction) for new in (False, True) for direction in directions]
     columns = [f"{'new items' if new else 'mAP'} {direction}" for new, direction in kinds]
     return _over_seeds(records, columns, lambda run: [run.mean(name, "mAP", new) for new, name in kinds])
@@ -113,18 +113,19 @@ def own_half_over_seeds(records: Sequence[Record]) -> Table:
 def _over_seeds(
     records: Sequence[Record], columns: Sequence[str], values: Callable[[Record], list[float | None]]
 ) -> Table:
-    """Header and cells: a line for each method and length, the shortest first, with the means of its runs."""
+    """Header and cells: a line for each setup and length, the shortest first, with the means of its runs."""
     groups: dict[tuple[str, int], list[Record]] = {}
-    methods = [record.method for record in records]
-    for record in sorted(records, key=lambda record: (methods.index(record.method), record.bits)):
-        groups.setdefault((record.method, record.bits), []).append(record)
+    every = setups(records)
+    several = zip(every, records, strict=True)
+    for setup, record in sorted(several, key=lambda one: (every.index(one[0]), one[1].bits)):
+        groups.setdefault((setup, record.bits), []).append(record)
     lines = []
-    for (method, bits), mine in groups.items():
+    for (setup, bits), mine in groups.items():
         found = zip(columns, zip(*map(values, mine), strict=True), strict=True)
         means = [_spread(of_runs, 1 if name.startswith("median") else 4) for name, of_runs in found]
         seconds = [run.results.get("training", {}).get("seconds") for run in mine]
         mean_seconds = "-" if None in seconds else f"{statistics.mean(seconds):.0f}"
-        lines.append([method, str(bits), *means, mean_seconds, str(len(mine))])
+        lines.append([setup, str(bits), *means, mean_seconds, str(len(mine))])
     return ["", "bits", *columns, "seconds", "runs"], lines
 
 

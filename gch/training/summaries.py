@@ -65,7 +65,7 @@ class Summaries:
         with self._at(0):
             tf.summary.text("settings", f"| setting | value |\n|---|---|\n{rows}")
             hparams.hparams_config(names, [hparams.Metric(name) for name in metrics])
-            hparams.hparams(learned)
+            hparams.hparams(learned, trial_id=Path(self._folder).name)  # else a hash in its tables
 
     def graph(self, method: Method) -> None:
         """The networks as a graph."""
