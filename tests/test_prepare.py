@@ -35,6 +35,7 @@ SOURCES = {
     "all that there may be": described(),
     "texts that await a vocabulary": changed(texts=NONE, tag_names=(), captions=ODD),
     "no labels": changed(labels=NONE, label_names=()),
+    "vectors of texts": changed(texts=np.eye(ITEMS, dtype=np.float32), tag_names=(), single_vectors=True),
 }
 
 
@@ -49,7 +50,7 @@ def test_everything_comes_back_and_nothing_is_written_twice(tmp_path, name):
     for field in ("texts", "labels"):
         found, wanted = getattr(pairs, field), getattr(source, field)
         assert (found.dtype, found.shape, found.tolist()) == (wanted.dtype, wanted.shape, wanted.tolist())
-    for field in ("name", "tag_names", "label_names", "captions", "ids", "default_sizes"):
+    for field in ("name", "tag_names", "label_names", "captions", "ids", "default_sizes", "single_vectors"):
         assert getattr(pairs, field) == getattr(source, field)
     for part, expected in zip(pairs.own_split or (), source.own_split or (), strict=True):
         np.testing.assert_array_equal(part, expected)

@@ -33,7 +33,7 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     pairs = open_source(settings)
     if isinstance(pairs.pictures, PictureFiles):
         prepared = _prepared_once(pairs, settings, progress)
-        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors)  # not in prepared files
+        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors)  # not in caches of before
     if pairs.pictures is not None and tuple(pairs.pictures.size) != (settings.image_size,) * 2:
         height, width = pairs.pictures.size
         raise DataError(

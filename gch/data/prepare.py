@@ -231,6 +231,7 @@ def _write_tables(work: _Work, plan: str, places: np.ndarray, left_out: list[str
         "label_names": list(pairs.label_names),
         "ids": pairs.ids,
         "captions": pairs.captions,
+        "single_vectors": pairs.single_vectors,
         "split": split and {part: rows.tolist() for part, rows in split.parts().items()},
         "plan": plan,
         "left_out": left_out,

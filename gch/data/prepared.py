@@ -79,6 +79,7 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         label_names=tuple(index["label_names"]),
         pictures=pictures,
         captions=captions,
+        single_vectors=index.get("single_vectors", False),  # missing in folders of before
         ids=index["ids"] and tuple(index["ids"]),
         origin=Origin(folder=folder, sources=(INDEX_NAME, "texts.npy", "labels.npy", PLACES, PICTURES)),
         own_split=_own_split(folder, index["split"], items) if index["split"] else None,
