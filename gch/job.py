@@ -5,6 +5,7 @@ TensorFlow loads only after the settings, the data and the run folder have been 
 
 import contextlib
 import itertools
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,9 +108,11 @@ def run_job(settings: Settings, export_to: Path | None = None, lite: bool = Fals
 def _prepare_tensorflow(cache: Path) -> None:
     """Sets the environment that Keras and TensorFlow read on import. XLA caches its programs on disk."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    flag = f"--tf_xla_persistent_cache_directory={(cache / 'xla').resolve()}"
-    flags = os.environ.get("TF_XLA_FLAGS", "").split()
-    os.environ["TF_XLA_FLAGS"] = " ".join([*(one for one in flags if one != flag), flag])
+    # TensorFlow splits the flags at blanks, and reads a quoted one as JSON does.
+    place = json.dumps(str((cache / "xla").resolve()), ensure_ascii=False)
+    flag = f"--tf_xla_persistent_cache_directory={place}"
+    others = os.environ.get("TF_XLA_FLAGS", "").replace(flag, "").strip()
+    os.environ["TF_XLA_FLAGS"] = f"{others} {flag}".lstrip()
 
 
 def _require_places(settings: Settings, export_to: Path | None, writes: bool) -> None:

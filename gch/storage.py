@@ -28,7 +28,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         with unfinished_folder(path.parent) as folder:
             temporary = folder / path.name
             yield temporary
-            with open(temporary, "rb") as file:
+            with open(temporary, "r+b") as file:  # Windows syncs no file that is only read
                 os.fsync(file.fileno())
             os.replace(temporary, path)
     except OSError as error:
@@ -91,7 +91,8 @@ def require_place(path: Path) -> None:
     """Raises RunError unless a folder is at `path`, or can be made there, and can be written; makes nothing
     that stays.
     """
-    nearest = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    places = (path, *path.absolute().parents)
+    nearest = next(filter(os.path.lexists, places), path)  # not even the root: a drive that Windows lacks
     with writing(path), tempfile.TemporaryDirectory(prefix=".gch-", dir=nearest):
         pass
 
@@ -162,6 +163,7 @@ def cached_array(
             filled = new_array(temporary, dtype, shape)
             fill(filled)
             filled.flush()
+            del filled  # Windows moves no file that is mapped
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import gch
 from gch.cli import main
 from gch.commands import COMMANDS
+from gch.job import _prepare_tensorflow
 from gch.rules import flag_name
 from gch.settings import fields
 
@@ -77,3 +79,14 @@ def test_a_command_ends_quietly_when_its_reader_stops(tmp_path, words):
     process = subprocess.run([sys.executable, "-m", "gch", *words], stdout=writes, stderr=subprocess.PIPE)
     os.close(writes)
     assert (process.returncode, process.stderr) == (141, b"")
+
+
+def test_the_cache_of_xla_may_lie_in_any_folder(tmp_path, monkeypatch):
+    """TensorFlow reads blanks, quotes and backslashes in its flags as shells do."""
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_auto_jit=2")
+    folder = tmp_path / 'my "own" \\ data'
+    for _ in range(2):
+        _prepare_tensorflow(folder)
+    cache = f"--tf_xla_persistent_cache_directory={folder / 'xla'}"
+    assert shlex.split(os.environ["TF_XLA_FLAGS"]) == ["--tf_xla_auto_jit=2", cache]

@@ -240,7 +240,7 @@ def test_a_password_in_a_uri_is_refused_and_not_repeated():
 @pytest.mark.parametrize("missing", ["clickhouse_connect", "chdb"])
 def test_a_missing_extra_is_named(monkeypatch, tmp_path, uri, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    words = missing.replace("_", "-"), "pip install -e '.[embedded]'"
+    words = missing.replace("_", "-"), 'pip install "gch[embedded]"'
     refused(RunError, lambda: Client(read_address(uri)), *words)
     assert not (tmp_path / "engine").exists()
 

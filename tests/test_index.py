@@ -321,7 +321,7 @@ def test_without_faiss_flat_works_and_others_say_what_to_install(command, tmp_pa
     monkeypatch.setitem(sys.modules, "faiss", None)
     status, _, error = command("index", tmp_path / "a", f"--out={tmp_path / 'h'}", "--kind=hash")
     assert status == 1
-    assert "FAISS is not installed; expected pip install -e '.[search]'" in error
+    assert 'FAISS is not installed; expected pip install "gch[search]"' in error
     assert not (tmp_path / "h").exists()
     assert command("index", tmp_path / "a", f"--out={tmp_path / 'i'}")[0] == 0
     found = open_index(tmp_path / "i").parts["image"].search(codes[:5], 40)

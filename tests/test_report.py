@@ -62,6 +62,13 @@ def test_the_page_holds_all_and_needs_nothing_else(command, runs, tmp_path):
     assert "<td>batch_size</td><td>128</td><td>128</td>" in every
 
 
+def test_runs_may_be_named_by_a_pattern(command, runs, tmp_path):
+    """As by Windows, whose shells do not match patterns."""
+    with undrawn():
+        status, output, _ = command("report", tmp_path / "[fs]*", f"--out={tmp_path / 'page.html'}")
+    assert (status, output.count("runs: 2")) == (0, 1)
+
+
 def test_one_run_makes_a_page_too(report, runs):
     results = json.loads((runs[1] / "results.json").read_text())
     del results["evaluation_not_trained_on"]

@@ -128,7 +128,7 @@ def test_known_words_stand_in_for_unknown_ones(search, searcher, stdin):
 
 def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
     monkeypatch.setattr("gch.search.exported.sentences_version", lambda: None)
-    line = r"text 'kitten': none of its words is known to the model; pip install 'gch\[sentences\]' finds"
+    line = r"text 'kitten': none of its words is known to the model; pip install .gch\[sentences\]. finds"
     with pytest.raises(DataError, match=line):
         searcher.search(["kitten"], [], "images", 1)
 

@@ -27,7 +27,7 @@ def run(*words, **options):
 
 def test_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    reason = "fastapi and uvicorn not installed; expected pip install -e '.[serve]'"
+    reason = 'fastapi and uvicorn not installed; expected pip install "gch[serve]"'
     with pytest.raises(RunError, match=re.escape(reason)):
         run(MODEL, INDEX)
 

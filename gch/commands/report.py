@@ -1,6 +1,7 @@
 """report: one HTML page that compares runs."""
 
 import dataclasses
+import glob
 from pathlib import Path
 
 from gch.commands import Call
@@ -22,10 +23,15 @@ def run(call: Call) -> None:
     if out.is_dir() or (out.exists() and MARK.encode() not in file_bytes(out, "expected a new file")):
         raise RunError(f"{out}: exists and is not a report; give another file with --out")
     require_place(out.parent)
-    folders = [Path(word) for word in call.words]
+    folders = [Path(name) for word in call.words for name in _names(word)]
     found = [read_run(folder) for folder in folders]
     names = distinct_names([record.name for record in found], folders)
     records = [dataclasses.replace(record, name=name) for record, name in zip(found, names, strict=True)]
     drawn = list(plots.draw_all(records))
     write_text(out, page(records, drawn, MARK))
     print(f"Report in {out}; runs: {len(records)}")
+
+
+def _names(word: str) -> list[str]:
+    """What a pattern matches, as the shells of Windows leave it to programs; else the word itself."""
+    return [word] if Path(word).exists() else sorted(glob.glob(word)) or [word]

@@ -17,7 +17,7 @@ def run(call: Call) -> None:
     options = call.options
     missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
-        raise RunError(f"serve: {' and '.join(missing)} not installed; expected pip install -e '.[serve]'")
+        raise RunError(f'serve: {" and ".join(missing)} not installed; expected pip install "gch[serve]"')
 
     from gch.search.exported import ExportedModel
     from gch.search.index import open_index

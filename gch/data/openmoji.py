@@ -29,7 +29,7 @@ import numpy as np
 from gch.data.pairs import Origin, Pairs, SplitSizes, multi_hot
 from gch.data.pixels import ArrayPictures
 from gch.errors import DataError, SettingError, writing
-from gch.storage import atomic_path, digest, lock, new_array
+from gch.storage import atomic_path, cached_array, digest, lock
 
 MIN_ITEMS_OF_WORD = 5
 MIN_ITEMS_OF_LABEL = 15
@@ -155,13 +155,16 @@ def _draw_all(
         size = f"{image_size} x {image_size}"
         once = f"Drawing the OpenMoji pictures at {size} into {folder} (once)"
         report(f"{folder}: damaged, drawing the pictures again" if damaged else once)
-        with atomic_path(folder / "images.npy") as temporary:
-            pictures = new_array(temporary, np.uint8, (len(items), image_size, image_size, 3))
+
+        def fill(pictures: np.ndarray) -> None:
             for row, item in enumerate(items):
                 with _reading(f"the drawing {item.drawing}"):
                     svg = (_folder() / f"{item.drawing}{_DRAWING_SUFFIX}").read_bytes()
                     pictures[row] = _draw(svg, image_size)
-            pictures.flush()
+
+        (folder / "images.npy").unlink(missing_ok=True)
+        shape = len(items), image_size, image_size, 3
+        pictures = cached_array(folder / "images.npy", np.uint8, shape, fill)
         with atomic_path(folder / "items.npz") as temporary:
             np.savez_compressed(temporary, digest=np.array(digest("openmoji", *tables, pictures)))
         if (found := _load(folder, tables)) is None:

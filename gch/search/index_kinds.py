@@ -67,7 +67,7 @@ def load_faiss() -> ModuleType:
     try:
         import faiss
     except ImportError as error:
-        raise RunError("FAISS is not installed; expected pip install -e '.[search]'") from error
+        raise RunError('FAISS is not installed; expected pip install "gch[search]"') from error
     return faiss
 
 

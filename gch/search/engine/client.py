@@ -122,7 +122,7 @@ class Client:
             missing = (error.name or str(error)).partition(".")[0].replace("_", "-")
             extra = "embedded" if self._address.options["interface"] == "chdb" else "engine"
             raise RunError(
-                f"{self._address}: {missing} is not installed; expected pip install -e '.[{extra}]'"
+                f'{self._address}: {missing} is not installed; expected pip install "gch[{extra}]"'
             ) from error
         except Exception as error:
             from clickhouse_connect.driver.exceptions import ClickHouseError
