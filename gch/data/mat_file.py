@@ -24,18 +24,8 @@ OPAQUE = "opaque "  # how the kind of an object of a newer class of MATLAB's beg
 _INTERPRETER_BYTES = 2**30  # of address space, beside what is read
 _HEAD_BYTES = 4096  # of a variable, which hold its class, shape and name
 _INTEGERS = [f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")]
-_CLASSES = (
-    "cell",
-    "struct",
-    "object",
-    "char",
-    "sparse",
-    "double",
-    "single",
-    *_INTEGERS,
-    "function",
-    "opaque",
-)
+_FIRST = ("cell", "struct", "object", "char", "sparse", "double", "single")
+_CLASSES = dict(enumerate((*_FIRST, *_INTEGERS, "function", "opaque"), 1))  # by MATLAB's numbers
 _CHILD = """
 import sys
 from gch.child import end_with_parent
@@ -83,18 +73,16 @@ def _variables(file: IO[bytes], order: str) -> Iterator[tuple[str, tuple[int, ..
         if kind != 14:
             raise ValueError(f"it holds an element of type {kind}, expected 14 or 15")
         (flags,) = struct.unpack_from(f"{order}I", head, 16)
-        kind_of = dict(enumerate(_CLASSES, 1)).get(flags & 255, "unknown")
-        if kind_of == "opaque":
-            name, after = _part(head, 24, order)
-            _, after = _part(head, after, order)
+        matlab = _CLASSES.get(flags & 255, "unknown")
+        first, after = _part(head, 24, order)
+        second, after = _part(head, after, order)
+        if matlab == "opaque":  # its name, the system of its class, and its class
             newer, _ = _part(head, after, order)
-            yield name.decode("latin-1"), (), OPAQUE + newer.decode("latin-1")
-            continue
-        lengths, after = _part(head, 24, order)
-        shape = tuple(np.frombuffer(lengths, f"{order}i4").tolist())
-        name, _ = _part(head, after, order)
-        shape = shape[:-1] if kind_of == "char" else shape
-        yield name.decode("latin-1"), shape, "logical" if flags & 0x200 else kind_of
+            yield first.decode("latin-1"), (), OPAQUE + newer.decode("latin-1")
+        else:  # its shape and its name
+            shape = tuple(np.frombuffer(first, f"{order}i4").tolist())
+            shape = shape[:-1] if matlab == "char" else shape
+            yield second.decode("latin-1"), shape, "logical" if flags & 0x200 else matlab
 
 
 def _part(head: bytes, place: int, order: str) -> tuple[bytes, int]:
