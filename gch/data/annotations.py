@@ -42,8 +42,8 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
 
     Every entry has a path, a text or tags, and labels if any, by these names or others that are common, in
     upper or lower case; further columns and fields are ignored. A path is relative to the folder, or
-    absolute, and stays in it; a backslash separates its parts just as '/' does. Without blanks around it, or
-    in another form of Unicode, it counts if only then there is such a file. Tags in one string are separated
+    absolute, and stays in it; a backslash separates its parts just as '/' does. Where there is no such file,
+    the path is tried without blanks around it, and in Unicode's other form. Tags in one string are separated
     by ';', labels by ';' or '|', both by ',' where there is none of these, and whole numbers by blanks; parts
     in double quotes stay whole. Texts, tags and labels may be lists, also in a string (see `gch.data.cells`):
     their members are not split, and those of a text become its lines. Labels may be whole numbers. As many

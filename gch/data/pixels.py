@@ -1,9 +1,9 @@
 """Pixels from arrays in files: which axis is which, and reading them block by block.
 
 As h5py shows them, MATLAB's arrays are (N, 3, W, H), from (H, W, 3, N); those of Python (N, H, W, 3) or
-(N, 3, H, W). Shapes tell the axis of the channels and that of the items. Only HDF5 files with MATLAB's header
-or attributes, or Julia's header, reverse the axes, so that W comes before H, but in (N, H, W, 3), which was
-made for Python; an option says otherwise.
+(N, 3, H, W). Shapes tell the axis of the channels and that of the items. W comes before H only in HDF5 files
+that reverse the axes: those with MATLAB's header or attributes, or Julia's header. Even there, channels at
+the end are taken for Python's order, (N, H, W, 3). An option overrides this.
 """
 
 import dataclasses

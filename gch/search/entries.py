@@ -172,8 +172,8 @@ def _listed(file: Path, root: str) -> Iterator[Entry]:
 
 
 def _inside(line: str, root: str, where: str) -> str:
-    """The path of a line of a list, relative to its root; with backslashes or blanks around it, or in another
-    form of Unicode, if only then there is such a file.
+    """The path of a line of a list, relative to its root. Where there is no such file, backslashes count as
+    slashes, blanks around it are left out, and Unicode's other form is tried.
     """
     spelling = as_stored(root, line, line.strip().replace("\\", "/"))
     path = os.path.normpath(os.path.join(root, spelling))
