@@ -163,8 +163,9 @@ def time_steps(measured: Measured, steps: int, lock: Path) -> list[dict]:
         *(variable.numpy() for network in method.networks.values() for variable in network.weights)
     )
     gpus = tf.config.list_physical_devices("GPU")
-    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
-    return [{"device": name, "how": chosen.name, "weights": weights, "epochs": settings.Epoch}, *found]
+    models = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus[:1]]
+    where = ", ".join([*models, chosen.name])
+    return [{"device": where, "weights": weights, "epochs": settings.Epoch}, *found]
 
 
 def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -205,11 +206,11 @@ class Bench:
             f"{one['traced']:.1f} s, compiled in {one['compiled']:.1f} s; begins in {one['begun']:.2f} s |"
             for one in stages
         ]
-        epoch, where = sum(one["epoch"] for one in stages), f"{whole['device']}, {whole['how']}"
+        epoch = sum(one["epoch"] for one in stages)
         return [
             *rows,
-            f"| {measured.name} | {where}; weights {whole['weights'][:8]}; an outer epoch {epoch:.2f} s, "
-            f"{whole['epochs']} of them {whole['epochs'] * epoch / 60:.1f} min |",
+            f"| {measured.name} | {whole['device']}; weights {whole['weights'][:8]}; an outer epoch "
+            f"{epoch:.2f} s, {whole['epochs']} of them {whole['epochs'] * epoch / 60:.1f} min |",
         ]
 
     def job(self, name: str, title: str, *flags: str) -> list[str]:

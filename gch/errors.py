@@ -7,8 +7,15 @@ The command line prints that line, without a traceback, and exits with a status 
 import contextlib
 import errno
 import os
+import traceback
 from collections.abc import Iterator
 
+_MISTAKES = (
+    AssertionError,
+    AttributeError,
+    NameError,
+    TypeError,
+)  # of a program, where it raises them itself
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -44,6 +51,10 @@ def damage(where: str, advice: str = "") -> Iterator[None]:
     except GCHError:
         raise
     except Exception as error:  # NumPy, h5py and SciPy raise nearly any exception on damaged bytes.
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        ours = frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]
+        if ours and isinstance(error, _MISTAKES):
+            raise
         raise DataError(f"{where}, {reason(error)}{advice}") from error
 
 

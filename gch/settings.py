@@ -22,6 +22,7 @@ from gch.networks.settings import NetworkSettings
 from gch.rules import checked, setting
 from gch.training.settings import DeviceSettings, RunSettings, TrainingSettings
 
+_FOLDERS = ("DATA_DIR", "checkpoint_dir", "log_dir")
 RETIRED = {"per_process_gpu_memory_fraction": "GPU memory grows as needed"}
 
 
@@ -206,6 +207,9 @@ def load_settings(path: Path | None, given: Mapping[str, object], where: str = "
                 f"preset is {preset!r}, for the method {of_preset['method']!r}; found method {method!r}"
             )
         values |= of_preset | layers[-1]
+    for name in _FOLDERS:
+        if values.get(name) == "":  # most often a variable of the shell that is not set
+            raise SettingError(f"{name} is ''; expected a folder, such as '.' for the current one")
     settings = make_settings(values)
     read = {field.name for _, field in fields(settings.method)}
     for name in sorted(layers[-1].keys() - read):

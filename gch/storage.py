@@ -75,10 +75,13 @@ def remove_unfinished(parent: Path) -> None:
 
 @contextlib.contextmanager
 def literal_path(folder: Path) -> Iterator[Path]:
-    """Within the `with` block, a path of an existing folder that is no pattern: where its own path has a
-    character of patterns, a link to it. TensorFlow matches what it reads, and what it deletes, as patterns.
+    """Within the `with` block, the path of an existing folder, or a link where TensorFlow would misread it.
+
+    TensorFlow matches what it reads, and what it deletes, as patterns, and takes every path for UTF-8.
     """
-    if os.name == "nt" or not set(str(folder)) & set("[*?\\"):
+    name = str(folder)
+    same = os.fsencode(name) == name.encode("utf-8", "replace")
+    if os.name == "nt" or (same and not set(name) & set("[*?\\")):
         yield folder
         return
     with unfinished_folder(Path(tempfile.gettempdir())) as place:

@@ -1,6 +1,7 @@
 """Files that may not be read, are none, or expand: one line that says where."""
 
 import errno
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from gch.data.openmoji import _load
 from gch.data.pictures import read_picture
 from gch.data.split_file import load_split
 from gch.data.text_files import read_json, read_object, text_lines
-from gch.errors import GCHError
+from gch.errors import DataError, GCHError, damage
 from gch.evaluation.codes_file import read_codes
 from gch.networks.backbone import _of_user
 from gch.networks.efficientnet_lite0 import read_weights
@@ -27,7 +28,7 @@ from gch.search.entries import picture_entries, text_entries
 from gch.search.note_file import read_note_file
 from gch.serve.pictures import thumbnail
 from gch.settings import read_assignments
-from gch.storage import cached_array
+from gch.storage import cached_array, file_digest
 
 
 def test_a_file_without_permission(tmp_path, command, monkeypatch):
@@ -177,3 +178,10 @@ def test_a_checkpoint_of_a_pipe_is_refused(tmp_path):
     os.mkfifo(best / "ckpt-1.data-00000-of-00001")
     with pytest.raises(GCHError, match="not a regular file"):
         RunFolder(tmp_path).checkpoint("best")
+
+
+def test_a_mistake_of_the_program_is_not_told_as_damage_of_a_file():
+    with pytest.raises(DataError, match=r"^file: damaged, the JSON object must be"), damage("file: damaged"):
+        json.loads(None)  # as a library that fails on what it read
+    with pytest.raises(TypeError), damage("file: damaged"):
+        file_digest(None)

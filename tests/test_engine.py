@@ -231,6 +231,12 @@ def test_another_uri_is_refused(rest):
         refused(SettingError, lambda uri=uri: read_address(uri), uri, "expected clickhouse://")
 
 
+@pytest.mark.parametrize("uri", ["chdb:/x", "chdb:x", "clickhouse:/db/photos", Path("chdb://x")])
+def test_a_uri_without_two_slashes_is_no_name_of_a_folder(uri):
+    assert is_engine(uri)
+    refused(SettingError, lambda: read_address(str(uri)), str(uri), "or chdb://FOLDER")
+
+
 def test_a_password_in_a_uri_is_refused_and_not_repeated():
     with pytest.raises(SettingError, match="CLICKHOUSE_PASSWORD") as caught:
         read_address("clickhouse://ann:secret@db/photos")

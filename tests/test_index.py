@@ -1,5 +1,6 @@
 """Indexes over codes: exactness, several sources, damage, and what may not be lost."""
 
+import contextlib
 import io
 import json
 import os
@@ -10,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coded import clustered, nearest, saved
+from coded import MODEL, clustered, nearest, saved
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gch.cli import main
 from gch.errors import DataError, RunError, SettingError
 from gch.search import index
-from gch.search.codes_folder import Items, item_line
+from gch.search.codes_folder import CodesNote, CodesWriter, Items, item_line, open_codes
 from gch.search.hamming import Found
 from gch.search.index import build_index, open_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS, all_of, choose, complete, group_equal
@@ -224,6 +225,7 @@ OLD = {"kind": "multihash", "parameters": {"nhash": 4, "b": 16, "nflip": 1}}
     [
         ("image.codes", b"short", "5 bytes, expected 4000 bytes; 500 codes of 8"),
         ("image.codes", None, "missing, expected 4000 bytes"),
+        ("image.codes", lambda content: content[:-1] + bytes([content[-1] ^ 8]), "codes: damaged, its check"),
         ("image.items", b"{}\n", "1 lines, expected 500 items"),
         ("image.equal", lambda content: b"\1" * len(content), "equal: damaged; build"),
         ("image.faiss", lambda content: content[:-9], "build the index again"),
@@ -252,6 +254,28 @@ def test_damage_is_named(tmp_path, file, change, message):
     if "multihash" in message:
         build_index([source], tmp_path / "i", "hash")
         assert open_index(tmp_path / "i").parts["image"].kind == "hash"
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_flipped_bit_is_found_by_a_checksum_that_earlier_versions_did_not_keep(tmp_path, earlier):
+    codes, path = clustered(50), tmp_path / "codes.json"
+    note = CodesNote(
+        bits=64, modality="image", model=MODEL, root="/r", source="s", shard=(1, 1), entries=len(codes)
+    )
+    for start, stop in ((0, 27), (27, 50)):  # the second resumes in the middle of a part
+        with CodesWriter(tmp_path, note, part_items=20) as writer:
+            writer.write(codes[start:stop], ((str(row), None) for row in range(start, stop)))
+            writer.save(stop)
+        if earlier and start == 0:
+            noted = json.loads(path.read_text())
+            noted["parts"] = [{n: v for n, v in one.items() if n != "checksum"} for one in noted["parts"]]
+            path.write_text(json.dumps(noted))
+    np.testing.assert_array_equal(open_codes(tmp_path).codes, codes)
+    file = tmp_path / "00001.codes"
+    damage(file, lambda content: content[:50] + bytes([content[50] ^ 1]) + content[51:])
+    damaged = pytest.raises(DataError, match=r"00001\.codes: damaged, its checksum differs; encode into")
+    with contextlib.nullcontext() if earlier else damaged:
+        open_codes(tmp_path)
 
 
 def test_items_are_found_in_a_file_of_which_a_part_is_in_memory(tmp_path):

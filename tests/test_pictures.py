@@ -67,7 +67,11 @@ MODES = {
     "RGBA of WebP": (lambda: even("RGBA", (0, 0, 0, 0), "WEBP", lossless=True), WHITE),
     "CMYK": (lambda: even("CMYK", (0, 255, 255, 0), "TIFF"), RED),
     "CMYK of Adobe": (cmyk_jpeg_of_adobe, RED),
-    "YCbCr": (lambda: even("YCbCr", (100, 128, 128), "TIFF"), (100, 100, 100)),
+    "YCbCr": (
+        # As cameras and scanners write it; before 13, Pillow cannot read it uncompressed.
+        lambda: even("YCbCr", (100, 128, 128), "TIFF", compression="jpeg"),
+        (100, 100, 100),
+    ),
     "LAB": (lambda: even("LAB", (128, 128, 128), "TIFF"), (119, 119, 119)),
     "I;16": (lambda: even("I;16", 257 * 100, "PNG"), (100, 100, 100)),
     "I;16 is rounded": (lambda: even("I;16", 257 * 100 + 129, "PNG"), (101, 101, 101)),

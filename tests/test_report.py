@@ -125,6 +125,22 @@ def test_runs_of_one_name_are_distinguished_by_their_folders(report, repository,
     assert "<th>old/run</th><th>new/run</th>" in text.split('id="settings"')[1]
 
 
+def test_runs_stand_in_the_order_of_data_method_settings_length_and_seed(report, repository, tmp_path):
+    ordered = [
+        {"dataset_dir": "FLICKR", "bit": 128},
+        {"method": "agah", "bit": 16},
+        {"bit": 16, "lr_img": 0.5},
+        {"bit": 128, "lr_img": 0.5, "seed": 2},
+        {"bit": 128, "lr_img": 0.5, "seed": 10},
+        {"bit": 8},
+    ]
+    folders = [tmp_path / f"run{number}" for number in range(len(ordered))]
+    for folder, changes in zip(folders, ordered, strict=True):
+        write_run(folder, load_settings(repository / "setting.py", changes))
+    text = report(*(folders[number] for number in (3, 1, 5, 2, 4, 0)))
+    assert "".join(f"<th>run{number}</th>" for number in range(6)) in text.split('id="settings"')[1]
+
+
 def test_a_report_may_be_written_again_but_nothing_else_is_replaced(command, report, runs, tmp_path):
     page = tmp_path / "page.html"
     assert report(runs[0]) == report(runs[0])

@@ -208,6 +208,8 @@ def of_another_model(searcher):
         (lambda one: one.by_row("sound", 0, "images", 1), "no sound 0; the index holds images and pairs"),
         (of_another_model, "16 bits by the model 111111111111, the given model is 222222222222"),
         (lambda one: one.model.encode_texts("cat"), "texts is the string 'cat'; expected a list of texts"),
+        (lambda one: one.model.encode_texts(None), "texts is None; expected a list of texts"),
+        (lambda one: one.model.encode_images(5), "images is 5; expected a list of paths and arrays"),
         (lambda one: one.model.encode_texts(["cat", 3]), r"texts\[1\] is 3; expected a string or a list of"),
         (lambda one: one.model.encode_texts([["cat", None]]), r"texts\[0\] is \['cat', None\]; expected"),
         (

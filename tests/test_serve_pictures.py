@@ -36,6 +36,17 @@ def test_a_picture_is_the_file(client, folder):
     assert answer.content == (folder / "blue.png").read_bytes()
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    for name, value in (("if-none-match", "etag"), ("if-modified-since", "last-modified")):
+        again = client.get("/pictures/3", headers={name: answer.headers[value]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("wanted", ["x", "bytes=5-2", "bytes=99999999-", "bytes=0-3"])
+@pytest.mark.parametrize("path", ["pictures/3", "page/main.js"])
+def test_a_file_comes_whole_whatever_range_is_asked_for(client, path, wanted):
+    whole, answer = client.get(f"/{path}"), client.get(f"/{path}", headers={"range": wanted})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert "accept-ranges" not in answer.headers
 
 
 def test_a_thumbnail_is_kept_by_the_browser(client):

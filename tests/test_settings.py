@@ -38,6 +38,13 @@ def test_a_flag_wins_over_the_preset_and_the_preset_over_the_file(tmp_path):
     assert settings.decay_steps == 1  # its default
 
 
+@pytest.mark.parametrize("name", ["DATA_DIR", "checkpoint_dir", "log_dir"])
+def test_an_empty_folder_is_not_the_current_one(name):
+    with pytest.raises(SettingError, match=rf"^{name} is ''; expected a folder, such as '\.'"):
+        values(**{name: ""})
+    assert values(**{name: "."})[name] == "."
+
+
 def test_a_run_has_the_settings_of_its_method_alone():
     assert "margin" not in values()
     agah = values(method="agah", margin=0.5, graph="none")  # those of other methods may be given

@@ -14,6 +14,7 @@ from gch.storage import (
     cached_array,
     digest,
     file_digest,
+    literal_path,
     lock,
     new_array,
     require_place,
@@ -40,6 +41,19 @@ def test_digests_tell_content_shape_type_and_order_apart(tmp_path):
     assert digest(array.reshape(2, 3).T) == digest(np.ascontiguousarray(array.reshape(2, 3).T))
     (tmp_path / "a").write_bytes(b"abc")
     assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("name", [b"plain", b"exp[1]", b"caf\xe9"])
+def test_tensorflow_gets_a_path_of_utf8_without_patterns(tmp_path, name):
+    folder = tmp_path / os.fsdecode(name)
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    with literal_path(folder) as path:
+        assert path.samefile(folder)
+        assert b"[" not in str(path).encode("utf-8")
+    assert folder.is_dir()
 
 
 def test_an_array_without_room_on_the_disk_is_told(tmp_path, monkeypatch):

@@ -336,7 +336,11 @@ def config(task: str, index: int, **jobs: int) -> dict[str, str]:
         (config("worker", 3, worker=3), None),
         (config("ps", 0, worker=2, ps=1), None),
         ({"TF_CONFIG": "[1]"}, None),
-        ({"TF_CONFIG": config("worker", 0, worker=2)["TF_CONFIG"].replace(":2222", ":2x")}, None),
+        (config("worker", True, worker=2), None),
+        *(
+            ({"TF_CONFIG": config("worker", 0, worker=2)["TF_CONFIG"].replace(":2222", port)}, None)
+            for port in (":2x", ":0", ":99999")
+        ),
     ],
 )
 def test_tf_config_says_who_is_who_or_is_refused(environment, expected):

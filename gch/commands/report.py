@@ -9,7 +9,7 @@ from gch.data.text_files import file_bytes
 from gch.errors import RunError, SettingError
 from gch.reporting import plots
 from gch.reporting.page import page
-from gch.reporting.record import distinct_names, read_run
+from gch.reporting.record import distinct_names, in_order, read_run
 from gch.storage import require_place, write_text
 
 MARK = "<!-- written by main_itpair.py report -->"
@@ -23,9 +23,8 @@ def run(call: Call) -> None:
     if out.is_dir() or (out.exists() and MARK.encode() not in file_bytes(out, "expected a new file")):
         raise RunError(f"{out}: exists and is not a report; give another file with --out")
     require_place(out.parent)
-    folders = [Path(name) for word in call.words for name in _names(word)]
-    found = [read_run(folder) for folder in folders]
-    names = distinct_names([record.name for record in found], folders)
+    found = in_order([read_run(Path(name)) for word in call.words for name in _names(word)])
+    names = distinct_names([record.name for record in found], [Path(str(record.folder)) for record in found])
     records = [dataclasses.replace(record, name=name) for record, name in zip(found, names, strict=True)]
     drawn = list(plots.draw_all(records))
     write_text(out, page(records, drawn, MARK))

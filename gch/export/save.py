@@ -37,7 +37,7 @@ from gch.search.model_note import NOTE, STAND_INS, VOCABULARY, ModelNote, requir
 from gch.search.note_file import write_note_file
 from gch.search.stand_ins import StandIns
 from gch.settings import Settings
-from gch.storage import digest, file_digest, unfinished_folder
+from gch.storage import digest, file_digest, literal_path, unfinished_folder
 
 MOST_WORDS = 2**14  # that stand in for others; each costs some milliseconds
 
@@ -79,7 +79,8 @@ def save_model(
     with writing(out), disk_errors(out), unfinished_folder(out.parent) as place:
         unfinished = place / "model"
         unfinished.mkdir()
-        note = _write(unfinished, networks, words, note, stand_ins)
+        with literal_path(unfinished) as folder:
+            note = _write(folder, networks, words, note, stand_ins)
         for name, content in converted.items():
             (unfinished / "lite").mkdir(exist_ok=True)
             (unfinished / "lite" / f"{name}.tflite").write_bytes(content)

@@ -149,6 +149,18 @@ def setups(records: Sequence[Record]) -> list[str]:
     return found
 
 
+def in_order(records: Sequence[Record]) -> list[Record]:
+    """Records by data set, method, other settings in the order given, length and seed."""
+    every = setups(records)
+
+    def key(one: tuple[str, Record]) -> tuple:
+        setup, record = one
+        seed = record.settings.get("seed", 0)
+        return record.method, every.index(setup), record.bits, seed if is_number(seed) else 0
+
+    return [record for _, record in sorted(zip(every, records, strict=True), key=key)]
+
+
 def read_run(folder: Path) -> Record:
     """The record of a tested run.
 

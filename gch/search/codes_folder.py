@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -40,6 +41,7 @@ class Part:
     name: str  # without suffix
     items: int
     items_bytes: int  # length of the .items file
+    checksum: int = 0  # CRC-32 of the .codes file; 0: of an earlier version, which kept none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,7 +178,12 @@ def open_codes(path: Path) -> Codes:
                     f"{folder}: {name} is {found!r}; expected {expected!r}, as of {folders[0].name}"
                 )
     parts = [(folder, part) for folder, note in zip(folders, notes, strict=True) for part in note.parts]
-    arrays = [read_codes_file(place / f"{part.name}.codes", part.items, first.bits) for place, part in parts]
+    arrays = [
+        read_codes_file(
+            place / f"{part.name}.codes", part.items, first.bits, part.checksum, "encode into another folder"
+        )
+        for place, part in parts
+    ]
     none = np.empty((0, first.bits // 8), np.uint8)
     codes = arrays[0] if len(arrays) == 1 else np.concatenate([none, *arrays])
     items = Items([(folder / f"{part.name}.items", part.items) for folder, part in parts])
@@ -194,11 +201,14 @@ def shard_folder(out: Path, shard: tuple[int, int]) -> Path:
     return out if count == 1 else out / f"shard-{number}-of-{count}"
 
 
-def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
-    """Packed codes, uint8 (N, K / 8), memory-mapped."""
+def read_codes_file(path: Path, items: int, bits: int, checksum: int = 0, advice: str = "") -> np.ndarray:
+    """Packed codes, uint8 (N, K / 8), memory-mapped; their CRC-32 is checked where it is not 0."""
     shape = items, bits // 8
     require_bytes(path, items * shape[1], f"{items} codes of {shape[1]}")
-    return np.memmap(path, np.uint8, "r", shape=shape) if items else np.empty(shape, np.uint8)
+    codes = np.memmap(path, np.uint8, "r", shape=shape) if items else np.empty(shape, np.uint8)
+    if checksum and zlib.crc32(codes.data) != checksum:
+        raise DataError(f"{path}: damaged, its checksum differs; {advice}")
+    return codes
 
 
 def by_modality(sources: Sequence[Codes]) -> dict[str, list[Codes]]:
@@ -283,7 +293,13 @@ class CodesWriter:
             for file, data in zip(self._files, content, strict=True):
                 file.write(data)
             fitting = min(room, len(lines))
-            self._parts[-1] = Part(last.name, last.items + fitting, last.items_bytes + len(content[1]))
+            known = last.checksum or not last.items  # not where an earlier version began the part
+            self._parts[-1] = Part(
+                last.name,
+                last.items + fitting,
+                last.items_bytes + len(content[1]),
+                zlib.crc32(content[0], last.checksum) if known else 0,
+            )
             codes, lines = codes[room:], lines[room:]
 
     def skip(self, identity: str, reason: str, text_only: bool = False) -> None:

@@ -420,7 +420,7 @@ class ExportedModel:
 def _images(images: Iterable, missing: bool = False) -> list:
     if isinstance(images, (str, Path)):
         raise DataError(f"images is the path {images}; expected a list of paths")
-    found = list(images)
+    found = _listed(images, "images", "paths and arrays")
     for row, image in enumerate(() if missing else found):
         if image is None:
             raise DataError(f"images[{row}] is None; expected a path or an array, uint8 (H, W, 3)")
@@ -430,12 +430,18 @@ def _images(images: Iterable, missing: bool = False) -> list:
 def _texts(texts: Iterable, missing: bool = False) -> list:
     if isinstance(texts, str):
         raise DataError(f"texts is the string {texts!r:.40}; expected a list of texts")
-    found = list(texts)
+    found = _listed(texts, "texts", "texts")
     for row, text in enumerate(found):
         tags = [text] if isinstance(text, str) else () if missing and text is None else text
         if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
             raise DataError(f"texts[{row}] is {text!r:.40}; expected a string or a list of strings")
     return found
+
+
+def _listed(given: Iterable, name: str, expected: str) -> list:
+    if not isinstance(given, Iterable):
+        raise DataError(f"{name} is {given!r:.40}; expected a list of {expected}")
+    return list(given)
 
 
 def _require_known(texts: Sequence[Text | None], coded: np.ndarray) -> None:

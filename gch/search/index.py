@@ -55,6 +55,7 @@ class PartNote:
     kind: str  # one of `gch.search.index_kinds.KINDS`
     parameters: Mapping[str, int]  # all of the kind
     digest: str  # of codes and items
+    codes_checksum: int = 0  # CRC-32 of the codes; 0: of an earlier version, which kept none
     faiss_bytes: int = 0  # length of FAISS's file
     faiss_checksum: int = 0  # its CRC-32; 0: of an earlier version, which kept none
     distinct: int = 0  # number of distinct codes in it
@@ -124,7 +125,8 @@ def _open_part(folder: Path, modality: str, note: PartNote, bits: int) -> IndexP
         complete(note.kind, note.parameters, bits)
     except SettingError as error:
         raise DataError(f"{folder / NOTE}: {modality}s: {error}; build the index again") from error
-    codes = read_codes_file(folder / f"{modality}.codes", note.items, bits)
+    file, again = folder / f"{modality}.codes", "build the index again"
+    codes = read_codes_file(file, note.items, bits, note.codes_checksum, again)
     items = Items([(folder / f"{modality}.items", note.items)])
     search = exact_search(codes)
     if note.kind != "flat":
@@ -212,7 +214,7 @@ def _join(folder: Path, modality: str, sources: Sequence[Codes]) -> str:
 def _build_part(
     folder: Path, modality: str, sources: Sequence[Codes], kind: str, parameters: dict[str, int], digest: str
 ) -> PartNote:
-    built: dict[str, int] = {}
+    built = {"codes_checksum": file_checksum(folder / f"{modality}.codes")}
     if kind != "flat":
         items = sum(len(codes.codes) for codes in sources)
         codes = read_codes_file(folder / f"{modality}.codes", items, sources[0].bits)
@@ -224,7 +226,7 @@ def _build_part(
             raise RunError(
                 f"{folder.parent}: FAISS cannot build or write the index, out of memory or disk"
             ) from error
-        built = {"faiss_bytes": file.stat().st_size, "faiss_checksum": file_checksum(file)}
+        built |= {"faiss_bytes": file.stat().st_size, "faiss_checksum": file_checksum(file)}
         built |= {"distinct": len(equal.distinct)}
     places = tuple(Source(one.root, len(one.codes)) for one in sources)
     return PartNote(kind=kind, parameters=parameters, digest=digest, sources=places, **built)

@@ -84,7 +84,7 @@ def build_app(
 
 
 class _Guard:
-    """Adds `_HEADERS` to every answer, and refuses other host names.
+    """Adds `_HEADERS` to every answer, ignores Range, and refuses other host names.
 
     A page of another site can point its own name to this server (DNS rebinding), and could then read answers.
     """
@@ -97,10 +97,13 @@ class _Guard:
             return await self._app(scope, receive, send)
         if scope["method"] == "HEAD":  # answered as GET is; the server sends no body
             scope = {**scope, "method": "GET"}
+        # Files come whole, as HTTP allows: Starlette answers a malformed Range in plain text.
+        scope = {**scope, "headers": [one for one in scope["headers"] if one[0] != b"range"]}
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                del headers["accept-ranges"]
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)

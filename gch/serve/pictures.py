@@ -14,6 +14,7 @@ from fastapi import Path as InPath
 from PIL import Image, ImageOps
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 from gch.data.pictures import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, decode_picture, on_white
 from gch.data.text_files import file_bytes, opened
@@ -64,19 +65,24 @@ def picture_routes(collection: Collection, workers: Workers, limits: Limits) -> 
             with limits.answer_time():
                 run = functools.partial(workers.run, request)
                 if size is None:
-                    path = await run(0, collection.picture_path, modality, row)
-                    return FileResponse(path, media_type=await run(0, media_type, path))
-                one = modality, row, size
-                content = await run(await run(0, weight, *one), scaled, *one)
+                    answer = await run(0, _file, await run(0, collection.picture_path, modality, row))
+                else:
+                    one = modality, row, size
+                    content = await run(await run(0, weight, *one), scaled, *one)
+                    headers = {"etag": f'"{digest(content)[:32]}"'}
+                    answer = Response(content, media_type="image/webp", headers=headers)
         except DataError as error:
             _log.warning("picture of %s %d: %s", modality, row, error)
             raise HTTPException(404, f"picture {row}: its file cannot be shown") from error
-        headers = {"etag": f'"{digest(content)[:32]}"'}
-        if headers["etag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(content, media_type="image/webp", headers=headers)
+        if StaticFiles().is_not_modified(answer.headers, request.headers):
+            return NotModifiedResponse(answer.headers)
+        return answer
 
     return router
+
+
+def _file(path: Path) -> Response:
+    return FileResponse(path, media_type=media_type(path), stat_result=path.stat())
 
 
 def media_type(path: Path) -> str:

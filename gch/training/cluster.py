@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from gch.data.text_files import Fields, json_of, object_of, shown
+from gch.data.text_files import Fields, is_count, json_of, object_of, shown
 from gch.errors import DataError, SettingError
 
 
@@ -22,9 +22,14 @@ class Cluster:
 
 
 ALONE = Cluster()
+_PORTS = range(1, 2**16)
 _ADDRESS = (
-    "a text host:port",
-    lambda value: isinstance(value, str) and bool(re.fullmatch(r".+:\d{1,5}", value)),
+    f"a text host:port, with a port from {_PORTS[0]} to {_PORTS[-1]}",
+    lambda value: (
+        isinstance(value, str)
+        and re.fullmatch(r".+:[0-9]{1,5}", value) is not None
+        and int(value.rpartition(":")[2]) in _PORTS
+    ),
 )
 _CONFIG: Fields = {"cluster": {...: [_ADDRESS]}, "task": {}}
 
@@ -48,7 +53,7 @@ def read_cluster(environment: Mapping[str, str]) -> Cluster:
         if len(tasks) < 2:
             return ALONE
         mine = task.get("type"), task.get("index")
-        if mine not in tasks:
+        if mine not in tasks or not is_count(mine[1]):  # true equals 1
             raise DataError(f"TF_CONFIG: its task is {shown(task)}, not one of the cluster")
         return Cluster(len(tasks), tasks.index(mine))
     except DataError as error:

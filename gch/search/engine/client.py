@@ -40,8 +40,8 @@ class Address:
 
 
 def is_engine(uri: object) -> bool:
-    """Whether this names an engine, not a file or folder."""
-    return "://" in str(uri)
+    """Whether this names an engine, not a file or folder, or would with another slash."""
+    return "://" in str(uri) or str(uri).startswith(("chdb:", *(f"{scheme}:" for scheme in _SCHEMES)))
 
 
 def read_address(uri: str) -> Address:
