@@ -145,6 +145,7 @@ def test_words_with_a_picture_are_one_query(search, place, searcher):
     for given, queries in (
         ((*words.split(), f"--picture={picture}"), [words]),
         ((f"--text={words}", f"--image={picture}"), [words]),
+        ((f"--text={words:300}", f"--image={picture}"), [f"{words:300}"]),  # no file has so long a name
         ((f"--text={place / 'queries.txt'}", f"--image={picture}"), [words, "red"]),
     ):
         status, output, error = search("all", *given, "--json")

@@ -1,6 +1,5 @@
 """search: searches an index by texts, a picture, or both."""
 
-import contextlib
 import io
 import json
 import os
@@ -69,7 +68,7 @@ def run(call: Call) -> None:
     require_same_model(note, index)
     if words:
         texts = [" ".join(words)]
-    elif picture and options.text and options.text != STDIN and not Path(options.text).exists():
+    elif picture and options.text and options.text != STDIN and not os.path.exists(options.text):
         texts = [options.text]
     else:
         texts = _lines(options.text) if options.text else []
@@ -151,11 +150,8 @@ def _objects(answers: Sequence[_Answer], find: str, index: CollectionIndex) -> I
         value["id"] = hit.id
         if hit.text is not None:
             value["text"] = hit.text
-        if hit.modality != "text":
-            with contextlib.suppress(DataError):
-                path = str(part.path_of(hit.row, hit.id))
-                value |= {"path": path} if hit.modality == "image" or os.path.isfile(path) else {}
-        return value
+        path = part.picture(hit.row, hit.id)
+        return value | ({} if path is None else {"path": str(path)})
 
     for text, picture, hits, note, error in answers:
         given = {"query": text or picture, "picture": picture if text else "", "note": note, "error": error}

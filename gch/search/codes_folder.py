@@ -202,9 +202,9 @@ def read_codes_file(path: Path, items: int, bits: int) -> np.ndarray:
 
 
 def by_modality(sources: Sequence[Codes]) -> dict[str, list[Codes]]:
-    """The codes by modality."""
+    """The codes by modality, without modalities of which nothing was coded."""
     groups = {name: [one for one in sources if one.modality == name] for name in MODALITIES}
-    return {name: group for name, group in groups.items() if group}
+    return {name: group for name, group in groups.items() if any(len(one.codes) for one in group)}
 
 
 def require_one_model(sources: Sequence[Codes], others: Sequence[tuple[str, int, str]] = ()) -> None:
