@@ -20,7 +20,7 @@ from gch.search.entries import vector_entries
 from gch.search.exported import ExportedModel
 from gch.search.index import open_index
 from gch.search.model_note import ModelNote, read_model_note
-from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
+from gch.search.query import FINDS, Hit, Searcher, default_find, part_to_search, require_same_model
 
 STDIN = "-"
 DIGITS = 4  # of a score
@@ -76,7 +76,7 @@ def run(call: Call) -> None:
     if given == "pair":
         note.require("encode_pair")
     find = options.find or default_find(given, index.parts)
-    found_part(index, find, options.count)
+    part_to_search(index, find, options.count)
     if given == "text":
         note.require("encode_text_string")
     if texts and not "".join(texts).strip():
@@ -102,7 +102,7 @@ def _search_vectors(model: str, folder: str, modality: str, place: str, options:
     require_same_model(note, index)
     width = note.vector_width(modality)
     find = options.find or default_find(modality, index.parts)
-    found_part(index, find, options.count)
+    part_to_search(index, find, options.count)
     entries = list(vector_entries(Path(place), modality, width, None))
     if not entries:
         raise DataError(f"{place}: empty; expected a query in each row")
