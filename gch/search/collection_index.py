@@ -29,7 +29,7 @@ class Source:
 class IndexPart:
     """Items of one modality; several threads may search at once.
 
-    Of hash and hnsw `search` misses some near items but never finds fewer, and which of several of
+    With hash and hnsw `search` may miss near items, but it finds as many as flat; which of several items at
     the largest distance it finds is not defined. Methods raise DataError where there is no such row.
     """
 

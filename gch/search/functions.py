@@ -21,7 +21,7 @@ from gch.search.stand_ins import StandIns
 from gch.storage import file_digest, literal_path
 from gch.terminal import quiet_stderr
 
-Tell = Callable[[Text, str], object]
+Tell = Callable[[Text, str], object]  # takes a text and a line about it
 _TAKES = {"encode_image_features": "features", "encode_text": "texts"}
 _TAGS = Path("assets") / "tags.tsv"
 _STOP_WORDS = read_stop_words("english")
@@ -44,8 +44,8 @@ class ModelOutputs(NamedTuple):
 class ModelFunctions:
     """Runs an exported model on batches, which are small enough to be in memory at once.
 
-    Methods raise DataError where the model lacks the function, and SettingError where its encoder of texts is
-    not installed, or is of another version.
+    Several threads may call it. Methods raise DataError where the model lacks the function, and SettingError
+    where its encoder of texts is not installed, or is of another version.
     """
 
     def __init__(self, path: str | Path, device: str | None = None):
@@ -103,9 +103,9 @@ class ModelFunctions:
         return self._run(signature, **{_TAKES.get(signature, "vectors"): self._checked(modality, vectors)})
 
     def nearest_words(self, text: Text) -> dict[str, float]:
-        """Known words that are near in meaning to a text, and their cosines: of each word of the text, stop
-        words aside, up to three, by the package of the extra `sentences`. None where nothing is near, the
-        package is missing, or the model knows no words.
+        """Known words that are near in meaning to a text, and their cosines: up to three for each word of the
+        text that is no stop word. Empty where none is near, the model knows no words, or the extra
+        `sentences` is not installed.
         """
         given = list(dict.fromkeys(_words(text)))
         if not given or sentences_version() is None or self._stand_ins is None:
