@@ -52,6 +52,8 @@ def main(argv: Sequence[str], settings_file: Path | None = None) -> int:
             setattr(sys, name, io.StringIO())
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
     program = Path(argv[0]).name
     # The first word may be the value of a flag, as in `--bit 16 eval`.
     command = next((word for word in argv[1:] if word in COMMANDS or word in PHASES), "")

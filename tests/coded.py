@@ -15,7 +15,6 @@ def saved(
     modality: str = "image",
     model: str = MODEL,
     root: str = "/r",
-    part_items: int = 10_000,
 ) -> Codes:
     """A folder of codes; ids are FOLDER/ROW, and every text, also of a pair, is 'a text'."""
     note = CodesNote(
@@ -27,7 +26,7 @@ def saved(
         shard=(1, 1),
         entries=len(codes),
     )
-    with CodesWriter(folder, note, part_items) as writer:
+    with CodesWriter(folder, note) as writer:
         text = None if modality == "image" else "a text"
         writer.write(codes, ((f"{folder.name}/{row}", text) for row in range(len(codes))))
         writer.save(len(codes))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from gch.errors import DataError
 from gch.search.collection_index import CollectionIndex, IndexPart, Source
-from gch.search.exported import ModelOutputs
+from gch.search.functions import ModelOutputs
 from gch.search.hamming import exact_search
 from gch.search.model_note import ModelNote
 from gch.search.query import Searcher

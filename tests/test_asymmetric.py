@@ -106,7 +106,7 @@ def test_every_kind_of_index(tmp_path, kind):
     with contextlib.closing(open_index(place)) as index:
         part, packed = index.parts["pair"], np.packbits(relaxed >= 0, axis=1)
         found = asymmetric_search(part.search, part.read_codes, packed, relaxed, 20)
-        assert part.item(int(found.rows[0, 0]))["text"] == "a text"
+        assert part.items(found.rows[0, :1].tolist())[0]["text"] == "a text"
         none = asymmetric_search(part.search, part.read_codes, packed[:0], relaxed[:0], 20)
     rows, scores = nearest_to_relaxed(codes, relaxed, 20)
     np.testing.assert_array_equal(found.rows, rows)

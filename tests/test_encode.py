@@ -80,6 +80,13 @@ def test_a_folder_of_pictures_is_coded_in_the_order_of_its_paths(command, model,
     assert (codes.bits, codes.modality, codes.root) == (BITS, "image", str(pictures.resolve()))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_files():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gch.search.codes_folder.PART_ITEMS", 5)
+        yield
+
+
 @pytest.fixture(scope="module", params=["images", "pairs"])
 def whole(request, command, model, pictures, tmp_path_factory):
     """The command that encodes 24 pictures, or pairs of them and tags, in parts; and what it writes."""
@@ -88,7 +95,7 @@ def whole(request, command, model, pictures, tmp_path_factory):
     lines = [{"path": path, "tags": ["cat", "sea"][: (row + 1) % 3]} for row, path in enumerate(paths)]
     (pictures / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
     source = pictures if request.param == "images" else pictures / "all.jsonl"
-    words = ["encode", model, f"--{request.param}={source}", "--batch=4", "--part_items=5"]
+    words = ["encode", model, f"--{request.param}={source}", "--batch=4"]
     assert command(*words, f"--out={out}")[0] == 0
     assert len(list(out.glob("*.codes"))) == 5
     return words, out
@@ -319,8 +326,8 @@ def test_codes_of_another_list_stay_as_they_are(command, model, pictures, tmp_pa
     assert content(out) == before
     note = read_note(out)
     busy = pytest.raises(RunError, match="another process is writing codes")
-    with CodesWriter(out, note, 10), busy:
-        CodesWriter(out, note, 10)
+    with CodesWriter(out, note), busy:
+        CodesWriter(out, note)
 
 
 def test_several_devices_give_the_codes_of_one(whole, command, model, tmp_path, monkeypatch):
@@ -330,7 +337,7 @@ def test_several_devices_give_the_codes_of_one(whole, command, model, tmp_path, 
     monkeypatch.setattr(
         ExportedModel, "codes_of_halves", lambda *halves: used.append(halves[0]) or real(*halves)
     )
-    monkeypatch.setattr(encode, "load_on_devices", lambda path: two)
+    monkeypatch.setattr("gch.commands.encode.load_on_devices", lambda path: two)
     assert command(*words, f"--out={tmp_path}")[0] == 0
     assert content(tmp_path) == content(one)
     assert sorted(map(two.index, used)) == [0, 0, 0, 1, 1, 1]

@@ -78,13 +78,13 @@ def test_items_codes_and_pictures_by_row(tmp_path, uri):
     with opened(uri) as index:
         images, texts = index.parts["image"], index.parts["text"]
         assert images.items([8, 2]) == [{"id": "q/2"}, {"id": "p/2"}]
-        assert texts.item(5) == {"id": "t/5", "text": "a text"}
-        assert images.item(13) == {"id": names[1]}
+        assert texts.items([5]) == [{"id": "t/5", "text": "a text"}]
+        assert images.items([13]) == [{"id": names[1]}]
         assert images.code(6).tolist() == codes[5].tolist()
-        assert images.picture_path(2) == (root / "p" / "2").resolve()
-        assert images.picture_path(8) == Path("/r/q/2")
-        refused(DataError, lambda: images.picture_path(12), names[0], "outside")
-        refused(DataError, lambda: images.item(14), "no image 14", "0 to 13")
+        assert images.picture_path(2, "p/2") == (root / "p" / "2").resolve()
+        assert images.picture_path(8, "q/2") == Path("/r/q/2")
+        refused(DataError, lambda: images.picture_path(12, names[0]), names[0], "outside")
+        refused(DataError, lambda: images.items([14]), "no image 14", "0 to 13")
 
 
 def test_loading_again_adds_nothing(tmp_path, uri, small_blocks):

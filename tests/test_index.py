@@ -122,11 +122,11 @@ def test_images_and_texts_of_several_folders_are_joined(tmp_path):
     assert {name: len(part) for name, part in index.parts.items()} == {"image": 12, "text": 3}
     images = index.parts["image"]
     np.testing.assert_array_equal([images.code(row) for row in range(12)], np.concatenate(parts[:2]))
-    assert images.item(6) == {"id": "b/1"}
-    assert images.picture_path(4) == tmp_path.resolve() / "pa" / "a" / "4"
-    assert images.picture_path(5) == tmp_path.resolve() / "pb" / "b" / "0"
-    assert index.parts["text"].item(2) == {"id": "t/2", "text": "a text"}
-    for read in (images.code, images.item, images.picture_path):
+    assert images.items([6]) == [{"id": "b/1"}]
+    assert images.picture_path(4, "a/4") == tmp_path.resolve() / "pa" / "a" / "4"
+    assert images.picture_path(5, "b/0") == tmp_path.resolve() / "pb" / "b" / "0"
+    assert index.parts["text"].items([2]) == [{"id": "t/2", "text": "a text"}]
+    for read in (images.code, lambda row: images.items([row])):
         for row in (-1, 12):
             with pytest.raises(DataError, match=f"no image {row}; expected 0 to 11"):
                 read(row)
@@ -194,15 +194,21 @@ def test_a_build_that_fails_leaves_what_was_there_and_may_be_repeated(tmp_path, 
     assert set(os.listdir(tmp_path / "new")) == {".lock", "image.codes", "image.items", "index.json"}
 
 
+@pytest.mark.parametrize("kind", ["flat", "hash"])  # hash could not be opened
+def test_a_modality_of_which_nothing_was_coded_is_left_out(tmp_path, kind):
+    images = saved(tmp_path / "images", clustered(20))
+    texts = saved(tmp_path / "texts", np.empty((0, 8), np.uint8), "text")
+    build_index([images, texts], tmp_path / "index", kind)
+    assert {name: len(part) for name, part in open_index(tmp_path / "index").parts.items()} == {"image": 20}
+
+
 def test_no_codes_are_no_index(tmp_path):
     empty = saved(tmp_path / "a", np.empty((0, 8), np.uint8))
     with pytest.raises(DataError, match="no codes to index"):
         build_index([empty], tmp_path / "i")
     with pytest.raises(DataError, match=r"no index\.json or codes\.json in it; expected a folder"):
         open_index(tmp_path)
-    texts = saved(tmp_path / "t", clustered(3), "text")
-    build_index([empty, texts], tmp_path / "i")
-    assert open_index(tmp_path / "i").parts["image"].search(clustered(2), 5).rows.shape == (2, 0)
+    assert open_index(tmp_path / "a").parts["image"].search(clustered(2), 5).rows.shape == (2, 0)
 
 
 def damage(path: Path, change: object) -> None:
@@ -301,7 +307,7 @@ def test_pictures_outside_their_folder_have_no_path(tmp_path):
     part = open_index(codes.path).parts["image"]
     for row in range(4):
         with pytest.raises(DataError, match="expected a picture inside"):
-            part.picture_path(row)
+            part.picture_path(row, names[row])
 
 
 def test_many_threads_search_at_once(tmp_path):

@@ -63,7 +63,7 @@ def test_codes_of_any_length_and_ids_of_any_type():
     found = index.search(np.array([[0.5, 0.25, -0.5]]), 3)  # the bits that fill the last byte do not count
     assert found.ids.tolist() == [[20, 30, 10]]
     assert found.scores.tolist() == [[0.875, 1.375, 1.625]]
-    for ids in ([b"a", b"a\0", b"b\0"], [1, "1", 1.5], [("a", 1), ("a", 2), ("b", 1)]):
+    for ids in ([b"a", b"a\0", b"b\0"], [1, "1", 1.5], [("a", 1), ("a", 2), ("b",)]):
         assert Index(codes, ids).search(codes[1:], 3).ids.tolist()[1] == [ids[2], ids[0], ids[1]]
 
 

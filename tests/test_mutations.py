@@ -218,13 +218,14 @@ def test_damaged_files_are_refused_in_one_line(whole, name, data):
 
 
 @pytest.mark.parametrize("name", ["00000.codes", "00000.items", "00001.codes"])
-def test_codes_that_are_cut_are_left_as_they_are(tmp_path, name):
-    saved(tmp_path, np.zeros((20, 2), np.uint8), part_items=10)
+def test_codes_that_are_cut_are_left_as_they_are(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("gch.search.codes_folder.PART_ITEMS", 10)
+    saved(tmp_path, np.zeros((20, 2), np.uint8))
     (tmp_path / name).write_bytes(b"x")
     (tmp_path / "skipped.jsonl").write_bytes(b"of a start that was killed")
     before = files(tmp_path)
     with pytest.raises(DataError, match=f"{name}: 1 bytes, expected"):
-        CodesWriter(tmp_path, read_note(tmp_path), 10)
+        CodesWriter(tmp_path, read_note(tmp_path))
     assert files(tmp_path) == before
 
 

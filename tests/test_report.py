@@ -178,6 +178,14 @@ def test_runs_of_other_labels_are_compared_too(report, runs):
     report(*runs)
 
 
+def test_a_run_of_which_no_query_counts_is_compared_too(report, runs):
+    results = json.loads((runs[0] / "results.json").read_text())
+    for direction in results["evaluation"].values():  # with without_relevant = 'skip'
+        direction["measures"] = {name: dict.fromkeys(one) for name, one in direction["measures"].items()}
+    (runs[0] / "results.json").write_text(json.dumps(results))
+    assert "<td>-</td>" in report(*runs)
+
+
 def places(value, path=()):
     """The paths of all parts of a value of JSON, of lists those of the first and the last."""
     parts = value.items() if isinstance(value, dict) else []

@@ -18,6 +18,7 @@ from PIL import Image
 
 from gch.commands import search as searching
 from gch.data.pictures import read_picture
+from gch.data.sentences import sentences_version
 from gch.errors import DataError, SettingError
 from gch.search.exported import ExportedModel
 from gch.search.index import open_index
@@ -127,7 +128,7 @@ def test_known_words_stand_in_for_unknown_ones(search, searcher, stdin):
 
 
 def test_without_the_package_unknown_words_are_refused(searcher, monkeypatch):
-    monkeypatch.setattr("gch.search.exported.sentences_version", lambda: None)
+    monkeypatch.setattr("gch.search.functions.sentences_version", lambda: None)
     line = r"text 'kitten': none of its words is known to the model; pip install .gch\[sentences\]. finds"
     with pytest.raises(DataError, match=line):
         searcher.search(["kitten"], [], "images", 1)
@@ -145,6 +146,7 @@ def test_words_with_a_picture_are_one_query(search, place, searcher):
     for given, queries in (
         ((*words.split(), f"--picture={picture}"), [words]),
         ((f"--text={words}", f"--image={picture}"), [words]),
+        ((f"--text={words:300}", f"--image={picture}"), [f"{words:300}"]),  # no file has so long a name
         ((f"--text={place / 'queries.txt'}", f"--image={picture}"), [words, "red"]),
     ):
         status, output, error = search("all", *given, "--json")
@@ -258,6 +260,9 @@ def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypa
     model.encode_texts(["cat", "sea", "red"])
     searcher.search(["cat", "sea"], [], "images", 1)
     assert sizes == [1, 1, 1, 1, 1]
+    if sentences_version():
+        searcher.search(["kitten"], [], "images", 1)  # three words stand in
+    assert set(sizes) == {1}
 
 
 def test_the_terminal_shows_rank_distance_id_and_text(search, place, searcher):
@@ -333,6 +338,12 @@ def test_queries_that_are_no_text_are_refused(search, stdin, content, message):
     stdin(content)
     status, _, error = search("both", "--text=-")
     assert (status, message in error) == (1, True)
+
+
+def test_standard_input_that_is_closed_is_empty(search, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    status, _, error = search("both", "--text=-")
+    assert (status, "-: empty; expected a query on each line" in error) == (1, True)
 
 
 def test_lines_end_at_line_feeds_only_and_half_characters_are_read(search, searcher, stdin, tmp_path):

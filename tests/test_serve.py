@@ -21,6 +21,7 @@ from served import (
 )
 
 from gch.errors import DataError
+from gch.search.collection_index import Source
 from gch.serve.limits import Limits
 
 LIMITS = Limits(body_bytes=2**19, count=50, text_characters=40, tags=3, pixels=5000, seconds=5)
@@ -81,6 +82,15 @@ def test_words_find_pictures(client):
             for rank, (name, distance) in enumerate(expected, 1)
         ],
     }
+
+
+def test_images_of_vectors_without_names_have_no_picture(folder):
+    searcher = colours(folder)
+    images = dataclasses.replace(searcher.index.parts["image"], sources=[Source("", len(NAMES))])
+    searcher.index.parts["image"] = images
+    with connected(searcher) as client:
+        (found,) = search(client, text="red", count=1).json()["results"]
+        assert (found["id"], "picture" in found) == ("red.png", False)
 
 
 def test_tags_find_texts(client):

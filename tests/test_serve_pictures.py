@@ -60,6 +60,15 @@ def test_a_thumbnail_is_kept_by_the_browser(client):
     refused(client.get("/pictures/1?size=50"), 400, "size: 50, expected one of 160, 240, 480, 960")
 
 
+def test_a_thumbnail_is_that_of_the_file_as_it_is_now(client, folder):
+    before = (folder / "red.png").read_bytes()
+    assert close(pixels(client.get("/pictures/0?size=160").content), RED)
+    (folder / "red.png").write_bytes(square(BLUE))
+    os.utime(folder / "red.png", (1, 1))
+    assert close(pixels(client.get("/pictures/0?size=160").content), BLUE)
+    (folder / "red.png").write_bytes(before)
+
+
 def test_the_page_has_all_its_files_and_asks_no_other_host(client):
     page = client.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"

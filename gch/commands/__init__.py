@@ -135,7 +135,6 @@ class Encode(Command):
     batch: int = setting(
         0, "items encoded together; 0: 32 pictures or pairs, 1024 texts or vectors", minimum=0, maximum=65_536
     )
-    part_items: int = setting(1_000_000, "most codes in a file", minimum=1, maximum=2**40)
     jobs: int = setting(0, "threads that read pictures; 0: one for each core", minimum=0, maximum=1024)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from gch.commands import Call
 from gch.errors import DataError, RunError, SettingError, disk_errors
 from gch.search.codes_folder import NOTE, SKIPPED, CodesNote, CodesWriter, shard_folder
+from gch.search.encode import FROM_TEXT, encode_entries, load_on_devices, shard_range
 from gch.search.entries import (
     Entries,
     pair_entries,
@@ -70,9 +71,6 @@ def run(call: Call) -> None:
         raise DataError(f"{place}: nothing to encode there")
     if shard[1] > 1 and (out / NOTE).exists():
         raise RunError(f"{out}: holds codes of a run without shards; expected another folder")
-
-    from gch.search.encode import FROM_TEXT, encode_entries, load_on_devices, shard_range  # loads NumPy
-
     start, stop = shard_range(total, batch, shard)
     codes = CodesNote(
         bits=note.bits,
@@ -84,7 +82,7 @@ def run(call: Call) -> None:
         entries=stop - start,
     )
     folder = shard_folder(out, shard)
-    with disk_errors(folder), CodesWriter(folder, codes, options.part_items) as writer:
+    with disk_errors(folder), CodesWriter(folder, codes) as writer:
         if writer.note.finished:
             print(f"{folder}: already finished")
         else:

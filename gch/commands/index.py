@@ -1,12 +1,11 @@
 """index: a search index of the codes of a collection."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from gch.commands import Call
 from gch.errors import SettingError
-from gch.search.codes_folder import Codes, open_codes
+from gch.search.codes_folder import open_codes
 from gch.search.engine.client import is_engine
 from gch.search.index import build_index
 from gch.search.index_kinds import AUTO, FLAT_ITEMS
@@ -41,17 +40,13 @@ def run(call: Call) -> None:
 
         for done in load_into_engine(sources, out, count):
             print(f"{done.items:,} {done.modality}s in {out}, {done.new:,} of them new")
-    else:
-        _build(sources, Path(out), kind, parameters)
-
-
-def _build(sources: Sequence[Codes], out: Path, kind: str, parameters: dict[str, int]) -> None:
+        return
     start = time.perf_counter()
-    note = build_index(sources, out, kind, parameters)
+    note = build_index(sources, Path(out), kind, parameters)
     seconds = time.perf_counter() - start
     chosen = f" (auto: flat up to {FLAT_ITEMS:,}, hash above)" if kind == AUTO else ""
     for modality, part in note.parts.items():
         names = ", ".join(f"{name}={value}" for name, value in part.parameters.items()) or "exact"
         print(f"{part.items:,} {modality}s: {part.kind} index, {names}{chosen}")
-    size = sum(path.stat().st_size for path in out.iterdir())
+    size = sum(path.stat().st_size for path in Path(out).iterdir())
     print(f"Codes of {note.bits} bits in {out}, {size / 1e6:,.1f} MB, built in {seconds:.1f} s")

@@ -1,6 +1,5 @@
 """search: searches an index by texts, a picture, or both."""
 
-import contextlib
 import io
 import json
 import os
@@ -21,7 +20,7 @@ from gch.search.entries import vector_entries
 from gch.search.exported import ExportedModel
 from gch.search.index import open_index
 from gch.search.model_note import ModelNote, read_model_note
-from gch.search.query import FINDS, Hit, Searcher, default_find, found_part, require_same_model
+from gch.search.query import FINDS, Hit, Searcher, default_find, part_to_search, require_same_model
 
 STDIN = "-"
 DIGITS = 4  # of a score
@@ -69,7 +68,7 @@ def run(call: Call) -> None:
     require_same_model(note, index)
     if words:
         texts = [" ".join(words)]
-    elif picture and options.text and options.text != STDIN and not Path(options.text).exists():
+    elif picture and options.text and options.text != STDIN and not os.path.exists(options.text):
         texts = [options.text]
     else:
         texts = _lines(options.text) if options.text else []
@@ -77,7 +76,7 @@ def run(call: Call) -> None:
     if given == "pair":
         note.require("encode_pair")
     find = options.find or default_find(given, index.parts)
-    found_part(index, find, options.count)
+    part_to_search(index, find, options.count)
     if given == "text":
         note.require("encode_text_string")
     if texts and not "".join(texts).strip():
@@ -103,7 +102,7 @@ def _search_vectors(model: str, folder: str, modality: str, place: str, options:
     require_same_model(note, index)
     width = note.vector_width(modality)
     find = options.find or default_find(modality, index.parts)
-    found_part(index, find, options.count)
+    part_to_search(index, find, options.count)
     entries = list(vector_entries(Path(place), modality, width, None))
     if not entries:
         raise DataError(f"{place}: empty; expected a query in each row")
@@ -151,11 +150,8 @@ def _objects(answers: Sequence[_Answer], find: str, index: CollectionIndex) -> I
         value["id"] = hit.id
         if hit.text is not None:
             value["text"] = hit.text
-        if hit.modality != "text":
-            with contextlib.suppress(DataError):
-                path = str(part.path_of(hit.row, hit.id))
-                value |= {"path": path} if hit.modality == "image" or os.path.isfile(path) else {}
-        return value
+        path = part.picture(hit.row, hit.id)
+        return value | ({} if path is None else {"path": str(path)})
 
     for text, picture, hits, note, error in answers:
         given = {"query": text or picture, "picture": picture if text else "", "note": note, "error": error}

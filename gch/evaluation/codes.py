@@ -22,6 +22,12 @@ def pack(codes: np.ndarray) -> np.ndarray:
     return np.packbits(np.asarray(codes) >= 0, axis=1)
 
 
+def as_words(packed: np.ndarray) -> np.ndarray:
+    """Packed bits, uint8 (N, B), in words that are compared at once: uint64 (N, W), filled up with zeros."""
+    filled = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(filled).view(np.uint64)
+
+
 @dataclasses.dataclass(frozen=True)
 class CodedItems:
     """N items with what a ranking needs of them."""
@@ -64,7 +70,7 @@ class EncodedPairs:
         }
 
     def only(self, chosen: np.ndarray | slice) -> "EncodedPairs":
-        """Some of the pairs, by positions, bool (N,) or a slice."""
+        """Some of the pairs, by positions, int (n,), bool (N,) or a slice."""
         codes = {kind: relaxed[chosen] for kind, relaxed in self.codes.items()}
         return EncodedPairs(codes, self.labels[chosen], self.rows[chosen])
 

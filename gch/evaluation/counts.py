@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from gch.evaluation.codes import CodedItems
+from gch.evaluation.codes import CodedItems, as_words
 
 DISTANCES = 2**22  # that are in memory at once
 
@@ -41,8 +41,8 @@ def ranked_shared_labels(queries: CodedItems, database: CodedItems) -> np.ndarra
 
 def hamming_distances(queries: CodedItems, database: CodedItems) -> Iterator[tuple[slice, np.ndarray]]:
     """The distances of all items from a few queries after the other, uint16 (q, N). Memory is bounded."""
-    others = _in_words(database.codes).T.copy()
-    codes = _in_words(queries.codes)
+    others = as_words(database.codes).T.copy()
+    codes = as_words(queries.codes)
     block = max(1, DISTANCES // max(1, len(database)))
     for start in range(0, len(queries), block):
         part = slice(start, start + block)
@@ -76,12 +76,7 @@ def _ones(words: np.ndarray) -> np.ndarray:
 
 def _words(items: CodedItems) -> list[np.ndarray]:
     """Codes and labels as bits in words, uint64 (N, w) and (N, v), filled up with zeros."""
-    return [_in_words(items.codes), _in_words(np.packbits(items.labels, axis=1))]
-
-
-def _in_words(packed: np.ndarray) -> np.ndarray:
-    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
-    return np.ascontiguousarray(padded).view(np.uint64)
+    return [as_words(items.codes), as_words(np.packbits(items.labels, axis=1))]
 
 
 def _columns(items: CodedItems) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gch.data.pairs import Pairs
 from gch.data.tiles import picture_tile, words_tile
-from gch.evaluation.codes import EncodedPairs, binarize
+from gch.evaluation.codes import EncodedPairs
+from gch.evaluation.counts import hamming_distances
 from gch.storage import atomic_path
 
 TILE, FRAME, GAP = 128, 4, 6
@@ -35,9 +36,8 @@ def retrieval_panel(
     """
     shown = np.linspace(0, len(queries) - 1, min(count, len(queries))).astype(int)
     top = min(top, len(database))
-    query_codes = binarize(queries.codes[query_kind][shown]).astype(np.int32)
-    database_codes = binarize(database.codes[database_kind]).astype(np.int32)
-    distances = (query_codes.shape[1] - query_codes @ database_codes.T) // 2
+    coded, items = queries.only(shown).coded()[query_kind], database.coded()[database_kind]
+    distances = np.concatenate([found for _, found in hamming_distances(coded, items)])
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :top]
     if queries.labels.shape[1]:
         relevant = queries.labels[shown].astype(int) @ database.labels.T.astype(int) > 0

@@ -10,7 +10,6 @@ lite/image.tflite, text...   the encoders for TensorFlow Lite, where they are as
 """
 
 import dataclasses
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -76,63 +75,53 @@ def save_model(
     if lite and note.encoding_batch is not None:
         raise RunError("lite: codes of this model depend on their batch; expected codes of single items")
     converted = lite_models(networks, note.image_size) if lite else {}
-    with writing(out), disk_errors(out), unfinished_folder(out.parent) as place:
-        unfinished = place / "model"
-        unfinished.mkdir()
-        with literal_path(unfinished) as folder:
-            note = _write(folder, networks, words, note, stand_ins)
+    with (
+        writing(out),
+        disk_errors(out),
+        unfinished_folder(out.parent) as hidden,
+        literal_path(hidden) as place,
+    ):
+        unfinished, tables = place / "model", place / "tables"  # of which the SavedModel copies the files
+        tables.mkdir()
+        strings: Words | TextModel | None = None
+        if isinstance(words, ModelEncoder):
+            strings = TextModel(words)
+        elif isinstance(words, Vocabulary):
+            strings = Words(words, tables)
+        model = SearchModel(
+            image=networks["image"],
+            text=networks["text"],
+            pair=networks.get("pair"),
+            backbone=networks.get("backbone"),
+            image_size=note.image_size,
+            fit=note.fit,
+            words=strings,
+            vectors=note.vectors,
+            fill=note.encoding_batch is None,
+        )
+        signatures = model.signatures()
+        widths = {f"{name}_width": networks[name].input_shape[-1] for name in ("image", "text")}
+        tf.saved_model.save(model, str(unfinished), signatures)
+        (unfinished / NOTE).parent.mkdir(exist_ok=True)
+        if isinstance(words, SentencesAndWords):
+            words.vocabulary.save(unfinished / VOCABULARY)
+        if stand_ins is not None:
+            stand_ins.save(unfinished / STAND_INS)
+        files = sorted(file for file in unfinished.rglob("*") if file.is_file())
+        digests = {file.relative_to(unfinished).as_posix(): file_digest(file) for file in files}
+        (unfinished / "networks").mkdir()
+        for name, network in networks.items():
+            # No .keras file can hold a SavedModel.
+            if not any(isinstance(layer, SavedModel) for layer in network.layers):
+                network.save(unfinished / "networks" / f"{name}.keras")
+        note = dataclasses.replace(note, signatures=tuple(signatures), files=digests, **widths)
+        write_note_file(unfinished / NOTE, note)
         for name, content in converted.items():
             (unfinished / "lite").mkdir(exist_ok=True)
             (unfinished / "lite" / f"{name}.tflite").write_bytes(content)
         if out.exists():
             out.rename(place / "earlier")
         unfinished.rename(out)
-    return note
-
-
-def _write(
-    folder: Path,
-    networks: Mapping[str, keras.Model],
-    words: Vocabulary | ModelEncoder | SentencesAndWords | None,
-    note: ModelNote,
-    stand_ins: StandIns | None,
-) -> ModelNote:
-    tables = folder / "tables"  # copied to the assets
-    tables.mkdir()
-    strings: Words | TextModel | None = None
-    if isinstance(words, ModelEncoder):
-        strings = TextModel(words)
-    elif isinstance(words, Vocabulary):
-        strings = Words(words, tables)
-    model = SearchModel(
-        image=networks["image"],
-        text=networks["text"],
-        pair=networks.get("pair"),
-        backbone=networks.get("backbone"),
-        image_size=note.image_size,
-        fit=note.fit,
-        words=strings,
-        vectors=note.vectors,
-        fill=note.encoding_batch is None,
-    )
-    signatures = model.signatures()
-    widths = {f"{name}_width": networks[name].input_shape[-1] for name in ("image", "text")}
-    tf.saved_model.save(model, str(folder), signatures)
-    shutil.rmtree(tables)
-    (folder / NOTE).parent.mkdir(exist_ok=True)
-    if isinstance(words, SentencesAndWords):
-        words.vocabulary.save(folder / VOCABULARY)
-    if stand_ins is not None:
-        stand_ins.save(folder / STAND_INS)
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    digests = {file.relative_to(folder).as_posix(): file_digest(file) for file in files}
-    (folder / "networks").mkdir()
-    for name, network in networks.items():
-        # No .keras file can hold a SavedModel.
-        if not any(isinstance(layer, SavedModel) for layer in network.layers):
-            network.save(folder / "networks" / f"{name}.keras")
-    note = dataclasses.replace(note, signatures=tuple(signatures), files=digests, **widths)
-    write_note_file(folder / NOTE, note)
     return note
 
 

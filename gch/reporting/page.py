@@ -104,17 +104,8 @@ def _direction(panel: str) -> str:
 
 
 def _codes(records: Sequence[Record]) -> str:
-    header = [
-        "",
-        "codes of",
-        "balance",
-        "correlation",
-        "quantization",
-        "distinct codes",
-        "agreement",
-        "best epoch",
-        "seconds of training",
-    ]
+    header = ["", "codes of", "balance", "correlation", "quantization", "distinct codes", "agreement"]
+    header += ["best epoch", "seconds of training"]
     lines = []
     for record in records:
         codes, training = record.results.get("codes"), record.results.get("training")

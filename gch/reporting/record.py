@@ -42,25 +42,18 @@ _CURVES: Fields = {
 }
 
 
-def _direction(precision: Shape) -> Fields:
-    """The figures of a direction, whose mAP has a shape of its own."""
-    return {
-        "bits": _BITS,
-        **dict.fromkeys(("queries", "queries_without_relevant", "retrieval"), _COUNT),
-        **dict.fromkeys(("ties", "without_relevant"), _TEXT),
-        "measures": {"mAP": {"mean": precision, **_BOUNDS}, ...: _MEASURE},
-        # Earlier versions wrote NaN where no query counts.
-        "mAP_by_ties": {
-            ...: _or_null("a number from 0 to 1", lambda value: _is_share(value) or value != value)
-        },
-        "mAP_by_label": [_SHARE],
-        **_CURVES,
-    }
-
-
-_ANY: dict[Any, Shape] = {direction: _direction(_SHARE) for direction in DIRECTIONS}
-_OF_PAIRS = {direction: _direction(_SHARE) for direction in UNIFIED}  # of methods with unified codes
-_EVALUATION = _ANY | {direction: _direction(("a number from 0 to 1", _is_share)) for direction in CROSS}
+_DIRECTION: Fields = {  # means are null where no query counts
+    "bits": _BITS,
+    **dict.fromkeys(("queries", "queries_without_relevant", "retrieval"), _COUNT),
+    **dict.fromkeys(("ties", "without_relevant"), _TEXT),
+    "measures": {"mAP": {"mean": _SHARE, **_BOUNDS}, ...: _MEASURE},
+    # Earlier versions wrote NaN for null.
+    "mAP_by_ties": {...: _or_null("a number from 0 to 1", lambda value: _is_share(value) or value != value)},
+    "mAP_by_label": [_SHARE],
+    **_CURVES,
+}
+_EVALUATION: dict[Any, Shape] = dict.fromkeys(DIRECTIONS, _DIRECTION)
+_OF_PAIRS = dict.fromkeys(UNIFIED, _DIRECTION)  # of methods with unified codes
 _OF_OWN_HALF: Fields = {
     "bits": _BITS,
     "queries": _COUNT,
@@ -192,7 +185,7 @@ def _checked(results: Any, where: str) -> dict[str, Any]:
     unified = isinstance(evaluation, dict) and not UNIFIED.keys().isdisjoint(evaluation)
     of_pairs = _OF_PAIRS if unified else {}
     own = dict.fromkeys(CROSS, _OF_OWN_HALF)
-    optional: Fields = {**_OPTIONAL, NEW: {**_ANY, **of_pairs}, OWN_HALF: own}
+    optional: Fields = {**_OPTIONAL, NEW: {**_EVALUATION, **of_pairs}, OWN_HALF: own}
     there = {
         name: optional[name] for name in optional if name in given and (name, given[name]) != (NEW, None)
     }

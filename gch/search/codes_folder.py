@@ -28,6 +28,7 @@ from gch.storage import lock
 NOTE = "codes.json"
 SKIPPED = "skipped.jsonl"
 MODALITIES = ("image", "text", "pair")
+PART_ITEMS = 1_000_000  # most codes in a file
 _AT_ONCE, _LINE_END = 2**20, ord("\n")  # bytes that are searched for ends of lines
 _SAME = ("bits", "modality", "model", "root", "source", "shard", "entries")
 _SHARD = re.compile(r"shard-([0-9]{1,6})-of-([0-9]{1,6})")
@@ -212,9 +213,9 @@ def read_codes_file(path: Path, items: int, bits: int, checksum: int = 0, advice
 
 
 def by_modality(sources: Sequence[Codes]) -> dict[str, list[Codes]]:
-    """The codes by modality."""
+    """The codes by modality, without modalities of which nothing was coded."""
     groups = {name: [one for one in sources if one.modality == name] for name in MODALITIES}
-    return {name: group for name, group in groups.items() if group}
+    return {name: group for name, group in groups.items() if any(len(one.codes) for one in group)}
 
 
 def require_one_model(sources: Sequence[Codes], others: Sequence[tuple[str, int, str]] = ()) -> None:
@@ -248,7 +249,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 class CodesWriter:
-    """Appends codes to a folder, in parts of `part_items`; a context that locks it.
+    """Appends codes to a folder, in parts of `PART_ITEMS`; a context that locks it.
 
     `note` holds the progress. Opening it again cuts off what was written after the last `save`.
 
@@ -257,8 +258,8 @@ class CodesWriter:
       DataError: what it holds is damaged.
     """
 
-    def __init__(self, folder: Path, note: CodesNote, part_items: int):
-        self._folder, self._part_items = folder, part_items
+    def __init__(self, folder: Path, note: CodesNote):
+        self._folder = folder
         self._require_own()  # before a lock is written into a folder of something else
         self._lock = lock(folder, "another process is writing codes to it")
         self.note = self._found(note)
@@ -281,14 +282,14 @@ class CodesWriter:
         """Appends packed codes, uint8 (n, K / 8), and n tuples of id and text, or None for pictures."""
         lines = [item_line(*item) for item in items]
         while lines:
-            if not self._parts or self._parts[-1].items >= self._part_items:
+            if not self._parts or self._parts[-1].items >= PART_ITEMS:
                 for file in self._files:
                     _sync(file)
                     file.close()
                 self._parts.append(Part(f"{len(self._parts):05d}", 0, 0))
                 self._files = self._opened(self._parts[-1])
             last = self._parts[-1]
-            room = self._part_items - last.items
+            room = PART_ITEMS - last.items
             content = codes[:room].tobytes(), b"".join(lines[:room])
             for file, data in zip(self._files, content, strict=True):
                 file.write(data)

@@ -1,9 +1,11 @@
 """The items of a collection to search, by modality, in files or in an engine."""
 
 import bisect
+import contextlib
 import dataclasses
 import functools
 import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +29,7 @@ class Source:
 class IndexPart:
     """Items of one modality; several threads may search at once.
 
-    Of hash and hnsw `search` misses some near items but never finds fewer, and which of several of
+    With hash and hnsw `search` may miss near items, but it finds as many as flat; which of several items at
     the largest distance it finds is not defined. Methods raise DataError where there is no such row.
     """
 
@@ -50,20 +52,23 @@ class IndexPart:
         self._require([row])
         return self.read_codes([row])[0]
 
-    def item(self, row: int) -> dict[str, str]:
-        """One of `items`."""
-        return self.items([row])[0]
-
     def items(self, rows: Sequence[int]) -> list[dict[str, str]]:
         """Items: id, and text where there is one."""
         self._require(rows)
         return self.read_items(rows)
 
-    def picture_path(self, row: int) -> Path:
-        """`path_of` an item."""
-        return self.path_of(row, self.item(row)["id"])
+    def picture(self, row: int, identity: str) -> Path | None:
+        """The absolute path of an item's picture, whose id is given; None where it has none, or, of a pair,
+        where the file is gone.
+        """
+        if self.modality == "text":
+            return None
+        with contextlib.suppress(DataError):
+            path = self.picture_path(row, identity)
+            return path if self.modality == "image" or os.path.isfile(path) else None
+        return None
 
-    def path_of(self, row: int, identity: str) -> Path:
+    def picture_path(self, row: int, identity: str) -> Path:
         """The absolute path of the picture of an image or a pair, whose id is given.
 
         Raises:

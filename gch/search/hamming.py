@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gch.evaluation.codes import as_words
+
 _PAIRS = 2**22  # of a query and a code, compared at once
 
 
@@ -68,9 +70,3 @@ def _by_numpy(codes: np.ndarray, queries: np.ndarray, count: int) -> Found:
             nearest = np.partition(nearest, min(count, nearest.shape[1]) - 1, axis=1)[:, :count]
         distances[first : first + 64], rows[first : first + 64] = np.divmod(np.sort(nearest), len(codes))
     return Found(rows, distances.astype(np.int32))
-
-
-def as_words(codes: np.ndarray) -> np.ndarray:
-    """Codes, uint8 (N, K / 8), as uint64 (N, W), filled up with zeros."""
-    filled = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
-    return np.ascontiguousarray(filled).view(np.uint64)

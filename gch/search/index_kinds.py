@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gch.errors import DataError, RunError, SettingError
-from gch.search.hamming import Found, Search, as_words, bounded
+from gch.evaluation.codes import as_words
+from gch.search.hamming import Found, Search, bounded
 from gch.search.note_file import require_bytes
 
 AUTO = "auto"

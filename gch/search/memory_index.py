@@ -1,5 +1,6 @@
 """An index of codes in memory: arrays in, the nearest codes out."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -130,10 +131,12 @@ class Index:
 
 
 def _array_of(ids: Sequence | np.ndarray) -> np.ndarray:
-    array = np.asarray(ids)
-    # NumPy cuts zeros off the end of bytes and texts, and turns numbers among texts into texts.
-    same = isinstance(ids, np.ndarray | str) or array.tolist() == list(ids)
-    return array if same else np.fromiter(ids, object, len(ids))
+    with contextlib.suppress(ValueError):  # tuples of several lengths
+        array = np.asarray(ids)
+        # NumPy cuts zeros off the end of bytes and texts, and turns numbers among texts into texts.
+        if isinstance(ids, np.ndarray | str) or array.tolist() == list(ids):
+            return array
+    return np.fromiter(ids, object, len(ids))
 
 
 def _matrix(name: str, given: ArrayLike) -> np.ndarray:

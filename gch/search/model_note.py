@@ -72,8 +72,8 @@ class ModelNote:
         self.vector_signature(modality)
         return getattr(self, f"{modality}_width")
 
-    def at_once(self, most: int) -> int:
-        """How many queries are encoded together: `most`, or one where a code depends on its batch."""
+    def batch_size(self, most: int) -> int:
+        """The number of queries encoded together: `most`, or one where a code depends on its batch."""
         return most if self.encoding_batch is None else 1
 
     @property

@@ -5,18 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gch.data.text_parts import Text
 from gch.errors import DataError, SettingError
 from gch.search.asymmetric import ASYMMETRIC, HAMMING, asymmetric_search, require_ranking
 from gch.search.collection_index import CollectionIndex, IndexPart
-from gch.search.exported import (
-    PICTURES_AT_ONCE,
-    TEXTS_AT_ONCE,
-    VECTORS_AT_ONCE,
-    ExportedModel,
-    ModelOutputs,
-    Tell,
-    Text,
-)
+from gch.search.exported import PICTURES_AT_ONCE, TEXTS_AT_ONCE, VECTORS_AT_ONCE, ExportedModel
+from gch.search.functions import ModelOutputs, Tell
 from gch.search.model_note import ModelNote
 
 FINDS = {"images": "image", "texts": "text", "pairs": "pair"}
@@ -94,7 +88,7 @@ class Searcher:
 
     def by_row(self, modality: str, row: int, find: str, count: int) -> list[Hit]:
         """The results of an item of the collection, by its stored code; also itself if `find` is its kind."""
-        part = found_part(self.index, find, count)
+        part = part_to_search(self.index, find, count)
         if modality not in self.index.parts:
             raise DataError(f"no {modality} {row}; the index holds {_plural(self.index.parts)}")
         return _hits(part, *part.search(self.index.parts[modality].code(row)[None], count))[0]
@@ -109,9 +103,9 @@ class Searcher:
         ranking: str,
     ) -> list[list[Hit]]:
         """The results of a number of queries, `most` coded at once."""
-        part = found_part(self.index, find, count)
+        part = part_to_search(self.index, find, count)
         require_ranking(ranking)
-        size = self.model.note.at_once(most)
+        size = self.model.note.batch_size(most)
         hits: list[list[Hit]] = []
         for start in range(0, queries, size):
             outputs = encode(slice(start, start + size))
@@ -123,7 +117,7 @@ class Searcher:
         return hits
 
 
-def found_part(index: CollectionIndex, find: str, count: int) -> IndexPart:
+def part_to_search(index: CollectionIndex, find: str, count: int) -> IndexPart:
     """The part of an index that a query finds items of; raises as `Searcher` does."""
     if find not in FINDS:
         raise SettingError(f"find is {find!r}; expected one of {', '.join(FINDS)}")

@@ -48,7 +48,7 @@ def build_app(
       hidden: folders whose paths no answer may show.
     """
     collection = Collection(searcher.index)
-    size = searcher.model.note.at_once(limits.batch)
+    size = searcher.model.note.batch_size(limits.batch)
     # A result costs more than its share of the model: a batch of many results would keep others waiting.
     batcher = Batcher(lambda key, queries: key[0](queries, *key[1:]), size, limits.count, limits.queue)
     decoders = Workers(limits.queue)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import operator
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
 
@@ -27,8 +28,7 @@ class _Request:
     answer: asyncio.Future
 
 
-def _due(request: _Request) -> float:
-    return request.due
+_due = operator.attrgetter("due")
 
 
 class Batcher:

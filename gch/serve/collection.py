@@ -1,7 +1,5 @@
 """The items of an index as the API shows them."""
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +7,6 @@ from typing import Any, cast
 from starlette.exceptions import HTTPException
 
 from gch.data.text_files import whole
-from gch.errors import DataError
 from gch.search.collection_index import CollectionIndex
 from gch.search.query import FINDS, Hit, default_find
 from gch.serve.replies import Find, Item, Modality, Part, Result
@@ -54,7 +51,8 @@ class Collection:
     def picture_path(self, modality: str, row: int) -> Path:
         """The file of an image or a pair; DataError where it lies outside the folder of the collection."""
         self.require(modality, row)
-        return self._parts[modality].picture_path(row)
+        part = self._parts[modality]
+        return part.picture_path(row, part.items([row])[0]["id"])
 
     def require(self, modality: str, row: int) -> None:
         """Raises HTTPException unless there is such an item."""
@@ -70,10 +68,7 @@ class Collection:
         return Result(**fields, rank=hit.rank, distance=hit.distance, score=hit.score)
 
     def _fields(self, modality: str, row: int, identity: str, text: str | None) -> dict[str, Any]:
-        picture = f"/pictures/{row}" if modality == "image" else None
-        if modality == "pair":  # which may lack a picture
-            with contextlib.suppress(DataError):
-                path = self._parts[modality].path_of(row, identity)
-                picture = f"/pictures/pair/{row}" if os.path.isfile(path) else None
+        known = self._parts[modality].picture(row, identity) is not None
+        picture = f"/pictures/{'pair/' if modality == 'pair' else ''}{row}" if known else None
         texts = {"id": whole(identity), "text": text and whole(text)}  # answers are UTF-8
         return {"modality": modality, "row": row, "picture": picture, **texts}

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from gch.storage import digest
 
 SIZES = (160, 240, 480, 960)
 WEBP_WEIGHT = 2  # WebP's decoder takes 17 bytes a pixel, the others 7
+_EXPECTED = "expected a picture file"
 _QUALITY = 82  # of WebP
 _CACHED = 512  # thumbnails, about 20 KB each
 _log = logging.getLogger(__name__)
@@ -40,13 +42,14 @@ def picture_routes(collection: Collection, workers: Workers, limits: Limits) -> 
     """The routes /pictures/{row} and /pictures/pair/{row}, which show only files of the collection."""
     router = APIRouter()
 
-    @functools.lru_cache(_CACHED)
-    def scaled(modality: str, row: int, size: int) -> bytes:
-        return thumbnail(collection.picture_path(modality, row), size)
+    # A file that changes has another time of change.
+    scaled = functools.lru_cache(_CACHED)(lambda path, changed, size: thumbnail(path, size))
+    weight = functools.lru_cache(_CACHED)(lambda path, changed, size: decoding_weight(path, size))
 
-    @functools.lru_cache(_CACHED)
-    def weight(modality: str, row: int, size: int) -> int:
-        return decoding_weight(collection.picture_path(modality, row), size)
+    def found(modality: str, row: int) -> tuple[Path, int]:
+        path = collection.picture_path(modality, row)
+        with opened(path, _EXPECTED) as file:
+            return path, os.fstat(file.fileno()).st_mtime_ns
 
     @router.get("/pictures/{row}", response_class=Response, responses=documented())
     async def picture_of_image(request: Request, row: _Row, size: _Size = None) -> Response:
@@ -64,10 +67,11 @@ def picture_routes(collection: Collection, workers: Workers, limits: Limits) -> 
         try:
             with limits.answer_time():
                 run = functools.partial(workers.run, request)
+                path, changed = await run(0, found, modality, row)
                 if size is None:
-                    answer = await run(0, _file, await run(0, collection.picture_path, modality, row))
+                    answer = await run(0, _file, path)
                 else:
-                    one = modality, row, size
+                    one = path, changed, size
                     content = await run(await run(0, weight, *one), scaled, *one)
                     headers = {"etag": f'"{digest(content)[:32]}"'}
                     answer = Response(content, media_type="image/webp", headers=headers)
@@ -101,7 +105,7 @@ def thumbnail(path: Path, longest: int) -> bytes:
             raise DataError("too large")
         image.draft("RGB", (longest, longest))
         if image.mode.startswith(("I", "F")):  # more than 8 bits
-            data = file_bytes(path, "expected a picture")
+            data = file_bytes(path, _EXPECTED)
             small = Image.fromarray(decode_picture(data, "picture", longest, "letterbox"))
         else:
             opaque = "transparency" not in image.info
@@ -134,7 +138,7 @@ def decoding_weight(file: Path | io.BytesIO, draft: int) -> int:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An open picture; every failure inside is a DataError."""
     with (
-        opened(path, "expected a picture file", MAX_FILE_BYTES) as file,
+        opened(path, _EXPECTED, MAX_FILE_BYTES) as file,
         damage(f"{path}: cannot be decoded"),
         Image.open(file, formats=FORMATS) as image,
     ):
