@@ -82,6 +82,8 @@ def open_arrays(
         kept, own_split, trained = _without_repeats(texts, labels, images, [retrieval, query, training])
         again = len(labels) - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
+        if layout.parts[0]["images"] is layout.parts[2]["images"]:
+            found[-1] = "no database part: the training items are the retrieval set"
         if trained:
             found.append(f"{trained} of {query} queries repeat training items; measures count them as unseen")
         if again:
