@@ -535,3 +535,12 @@ def test_several_captions_an_item_beside_features_become_lines(tmp_path):
     one = source(tmp_path / "image_vectors.npy", "files")
     assert list(one.captions) == CAPTIONS
     assert one.digest != both.digest
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_an_image_that_is_repeated_for_each_of_its_texts_is_told(tmp_path, times):
+    save_npy(
+        tmp_path, image_vectors=FEATURES.repeat(times, axis=0), text_vectors=FEATURES.repeat(times, axis=0)
+    )
+    found = source(tmp_path, "files").found
+    assert any("most images repeat the one before" in line for line in found) == (times == 5)
