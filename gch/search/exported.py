@@ -19,7 +19,7 @@ from gch.data.pictures import decode_picture, read_picture
 from gch.data.sentences import INSTALL, SentenceEncoder, SentencesAndWords, require_encoder, sentences_version
 from gch.data.text_files import file_bytes, opened, whole
 from gch.data.text_parts import Text, text_vectors
-from gch.data.vector_files import require_finite
+from gch.data.vector_files import mean_of_units, require_finite
 from gch.data.vocabulary import Vocabulary, load_vocabulary, read_stop_words, tokens
 from gch.errors import DataError, damage
 from gch.evaluation.codes import pack
@@ -191,7 +191,8 @@ class ExportedModel:
         """Codes of vectors of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
 
         Args:
-          vectors: numbers (N, F), as the data set has them in place of pictures.
+          vectors: numbers (N, F), or several a picture, (N, m, F), as the data set has them in place of
+            pictures.
 
         Raises:
           DataError: they are of another width or not finite, or the model takes pictures.
@@ -203,7 +204,7 @@ class ExportedModel:
 
         Args:
           vectors: numbers (N, D), as the data set or its encoder of texts has them; for a model of words,
-            bags of words.
+            bags of words. With several a text, (N, m, D), the mean of their directions, as in a data set.
 
         Raises:
           DataError: they are of another width or not finite.
@@ -385,6 +386,8 @@ class ExportedModel:
     def _checked(self, modality: str, vectors: np.ndarray) -> np.ndarray:
         """Vectors of the model's width as float32; raises DataError where they are not."""
         width, array = self.note.vector_width(modality), np.asarray(vectors)
+        if array.ndim == 3 and array.dtype.kind in "buif":
+            array = mean_of_units(array)
         if array.ndim != 2 or array.dtype.kind not in "buif" or width not in (0, array.shape[1]):
             expected = f"numbers (N, {width or 'F'})"
             raise DataError(f"vectors are {array.dtype} {array.shape}; the model expects {expected}")
