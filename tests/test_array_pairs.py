@@ -35,6 +35,7 @@ from written import (
     write_v5,
 )
 
+from gch.commands.source import guess_dataset
 from gch.data.pairs import Pairs
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import Hdf5Pictures
@@ -250,6 +251,24 @@ def test_separate_files_of_other_sets(tmp_path, prefix, dataset):
     assert pairs.name == dataset.lower()
 
 
+def test_separate_files_in_folders_of_their_own(tmp_path):
+    write_separate(tmp_path, "mirflickr25k")
+    write_separate(tmp_path, "nus-wide-tc10")
+    for role in ("IAll", "YAll", "LAll"):
+        (tmp_path / role).mkdir()
+        for file in tmp_path.glob(f"*-{role.lower()}.mat"):
+            file.rename(tmp_path / role / file.name)
+    assert guess_dataset(tmp_path) == "FLICKR"
+    for path in (tmp_path, tmp_path / "IAll" / "mirflickr25k-iall.mat"):
+        assert_same(source(path))
+
+
+def test_separate_files_of_vggs_features(tmp_path):
+    for name, value in {"xall-vgg": FEATURES, "yall": TEXTS, "lall": HOT}.items():
+        write_v5(tmp_path / f"nus-wide-tc10-{name}.mat", **{f"{name[0].upper()}All": value})
+    assert_same(source(tmp_path, "NUS-WIDE-TC10"))
+
+
 @pytest.mark.parametrize(("names", "images"), [("xall YALL lall", FEATURES), ("IAll YAll LAll", PIXELS)])
 def test_npy_files(tmp_path, names, images):
     save_npy(tmp_path, **dict(zip(names.split(), (images, TEXTS, HOT), strict=True)))
@@ -347,6 +366,18 @@ def test_one_file_of_all_nine(tmp_path, writer, dataset):
     pairs = source(tmp_path, dataset)
     assert_same(pairs, np.concatenate([DATABASE, QUERY]))
     np.testing.assert_array_equal(pairs.own_split.training, np.sort(AGAIN))
+
+
+def test_without_a_database_part_the_training_items_are_retrieved(tmp_path):
+    values = {"I": FEATURES, "T": TEXTS, "L": HOT}
+    rows = {"tr": DATABASE, "te": QUERY}
+    write_v5(tmp_path / "MIRFLICKR.mat", **{f"{a}_{b}": values[a][rows[b]] for a in values for b in rows})
+    pairs = source(tmp_path, "files")
+    assert_same(pairs, np.concatenate([DATABASE, QUERY]))
+    np.testing.assert_array_equal(pairs.own_split.training, DATABASE)
+    np.testing.assert_array_equal(pairs.own_split.retrieval, DATABASE)
+    np.testing.assert_array_equal(pairs.own_split.query, QUERY)
+    assert "no database part: the training items are the retrieval set" in pairs.found
 
 
 def test_split_files_of_paths(tmp_path):
@@ -504,3 +535,12 @@ def test_several_captions_an_item_beside_features_become_lines(tmp_path):
     one = source(tmp_path / "image_vectors.npy", "files")
     assert list(one.captions) == CAPTIONS
     assert one.digest != both.digest
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_an_image_that_is_repeated_for_each_of_its_texts_is_told(tmp_path, times):
+    save_npy(
+        tmp_path, image_vectors=FEATURES.repeat(times, axis=0), text_vectors=FEATURES.repeat(times, axis=0)
+    )
+    found = source(tmp_path, "files").found
+    assert any("most images repeat the one before" in line for line in found) == (times == 5)

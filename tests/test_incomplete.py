@@ -87,6 +87,11 @@ MISSING = [
     (r"its labels \(-lall\) not found, .* of FLICKR; dataset_dir = 'files' reads", separate("lall")),
     (rf"\({YALL}.h5, {YALL}.mat\), expected one", two_of_words),
     (r"lall.mat: LAll uint8 \(39, 4\); 40 images: no number of items", separate(lall={"LAll": HOT[:-1]})),
+    ("FLICKR-25K.mat: images not found, .* IAll, or I_tr, T_tr, L_tr, I_te", touch(FILE)),
+    (
+        "YAll not found, the file holds images; .* -yall, -lall",
+        lambda folder: write_hdf5(folder / FILE, images=PIXELS),
+    ),
     ("yall.mat: YAll not found, .* holds one, two", separate(yall={"one": TEXTS, "two": TEXTS})),
     ("'pics/0.png' not found in it", split(images=PATHS)),
     ("Tag.h5: TagQuery not found, the file holds TagDataBase, TagTrain", split("TagQuery")),

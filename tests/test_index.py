@@ -263,13 +263,16 @@ def test_damage_is_named(tmp_path, file, change, message):
 
 
 @pytest.mark.parametrize("earlier", [False, True])
-def test_a_flipped_bit_is_found_by_a_checksum_that_earlier_versions_did_not_keep(tmp_path, earlier):
+def test_a_flipped_bit_is_found_by_a_checksum_that_earlier_versions_did_not_keep(
+    tmp_path, monkeypatch, earlier
+):
+    monkeypatch.setattr("gch.search.codes_folder.PART_ITEMS", 20)
     codes, path = clustered(50), tmp_path / "codes.json"
     note = CodesNote(
         bits=64, modality="image", model=MODEL, root="/r", source="s", shard=(1, 1), entries=len(codes)
     )
     for start, stop in ((0, 27), (27, 50)):  # the second resumes in the middle of a part
-        with CodesWriter(tmp_path, note, part_items=20) as writer:
+        with CodesWriter(tmp_path, note) as writer:
             writer.write(codes[start:stop], ((str(row), None) for row in range(start, stop)))
             writer.save(stop)
         if earlier and start == 0:

@@ -57,6 +57,13 @@ def test_the_model_takes_vectors_of_both(made, loaded):
         np.testing.assert_array_equal(bits[sure], (relaxed >= 0)[sure])
 
 
+def test_several_vectors_an_item_count_as_in_a_data_set(loaded):
+    several = np.stack([TEXTS[:4], 3 * TEXTS[4:8], np.zeros_like(TEXTS[:4])], axis=1).astype(np.float16)
+    directions = several[:, :2] / np.linalg.norm(several[:, :2].astype(float), axis=2, keepdims=True)
+    wanted = loaded.encode_text_vectors(directions.mean(axis=1))
+    np.testing.assert_array_equal(loaded.encode_text_vectors(several), wanted)
+
+
 def test_models_of_earlier_versions_take_vectors_too(loaded):
     save_small_model(Path("m"), vocabulary=None, features=WIDTH)
     note = Path("m") / "assets.extra" / "model.json"

@@ -6,7 +6,14 @@ from pathlib import Path
 
 from gch.commands import Call
 from gch.data.downloads import find_downloads
-from gch.data.layouts import ANNOTATION_SUFFIXES, ARRAY_SUFFIXES, INDEX_NAME, KAGGLE_NAME, find_layout
+from gch.data.layouts import (
+    ANNOTATION_SUFFIXES,
+    ARRAY_SUFFIXES,
+    FOLDERS,
+    INDEX_NAME,
+    KAGGLE_NAME,
+    find_layout,
+)
 from gch.data.names import canonical_dataset, file_stems, known_datasets
 from gch.data.prepared import read_index
 from gch.errors import DataError, SettingError
@@ -30,6 +37,8 @@ def guess_dataset(path: Path) -> str:
     """The data set that a folder or file seems to hold, by its name; else 'files' or 'collection'."""
     try:
         entries = sorted(path.iterdir()) if path.is_dir() else [path]
+        inner = [entry for entry in entries if entry.name.lower() in FOLDERS and entry.is_dir()]
+        entries += [file for folder in inner for file in sorted(folder.iterdir())]
     except OSError as error:
         raise DataError(f"{path}: cannot be listed, {error.strerror}") from error
     index = next((entry for entry in entries if entry.name == INDEX_NAME), None)

@@ -76,12 +76,18 @@ def open_arrays(
     tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries) if has_words else ()
     label_names = _names(layout.names.get("label_names"), labels.shape[1], str.strip)
     images = _images(parts, folder, size, fit, cache)
+    if isinstance(images, np.ndarray) and _repeats(images[:_DIGESTED_IMAGES]):
+        found.append(
+            "most images repeat the one before; expected one row an image, its texts as (items, m, ...)"
+        )
     sizes, own_split = default_sizes(dataset, len(labels)), None
     if layout.kind == "split files":
         retrieval, query, training = (part.items for part in parts)
         kept, own_split, trained = _without_repeats(texts, labels, images, [retrieval, query, training])
         again = len(labels) - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
+        if layout.parts[0]["images"] is layout.parts[2]["images"]:
+            found[-1] = "no database part: the training items are the retrieval set"
         if trained:
             found.append(f"{trained} of {query} queries repeat training items; measures count them as unseen")
         if again:
@@ -189,6 +195,11 @@ def _images(parts: Sequence[_Part], folder: Path, size: int, fit: str, cache: Pa
 def _read(images: Pictures | np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Pixels or features of these rows."""
     return np.asarray(images[rows]) if isinstance(images, np.ndarray) else images.read(rows)
+
+
+def _repeats(rows: np.ndarray) -> bool:
+    """Whether most rows repeat the one before: one for each of five captions, say."""
+    return int((rows[1:] == rows[:-1]).all(axis=1).sum()) > len(rows) // 2
 
 
 def _keys(images: Pictures | np.ndarray, rows: np.ndarray) -> dict[int, bytes]:

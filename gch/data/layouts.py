@@ -5,6 +5,7 @@
 | prepared       | index.json and pictures.bin, as `prepare` writes them                          |
 | one file       | FLICKR-25K.mat: images or features, YAll or captions, LAll                     |
 | separate files | mirflickr25k-iall.mat (or -iall-vgg, -xall), -yall.mat, -lall.mat; or .npy     |
+|                | or each in a folder of its own: IAll, YAll, LAll                               |
 | split files    | Img.h5, Tag.h5, Lab.h5, each of three parts; or one file of all nine           |
 | index files    | index.mat (paths), caption.mat or caption.txt, label.mat                       |
 | collection     | a folder of pictures and a CSV or JSON-lines file                              |
@@ -14,6 +15,7 @@ Labels may be missing: YAll alone, Img.h5 and Tag.h5, index.mat and its captions
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,8 +27,9 @@ from gch.data.text_files import printable, require_file
 from gch.errors import DataError
 
 INDEX_NAME = "index.json"
-ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".npz", ".npy")
+ARRAY_SUFFIXES = (".mat", ".h5", ".hdf5", ".h5py", ".npz", ".npy")
 KAGGLE_NAME = "captions.txt"  # a CSV
+FOLDERS = ("iall", "yall", "lall")  # that may each hold one of the separate files
 ANNOTATION_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 _IMAGE_VECTORS = ("image_features", "image_vectors", "image_embeddings")
@@ -35,6 +38,11 @@ _NAMES = {  # of arrays in common files, in a group or not
     "images": ("images", "IAll", "XAll", "features", *_IMAGE_VECTORS),
     "texts": ("YAll", "tags", "texts", *_TEXT_VECTORS, "captions"),
     "labels": ("LAll", "labels"),
+}
+_SEVERAL = {  # what else may be expected of a file that lacks an array
+    "images": ", or I_tr, T_tr, L_tr, I_te, T_te, L_te and I_db, T_db, L_db (docs/data.md)",
+    "texts": " in it, or in a file named as in docs/data.md: -iall or -xall, -yall, -lall",
+    "labels": "",
 }
 _COLUMNS = ("tag_names", "label_names")
 _SPLIT_FILES = {"img": ("images", "Img", "I"), "tag": ("texts", "Tag", "T"), "lab": ("labels", "Lab", "L")}
@@ -58,7 +66,17 @@ _LABELS = {  # where the labels of a layout are
     "index files": "label.mat",
 }
 _ENDS = {  # of the names of separate files
-    "images": ("-iall", "-iall-vgg", "-xall", "iall", "xall", "images", *_IMAGE_VECTORS, "features"),
+    "images": (
+        "-iall",
+        "-iall-vgg",
+        "-xall",
+        "-xall-vgg",
+        "iall",
+        "xall",
+        "images",
+        *_IMAGE_VECTORS,
+        "features",
+    ),
     "texts": ("-yall", "yall", "texts", "tags", *_TEXT_VECTORS, "captions"),
     "labels": ("-lall", "lall", "labels"),
 }
@@ -111,7 +129,10 @@ def _found(path: Path, dataset: str, annotations: str) -> Layout:
             return found
     if download := find_download(path, dataset):
         return Layout("download", path, download=download)
-    expected = "expected a CSV or JSON-lines file that describes pictures, or another file of docs/data.md"
+    expected = (
+        "expected arrays in .mat, .h5, .npz or .npy, a CSV or JSON-lines file that describes pictures, or "
+        "another file of docs/data.md"
+    )
     if stems:
         expected = (
             f"expected {stems[1].upper()}.mat, {stems[0]}-iall.mat with -yall.mat and -lall.mat, Img.h5 with "
@@ -130,7 +151,7 @@ def _in_folder(folder: Path, stems: tuple[str, ...], dataset: str, annotations: 
         found = _together(folder)
         if found is None and (candidates := _candidates(_by_stem(folder), stems)):
             of_images = stems or candidates[0].stem.lower().endswith(_ENDS["images"])
-            others = "" if of_images else ", or images and texts in files of these names"
+            others = "" if of_images else ", or files named images, texts and labels"
             found = _of_file(_one(candidates, others=others))
         if found is not None or dataset != "files":
             return found
@@ -162,9 +183,12 @@ def _together(folder: Path) -> Layout | None:
 
 def _split_layout(path: Path, files: Mapping[str, Path]) -> Layout:
     listed = {stem: list_arrays(file) for stem, file in files.items()}
+    database, *others = _SPLIT_NAMES
+    if not any(_first(listed[stem], database[stem]) for stem in files):
+        database = others[-1]  # The training items are the retrieval set.
     parts = [
         {_SPLIT_FILES[stem][0]: _pick(file, listed[stem], names[stem]) for stem, file in files.items()}
-        for names in _SPLIT_NAMES
+        for names in (database, *others)
     ]
     return Layout("split files", path, parts)
 
@@ -196,12 +220,12 @@ def _of_file(path: Path) -> Layout:
         return found
     arrays = list_arrays(path)
     held = [stem for stem in _SPLIT_FILES if any(_first(arrays, names[stem]) for names in _SPLIT_NAMES)]
-    if all(_first(arrays, names[stem]) for names in _SPLIT_NAMES for stem in ("img", "tag")):
+    if all(_first(arrays, names[stem]) for names in _SPLIT_NAMES[1:] for stem in ("img", "tag")):
         return _split_layout(path, dict.fromkeys(held, path))
     if stem.endswith(_ENDS["images"]) and not _first(arrays, (*_NAMES["texts"], *_NAMES["labels"])):
         return _separate(path)
     roles = [role for role in _NAMES if role != "labels" or _first(arrays, _NAMES[role])]
-    part = {role: _pick(path, arrays, _NAMES[role]) for role in roles}
+    part = {role: _pick(path, arrays, _NAMES[role], _SEVERAL[role]) for role in roles}
     names = {name: array for name in _COLUMNS if (array := _first(arrays, [name]))}
     read = [*part.values(), *names.values()]
     unread = tuple(name for name in arrays if arrays[name] not in read)
@@ -210,7 +234,8 @@ def _of_file(path: Path) -> Layout:
 
 def _separate(images: Path) -> Layout:
     """Files of one array each, that differ in how their names end."""
-    stem, named = images.stem.lower(), _by_stem(images.parent)
+    folder = images.parent.parent if images.parent.name.lower() in FOLDERS else images.parent
+    stem, named = images.stem.lower(), _by_stem(folder)
     end = max(filter(stem.endswith, _ENDS["images"]), key=len)
     prefix = stem.removesuffix(end)
     arrays = {"images": _only([images], _NAMES["images"])}
@@ -226,7 +251,7 @@ def _separate(images: Path) -> Layout:
         arrays[role] = _only(files, _NAMES[role])
     prefix += "-" * end.startswith("-")
     names = {name: _only(named[prefix + name], (name,)) for name in _COLUMNS if prefix + name in named}
-    return Layout("separate files", images.parent, [arrays], names=names)
+    return Layout("separate files", folder, [arrays], names=names)
 
 
 def array_of(file: Path, role: str) -> StoredArray:
@@ -241,12 +266,14 @@ def _only(files: list[Path], names: Sequence[str]) -> StoredArray:
     return next(iter(listed.values())) if len(listed) == 1 else _pick(file, listed, names)
 
 
-def _pick(file: Path, listed: Mapping[str, StoredArray], names: Sequence[str]) -> StoredArray:
+def _pick(
+    file: Path, listed: Mapping[str, StoredArray], names: Sequence[str], others: str = ""
+) -> StoredArray:
     found = _first(listed, names)
     if found is None:
         raise DataError(
             f"{file}: {names[0]} not found, the file holds {', '.join(listed) or 'no array'}; "
-            f"expected an array {' or '.join(names[:2])}"
+            f"expected an array {' or '.join(names[:2])}{others}"
         )
     return found
 
@@ -258,9 +285,11 @@ def _first(arrays: Mapping[str, StoredArray], names: Iterable[str]) -> StoredArr
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...] = ARRAY_SUFFIXES) -> dict[str, list[Path]]:
-    """The files of arrays by the name without its suffix, in lower case."""
+    """The files of arrays, also those in `FOLDERS`, by the name without its suffix, in lower case."""
     named: dict[str, list[Path]] = {}
-    for entry in _entries(folder):
+    entries = _entries(folder)
+    inner = [entry for entry in entries if entry.name.lower() in FOLDERS and entry.is_dir()]
+    for entry in itertools.chain(entries, *map(_entries, inner)):
         if entry.suffix.lower() in suffixes and entry.is_file():
             named.setdefault(entry.stem.lower(), []).append(entry)
     return named

@@ -114,7 +114,8 @@ def tail_in_folder(folder: Path, paths: Sequence[str]) -> list[str]:
                         raise DataError(f"{folder}: path {path!r}, {expected}")
                 return ["/".join(one[left_out:]) for one in parts]
     raise DataError(
-        f"{folder}: {paths[0]!r} not found in it, nor any of the paths after; expected the pictures there"
+        f"{folder}: {paths[0]!r} not found in it, nor a file that this or another path ends with, such as "
+        f"{parts[0][-1]!r}; expected the pictures there"
     )
 
 

@@ -122,7 +122,8 @@ class ExportedModel(ModelFunctions):
         """Codes of vectors of pictures, uint8 (N, K / 8), packed as by numpy.packbits.
 
         Args:
-          vectors: numbers (N, F), as the data set has them in place of pictures.
+          vectors: numbers (N, F), or several a picture, (N, m, F), as the data set has them in place of
+            pictures.
 
         Raises:
           DataError: they are of another width or not finite, or the model takes pictures.
@@ -134,7 +135,7 @@ class ExportedModel(ModelFunctions):
 
         Args:
           vectors: numbers (N, D), as the data set or its encoder of texts has them; for a model of words,
-            bags of words.
+            bags of words. With several a text, (N, m, D), the mean of their directions, as in a data set.
 
         Raises:
           DataError: they are of another width or not finite.

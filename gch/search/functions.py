@@ -12,7 +12,7 @@ import numpy as np
 from gch.data.sentences import INSTALL, SentenceEncoder, SentencesAndWords, require_encoder, sentences_version
 from gch.data.text_files import file_bytes, opened, whole
 from gch.data.text_parts import Text, text_vectors
-from gch.data.vector_files import require_finite
+from gch.data.vector_files import mean_of_units, require_finite
 from gch.data.vocabulary import Vocabulary, load_vocabulary, read_stop_words, tokens
 from gch.errors import DataError, damage
 from gch.evaluation.codes import pack
@@ -228,6 +228,8 @@ class ModelFunctions:
     def _checked(self, modality: str, vectors: np.ndarray) -> np.ndarray:
         """Vectors of the model's width as float32; raises DataError where they are not."""
         width, array = self.note.vector_width(modality), np.asarray(vectors)
+        if array.ndim == 3 and array.dtype.kind in "buif":
+            array = mean_of_units(array)
         if array.ndim != 2 or array.dtype.kind not in "buif" or width not in (0, array.shape[1]):
             expected = f"numbers (N, {width or 'F'})"
             raise DataError(f"vectors are {array.dtype} {array.shape}; the model expects {expected}")
