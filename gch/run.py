@@ -209,7 +209,7 @@ class RunFolder:
                 started["digests"][name] = digest
                 write_json(self._settings, started)
         elif noted != digest:
-            raise RunError(f"{self.path}: this run was started with another {name}; set another run_name")
+            raise RunError(f"{self.path}: this run was not started with this {name}; set another run_name")
 
     def read_settings(self) -> dict[str, Any]:
         """The settings that the run was started with, by name; those that its version lacked too.

@@ -63,9 +63,9 @@ def test_a_folder_of_pictures_trains_and_tests(command, collection):
     assert "Preparing" not in again
     np.testing.assert_array_equal(command.codes()["Qt"], codes["Qt"])
     (command.run_folder / "vocabulary.json").write_text(json.dumps(vocabulary | {"words": words[::-1]}))
-    assert "started with another vocabulary" in command.run("test", expect=1)[1]
+    assert "not started with this vocabulary" in command.run("test", expect=1)[1]
     np.savez(command.run_folder / "split.npz", **{**split, "retrieval": split["retrieval"][:-1]})
-    assert "started with another split" in command.run("test", expect=1)[1]
+    assert "not started with this split" in command.run("test", expect=1)[1]
 
 
 def test_the_split_of_another_run_is_taken_over_and_kept(command, tmp_path):

@@ -7,8 +7,9 @@ image.faiss    FAISS's index of the distinct codes, and
 image.equal    the rows of each, see `gch.search.index_kinds`; a flat index has neither
 text.codes ... the same of texts, and of pairs
 
-The files are written to a folder inside that of the index, and moved when they are whole, index.json last. So
-a process killed at any moment leaves a new index without index.json, and an earlier one as it was.
+The files are written to a folder inside that of the index, and moved when they are whole, index.json last. A
+process that is killed leaves a new index without index.json, and an earlier one as it was; killed while it
+moves files, a mixture, which checksums find: building the index again mends it.
 """
 
 import dataclasses
