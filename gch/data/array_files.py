@@ -222,11 +222,12 @@ def _mat5(path: Path) -> list[StoredArray]:
         return load_mat5(path, [name])[name] if own is None else own
 
     for name, (shape, matlab) in variables.items():
+        sparse, matlab = matlab.startswith("sparse"), matlab.removeprefix("sparse ")
         dtype = np.dtype(_V5_TYPES[matlab]) if matlab in _V5_TYPES else None
         size = math.prod(shape) * (dtype or np.dtype("u2")).itemsize
         if dtype is not None:
             sizes[name] = size
-        stored = 0 if matlab == "sparse" else size  # as far as the file tells
+        stored = 0 if sparse else size  # as far as the file tells
         objects = _objects(matlab.removeprefix(OPAQUE)) if matlab.startswith(OPAQUE) else ""
         read = functools.partial(load, name)
         array = StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, load_v5=read)

@@ -14,7 +14,7 @@ from gch.data.openmoji import open_openmoji
 from gch.data.pairs import Pairs, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepare import prepare, report_broken
-from gch.data.prepared import open_prepared
+from gch.data.prepared import PreparedPictures, open_prepared
 from gch.data.split import DEFAULT, ORDERS, Split, hold_out, make_split, resolve_sizes
 from gch.data.split_file import load_split
 from gch.errors import DataError, SettingError
@@ -33,7 +33,10 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     pairs = open_source(settings)
     if isinstance(pairs.pictures, PictureFiles):
         prepared = _prepared_once(pairs, settings, progress)
-        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors)  # not in caches of before
+        assert isinstance(prepared.pictures, PreparedPictures)
+        parts = pairs.parts and pairs.parts.of_items(prepared.pictures.rows)
+        # Neither is in the caches of earlier versions.
+        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors, parts=parts)
     if pairs.pictures is not None and tuple(pairs.pictures.size) != (settings.image_size,) * 2:
         height, width = pairs.pictures.size
         raise DataError(

@@ -61,6 +61,12 @@ class TextParts(NamedTuple):
     starts: np.ndarray  # int64 (N + 1,), ascending from 0
     columns: np.ndarray  # int32; item i has the rows columns[starts[i]:starts[i + 1]] of `vectors`
 
+    def of_items(self, rows: np.ndarray) -> "TextParts":
+        """Those of some of the items, int64 (n,)."""
+        own = [self.columns[self.starts[row] : self.starts[row + 1]] for row in rows]
+        starts = np.cumsum([0, *map(len, own)])
+        return self._replace(starts=starts, columns=np.concatenate(own))
+
 
 class Pictures(Protocol):
     """A source of the pixels of N pictures; any thread may read."""

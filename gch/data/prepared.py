@@ -56,7 +56,8 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         found = "not found" if size is None else f"{size} bytes"
         raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare repairs it")
     places = _array(folder, PLACES, (np.int64,), (items + left_out, 3))
-    places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
+    rows = np.flatnonzero(places[:, 1])
+    places = np.array(places[rows])  # in memory: a mapped file that is cut ends the process
     if len(places) != items:
         raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare repairs it")
     texts = _array(folder, "texts.npy", (np.uint8, np.float32), (items, len(index["tag_names"]) or None))
@@ -67,7 +68,7 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     captions = index["captions"] and tuple(
         caption if isinstance(caption, str) else tuple(caption) for caption in index["captions"]
     )
-    pictures = PreparedPictures(folder, index, places)
+    pictures = PreparedPictures(folder, index, places, rows)
     height, width = pictures.size
     return Pairs(
         name=name or index["name"],
@@ -91,15 +92,18 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
 
 
 class PreparedPictures:
-    """Implements `gch.data.pairs.Pictures` on the file of a prepared data set."""
+    """Implements `gch.data.pairs.Pictures` on the file of a prepared data set.
+
+    `rows` are those of its pictures in the source, int64 (N,), ascending.
+    """
 
     block = 1
 
-    def __init__(self, folder: Path, index: dict[str, Any], places: np.ndarray):
+    def __init__(self, folder: Path, index: dict[str, Any], places: np.ndarray, rows: np.ndarray):
         self.size: tuple[int, int] = (index["size"][0], index["size"][1])
         self._path = folder / PICTURES
         self._format = None if index["encoding"] == "raw" else index["encoding"].upper()
-        self._bytes, self._places = index["bytes"], places
+        self.rows, self._bytes, self._places = rows, index["bytes"], places
         # Users can do nothing about Pillow's warnings.
         warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
