@@ -16,7 +16,7 @@ import numpy as np
 from gch.data.array_files import StoredArray
 from gch.data.layouts import Layout
 from gch.data.names import file_name
-from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes, TextParts
+from gch.data.pairs import Origin, Pairs, Pictures, Split, SplitSizes, TextParts
 from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
@@ -336,7 +336,7 @@ def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
 
 def _without_repeats(
     texts: np.ndarray, labels: np.ndarray, images: Pictures | np.ndarray, lengths: Sequence[int]
-) -> tuple[np.ndarray, OwnSplit, int]:
+) -> tuple[np.ndarray, Split, int]:
     """The rows that do not repeat others, the split in numbers of those rows, and how many queries repeat
     training items.
 
@@ -359,7 +359,7 @@ def _without_repeats(
     trained_on = {content[row] for row in training.tolist()}
     kept = np.concatenate([retrieval, query, training[repeated < 0]])
     trained = np.where(repeated >= 0, repeated, training[0] - 1 + np.cumsum(repeated < 0))
-    split = OwnSplit(query, retrieval, np.unique(trained))
+    split = Split(query, retrieval, np.unique(trained))
     return kept, split, sum(content.get(row) in trained_on for row in query.tolist())
 
 

@@ -11,11 +11,11 @@ from gch.data.generated import generate
 from gch.data.layouts import find_layout
 from gch.data.names import canonical_dataset, file_name, file_stems
 from gch.data.openmoji import open_openmoji
-from gch.data.pairs import Pairs, SplitSizes
+from gch.data.pairs import Pairs, Split, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepare import prepare, report_broken
 from gch.data.prepared import PreparedPictures, open_prepared
-from gch.data.split import DEFAULT, ORDERS, Split, hold_out, make_split, resolve_sizes
+from gch.data.split import DEFAULT, ORDERS, hold_out, make_split, resolve_sizes
 from gch.data.split_file import load_split
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
@@ -103,8 +103,8 @@ def choose_split(settings: Settings, pairs: Pairs) -> Split:
         validation = pairs.default_sizes.validation if default else requested.validation
         if own is None:
             split = load_split(settings.split, len(pairs.labels), settings.seed, validation)
-        elif default and own.validation is not None:
-            split = Split(own.query, own.retrieval, own.training, own.validation)
+        elif default and len(own.validation):
+            split = own
         elif validation < len(own.training):
             split = Split(own.query, own.retrieval, *hold_out(own.training, validation, settings.seed))
         else:

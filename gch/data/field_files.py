@@ -35,10 +35,11 @@ from gch.data.catalog import choose_split
 from gch.data.downloads.files import Files
 from gch.data.matlab import new_mat73, new_pictures, write_mat5, write_mat73
 from gch.data.names import canonical_dataset
-from gch.data.pairs import Pairs, subset
+from gch.data.pairs import Pairs, Split, subset
 from gch.data.pictures import PictureFiles
 from gch.data.reading import read_blocks
-from gch.data.split import Split, items_digest
+from gch.data.split import items_digest
+from gch.data.split_file import export_split
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import DataError, RunError, disk_errors
 from gch.settings import Settings
@@ -133,8 +134,7 @@ def _write(
             write_mat5(out / "separate" / f"{separate}-lall.mat", {"LAll": kept.labels})
     if "index" in layouts:
         _write_index(out / "index", pairs, kept, rows)
-    columns = {part: numbers[:, None] + 1.0 for part, numbers in vars(split).items()}
-    write_mat5(out / "split.mat", columns | {"base": np.ones((1, 1))})
+    export_split(out / "split.mat", split)
     manifest = _manifest(pairs, kept, split, settings, words, broken)
     manifest["files"] = {
         path.relative_to(out).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
-from gch.data.pairs import Origin, OwnSplit, Pairs, SplitSizes
+from gch.data.pairs import Origin, Pairs, Split, SplitSizes
 from gch.data.text_files import is_count, list_of, opened, read_object
 from gch.data.vector_files import require_finite
 from gch.errors import DataError, damage
@@ -163,14 +163,14 @@ def _array(folder: Path, name: str, dtypes: tuple[type, ...], shape: tuple[int |
     return array
 
 
-def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
-    stored = {part: parts.get(part) for part in OwnSplit._fields}
-    split = OwnSplit(**{part: np.array(rows, np.int64) for part, rows in stored.items() if rows is not None})
-    for part, rows in split.parts().items():
-        if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
+def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> Split:
+    split = Split(*(np.array(parts.get(part) or [], np.int64) for part in Split._fields))
+    for part, rows in split._asdict().items():
+        absent = part == "validation" and not len(rows)
+        if not absent and (not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any()):
             expected = f"row numbers from 0 to {items - 1}, ascending"
             raise DataError(f"{folder / INDEX_NAME}: split: {part}: expected {expected}")
-    if np.isin(split.query, np.concatenate([*split.parts().values()][1:])).any():
+    if np.isin(split.query, np.concatenate(split[1:])).any():
         raise DataError(f"{folder / INDEX_NAME}: split: query: rows of other parts too, expected its own")
     return split
 
@@ -201,7 +201,7 @@ def _is_split(value: object) -> bool:
         return True
     if not isinstance(value, dict):
         return False
-    *needed, validation = (value.get(part) for part in OwnSplit._fields)
+    *needed, validation = (value.get(part) for part in Split._fields)
     return all(map(_are_counts, needed)) and (validation is None or _are_counts(validation))
 
 
@@ -232,6 +232,6 @@ _FIELDS = {
     "plan": ("a text", _is_text),
     "ids": ("a list of texts, or null", lambda value: value is None or _are_texts(value)),
     "captions": ("a list of texts and of lists of words, or null", _are_captions),
-    "split": (f"rows of {', '.join(OwnSplit._fields)}, or null", _is_split),
+    "split": (f"rows of {', '.join(Split._fields)}, or null", _is_split),
     "left_out": ("a list of lines", _are_texts),
 }

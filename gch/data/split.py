@@ -3,14 +3,12 @@
 import hashlib
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from gch.data.names import canonical_dataset
-from gch.data.pairs import SplitSizes
+from gch.data.pairs import Split, SplitSizes
 from gch.errors import SettingError
-from gch.storage import digest
 
 ORDERS = ("random", "sequential")  # of splits that are made, not read
 DEFAULT = -1  # A requested size of -1 leaves the choice to the data set.
@@ -27,30 +25,6 @@ _WITHOUT_PAPER = (20_015, 2_000, 18_015)
 _VALIDATION = 500
 _SHOWN = 16  # digits of a digest
 _MANY_TRAINING = 5000  # the fewest that a paper trains on, of any number of items
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Row numbers of a data set, int64, ascending.
-
-    The query set shares no row with the others, and training and validation set share none. `make_split`
-    takes both from the retrieval set; files that bring a split of their own may have them outside of it.
-    """
-
-    query: np.ndarray
-    retrieval: np.ndarray
-    training: np.ndarray
-    validation: np.ndarray
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """How many rows each part has."""
-        return SplitSizes(len(self.query), len(self.retrieval), len(self.training), len(self.validation))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the four parts, 64 hexadecimal digits."""
-        return digest("split", self.query, self.retrieval, self.training, self.validation)
 
 
 def items_digest(ids: Sequence[str]) -> str:
