@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,45 +55,48 @@ def open_arrays(
             held, expected = part.holds(role), parts[0].holds(role)
             fault = f"holds {held}, expected {expected} as in {parts[0].arrays[role].name}"
             array.require(held == expected, fault)
-    found = [line for part in parts for line in part.found()]
     total = sum(part.items for part in parts)
+    found = [line for part in parts for line in part.found()]
     labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
     missing = [] if labels.shape[1] else ["no array of labels"]
     if layout.unread:
         missing.append(f"not read: {', '.join(map(shown, layout.unread[:_SHOWN]))}")
     found += ["; ".join(missing)] if missing else []
-    if captions is None:
-        texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
-    else:
+    tag_names: tuple[str, ...] = ()
+    if captions is not None:
         source = layout.captions or layout.parts[0]["texts"].path
         if layout.captions and not any(map(str.strip, captions[total:])):
             del captions[total:]  # blank lines at the end
-        texts = np.zeros((len(labels), 0), np.uint8)
+        texts = np.zeros((total, 0), np.uint8)
         found.append(f"{source.name}: {len(captions)} captions, free text")
-        if len(captions) != len(labels):
-            expected = f"expected {len(labels)}, as many as there are images"
-            raise DataError(f"{source}: {len(captions)} captions, {expected}")
-    has_words = captions is None and not parts[0].text_vectors
-    tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries) if has_words else ()
+        if len(captions) != total:
+            raise DataError(
+                f"{source}: {len(captions)} captions, expected {total}, as many as there are images"
+            )
+    elif parts[0].text_vectors:
+        texts = _vectors(parts, "texts", cache)
+    else:
+        texts = _matrix(parts, "texts")
+        tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries)
     label_names = _names(layout.names.get("label_names"), labels.shape[1], str.strip)
     images = _images(parts, folder, size, fit, cache)
-    sizes, own_split = default_sizes(dataset, len(labels)), None
+    sizes, own_split = default_sizes(dataset, total), None
     if layout.kind == "split files":
         retrieval, query, training = (part.items for part in parts)
         kept, own_split, trained = _without_repeats(texts, labels, images, [retrieval, query, training])
-        again = len(labels) - len(kept)
+        again = total - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
         if trained:
             found.append(f"{trained} of {query} queries repeat training items; measures count them as unseen")
         if again:
-            texts, labels, images = _kept(texts, kept), labels[kept], _kept_images(images, kept)
+            texts, labels, images = _kept(texts, kept), labels[kept], _kept(images, kept)
         validation = training // _VALIDATION_SHARE
         sizes = SplitSizes(query, retrieval, training - validation, validation)
     pictures = None if isinstance(images, np.ndarray) else images
     if isinstance(images, PictureFiles):
-        rest = own_split.parts().values() if own_split else ()
+        split = own_split.parts().values() if own_split else ()
         words = () if own_split else (repr(captions),)
-        named = digest(name, labels, texts, *words, images.digest, *rest)
+        named = digest(name, labels, texts, *words, images.digest, *split)
     else:
         rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
         some = _read(images, rows)
@@ -202,14 +206,13 @@ def _keys(images: Pictures | np.ndarray, rows: np.ndarray) -> dict[int, bytes]:
     return found
 
 
-def _kept_images(images: Pictures | np.ndarray, rows: np.ndarray) -> Pictures | np.ndarray:
-    """The images of these rows only."""
+def _kept(images: Any, kept: np.ndarray) -> Any:
+    """The rows of a matrix, or the pictures, that are kept; first rows are a slice, which stays on disk."""
     if isinstance(images, np.ndarray):
-        return _kept(images, rows)
+        return images[: len(kept)] if kept[-1] == len(kept) - 1 else images[kept]
     if isinstance(images, PictureFiles):
-        return PictureFiles(images.folder, [images.paths[row] for row in rows], images.size[0], images.fit)
-    assert isinstance(images, _JoinedPictures)
-    images.rows = rows
+        return PictureFiles(images.folder, [images.paths[row] for row in kept], images.size[0], images.fit)
+    images.rows = kept
     return images
 
 
@@ -303,11 +306,6 @@ def _several(part: _Part, cache: Path) -> TextParts | None:
     starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
     columns = np.flatnonzero(there).astype(np.int32)
     return TextParts(vectors.reshape(-1, vectors.shape[-1]), (), starts, columns)
-
-
-def _kept(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The rows that are kept; the first ones are a slice, which leaves them on disk."""
-    return rows[: len(kept)] if kept[-1] == len(kept) - 1 else rows[kept]
 
 
 def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:
