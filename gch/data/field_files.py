@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shutil
@@ -179,8 +180,12 @@ def _write_images(
     rows: list[int] = []
     digests: list[str | None] = []
     left_out: list[str] = []
-    rows_of_all, jobs = np.arange(total), os.cpu_count() or 1
-    for sound, faults in read_blocks(pairs.pictures, rows_of_all, _with_digest, jobs, broken):
+
+    def with_digest(picture: np.ndarray, content: bytes) -> tuple[np.ndarray, str]:
+        return picture, hashlib.sha256(content).hexdigest()
+
+    jobs = os.cpu_count() or 1
+    for sound, faults in read_blocks(pairs.pictures, np.arange(total), with_digest, jobs, broken):
         if sound:
             numbers, made = zip(*sound, strict=True)
             pixels, own = zip(*made, strict=True)
@@ -198,11 +203,6 @@ def _write_images(
         if len(rows) < total:
             array.resize(len(rows), axis=0)
     return rows, digests, left_out
-
-
-def _with_digest(picture: np.ndarray, content: bytes) -> tuple[np.ndarray, str]:
-    """A picture and the SHA-256 of its file, or of its pixels where it has none."""
-    return picture, hashlib.sha256(content).hexdigest()
 
 
 def _texts(pairs: Pairs, split: Split, settings: Settings) -> tuple[np.ndarray, Sequence[str]]:
@@ -303,8 +303,7 @@ def _save(path: Path, manifest: dict[str, Any]) -> None:
 def _require_room(pairs: Pairs, parent: Path, layouts: Sequence[str]) -> None:
     """Raises RunError where the disk has less room than the arrays of images take."""
     if pairs.pictures is not None:
-        height, width = pairs.pictures.size
-        item = 3 * height * width
+        item = 3 * math.prod(pairs.pictures.size)
     else:
         item = 0 if pairs.features is None else 4 * pairs.features.shape[1]
     arrays = sum(layout != "index" for layout in layouts)

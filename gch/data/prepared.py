@@ -17,6 +17,7 @@ import os
 import re
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,46 +193,43 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _are_captions(value: object) -> bool:
-    return value is None or list_of(lambda one: _is_text(one) or _are_texts(one))(value)
-
-
-def _is_split(value: object) -> bool:
-    if value is None:
-        return True
+def _is_split(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     *needed, validation = (value.get(part) for part in Split._fields)
     return all(map(_are_counts, needed)) and (validation is None or _are_counts(validation))
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value) is not None
-
-
-def _is_size(value: Any) -> bool:
-    return _are_counts(value) and len(value) == 2 and all(side in SIDES for side in value)
-
-
-def _are_sizes(value: Any) -> bool:
-    return _are_counts(value) and len(value) == 4 and min(value[:2]) > 0
+def _or_null(expected: str, fits: Callable[[Any], bool]) -> tuple[str, Callable[[Any], bool]]:
+    return f"{expected}, or null", lambda value: value is None or fits(value)
 
 
 _are_texts, _are_counts = list_of(_is_text), list_of(is_count)
 _FIELDS = {
     "format": (f"{FORMAT}, that of a prepared data set", lambda value: value == FORMAT),
     "version": (f"{VERSION}; run prepare again, into a new folder", lambda value: value == VERSION),
-    "name": ("letters, digits, - and _", _is_name),  # part of the names of files
+    "name": (  # part of the names of files
+        "letters, digits, - and _",
+        lambda value: _is_text(value) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value),
+    ),
     "items": ("a number from 1 on", lambda value: is_count(value) and value > 0),
-    "size": (f"height and width, {SIDES[0]} to {SIDES[-1]}", _is_size),
+    "size": (
+        f"height and width, {SIDES[0]} to {SIDES[-1]}",
+        lambda value: _are_counts(value) and len(value) == 2 and all(side in SIDES for side in value),
+    ),
     "encoding": (" or ".join(ENCODINGS), lambda value: value in ENCODINGS),
     "bytes": ("the number of bytes of the pictures", is_count),
-    "default_sizes": ("four numbers of items", _are_sizes),
+    "default_sizes": (
+        "four numbers of items",
+        lambda value: _are_counts(value) and len(value) == 4 and min(value[:2]) > 0,
+    ),
     "tag_names": ("a list of words", _are_texts),
     "label_names": ("a list of names", _are_texts),
     "plan": ("a text", _is_text),
-    "ids": ("a list of texts, or null", lambda value: value is None or _are_texts(value)),
-    "captions": ("a list of texts and of lists of words, or null", _are_captions),
-    "split": (f"rows of {', '.join(Split._fields)}, or null", _is_split),
+    "ids": _or_null("a list of texts", _are_texts),
+    "captions": _or_null(
+        "a list of texts and of lists of words", list_of(lambda one: _is_text(one) or _are_texts(one))
+    ),
+    "split": _or_null(f"rows of {', '.join(Split._fields)}", _is_split),
     "left_out": ("a list of lines", _are_texts),
 }

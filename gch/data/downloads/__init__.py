@@ -83,9 +83,5 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
             counts=contents.counts,
             left_out=contents.left_out,
         ),
-        found=(
-            f"{folder}: {download.offer}",
-            *contents.lines(),
-            *pictures.oddities(),
-        ),
+        found=(f"{folder}: {download.offer}", *contents.lines(), *pictures.oddities()),
     )

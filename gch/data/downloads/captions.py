@@ -127,9 +127,19 @@ def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) ->
     return split, lines
 
 
-def by_name(files: Files) -> dict[str, str]:
-    """Where pictures lie, by the names of their files in lower case; of equals, one in few folders."""
-    found: dict[str, str] = {}
+def located(
+    files: Files, described: Sequence[Sequence[str]]
+) -> tuple[list[int], list[str], dict[str, list[str]]]:
+    """Which of the pictures, each a name and a text, can be items, where these lie, and the names of the
+    others by reason. A picture lies in any folder; of equal names, the one in few folders counts.
+    """
+    path_of: dict[str, str] = {}
     for path in sorted(files.pictures(), key=lambda path: (path.count("/"), path)):
-        found.setdefault(posixpath.basename(path).lower(), path)
-    return found
+        path_of.setdefault(posixpath.basename(path).lower(), path)
+    found = [(name, text, path_of.get(posixpath.basename(name).lower())) for name, text in described]
+    rows = [row for row, (_, text, path) in enumerate(found) if path and text]
+    left_out = {
+        "as their pictures are missing": [name for name, _, path in found if not path],
+        "as they have no caption": [name for name, text, path in found if path and not text],
+    }
+    return rows, [path for _, text, path in found if path and text], left_out
