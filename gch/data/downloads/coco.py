@@ -85,7 +85,7 @@ def recognise(files: Files) -> Download | None:
 def _pictured(files: Files) -> dict[str, int]:
     """How many pictures of each year are there."""
     counts = dict.fromkeys(_YEARS, 0)
-    for names in files.folders().values():
+    for names in files.folders.values():
         for year, pattern in _PICTURE.items():
             counts[year] += sum(pattern.fullmatch(name) is not None for name in names)
     return counts

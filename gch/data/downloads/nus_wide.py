@@ -37,7 +37,7 @@ def recognise(files: Files) -> Download | None:
     """The download, where its labels or its table of tags are there."""
     places = {name: files.first(name) for name in _FILES}
     truth = files.fullest(lambda folder, name: _concept(name) != "")
-    concepts = {_concept(name) for name in files.folders().get(truth, ())} - {""}
+    concepts = {_concept(name) for name in files.folders.get(truth, ())} - {""}
     if not places["AllTags1k.txt"] and len(concepts) <= CONCEPTS // 2:
         return None
     missing = [
@@ -131,7 +131,7 @@ def _concept(name: str) -> str:
 
 def _label_files(files: Files, truth: str, concepts: Sequence[str]) -> list[str]:
     """The files of labels in the order of the concepts."""
-    found = {_concept(name): posixpath.join(truth, name) for name in files.folders()[truth]}
+    found = {_concept(name): posixpath.join(truth, name) for name in files.folders[truth]}
     for concept in concepts:
         if concept.lower() not in found:
             expected = f"expected it, as Concepts81.txt names {shown(concept)}"
