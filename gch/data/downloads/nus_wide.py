@@ -66,7 +66,8 @@ def _read(files: Files, places: dict[str, str], truth: str, dataset: str, cache:
     words = _texts(files, places["TagList1k.txt"])
     concepts = _texts(files, places["Concepts81.txt"])
     truths = _label_files(files, truth, concepts)
-    labels = np.stack([_column(files, name, len(names)) for name in truths], axis=1)
+    columns_of_all = [[block for _, block in _blocks(files, name, len(names), 1)] for name in truths]
+    labels = np.hstack([np.concatenate(blocks) for blocks in columns_of_all])
     frequent = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind="stable")[:chosen]
     columns = np.sort(frequent).tolist()
     labels = labels[:, columns]
@@ -145,14 +146,6 @@ def _texts(files: Files, name: str) -> list[str]:
     if not texts:
         raise DataError(f"{files.where(name)}: empty, expected a name on each line")
     return texts
-
-
-def _column(files: Files, name: str, rows: int) -> np.ndarray:
-    """A file of one zero or one a line, uint8 (rows,)."""
-    column = np.zeros(rows, np.uint8)
-    for start, block in _blocks(files, name, rows, 1):
-        column[start : start + len(block)] = block[:, 0]
-    return column
 
 
 def _tag_table(files: Files, name: str, rows: int, words: int, cache: Path) -> np.ndarray:
