@@ -125,14 +125,11 @@ def _write(
         kept = subset(pairs, np.array(rows, np.int64), pairs.name, broken)
         split = choose_split(settings.replace(batch_size=1), kept)  # a batch that is no part of it
         texts, words = _texts(kept, split, settings)
-        if "one-file" in layouts:
-            write_mat73(files["one-file"], "YAll", texts)
-            if kept.labels.shape[1]:
-                write_mat73(files["one-file"], "LAll", kept.labels)
-    if "separate" in layouts:
-        write_mat5(out / "separate" / f"{separate}-yall.mat", {"YAll": texts})
-        if kept.labels.shape[1]:
-            write_mat5(out / "separate" / f"{separate}-lall.mat", {"LAll": kept.labels})
+        matrices = {"YAll": texts} | ({"LAll": kept.labels} if kept.labels.shape[1] else {})
+        for array, matrix in matrices.items() if "one-file" in layouts else ():
+            write_mat73(files["one-file"], array, matrix)
+    for array, matrix in matrices.items() if "separate" in layouts else ():
+        write_mat5(out / "separate" / f"{separate}-{array.lower()}.mat", {array: matrix})
     if "index" in layouts:
         _write_index(out / "index", pairs, kept, rows)
     export_split(out / "split.mat", split)
