@@ -30,8 +30,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import NearestNeighbors
 
 from gch.data.catalog import cache_folder, choose_split, open_pairs
-from gch.data.pairs import Pairs
-from gch.data.split import Split
+from gch.data.pairs import Pairs, Split
 from gch.data.vocabulary import with_vocabulary
 from gch.evaluation.codes import EncodedPairs
 from gch.evaluation.evaluate import CROSS, map_by_direction

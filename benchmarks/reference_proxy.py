@@ -27,8 +27,7 @@ import numpy as np
 from measuring import settings, table
 
 from gch.data.catalog import choose_split, open_pairs
-from gch.data.pairs import Pairs
-from gch.data.split import Split
+from gch.data.pairs import Pairs, Split
 from gch.evaluation.codes import code_statistics, coded_items
 from gch.evaluation.evaluate import mean_average_precision
 from gch.methods.items import training_items

@@ -13,9 +13,9 @@ from pathlib import Path
 from gch.data.catalog import cache_folder, choose_split, open_pairs
 from gch.data.generated import GENERATED
 from gch.data.names import canonical_dataset, file_name
-from gch.data.pairs import Pairs, oddities
+from gch.data.pairs import Pairs, Split, oddities
 from gch.data.sentences import SIZE, require_sentences
-from gch.data.split import ORDERS, Split, digest_line, split_oddities
+from gch.data.split import ORDERS, digest_line, split_oddities
 from gch.data.split_file import export_split, load_split, save_split
 from gch.data.text_files import require_file
 from gch.data.text_parts import require_raw_texts

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gch.data.pairs import Pairs
-from gch.data.split import Split, items_digest
+from gch.data.pairs import Pairs, Split
+from gch.data.split import items_digest
 from gch.errors import SettingError
 from gch.evaluation.codes import EncodedPairs, bit_agreement, code_statistics
 from gch.evaluation.codes_file import save_codes

@@ -171,6 +171,23 @@ def cached_array(
     return array
 
 
+def cached_rows(
+    path: Path,
+    dtype: type,
+    shape: tuple[int, ...],
+    rows: Callable[[int, int], np.ndarray],
+    at_once: int = 4096,
+) -> np.memmap:
+    """`cached_array` of what `rows(start, stop)` returns, so many rows `at_once`."""
+
+    def fill(array: np.memmap) -> None:
+        for start in range(0, shape[0], at_once):
+            stop = min(start + at_once, shape[0])
+            array[start:stop] = rows(start, stop)
+
+    return cached_array(path, dtype, shape, fill)
+
+
 def _mapped(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap | None:
     if not path.is_file():  # a pipe would be waited for
         return None

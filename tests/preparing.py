@@ -7,7 +7,7 @@ import numpy as np
 from written import write_hdf5
 
 from gch.data.generated import generate
-from gch.data.pairs import OwnSplit, Pairs
+from gch.data.pairs import Pairs, Split
 from gch.data.pixels import ArrayPictures
 from gch.data.prepare import prepare
 from gch.errors import DataError
@@ -26,7 +26,7 @@ def described() -> Pairs:
     return changed(
         captions=tuple(("tag", f"number {row}") if row % 2 else f"Bücher {row}" for row in range(ITEMS)),
         ids=tuple(f"folder/{row}.png" for row in range(ITEMS)),
-        own_split=OwnSplit(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30), np.arange(15, 20)),
+        own_split=Split(np.arange(10), np.arange(10, ITEMS), np.arange(20, 30), np.arange(15, 20)),
     )
 
 

@@ -139,6 +139,16 @@ def test_sparse_matrices_of_v73(tmp_path, monkeypatch):
     np.testing.assert_array_equal(empty.read(), 0 * matrix.T)
 
 
+def test_sparse_logical_matrices_of_v5_may_be_much_larger_than_their_file(tmp_path, monkeypatch, v5_here):
+    monkeypatch.setattr("gch.data.text_files._SMALL_BYTES", 0)
+    matrix = np.zeros((900, 900), bool)
+    matrix[2, 1] = True
+    scipy.io.savemat(tmp_path / "a.mat", {"tags": scipy.sparse.csc_array(matrix)}, do_compression=True)
+    stored = list_arrays(tmp_path / "a.mat")["tags"]
+    assert (stored.kind, stored.dtype) == ("logical", bool)
+    np.testing.assert_array_equal(stored.read(), matrix)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -39,6 +39,7 @@ from gch.commands.source import guess_dataset
 from gch.data.pairs import Pairs
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import Hdf5Pictures
+from gch.data.text_parts import part_means
 
 pytestmark = pytest.mark.usefixtures("v5_here")
 
@@ -405,6 +406,20 @@ def test_prepared_pictures_keep_that_text_vectors_are_single(tmp_path):
         np.savez(tmp_path / "a.npz", images=np.array(names), text_vectors=found, labels=labels)
         pairs = opened(tmp_path, "files", image_size=32)
         assert pairs.single_vectors is not several
+
+
+def test_prepared_pictures_keep_the_vectors_of_each_caption(tmp_path):
+    names = write_pictures(tmp_path)
+    (tmp_path / names[1]).write_bytes(b"broken")
+    vectors = np.random.default_rng(0).normal(size=(len(names), 2, 5))
+    vectors[2, 1] = 0
+    labels = np.eye(2, dtype=np.uint8)[np.arange(len(names)) % 2]
+    np.savez(tmp_path / "a.npz", images=np.array(names), text_vectors=vectors, labels=labels)
+    pairs = opened(tmp_path, "files", image_size=32)
+    assert len(pairs.labels) == len(names) - 1
+    np.testing.assert_array_equal(pairs.parts.starts, [0, 2, 3, *range(5, 2 * len(names) - 2, 2)])
+    means = part_means(pairs.parts.vectors, pairs.parts.starts, pairs.parts.columns)
+    np.testing.assert_allclose(means, pairs.texts, rtol=1e-5)
 
 
 def test_index_files(tmp_path):

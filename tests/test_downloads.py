@@ -28,7 +28,7 @@ def place(request, tmp_path):
 def test_a_zip_file_is_like_a_folder(place):
     folder, start = place
     files = Files(folder)
-    held = {f"{inside}/{name}".strip("/") for inside, names in files.folders().items() for name in names}
+    held = {f"{inside}/{name}".strip("/") for inside, names in files.folders.items() for name in names}
     assert held == {start + name for name in CONTENT}
     assert files.find("ONE.txt") == files.find("a/one.TXT") == [f"{start}a/one.txt"]
     assert files.find("b/one.txt") == []
@@ -66,13 +66,13 @@ def test_its_pictures_have_a_digest_of_their_own(place):
 def test_members_that_lead_out_of_their_zip_file_are_passed_over(tmp_path):
     names = ("../up.txt", "/root.txt", "a/../../b.txt", "good.txt")
     write_zip(tmp_path / "all.zip", dict.fromkeys(names, b""))
-    assert Files(tmp_path).folders() == {"all.zip": ["good.txt"]}
+    assert Files(tmp_path).folders == {"all.zip": ["good.txt"]}
 
 
 def test_caches_hidden_files_and_links_without_end_are_passed_over(tmp_path):
     write(tmp_path, {"cache/one.txt": b"", ".hidden/two.txt": b"", "a/.three.txt": b"", "a/four.txt": b""})
     (tmp_path / "a" / "loop").symlink_to(tmp_path / "a", target_is_directory=True)
-    held = Files(tmp_path).folders()
+    held = Files(tmp_path).folders
     assert held["a"] == ["four.txt"]
     assert len(held) < 10
 
@@ -95,7 +95,7 @@ def test_a_folder_of_something_else_is_no_download(tmp_path):
     write(tmp_path, {"im1.jpg": jpeg(1), "README.txt": b"", "labels.txt": b"", "sky.txt": b"1\n"})
     write_zip(tmp_path / "more.zip", {"a.txt": b""})
     (tmp_path / "broken.zip").write_bytes(b"PK")
-    assert find_downloads(tmp_path) == []
+    assert find_downloads(Files(tmp_path)) == []
     assert guess_dataset(tmp_path) == "files"
 
 

@@ -21,7 +21,7 @@ from gch.data import field_files
 from gch.data.catalog import open_source
 from gch.data.field_files import write_field_files
 from gch.data.matlab import new_mat73, new_pictures, write_mat5, write_mat73
-from gch.data.pairs import Origin, OwnSplit, Pairs, SplitSizes
+from gch.data.pairs import Origin, Pairs, Split, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import ArrayPictures
 from gch.errors import DataError, RunError
@@ -130,7 +130,7 @@ def test_the_same_input_gives_the_same_bytes_at_any_time(tmp_path, monkeypatch):
 
 def test_broken_pictures_are_left_out_by_name_and_rows_stay_together(tmp_path):
     broken = [0, 11, 29]
-    split = OwnSplit(np.arange(6), np.arange(6, ITEMS), np.arange(8, 28), np.array([6, 7]))
+    split = Split(np.arange(6), np.arange(6, ITEMS), np.arange(8, 28), np.array([6, 7]))
     pairs = of_files(tmp_path / "pictures", broken, own_split=split)
     manifest = written(pairs, tmp_path / "out")
     kept = np.setdiff1d(np.arange(ITEMS), broken)

@@ -7,7 +7,7 @@ from sources import refusal
 from written import source, write_hdf5
 
 from gch.commands.source import guess_dataset
-from gch.data.downloads import find_download, find_downloads
+from gch.data.downloads import Files, find_download, find_downloads
 
 LISTS = [
     *("animals", "baby", "bird", "car", "clouds", "dog", "female", "flower", "food", "indoor", "lake"),
@@ -181,7 +181,7 @@ def test_what_is_missing_or_damaged_ends_in_one_line(tmp_path, change, line):
 
 def test_a_folder_of_a_part_is_known_by_what_can_be_made_of_it(tmp_path):
     write(tmp_path, mirflickr()[0])
-    assert [found.title for found in find_downloads(tmp_path)] == ["MIRFLICKR-25000"]
+    assert [found.title for found in find_downloads(Files(tmp_path))] == ["MIRFLICKR-25000"]
     assert find_download(tmp_path, "flickr25k").title == "MIRFLICKR-25000"
     assert find_download(tmp_path, "NUS-WIDE-TC21") is None
     assert guess_dataset(tmp_path) == "MIRFLICKR"

@@ -20,7 +20,7 @@ from sources import refusal, settings_of
 
 from gch.data.catalog import choose_split
 from gch.data.generated import generate
-from gch.data.pairs import OwnSplit, Pairs, oddities
+from gch.data.pairs import Pairs, Split, oddities
 from gch.data.pictures import PictureFiles
 from gch.data.pixels import ArrayPictures
 from gch.data.prepared import open_prepared
@@ -64,7 +64,7 @@ def test_everything_comes_back_and_nothing_is_written_twice(tmp_path, name):
 def test_a_split_that_validates_is_used(tmp_path):
     folder = write(tmp_path / "set", described())
     pairs, settings = open_prepared(folder), settings_of(folder, "files", batch_size=2)
-    for part, rows in vars(choose_split(settings, pairs)).items():
+    for part, rows in choose_split(settings, pairs)._asdict().items():
         np.testing.assert_array_equal(rows, getattr(described().own_split, part))
     drawn = choose_split(settings.replace(VERIFICATION_SIZE=3), pairs)
     assert len(drawn.validation) == 3
@@ -166,7 +166,7 @@ def test_a_second_one_waits_and_finds_all_done(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "options"),
     [
-        ({"own_split": OwnSplit(np.arange(9), np.arange(9, ITEMS), np.arange(20, 30))}, {}),
+        ({"own_split": Split(np.arange(9), np.arange(9, ITEMS), np.arange(20, 30))}, {}),
         ({"ids": tuple(f"{row}.jpg" for row in range(ITEMS))}, {}),
         ({"digest": "other"}, {}),
         ({}, {"encoding": "jpeg"}),
@@ -330,7 +330,7 @@ def of_files(folder: Path, broken: list[int], **fields) -> Pairs:
 
 
 def test_pictures_that_cannot_be_read_are_left_out(tmp_path):
-    split = OwnSplit(np.arange(4), np.arange(4, ITEMS), np.arange(18, 30))
+    split = Split(np.arange(4), np.arange(4, ITEMS), np.arange(18, 30))
     source = of_files(tmp_path / "pictures", [20], own_split=split)
     halve(tmp_path / "pictures" / "3.png")
     folder = write(tmp_path / "set", source)
@@ -353,6 +353,6 @@ def test_default_sizes_fit_what_is_left(tmp_path):
 
 
 def test_a_part_of_which_no_picture_can_be_read_is_refused(tmp_path):
-    split = OwnSplit(np.array([3, 4]), np.arange(5, ITEMS), np.arange(5, 9))
+    split = Split(np.array([3, 4]), np.arange(5, ITEMS), np.arange(5, 9))
     with refusal("query: no picture of it can be read"):
         write(tmp_path / "set", of_files(tmp_path / "files", list(range(5)), own_split=split))

@@ -29,7 +29,7 @@ def test_random_split_is_what_it_was():
     drawn = np.random.Generator(np.random.PCG64(3)).permutation(12)
     split = make_split(12, SplitSizes(3, 8, 4, 2), 3)
     wanted = drawn[:3], drawn[3:11], drawn[5:9], drawn[3:5]
-    assert [part.tolist() for part in vars(split).values()] == [sorted(rows.tolist()) for rows in wanted]
+    assert [part.tolist() for part in split] == [sorted(rows.tolist()) for rows in wanted]
     smaller = make_split(12, SplitSizes(3, 8, 2, 2), 3)
     np.testing.assert_array_equal(smaller.training, sorted(drawn[5:7]))
     assert make_split(12, SplitSizes(3, 8, 4, 2), 4).digest != split.digest
@@ -79,7 +79,7 @@ def test_a_split_that_trains_few_or_nearly_all_is_told(dataset, total, line):
 def test_sequential_split_takes_the_rows_in_order():
     split = make_split(12, SplitSizes(3, 7, 4, 2), 7, "sequential")
     wanted = [[0, 1, 2], [3, 4, 5, 6, 7, 8, 9], [3, 4, 5, 6], [7, 8]]
-    assert [part.tolist() for part in vars(split).values()] == wanted
+    assert [part.tolist() for part in split] == wanted
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_resolved_sizes_can_always_be_served(total, shares, seed):
     split = make_split(total, sizes, seed)
     assert split.sizes == sizes
     assert split.digest == make_split(total, sizes, seed).digest
-    for part in vars(split).values():
+    for part in split:
         assert part.dtype == np.int64
         assert (np.diff(part, prepend=-1, append=total) > 0).all()  # ascending, of 0 to total - 1
     assert not np.intersect1d(split.query, split.retrieval).size

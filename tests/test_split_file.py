@@ -7,8 +7,8 @@ import scipy.io
 from sources import refusal
 from written import write_hdf5, write_mat73, write_npz, write_v5
 
-from gch.data.pairs import SplitSizes
-from gch.data.split import Split, make_split
+from gch.data.pairs import Split, SplitSizes
+from gch.data.split import make_split
 from gch.data.split_file import export_split, load_split, save_split
 
 pytestmark = pytest.mark.usefixtures("v5_here")

@@ -11,7 +11,7 @@ import numpy as np
 from gch.commands import Call
 from gch.commands.source import is_embedded, setting_lines, source_settings
 from gch.data.catalog import cache_folder, choose_split, open_source
-from gch.data.downloads import DownloadPictures, recognised
+from gch.data.downloads import DownloadPictures, find_downloads
 from gch.data.names import canonical_dataset
 from gch.data.pairs import Pairs, oddities
 from gch.data.pictures import PictureFiles
@@ -63,7 +63,7 @@ def _inspect(settings: Settings, out: Path, cache: Path, given: dict[str, object
     print(f"Sample pictures with their words: {out}{turned}")
     if not is_embedded(settings):
         if isinstance(pairs.pictures, DownloadPictures):
-            for other in recognised(pairs.pictures.files):
+            for other in find_downloads(pairs.pictures.files):
                 if canonical_dataset(settings.dataset_dir) not in map(canonical_dataset, other.datasets):
                     state = f"not whole: {'; '.join(other.missing)}" if other.missing else "whole"
                     print(f"Also there: {other.offer}; {state}")

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from gch.commands import Call
-from gch.data.downloads import find_downloads
+from gch.data.downloads import Files, find_downloads
 from gch.data.layouts import (
     ANNOTATION_SUFFIXES,
     ARRAY_SUFFIXES,
@@ -58,7 +58,7 @@ def guess_dataset(path: Path) -> str:
         if described:
             return "collection"
         packed = path.is_file() and suffixes == {".zip"}
-        if downloads := find_downloads(path) if path.is_dir() or packed else []:
+        if downloads := find_downloads(Files(path)) if path.is_dir() or packed else []:
             return min(downloads, key=lambda found: len(found.missing)).datasets[0]
         if tables or any(entry.name.lower() == KAGGLE_NAME for entry in entries):
             return "collection"

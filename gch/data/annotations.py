@@ -40,17 +40,10 @@ def open_collection(file: Path, folder: Path, size: int, fit: str) -> Pairs:
     """Opens a collection; its texts await a vocabulary. Entries without a label are left out, unless none has
     one: then all are kept, without labels.
 
-    Every entry has a path, a text or tags, and labels if any, by these names or others that are common, in
-    upper or lower case; further columns and fields are ignored. A path is relative to the folder, or
-    absolute, and stays in it; a backslash separates its parts just as '/' does. Where there is no such file,
-    the path is tried without blanks around it, and in Unicode's other form. Tags in one string are separated
-    by ';', labels by ';' or '|', both by ',' where there is none of these, and whole numbers by blanks; parts
-    in double quotes stay whole. Texts, tags and labels may be lists, also in a string (see `gch.data.cells`):
-    their members are not split, and those of a text become its lines. Labels may be whole numbers. As many
-    zeros and ones in every entry say which of the labels, or tags, it has. Null, NaN and the like are
-    missing. Texts, tags and labels are brought to Unicode's form NFKC first, and stripped. The delimiter of
-    CSV, ',', ';', '|' or a tab, is the one that fits the header. Entries of one picture, such as five
-    captions, are joined.
+    Every entry has a path, a text or tags, and labels if any; docs/data.md lists names of columns and ways to
+    write values. A path stays in the folder. Texts, tags and labels are brought to Unicode's form NFKC, and
+    stripped. As many zeros and ones in every entry say which of the labels, or tags, it has. Entries of one
+    picture, such as five captions, are joined.
 
     Args:
       file: .csv, .tsv, .txt (CSV), .jsonl or .ndjson, UTF-8 or UTF-16, of `MAX_FILE_BYTES` at most.

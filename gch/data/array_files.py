@@ -37,11 +37,11 @@ class StoredArray:
     shape: tuple[int, ...]  # axes as stored
     dtype: np.dtype | None  # None where it does not hold numbers
     format: str  # 'v5', 'hdf5', 'npz' or 'npy'
+    load: Callable[[], Any]  # reads it; of a sparse matrix of v7.3, a csr_array
     rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
     kind: str = ""  # MATLAB's class; '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
-    sparse: tuple["StoredArray", ...] = ()  # of MATLAB v7.3: the arrays jc, ir and data
-    load_v5: Callable[[], np.ndarray] | None = None  # reads it, if the file is of MATLAB v5
+    sparse: bool = False  # of MATLAB v7.3
     reversed: bool = False  # whether the axes are the reverse of the writer's, as MATLAB's are in HDF5
     objects: str = ""  # whose objects it holds, which are not read, for messages
 
@@ -101,13 +101,11 @@ class StoredArray:
         self.require_stored()
         row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
         rows = max(_SLAB_BYTES // row_bytes // self.rows_at_once, 1) * self.rows_at_once
-        with open_hdf5(self.path) as file:
-            stored = self._load_sparse() if self.sparse else file[self.name]
+        with open_hdf5(self.path) as file, damage(f"{self.where} unreadable"):
+            stored = self.load() if self.sparse else file[self.name]
             for start in range(0, self.shape[0], rows):
-                with damage(f"{self.where} unreadable"):
-                    slab = stored[start : start + rows]
-                    slab = slab.toarray() if self.sparse else slab
-                yield start, slab
+                slab = stored[start : start + rows]
+                yield start, slab.toarray() if self.sparse else slab
 
     def of_items(self, items: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
         """The array in parts whose first axis is that of the items: (which items and columns, part).
@@ -131,35 +129,14 @@ class StoredArray:
         with damage(f"{self.where} unreadable"):
             return ["\n".join(_texts(item)) for item in items]
 
-    def _load_sparse(self) -> scipy.sparse.csr_array:
-        """MATLAB's sparse columns are rows here, as its axes are reversed in HDF5."""
-        ends, rows, values = (array.read() for array in self.sparse)
-        with damage(f"{self.where} unreadable"):
-            matrix = scipy.sparse.csr_array(
-                (values, rows.astype(np.int64), ends.astype(np.int64)), shape=self.shape
-            )
-            matrix.check_format(full_check=True)  # else a damaged one could end the process
-            return matrix
-
     def _load(self) -> np.ndarray:
-        if self.sparse:
-            return self._load_sparse().toarray()
         strings = "numpy.array(strings, str)" if self.format[:2] == "np" else "cellstr(strings)"
         expected = f"which are not read; expected numbers, or strings as {strings}"
         self.require(not self.objects, f"holds {self.objects}, {expected}")
         self.require_stored()
         with damage(f"{self.where} unreadable"):
-            match self.format:
-                case "hdf5":
-                    with open_hdf5(self.path) as file:
-                        return _hdf5_value(file[self.name])
-                case "npz":
-                    with np.load(self.path, allow_pickle=False) as file:
-                        return file[self.name]
-                case "npy":
-                    return np.load(self.path, mmap_mode="r", allow_pickle=False)
-            assert self.load_v5 is not None
-            return self.load_v5()
+            loaded = self.load()
+            return loaded.toarray() if self.sparse else loaded
 
 
 def list_arrays(path: Path) -> dict[str, StoredArray]:
@@ -222,15 +199,17 @@ def _mat5(path: Path) -> list[StoredArray]:
         return load_mat5(path, [name])[name] if own is None else own
 
     for name, (shape, matlab) in variables.items():
+        sparse, matlab = matlab.startswith("sparse"), matlab.removeprefix("sparse ")
         dtype = np.dtype(_V5_TYPES[matlab]) if matlab in _V5_TYPES else None
         size = math.prod(shape) * (dtype or np.dtype("u2")).itemsize
         if dtype is not None:
             sizes[name] = size
-        stored = 0 if matlab == "sparse" else size  # as far as the file tells
+        stored = 0 if sparse else size  # as far as the file tells
         objects = _objects(matlab.removeprefix(OPAQUE)) if matlab.startswith(OPAQUE) else ""
         read = functools.partial(load, name)
-        array = StoredArray(path, name, shape, dtype, "v5", kind=matlab, size=stored, load_v5=read)
-        found.append(dataclasses.replace(array, objects=objects))
+        found.append(
+            StoredArray(path, name, shape, dtype, "v5", read, kind=matlab, size=stored, objects=objects)
+        )
     return found
 
 
@@ -252,7 +231,14 @@ def _npy(path: Path, name: str, file: IO[bytes], kind_of_file: str) -> StoredArr
     else:
         shape, _, dtype = np.lib.format.read_array_header_2_0(file)
     size, objects = math.prod(shape) * dtype.itemsize, "Python's objects" if dtype.hasobject else ""
-    return StoredArray(path, name, shape, _numeric(dtype), kind_of_file, size=size, objects=objects)
+
+    def load() -> np.ndarray:
+        if kind_of_file == "npy":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[name]
+
+    return StoredArray(path, name, shape, _numeric(dtype), kind_of_file, load, size=size, objects=objects)
 
 
 def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray]:
@@ -274,7 +260,8 @@ def _hdf5(path: Path, group: h5py.Group, depth: int = 0) -> Iterator[StoredArray
             dtype = None if objects or kind == "char" else _numeric(member.dtype)
             rows = member.chunks[0] if member.chunks else 1
             shape, size = ((0,), 0) if empty else (member.shape, member.nbytes)
-            yield StoredArray(path, inner, shape, dtype, "hdf5", rows, kind, size, objects=objects)
+            load = functools.partial(_load_hdf5, path, inner)
+            yield StoredArray(path, inner, shape, dtype, "hdf5", load, rows, kind, size, objects=objects)
 
 
 def _sparse(path: Path, name: str, group: h5py.Group, depth: int) -> StoredArray:
@@ -282,11 +269,21 @@ def _sparse(path: Path, name: str, group: h5py.Group, depth: int) -> StoredArray
     parts = {array.name.split("/")[-1]: array for array in _hdf5(path, group, depth + 1)}
     if "jc" not in parts:
         raise DataError(f"{path}: {name} is sparse and has no jc; expected data, ir and jc")
-    jc, nothing = parts["jc"], StoredArray(path, name, (0,), np.dtype(np.uint8), "hdf5")
-    ir, data = (parts.get(part, nothing) for part in ("ir", "data"))  # MATLAB leaves out empty ones
+    jc = parts["jc"]
     shape = (max(math.prod(jc.shape) - 1, 0), int(group.attrs["MATLAB_sparse"]))
     kind = _text(group.attrs.get("MATLAB_class", "double"))
-    return StoredArray(path, name, shape, data.dtype, "hdf5", kind=kind, sparse=(jc, ir, data))
+    dtype = parts["data"].dtype if "data" in parts else np.dtype(np.uint8)
+
+    def load() -> scipy.sparse.csr_array:
+        """MATLAB's columns are rows here, as its axes are reversed in HDF5."""
+        none = np.zeros(0, np.uint8)  # MATLAB leaves out empty parts
+        rows, values = (parts[part].read() if part in parts else none for part in ("ir", "data"))
+        indices = (values, rows.astype(np.int64), jc.read().astype(np.int64))
+        matrix = scipy.sparse.csr_array(indices, shape=shape)
+        matrix.check_format(full_check=True)  # else a damaged one could end the process
+        return matrix
+
+    return StoredArray(path, name, shape, dtype, "hdf5", load, kind=kind, sparse=True)
 
 
 def _matlab_class(dataset: h5py.Dataset) -> tuple[str, bool]:
@@ -309,6 +306,11 @@ def _text(attribute: Any) -> str:
 
 def _numeric(dtype: np.dtype) -> np.dtype | None:
     return dtype if dtype.kind in "buif" else None
+
+
+def _load_hdf5(path: Path, name: str) -> np.ndarray:
+    with open_hdf5(path) as file:
+        return _hdf5_value(file[name])
 
 
 def _hdf5_value(dataset: h5py.Dataset) -> np.ndarray:

@@ -10,13 +10,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gch.data.array_files import StoredArray
 from gch.data.layouts import Layout
 from gch.data.names import file_name
-from gch.data.pairs import Origin, OwnSplit, Pairs, Pictures, SplitSizes, TextParts
+from gch.data.pairs import Origin, Pairs, Pictures, Split, SplitSizes, TextParts
 from gch.data.pictures import PictureFiles, tail_in_folder
 from gch.data.pixels import PixelLayout, open_pixels, pixel_layout
 from gch.data.split import default_sizes
@@ -54,51 +55,54 @@ def open_arrays(
             held, expected = part.holds(role), parts[0].holds(role)
             fault = f"holds {held}, expected {expected} as in {parts[0].arrays[role].name}"
             array.require(held == expected, fault)
-    found = [line for part in parts for line in part.found()]
     total = sum(part.items for part in parts)
+    found = [line for part in parts for line in part.found()]
     labels = _matrix(parts, "labels") if "labels" in parts[0].arrays else np.zeros((total, 0), np.uint8)
     missing = [] if labels.shape[1] else ["no array of labels"]
     if layout.unread:
         missing.append(f"not read: {', '.join(map(shown, layout.unread[:_SHOWN]))}")
     found += ["; ".join(missing)] if missing else []
-    if captions is None:
-        texts = _vectors(parts, "texts", cache) if parts[0].text_vectors else _matrix(parts, "texts")
-    else:
+    tag_names: tuple[str, ...] = ()
+    if captions is not None:
         source = layout.captions or layout.parts[0]["texts"].path
         if layout.captions and not any(map(str.strip, captions[total:])):
             del captions[total:]  # blank lines at the end
-        texts = np.zeros((len(labels), 0), np.uint8)
+        texts = np.zeros((total, 0), np.uint8)
         found.append(f"{source.name}: {len(captions)} captions, free text")
-        if len(captions) != len(labels):
-            expected = f"expected {len(labels)}, as many as there are images"
-            raise DataError(f"{source}: {len(captions)} captions, {expected}")
-    has_words = captions is None and not parts[0].text_vectors
-    tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries) if has_words else ()
+        if len(captions) != total:
+            raise DataError(
+                f"{source}: {len(captions)} captions, expected {total}, as many as there are images"
+            )
+    elif parts[0].text_vectors:
+        texts = _vectors(parts, "texts", cache)
+    else:
+        texts = _matrix(parts, "texts")
+        tag_names = _names(layout.names.get("tag_names"), texts.shape[1], _as_in_queries)
     label_names = _names(layout.names.get("label_names"), labels.shape[1], str.strip)
     images = _images(parts, folder, size, fit, cache)
     if isinstance(images, np.ndarray) and _repeats(images[:_DIGESTED_IMAGES]):
         found.append(
             "most images repeat the one before; expected one row an image, its texts as (items, m, ...)"
         )
-    sizes, own_split = default_sizes(dataset, len(labels)), None
+    sizes, own_split = default_sizes(dataset, total), None
     if layout.kind == "split files":
         retrieval, query, training = (part.items for part in parts)
         kept, own_split, trained = _without_repeats(texts, labels, images, [retrieval, query, training])
-        again = len(labels) - len(kept)
+        again = total - len(kept)
         found.append(f"{again} of {training} training items repeat items of the database")
         if layout.parts[0]["images"] is layout.parts[2]["images"]:
             found[-1] = "no database part: the training items are the retrieval set"
         if trained:
             found.append(f"{trained} of {query} queries repeat training items; measures count them as unseen")
         if again:
-            texts, labels, images = _kept(texts, kept), labels[kept], _kept_images(images, kept)
+            texts, labels, images = _kept(texts, kept), labels[kept], _kept(images, kept)
         validation = training // _VALIDATION_SHARE
         sizes = SplitSizes(query, retrieval, training - validation, validation)
     pictures = None if isinstance(images, np.ndarray) else images
     if isinstance(images, PictureFiles):
-        rest = own_split.parts().values() if own_split else ()
+        split = own_split.parts().values() if own_split else ()
         words = () if own_split else (repr(captions),)
-        named = digest(name, labels, texts, *words, images.digest, *rest)
+        named = digest(name, labels, texts, *words, images.digest, *split)
     else:
         rows = np.unique(np.linspace(0, len(labels) - 1, _DIGESTED_IMAGES).round().astype(np.int64))
         some = _read(images, rows)
@@ -213,14 +217,13 @@ def _keys(images: Pictures | np.ndarray, rows: np.ndarray) -> dict[int, bytes]:
     return found
 
 
-def _kept_images(images: Pictures | np.ndarray, rows: np.ndarray) -> Pictures | np.ndarray:
-    """The images of these rows only."""
+def _kept(images: Any, kept: np.ndarray) -> Any:
+    """The rows of a matrix, or the pictures, that are kept; first rows are a slice, which stays on disk."""
     if isinstance(images, np.ndarray):
-        return _kept(images, rows)
+        return images[: len(kept)] if kept[-1] == len(kept) - 1 else images[kept]
     if isinstance(images, PictureFiles):
-        return PictureFiles(images.folder, [images.paths[row] for row in rows], images.size[0], images.fit)
-    assert isinstance(images, _JoinedPictures)
-    images.rows = rows
+        return PictureFiles(images.folder, [images.paths[row] for row in kept], images.size[0], images.fit)
+    images.rows = kept
     return images
 
 
@@ -316,11 +319,6 @@ def _several(part: _Part, cache: Path) -> TextParts | None:
     return TextParts(vectors.reshape(-1, vectors.shape[-1]), (), starts, columns)
 
 
-def _kept(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The rows that are kept; the first ones are a slice, which leaves them on disk."""
-    return rows[: len(kept)] if kept[-1] == len(kept) - 1 else rows[kept]
-
-
 def _matrix(parts: Sequence[_Part], role: str) -> np.ndarray:
     """Words or labels of all parts, uint8 (N, columns)."""
     matrices = [_read_matrix(part.arrays[role], part.items, 255 if role == "texts" else 1) for part in parts]
@@ -347,7 +345,7 @@ def _read_matrix(array: StoredArray, items: int, largest: int) -> np.ndarray:
 
 def _without_repeats(
     texts: np.ndarray, labels: np.ndarray, images: Pictures | np.ndarray, lengths: Sequence[int]
-) -> tuple[np.ndarray, OwnSplit, int]:
+) -> tuple[np.ndarray, Split, int]:
     """The rows that do not repeat others, the split in numbers of those rows, and how many queries repeat
     training items.
 
@@ -370,7 +368,7 @@ def _without_repeats(
     trained_on = {content[row] for row in training.tolist()}
     kept = np.concatenate([retrieval, query, training[repeated < 0]])
     trained = np.where(repeated >= 0, repeated, training[0] - 1 + np.cumsum(repeated < 0))
-    split = OwnSplit(query, retrieval, np.unique(trained))
+    split = Split(query, retrieval, np.unique(trained))
     return kept, split, sum(content.get(row) in trained_on for row in query.tolist())
 
 

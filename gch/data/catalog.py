@@ -11,11 +11,11 @@ from gch.data.generated import generate
 from gch.data.layouts import find_layout
 from gch.data.names import canonical_dataset, file_name, file_stems
 from gch.data.openmoji import open_openmoji
-from gch.data.pairs import Pairs, SplitSizes
+from gch.data.pairs import Pairs, Split, SplitSizes
 from gch.data.pictures import PictureFiles
 from gch.data.prepare import prepare, report_broken
-from gch.data.prepared import open_prepared
-from gch.data.split import DEFAULT, ORDERS, Split, hold_out, make_split, resolve_sizes
+from gch.data.prepared import PreparedPictures, open_prepared
+from gch.data.split import DEFAULT, ORDERS, hold_out, make_split, resolve_sizes
 from gch.data.split_file import load_split
 from gch.errors import DataError, SettingError
 from gch.settings import Settings
@@ -33,7 +33,10 @@ def open_pairs(settings: Settings, progress: Callable[[int, int], None] = lambda
     pairs = open_source(settings)
     if isinstance(pairs.pictures, PictureFiles):
         prepared = _prepared_once(pairs, settings, progress)
-        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors)  # not in caches of before
+        assert isinstance(prepared.pictures, PreparedPictures)
+        parts = pairs.parts and pairs.parts.of_items(prepared.pictures.rows)
+        # Neither is in the caches of earlier versions.
+        return dataclasses.replace(prepared, single_vectors=pairs.single_vectors, parts=parts)
     if pairs.pictures is not None and tuple(pairs.pictures.size) != (settings.image_size,) * 2:
         height, width = pairs.pictures.size
         raise DataError(
@@ -100,8 +103,8 @@ def choose_split(settings: Settings, pairs: Pairs) -> Split:
         validation = pairs.default_sizes.validation if default else requested.validation
         if own is None:
             split = load_split(settings.split, len(pairs.labels), settings.seed, validation)
-        elif default and own.validation is not None:
-            split = Split(own.query, own.retrieval, own.training, own.validation)
+        elif default and len(own.validation):
+            split = own
         elif validation < len(own.training):
             split = Split(own.query, own.retrieval, *hold_out(own.training, validation, settings.seed))
         else:

@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shutil
@@ -35,10 +36,11 @@ from gch.data.catalog import choose_split
 from gch.data.downloads.files import Files
 from gch.data.matlab import new_mat73, new_pictures, write_mat5, write_mat73
 from gch.data.names import canonical_dataset
-from gch.data.pairs import Pairs, subset
+from gch.data.pairs import Pairs, Split, subset
 from gch.data.pictures import PictureFiles
 from gch.data.reading import read_blocks
-from gch.data.split import Split, items_digest
+from gch.data.split import items_digest
+from gch.data.split_file import export_split
 from gch.data.vocabulary import build_vocabulary
 from gch.errors import DataError, RunError, disk_errors
 from gch.settings import Settings
@@ -123,18 +125,14 @@ def _write(
         kept = subset(pairs, np.array(rows, np.int64), pairs.name, broken)
         split = choose_split(settings.replace(batch_size=1), kept)  # a batch that is no part of it
         texts, words = _texts(kept, split, settings)
-        if "one-file" in layouts:
-            write_mat73(files["one-file"], "YAll", texts)
-            if kept.labels.shape[1]:
-                write_mat73(files["one-file"], "LAll", kept.labels)
-    if "separate" in layouts:
-        write_mat5(out / "separate" / f"{separate}-yall.mat", {"YAll": texts})
-        if kept.labels.shape[1]:
-            write_mat5(out / "separate" / f"{separate}-lall.mat", {"LAll": kept.labels})
+        matrices = {"YAll": texts} | ({"LAll": kept.labels} if kept.labels.shape[1] else {})
+        for array, matrix in matrices.items() if "one-file" in layouts else ():
+            write_mat73(files["one-file"], array, matrix)
+    for array, matrix in matrices.items() if "separate" in layouts else ():
+        write_mat5(out / "separate" / f"{separate}-{array.lower()}.mat", {array: matrix})
     if "index" in layouts:
         _write_index(out / "index", pairs, kept, rows)
-    columns = {part: numbers[:, None] + 1.0 for part, numbers in vars(split).items()}
-    write_mat5(out / "split.mat", columns | {"base": np.ones((1, 1))})
+    export_split(out / "split.mat", split)
     manifest = _manifest(pairs, kept, split, settings, words, broken)
     manifest["files"] = {
         path.relative_to(out).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
@@ -179,8 +177,12 @@ def _write_images(
     rows: list[int] = []
     digests: list[str | None] = []
     left_out: list[str] = []
-    rows_of_all, jobs = np.arange(total), os.cpu_count() or 1
-    for sound, faults in read_blocks(pairs.pictures, rows_of_all, _with_digest, jobs, broken):
+
+    def with_digest(picture: np.ndarray, content: bytes) -> tuple[np.ndarray, str]:
+        return picture, hashlib.sha256(content).hexdigest()
+
+    jobs = os.cpu_count() or 1
+    for sound, faults in read_blocks(pairs.pictures, np.arange(total), with_digest, jobs, broken):
         if sound:
             numbers, made = zip(*sound, strict=True)
             pixels, own = zip(*made, strict=True)
@@ -198,11 +200,6 @@ def _write_images(
         if len(rows) < total:
             array.resize(len(rows), axis=0)
     return rows, digests, left_out
-
-
-def _with_digest(picture: np.ndarray, content: bytes) -> tuple[np.ndarray, str]:
-    """A picture and the SHA-256 of its file, or of its pixels where it has none."""
-    return picture, hashlib.sha256(content).hexdigest()
 
 
 def _texts(pairs: Pairs, split: Split, settings: Settings) -> tuple[np.ndarray, Sequence[str]]:
@@ -303,8 +300,7 @@ def _save(path: Path, manifest: dict[str, Any]) -> None:
 def _require_room(pairs: Pairs, parent: Path, layouts: Sequence[str]) -> None:
     """Raises RunError where the disk has less room than the arrays of images take."""
     if pairs.pictures is not None:
-        height, width = pairs.pictures.size
-        item = 3 * height * width
+        item = 3 * math.prod(pairs.pictures.size)
     else:
         item = 0 if pairs.features is None else 4 * pairs.features.shape[1]
     arrays = sum(layout != "index" for layout in layouts)

@@ -22,7 +22,7 @@ from pathlib import Path
 from gch.data.array_files import StoredArray, list_arrays
 from gch.data.downloads import Download, find_download
 from gch.data.downloads.files import PICTURE_SUFFIXES
-from gch.data.names import UNLABELLED, canonical_dataset, file_stems
+from gch.data.names import benchmark, file_stems
 from gch.data.text_files import printable, require_file
 from gch.errors import DataError
 
@@ -103,11 +103,10 @@ def find_layout(path: Path, dataset: str, annotations: str = "") -> Layout:
     """Finds a data set by DATA_DIR, dataset_dir and annotations; DataError where it is incomplete.
 
     Its files are looked for by the names that it goes by. A folder in DATA_DIR of such a name comes first.
-    Labels are required of data sets that have such names, the papers', but for `UNLABELLED`.
+    Labels are required of the data sets of the literature that have them.
     """
-    found = _found(path, dataset, annotations)
-    labelled = file_stems(dataset) and canonical_dataset(dataset) not in UNLABELLED
-    if labelled and found.parts and "labels" not in found.parts[0]:
+    found, paper = _found(path, dataset, annotations), benchmark(dataset)
+    if paper and paper.labelled and found.parts and "labels" not in found.parts[0]:
         raise DataError(
             f"{found.path}: {_LABELS[found.kind]} not found, expected the labels of {dataset}; "
             "dataset_dir = 'files' reads pairs without labels"

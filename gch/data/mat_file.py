@@ -82,7 +82,8 @@ def _variables(file: IO[bytes], order: str) -> Iterator[tuple[str, tuple[int, ..
         else:  # its shape and its name
             shape = tuple(np.frombuffer(first, f"{order}i4").tolist())
             shape = shape[:-1] if matlab == "char" else shape
-            yield second.decode("latin-1"), shape, "logical" if flags & 0x200 else matlab
+            logical = "sparse logical" if matlab == "sparse" else "logical"
+            yield second.decode("latin-1"), shape, logical if flags & 0x200 else matlab
 
 
 def _part(head: bytes, place: int, order: str) -> tuple[bytes, int]:

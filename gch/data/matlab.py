@@ -32,12 +32,7 @@ def new_pictures(file: h5py.File, name: str, items: int, size: tuple[int, int]) 
     chunk = max(1, min(items, _CHUNK_BYTES // (3 * width * height)))
     shape = (3, width, height)
     dataset = file.create_dataset(
-        name,
-        (items, *shape),
-        np.uint8,
-        chunks=(chunk, *shape),
-        maxshape=(None, *shape),
-        track_times=False,
+        name, (items, *shape), np.uint8, chunks=(chunk, *shape), maxshape=(None, *shape), track_times=False
     )
     dataset.attrs["MATLAB_class"] = np.bytes_("uint8")
     return dataset

@@ -11,6 +11,7 @@ import numpy as np
 
 from gch.data.text_files import shown
 from gch.errors import DataError
+from gch.storage import digest
 
 # Fewer labels tell nothing of how they were made.
 _MANY_LABELS, _SOME_LABELS = 20, 6
@@ -25,21 +26,31 @@ class SplitSizes(NamedTuple):
     validation: int
 
 
-class OwnSplit(NamedTuple):
-    """The split that a data set's own files make: int64 row numbers, ascending.
+class Split(NamedTuple):
+    """Row numbers of a data set, int64, ascending.
 
-    No query is in another part, and no training item validates. Training items need not be in the retrieval
-    set.
+    The query set shares no row with the others, and training and validation set share none. `make_split`
+    takes both from the retrieval set; files that bring a split of their own may have them outside of it.
     """
 
     query: np.ndarray
     retrieval: np.ndarray
     training: np.ndarray
-    validation: np.ndarray | None = None  # None: to be drawn from the training items
+    validation: np.ndarray = np.zeros(0, np.int64)  # of `Pairs.own_split`, none: to be drawn from training
+
+    @property
+    def sizes(self) -> SplitSizes:
+        """How many rows each part has."""
+        return SplitSizes(*map(len, self))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the four parts, 64 hexadecimal digits."""
+        return digest("split", *self)
 
     def parts(self) -> dict[str, np.ndarray]:
-        """The parts that there are, by name."""
-        return {part: rows for part, rows in self._asdict().items() if rows is not None}
+        """The parts that are not empty, by name."""
+        return {part: rows for part, rows in self._asdict().items() if len(rows)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +71,12 @@ class TextParts(NamedTuple):
     strings: Sequence[str]  # W, or none where the data have vectors alone
     starts: np.ndarray  # int64 (N + 1,), ascending from 0
     columns: np.ndarray  # int32; item i has the rows columns[starts[i]:starts[i + 1]] of `vectors`
+
+    def of_items(self, rows: np.ndarray) -> "TextParts":
+        """Those of some of the items, int64 (n,)."""
+        own = [self.columns[self.starts[row] : self.starts[row + 1]] for row in rows]
+        starts = np.cumsum([0, *map(len, own)])
+        return self._replace(starts=starts, columns=np.concatenate(own))
 
 
 class Pictures(Protocol):
@@ -102,7 +119,7 @@ class Pairs:
     parts: TextParts | None = None  # of text vectors that an encoder of texts made
     single_vectors: bool = False  # whether `texts` are vectors as in the files, one an item
     ids: Sequence[str] | None = None  # the name of each item (its file)
-    own_split: OwnSplit | None = None
+    own_split: Split | None = None
     found: tuple[str, ...] = ()  # what was read, one line for each array or file
     origin: Origin | None = None
 
@@ -140,7 +157,7 @@ def subset(pairs: Pairs, rows: np.ndarray, where: str, left_out: Sequence[str] =
         for part, own in parts.items():
             if not len(own):
                 raise DataError(f"{where}: {part}: no picture of it can be read")
-        split = OwnSplit(**parts)
+        split = Split(**parts)
     return dataclasses.replace(
         pairs,
         texts=pairs.texts[kept],
@@ -154,7 +171,7 @@ def subset(pairs: Pairs, rows: np.ndarray, where: str, left_out: Sequence[str] =
     )
 
 
-def _sizes_of(pairs: Pairs, items: int, split: OwnSplit | None) -> SplitSizes:
+def _sizes_of(pairs: Pairs, items: int, split: Split | None) -> SplitSizes:
     sizes = pairs.default_sizes
     if items == len(pairs.labels):
         return sizes

@@ -17,6 +17,7 @@ import os
 import re
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from gch.data.layouts import INDEX_NAME
-from gch.data.pairs import Origin, OwnSplit, Pairs, SplitSizes
+from gch.data.pairs import Origin, Pairs, Split, SplitSizes
 from gch.data.text_files import is_count, list_of, opened, read_object
 from gch.data.vector_files import require_finite
 from gch.errors import DataError, damage
@@ -56,7 +57,8 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
         found = "not found" if size is None else f"{size} bytes"
         raise DataError(f"{path}: {found}, expected {index['bytes']} bytes; prepare repairs it")
     places = _array(folder, PLACES, (np.int64,), (items + left_out, 3))
-    places = np.array(places[places[:, 1] != 0])  # in memory: a mapped file that is cut ends the process
+    rows = np.flatnonzero(places[:, 1])
+    places = np.array(places[rows])  # in memory: a mapped file that is cut ends the process
     if len(places) != items:
         raise DataError(f"{folder / PLACES}: {len(places)} pictures, expected {items}; prepare repairs it")
     texts = _array(folder, "texts.npy", (np.uint8, np.float32), (items, len(index["tag_names"]) or None))
@@ -67,7 +69,7 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
     captions = index["captions"] and tuple(
         caption if isinstance(caption, str) else tuple(caption) for caption in index["captions"]
     )
-    pictures = PreparedPictures(folder, index, places)
+    pictures = PreparedPictures(folder, index, places, rows)
     height, width = pictures.size
     return Pairs(
         name=name or index["name"],
@@ -91,15 +93,18 @@ def open_prepared(folder: Path, name: str = "") -> Pairs:
 
 
 class PreparedPictures:
-    """Implements `gch.data.pairs.Pictures` on the file of a prepared data set."""
+    """Implements `gch.data.pairs.Pictures` on the file of a prepared data set.
+
+    `rows` are those of its pictures in the source, int64 (N,), ascending.
+    """
 
     block = 1
 
-    def __init__(self, folder: Path, index: dict[str, Any], places: np.ndarray):
+    def __init__(self, folder: Path, index: dict[str, Any], places: np.ndarray, rows: np.ndarray):
         self.size: tuple[int, int] = (index["size"][0], index["size"][1])
         self._path = folder / PICTURES
         self._format = None if index["encoding"] == "raw" else index["encoding"].upper()
-        self._bytes, self._places = index["bytes"], places
+        self.rows, self._bytes, self._places = rows, index["bytes"], places
         # Users can do nothing about Pillow's warnings.
         warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
@@ -159,14 +164,14 @@ def _array(folder: Path, name: str, dtypes: tuple[type, ...], shape: tuple[int |
     return array
 
 
-def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> OwnSplit:
-    stored = {part: parts.get(part) for part in OwnSplit._fields}
-    split = OwnSplit(**{part: np.array(rows, np.int64) for part, rows in stored.items() if rows is not None})
-    for part, rows in split.parts().items():
-        if not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any():
+def _own_split(folder: Path, parts: dict[str, list[int]], items: int) -> Split:
+    split = Split(*(np.array(parts.get(part) or [], np.int64) for part in Split._fields))
+    for part, rows in split._asdict().items():
+        absent = part == "validation" and not len(rows)
+        if not absent and (not len(rows) or rows[-1] >= items or (np.diff(rows) <= 0).any()):
             expected = f"row numbers from 0 to {items - 1}, ascending"
             raise DataError(f"{folder / INDEX_NAME}: split: {part}: expected {expected}")
-    if np.isin(split.query, np.concatenate([*split.parts().values()][1:])).any():
+    if np.isin(split.query, np.concatenate(split[1:])).any():
         raise DataError(f"{folder / INDEX_NAME}: split: query: rows of other parts too, expected its own")
     return split
 
@@ -188,46 +193,43 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _are_captions(value: object) -> bool:
-    return value is None or list_of(lambda one: _is_text(one) or _are_texts(one))(value)
-
-
-def _is_split(value: object) -> bool:
-    if value is None:
-        return True
+def _is_split(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    *needed, validation = (value.get(part) for part in OwnSplit._fields)
+    *needed, validation = (value.get(part) for part in Split._fields)
     return all(map(_are_counts, needed)) and (validation is None or _are_counts(validation))
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value) is not None
-
-
-def _is_size(value: Any) -> bool:
-    return _are_counts(value) and len(value) == 2 and all(side in SIDES for side in value)
-
-
-def _are_sizes(value: Any) -> bool:
-    return _are_counts(value) and len(value) == 4 and min(value[:2]) > 0
+def _or_null(expected: str, fits: Callable[[Any], bool]) -> tuple[str, Callable[[Any], bool]]:
+    return f"{expected}, or null", lambda value: value is None or fits(value)
 
 
 _are_texts, _are_counts = list_of(_is_text), list_of(is_count)
 _FIELDS = {
     "format": (f"{FORMAT}, that of a prepared data set", lambda value: value == FORMAT),
     "version": (f"{VERSION}; run prepare again, into a new folder", lambda value: value == VERSION),
-    "name": ("letters, digits, - and _", _is_name),  # part of the names of files
+    "name": (  # part of the names of files
+        "letters, digits, - and _",
+        lambda value: _is_text(value) and re.fullmatch(r"[\w-]*[^\W_][\w-]*", value),
+    ),
     "items": ("a number from 1 on", lambda value: is_count(value) and value > 0),
-    "size": (f"height and width, {SIDES[0]} to {SIDES[-1]}", _is_size),
+    "size": (
+        f"height and width, {SIDES[0]} to {SIDES[-1]}",
+        lambda value: _are_counts(value) and len(value) == 2 and all(side in SIDES for side in value),
+    ),
     "encoding": (" or ".join(ENCODINGS), lambda value: value in ENCODINGS),
     "bytes": ("the number of bytes of the pictures", is_count),
-    "default_sizes": ("four numbers of items", _are_sizes),
+    "default_sizes": (
+        "four numbers of items",
+        lambda value: _are_counts(value) and len(value) == 4 and min(value[:2]) > 0,
+    ),
     "tag_names": ("a list of words", _are_texts),
     "label_names": ("a list of names", _are_texts),
     "plan": ("a text", _is_text),
-    "ids": ("a list of texts, or null", lambda value: value is None or _are_texts(value)),
-    "captions": ("a list of texts and of lists of words, or null", _are_captions),
-    "split": (f"rows of {', '.join(OwnSplit._fields)}, or null", _is_split),
+    "ids": _or_null("a list of texts", _are_texts),
+    "captions": _or_null(
+        "a list of texts and of lists of words", list_of(lambda one: _is_text(one) or _are_texts(one))
+    ),
+    "split": _or_null(f"rows of {', '.join(Split._fields)}", _is_split),
     "left_out": ("a list of lines", _are_texts),
 }

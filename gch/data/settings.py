@@ -13,10 +13,7 @@ class DataSettings:
 
     dataset_dir: str = setting("OpenMoji", "data set: " + ", ".join(known_datasets()), aliases=["dataset"])
     DATA_DIR: str = setting(
-        "data",
-        "folder of the data files, or one of the files",
-        aliases=["data_path"],
-        free=True,
+        "data", "folder of the data files, or one of the files", aliases=["data_path"], free=True
     )
     CACHE_DIR: str = setting(
         "",

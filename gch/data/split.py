@@ -3,54 +3,19 @@
 import hashlib
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from gch.data.names import canonical_dataset
-from gch.data.pairs import SplitSizes
+from gch.data.names import benchmark
+from gch.data.pairs import Split, SplitSizes
 from gch.errors import SettingError
-from gch.storage import digest
 
 ORDERS = ("random", "sequential")  # of splits that are made, not read
 DEFAULT = -1  # A requested size of -1 leaves the choice to the data set.
-_PAPERS = {
-    # data set: items, query, training
-    "FLICKR": (20_015, 2_000, 10_000),
-    "NUS-WIDE-TC21": (195_834, 2_100, 10_500),
-    "NUS-WIDE-TC10": (186_577, 2_000, 5_000),
-    "COCO": (122_218, 5_000, 10_000),
-    "Flickr8k": (8_091, 1_000, 6_000),
-    "Flickr30k": (31_783, 1_000, 29_000),
-}
-_WITHOUT_PAPER = (20_015, 2_000, 18_015)
+_WITHOUT_PAPER = (20_015, 2_000, 18_015)  # items, queries, training items
 _VALIDATION = 500
 _SHOWN = 16  # digits of a digest
 _MANY_TRAINING = 5000  # the fewest that a paper trains on, of any number of items
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Row numbers of a data set, int64, ascending.
-
-    The query set shares no row with the others, and training and validation set share none. `make_split`
-    takes both from the retrieval set; files that bring a split of their own may have them outside of it.
-    """
-
-    query: np.ndarray
-    retrieval: np.ndarray
-    training: np.ndarray
-    validation: np.ndarray
-
-    @property
-    def sizes(self) -> SplitSizes:
-        """How many rows each part has."""
-        return SplitSizes(len(self.query), len(self.retrieval), len(self.training), len(self.validation))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the four parts, 64 hexadecimal digits."""
-        return digest("split", self.query, self.retrieval, self.training, self.validation)
 
 
 def items_digest(ids: Sequence[str]) -> str:
@@ -90,7 +55,8 @@ def default_sizes(dataset: str, total: int) -> SplitSizes:
     there are so many; 500 (or total / 40) validate. Data sets without a paper have a tenth, at most 2,000, as
     queries, and train on all others but those that validate. `total` is 8 or more.
     """
-    items, papers_query, papers_training = _PAPERS.get(canonical_dataset(dataset) or dataset, _WITHOUT_PAPER)
+    paper = benchmark(dataset)
+    items, papers_query, papers_training = paper[1:4] if paper else _WITHOUT_PAPER
     large = total >= items * 3 // 4
     query = papers_query if large else max(1, round(total * papers_query / items))
     retrieval = total - query

@@ -25,10 +25,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from gch.data.array_files import StoredArray, list_arrays
-from gch.data.split import Split, hold_out
+from gch.data.matlab import write_mat5
+from gch.data.pairs import Split
+from gch.data.split import hold_out
 from gch.errors import DataError
 from gch.storage import atomic_path
 
@@ -46,14 +47,14 @@ _PATTERNS = {
 def save_split(path: str | os.PathLike, split: Split) -> None:
     """Writes the split as .npz: arrays query, retrieval, training, validation, int64, from 0. Atomic."""
     with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **vars(split))
+        np.savez_compressed(temporary, **split._asdict())
 
 
 def export_split(path: str | os.PathLike, split: Split) -> None:
     """Writes the split for MATLAB (v5), atomically: columns of doubles that count from 1, and `base`, 1."""
-    columns = {part: rows[:, None] + 1.0 for part, rows in vars(split).items()}
+    columns = {part: rows[:, None] + 1.0 for part, rows in split._asdict().items()}
     with atomic_path(path) as temporary:
-        scipy.io.savemat(temporary, columns | {"base": 1.0}, appendmat=False, do_compression=True)
+        write_mat5(temporary, columns | {"base": np.ones((1, 1))})
 
 
 def load_split(path: str | os.PathLike, total: int, seed: int = 0, validation_size: int = 0) -> Split:

@@ -120,10 +120,7 @@ def _dataset(
     batch_size: int | None = None,
 ) -> tf.data.Dataset:
     """What `generate` yields, read ahead; cut into batches of one size where one is given."""
-    signature = (
-        tf.TensorSpec((None,), tf.int64),
-        tf.TensorSpec((None, *pictures.size, 3), tf.uint8),
-    )
+    signature = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec((None, *pictures.size, 3), tf.uint8))
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     if batch_size is not None:
         dataset = dataset.rebatch(batch_size, drop_remainder=True)

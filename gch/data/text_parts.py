@@ -18,11 +18,11 @@ from gch.data.sentences import SentencesAndWords
 from gch.data.text_files import whole
 from gch.data.vector_files import require_finite
 from gch.errors import SettingError
-from gch.storage import cached_array, digest
+from gch.storage import cached_array, cached_rows, digest
 
 Text = str | Sequence[str]  # a free text, of which each line is a caption, or tags
 
-_ENCODED_AT_ONCE, _KEPT_AT_ONCE, _ITEMS_AT_ONCE = 256, 2**15, 4096
+_ENCODED_AT_ONCE, _KEPT_AT_ONCE = 256, 2**15
 
 
 class TextEncoder(Protocol):
@@ -82,18 +82,14 @@ def encoded_texts(
     stem = f"text-parts-{pairs.name}-{digest(encoder.digest, repr(strings))[:16]}"
     kept = cache / stem  # what is finished until all are
 
-    def fill(vectors: np.ndarray) -> None:
-        for start in range(0, len(strings), _KEPT_AT_ONCE):
-            some = strings[start : start + _KEPT_AT_ONCE]
+    def encoded(start: int, stop: int) -> np.ndarray:
+        def fill(own: np.ndarray) -> None:
+            _encode(strings[start:stop], encoder, own, lambda done: progress(start + done, len(strings)))
 
-            def encode(own: np.ndarray, some: list[str] = some, start: int = start) -> None:
-                _encode(some, encoder, own, lambda done: progress(start + done, len(strings)))
+        return cached_array(kept / f"{start}.npy", np.float32, (stop - start, encoder.size), fill)
 
-            shape = (len(some), encoder.size)
-            part = cached_array(kept / f"{start}.npy", np.float32, shape, encode)
-            vectors[start : start + len(some)] = part
-
-    vectors = cached_array(cache / f"{stem}.npy", np.float32, (len(strings), encoder.size), fill)
+    shape = (len(strings), encoder.size)
+    vectors = cached_rows(cache / f"{stem}.npy", np.float32, shape, encoded, _KEPT_AT_ONCE)
     shutil.rmtree(kept, ignore_errors=True)
     return _of_parts(pairs, TextParts(vectors, strings, starts, columns), stem, cache)
 
@@ -106,12 +102,10 @@ def with_words(pairs: Pairs, encoder: SentencesAndWords, cache: Path) -> Pairs:
     sentences, strings = pairs.parts.vectors, pairs.parts.strings
     stem = f"text-parts-{pairs.name}-{digest(encoder.digest, repr(strings))[:16]}"
 
-    def fill(vectors: np.ndarray) -> None:
-        for start in range(0, len(strings), _ITEMS_AT_ONCE):
-            part = slice(start, start + _ITEMS_AT_ONCE)
-            vectors[part] = _directions(encoder.joined(sentences[part], strings[part]))
+    def joined(start: int, stop: int) -> np.ndarray:
+        return _directions(encoder.joined(sentences[start:stop], strings[start:stop]))
 
-    vectors = cached_array(cache / f"{stem}.npy", np.float32, (len(strings), encoder.size), fill)
+    vectors = cached_rows(cache / f"{stem}.npy", np.float32, (len(strings), encoder.size), joined)
     return _of_parts(pairs, pairs.parts._replace(vectors=vectors), stem, cache)
 
 
@@ -119,13 +113,11 @@ def _of_parts(pairs: Pairs, parts: TextParts, stem: str, cache: Path) -> Pairs:
     """The data set with the means of its parts, which are kept in the cache."""
     starts, columns = parts.starts, parts.columns
 
-    def fill(means: np.ndarray) -> None:
-        for start in range(0, len(means), _ITEMS_AT_ONCE):
-            stop = min(start + _ITEMS_AT_ONCE, len(means))
-            means[start:stop] = part_means(parts.vectors, starts[start : stop + 1], columns)
+    def means(start: int, stop: int) -> np.ndarray:
+        return part_means(parts.vectors, starts[start : stop + 1], columns)
 
     path = cache / f"text-vectors-{pairs.name}-{digest(stem, starts, columns)[:16]}.npy"
-    texts = cached_array(path, np.float32, (len(starts) - 1, parts.vectors.shape[1]), fill)
+    texts = cached_rows(path, np.float32, (len(starts) - 1, parts.vectors.shape[1]), means)
     return dataclasses.replace(pairs, texts=texts, tag_names=(), parts=parts)
 
 

@@ -50,9 +50,7 @@ def open_vectors(parts: Sequence[tuple[StoredArray, int]], modality: str, cache:
         require_finite(vectors, array.where)
         _require_some(array, vectors)
         return vectors
-    files = [(array.path.resolve(), array.path.stat(), array.name) for array, _ in parts]
-    states = (repr((str(path), stat.st_size, stat.st_mtime_ns, name)) for path, stat, name in files)
-    path = cache / f"{modality}-features-{digest(*states)[:16]}.npy"
+    path = cache / f"{modality}-features-{digest(*(_state(array) for array, _ in parts))[:16]}.npy"
     shape = (sum(items for _, items in parts), array.columns(items))
     return cached_array(path, np.float32, shape, lambda vectors: _copy(parts, vectors))
 
@@ -61,15 +59,19 @@ def open_several(array: StoredArray, items: int, cache: Path) -> np.ndarray:
     """The vectors of an array with several an item, each divided by its length, float32 (n, m, F), in the
     cache; see `open_vectors`, which has checked them.
     """
-    stat, total = array.path.stat(), array.shape[1]
-    state = digest(str(array.path.resolve()), stat.st_size, stat.st_mtime_ns, array.name, "several")
 
     def fill(vectors: np.ndarray) -> None:
         for row, part in _item_blocks(array, items):
             vectors[row : row + len(part)] = units(part)
 
-    shape = (items, total, array.columns(items))
-    return cached_array(cache / f"several-{state[:16]}.npy", np.float32, shape, fill)
+    shape = (items, array.shape[1], array.columns(items))
+    return cached_array(cache / f"several-{digest(_state(array))[:16]}.npy", np.float32, shape, fill)
+
+
+def _state(array: StoredArray) -> str:
+    """Changes with the file of an array."""
+    stat = array.path.stat()
+    return repr((str(array.path.resolve()), stat.st_size, stat.st_mtime_ns, array.name))
 
 
 class Rows:

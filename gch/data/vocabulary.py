@@ -12,13 +12,12 @@ from gch.data.pairs import Pairs
 from gch.data.text_files import is_count, read_object, text_lines
 from gch.errors import DataError
 from gch.settings import Settings
-from gch.storage import cached_array, digest, write_json
+from gch.storage import cached_rows, digest, write_json
 
 Caption = str | tuple[str, ...]
 
 _FORMAT = 1
 _MAX_STOP_WORD_BYTES = 2**24
-_ITEMS_AT_ONCE = 4096
 
 # Function words: they join the words of a caption and say nothing about its picture. Texts are split at
 # apostrophes, so what is left of "don't" and "she'll" is listed too.
@@ -79,14 +78,12 @@ def with_vocabulary(
         return pairs
     vocabulary = run_vocabulary(captions, training, settings, saved)
 
-    def fill(bags: np.ndarray) -> None:
-        for start in range(0, len(captions), _ITEMS_AT_ONCE):
-            part = slice(start, start + _ITEMS_AT_ONCE)
-            bags[part] = vocabulary.bags(captions[part])
+    def bags_of(start: int, stop: int) -> np.ndarray:
+        return vocabulary.bags(captions[start:stop])
 
     rule = (vocabulary.words, vocabulary.ngrams, sorted(vocabulary.stop_words))
     path = cache / f"texts-{digest(pairs.digest, repr(rule))[:16]}.npy"
-    bags = cached_array(path, np.uint8, (len(captions), len(vocabulary.words)), fill)
+    bags = cached_rows(path, np.uint8, (len(captions), len(vocabulary.words)), bags_of)
     return dataclasses.replace(pairs, texts=bags, tag_names=vocabulary.words)
 
 

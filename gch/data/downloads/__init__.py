@@ -24,26 +24,19 @@ _RECOGNISE: tuple[Callable[[Files], Download | None], ...] = (
 )
 
 
-def find_downloads(path: Path) -> list[Download]:
-    """The downloads that lie in a folder, in its folders, or in zip files there, whole or in part.
-
-    Raises:
-      DataError: the folder cannot be listed.
-    """
-    return recognised(Files(path))
-
-
-def recognised(files: Files) -> list[Download]:
-    """The downloads that these files are of."""
+def find_downloads(files: Files) -> list[Download]:
+    """The downloads that lie in a folder, in its folders, or in zip files there, whole or in part."""
     return [found for recognise in _RECOGNISE if (found := recognise(files)) is not None]
 
 
 def find_download(path: Path, dataset: str) -> Download | None:
-    """The download in a folder that a data set can be made of; None where there is none."""
-    known = canonical_dataset(dataset)
-    return next(
-        (found for found in find_downloads(path) if known in map(canonical_dataset, found.datasets)), None
-    )
+    """The download in a folder that a data set can be made of; None where there is none.
+
+    Raises:
+      DataError: the folder cannot be listed.
+    """
+    known, found = canonical_dataset(dataset), find_downloads(Files(path))
+    return next((one for one in found if known in map(canonical_dataset, one.datasets)), None)
 
 
 def open_download(download: Download, dataset: str, size: int, fit: str, cache: Path) -> Pairs:
@@ -83,9 +76,5 @@ def open_download(download: Download, dataset: str, size: int, fit: str, cache: 
             counts=contents.counts,
             left_out=contents.left_out,
         ),
-        found=(
-            f"{folder}: {download.offer}",
-            *contents.lines(),
-            *pictures.oddities(),
-        ),
+        found=(f"{folder}: {download.offer}", *contents.lines(), *pictures.oddities()),
     )

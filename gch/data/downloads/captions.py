@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gch.data.downloads.files import Files
-from gch.data.pairs import OwnSplit
+from gch.data.pairs import Split
 from gch.data.text_files import object_of, shown
 from gch.errors import DataError, reason
 
@@ -75,7 +75,7 @@ class Described(NamedTuple):
 
     name: str  # of its file, with the folder if that is known: 'val2014/COCO_val2014_000000000042.jpg'
     number: int  # COCO's, or -1
-    part: str  # of `OwnSplit`
+    part: str  # of `Split`
     text: str  # its captions, see `joined`
 
 
@@ -101,7 +101,7 @@ def read_karpathy(files: Files, name: str) -> list[Described]:
     return found
 
 
-def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) -> tuple[OwnSplit, list[str]]:
+def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) -> tuple[Split, list[str]]:
     """The split of items by their parts, None for no part, and what a user should know of it, a line each.
     What is no query is retrieved. The file `name`, which is at `where`, names so many `listed` pictures.
 
@@ -116,7 +116,7 @@ def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) ->
         if not len(rows):
             raise DataError(f"{where}: none of the {len(parts):,} items is in the part {part}, expected some")
     query, training, validation = of_part.values()
-    split = OwnSplit(query, np.union1d(training, validation), training, validation)
+    split = Split(query, np.union1d(training, validation), training, validation)
     sizes = ", ".join(f"{len(rows):,} {part}" for part, rows in split.parts().items())
     there = sum(part is not None for part in parts)
     lines = [f"the split is that of {name}: {sizes}"]
@@ -127,9 +127,19 @@ def split_of(parts: Sequence[str | None], where: str, name: str, listed: int) ->
     return split, lines
 
 
-def by_name(files: Files) -> dict[str, str]:
-    """Where pictures lie, by the names of their files in lower case; of equals, one in few folders."""
-    found: dict[str, str] = {}
+def located(
+    files: Files, described: Sequence[Sequence[str]]
+) -> tuple[list[int], list[str], dict[str, list[str]]]:
+    """Which of the pictures, each a name and a text, can be items, where these lie, and the names of the
+    others by reason. A picture lies in any folder; of equal names, the one in few folders counts.
+    """
+    path_of: dict[str, str] = {}
     for path in sorted(files.pictures(), key=lambda path: (path.count("/"), path)):
-        found.setdefault(posixpath.basename(path).lower(), path)
-    return found
+        path_of.setdefault(posixpath.basename(path).lower(), path)
+    found = [(name, text, path_of.get(posixpath.basename(name).lower())) for name, text in described]
+    rows = [row for row, (_, text, path) in enumerate(found) if path and text]
+    left_out = {
+        "as their pictures are missing": [name for name, _, path in found if not path],
+        "as they have no caption": [name for name, text, path in found if path and not text],
+    }
+    return rows, [path for _, text, path in found if path and text], left_out

@@ -14,15 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gch.data.downloads.captions import (
-    CAPTIONS,
-    by_name,
-    entries,
-    joined,
-    read_json,
-    read_karpathy,
-    split_of,
-)
+from gch.data.downloads.captions import CAPTIONS, entries, joined, located, read_json, read_karpathy, split_of
 from gch.data.downloads.download import Contents, Download, difference, some_of
 from gch.data.downloads.files import Files
 from gch.data.pairs import multi_hot
@@ -93,7 +85,7 @@ def recognise(files: Files) -> Download | None:
 def _pictured(files: Files) -> dict[str, int]:
     """How many pictures of each year are there."""
     counts = dict.fromkeys(_YEARS, 0)
-    for names in files.folders().values():
+    for names in files.folders.values():
         for year, pattern in _PICTURE.items():
             counts[year] += sum(pattern.fullmatch(name) is not None for name in names)
     return counts
@@ -110,20 +102,13 @@ def _read(
             number: one.name if year == "2014" else f"{number:>012}.jpg" for number, one in listed.items()
         }
         pictures = {number: (names[number], one.text, []) for number, one in listed.items()}
-    path_of = by_name(files)
     numbers = sorted(pictures, key=int)
-    name_of = {number: pictures[number][0] for number in numbers}
     # Karpathy's split is one of all pictures, with a category or not.
     wanted = [number for number in numbers if number in listed or pictures[number][2]]
-    last_of = {number: posixpath.basename(name_of[number]).lower() for number in wanted}
-    there = [number for number in wanted if last_of[number] in path_of]
-    kept = [number for number in there if pictures[number][1]]
+    rows, paths, left_out = located(files, [pictures[number][:2] for number in wanted])
+    kept = [wanted[row] for row in rows]
     labels = multi_hot([pictures[number][2] for number in kept], tuple(found.categories))
-    left_out = {
-        "as they have no category": set(numbers).difference(wanted),
-        "as their pictures are missing": set(wanted).difference(there),
-        "as they have no caption": set(there).difference(kept),
-    }
+    unlabelled = [pictures[number][0] for number in numbers if not (number in listed or pictures[number][2])]
     notes, split = [*found.notes], None
     unused = np.flatnonzero(~labels.any(axis=0)).tolist()
     if unused:
@@ -140,13 +125,10 @@ def _read(
         why = f"annotations of {', '.join(chosen)} only"
     elif len(kept) < len(wanted):
         why = "pictures or captions are missing"
-    ordered = {
-        reason: [name_of[number] for number in sorted(gone, key=int)] for reason, gone in left_out.items()
-    }
     which = f"of {KARPATHY}" if listed else "with a category"
     return Contents(
-        paths=[path_of[last_of[number]] for number in kept],
-        ids=[name_of[number] for number in kept],
+        paths=paths,
+        ids=[pictures[number][0] for number in kept],
         labels=labels,
         label_names=tuple(found.categories.values()),
         texts=np.zeros((len(kept), 0), np.uint8),
@@ -163,7 +145,7 @@ def _read(
             "pictures with a category": sum(bool(own) for *_, own in pictures.values()),
             "items": len(kept),
         },
-        left_out=ordered,
+        left_out={"as they have no category": unlabelled, **left_out},
         notes=(*notes, difference("items", len(kept), PICTURES if listed else ITEMS, why)),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gch.data.downloads.files import Files
-from gch.data.pairs import OwnSplit
+from gch.data.pairs import Split
 
 _NAMED = 5  # of the names that were left out, in a line
 
@@ -23,7 +23,7 @@ class Contents:
     texts: np.ndarray
     tag_names: tuple[str, ...] = ()
     captions: Sequence[str | tuple[str, ...]] | None = None
-    own_split: OwnSplit | None = None
+    own_split: Split | None = None
     sources: tuple[str, ...]  # the files that were read, but for pictures, in `Files`
     rules: tuple[str, ...]  # how items, labels and words were chosen, a sentence each
     counts: Mapping[str, int]  # how many there are of what, from all pictures down to the items

@@ -42,12 +42,9 @@ class Files:
         self.folder = folder.parent if folder.is_file() else folder
         self.unreadable: dict[str, str] = {}  # why a zip file cannot be read, by its name
         self._archives: dict[str, zipfile.ZipFile] = {}
-        self._held: dict[str, list[str]] = {}  # names of the files, by folder
+        # The names of the files in each folder that holds any; '' is the whole folder itself.
+        self.folders: dict[str, list[str]] = {}
         self._list("", _DEPTH)
-
-    def folders(self) -> Mapping[str, Sequence[str]]:
-        """The names of the files in each folder that holds any; '' is the whole folder itself."""
-        return self._held
 
     def find(self, tail: str) -> list[str]:
         """The files whose names end with these parts, in upper or lower case; those of few folders first."""
@@ -64,7 +61,7 @@ class Files:
     @functools.cached_property
     def _by_name(self) -> Mapping[str, Sequence[str]]:
         found: dict[str, list[str]] = {}
-        for folder, names in self._held.items():
+        for folder, names in self.folders.items():
             for name in names:
                 found.setdefault(name.lower(), []).append(posixpath.join(folder, name))
         return found
@@ -74,7 +71,7 @@ class Files:
 
         Of equals, one that is not in a zip file, then one in few folders.
         """
-        counts = {folder: sum(fits(folder, name) for name in names) for folder, names in self._held.items()}
+        counts = {folder: sum(fits(folder, name) for name in names) for folder, names in self.folders.items()}
         return max(
             filter(counts.get, counts),
             key=lambda folder: (counts[folder], self._split(f"{folder}/")[0] is None, -folder.count("/")),
@@ -91,7 +88,7 @@ class Files:
 
     def pictures(self) -> Iterator[str]:
         """The files that are pictures by their suffixes."""
-        for folder, names in self._held.items():
+        for folder, names in self.folders.items():
             for name in names:
                 if name.lower().endswith(PICTURE_SUFFIXES):
                     yield posixpath.join(folder, name)
@@ -170,7 +167,7 @@ class Files:
             elif entry.name.lower().endswith(".zip") and entry.is_file():
                 self._list_archive(name)
             else:
-                self._held.setdefault(folder, []).append(entry.name)
+                self.folders.setdefault(folder, []).append(entry.name)
 
     def _list_archive(self, name: str) -> None:
         try:
@@ -185,7 +182,7 @@ class Files:
             outside = inner.startswith("/") or ".." in inner.split("/") or last == ".."
             if last and not outside and not inner.startswith("__MACOSX"):
                 held[posixpath.join(name, inner).rstrip("/")].append(last)
-        self._held |= held
+        self.folders |= held
 
 
 class DownloadPictures(PictureFiles):

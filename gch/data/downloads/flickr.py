@@ -9,13 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gch.data.downloads.captions import (
-    CAPTIONS,
-    by_name,
-    joined,
-    read_karpathy,
-    split_of,
-)
+from gch.data.downloads.captions import CAPTIONS, joined, located, read_karpathy, split_of
 from gch.data.downloads.download import Contents, Download, difference, some_of
 from gch.data.downloads.files import Files
 from gch.errors import DataError
@@ -107,13 +101,9 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
     texts = (
         _captions(files, captions, notes) if captions else {name: one.text for name, one in listed.items()}
     )
-    path_of = by_name(files)
-    there = sorted(name for name in texts if name.lower() in path_of)
-    kept = [name for name in there if texts[name]]
-    left_out = {
-        "as their pictures are missing": sorted(name for name in texts if name.lower() not in path_of),
-        "as they have no caption": [name for name in there if not texts[name]],
-    }
+    described = sorted(texts.items())
+    rows, paths, left_out = located(files, described)
+    kept = [described[row][0] for row in rows]
     part_of = {name: one.part for name, one in listed.items()} or _listed(files, kind, lists)
     split = None
     if part_of:
@@ -127,7 +117,7 @@ def _read(files: Files, kind: Kind, captions: str, karpathy: str, lists: dict[st
     expected = len(listed) if listed and not captions else kind.items
     why = "; ".join(f"{len(names):,} left out {reason}" for reason, names in left_out.items() if names)
     return Contents(
-        paths=[path_of[name.lower()] for name in kept],
+        paths=paths,
         ids=kept,
         labels=np.zeros((len(kept), 0), np.uint8),
         label_names=(),

@@ -28,7 +28,7 @@ def recognise(files: Files) -> Download | None:
     common = files.first("common_tags.txt")
     tags = files.fullest(lambda folder, name: folder.lower().endswith("tags") and bool(_TAGS.fullmatch(name)))
     lists = files.fullest(lambda folder, name: name.lower() in _LISTS)
-    held = {name.lower() for name in files.folders().get(lists, ())}
+    held = {name.lower() for name in files.folders.get(lists, ())}
     absent = [name for name in _LISTS if name not in held]
     if not common and not tags and len(absent) > len(_LISTS) // 2:
         return None
@@ -115,7 +115,7 @@ def _read(files: Files, pictures: str, tags: str, common: str, lists: str) -> Co
 
 def _numbered(files: Files, folder: str, pattern: re.Pattern[str]) -> dict[int, str]:
     """The files of a folder by their numbers."""
-    matches = ((pattern.fullmatch(name), name) for name in files.folders().get(folder, ()))
+    matches = ((pattern.fullmatch(name), name) for name in files.folders.get(folder, ()))
     return {int(match[1]): posixpath.join(folder, name) for match, name in matches if match}
 
 
@@ -138,7 +138,7 @@ def _common_tags(files: Files, name: str, notes: list[str]) -> list[bytes]:
 
 def _label_lists(files: Files, folder: str) -> dict[str, str]:
     """The lists of a folder by label, such as 'baby', or 'baby_r1'."""
-    stems = ((name.lower().removesuffix(".txt"), name) for name in files.folders()[folder])
+    stems = ((name.lower().removesuffix(".txt"), name) for name in files.folders[folder])
     return {stem: posixpath.join(folder, name) for stem, name in stems if stem.removesuffix("_r1") in LABELS}
 
 
@@ -188,7 +188,7 @@ def _numbers(files: Files, name: str, notes: list[str]) -> np.ndarray:
 def _require_one_version(files: Files, folder: str) -> None:
     """Raises DataError where another folder has other lists: which are meant?"""
     own = _label_lists(files, folder)
-    for other in files.folders():
+    for other in files.folders:
         lists = _label_lists(files, other)
         if other != folder and len(lists) > len(LABELS) // 2:
             differing = [

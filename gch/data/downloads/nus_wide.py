@@ -37,7 +37,7 @@ def recognise(files: Files) -> Download | None:
     """The download, where its labels or its table of tags are there."""
     places = {name: files.first(name) for name in _FILES}
     truth = files.fullest(lambda folder, name: _concept(name) != "")
-    concepts = {_concept(name) for name in files.folders().get(truth, ())} - {""}
+    concepts = {_concept(name) for name in files.folders.get(truth, ())} - {""}
     if not places["AllTags1k.txt"] and len(concepts) <= CONCEPTS // 2:
         return None
     missing = [
@@ -66,7 +66,8 @@ def _read(files: Files, places: dict[str, str], truth: str, dataset: str, cache:
     words = _texts(files, places["TagList1k.txt"])
     concepts = _texts(files, places["Concepts81.txt"])
     truths = _label_files(files, truth, concepts)
-    labels = np.stack([_column(files, name, len(names)) for name in truths], axis=1)
+    columns_of_all = [[block for _, block in _blocks(files, name, len(names), 1)] for name in truths]
+    labels = np.hstack([np.concatenate(blocks) for blocks in columns_of_all])
     frequent = np.argsort(-labels.sum(axis=0, dtype=np.int64), kind="stable")[:chosen]
     columns = np.sort(frequent).tolist()
     labels = labels[:, columns]
@@ -131,7 +132,7 @@ def _concept(name: str) -> str:
 
 def _label_files(files: Files, truth: str, concepts: Sequence[str]) -> list[str]:
     """The files of labels in the order of the concepts."""
-    found = {_concept(name): posixpath.join(truth, name) for name in files.folders()[truth]}
+    found = {_concept(name): posixpath.join(truth, name) for name in files.folders[truth]}
     for concept in concepts:
         if concept.lower() not in found:
             expected = f"expected it, as Concepts81.txt names {shown(concept)}"
@@ -145,14 +146,6 @@ def _texts(files: Files, name: str) -> list[str]:
     if not texts:
         raise DataError(f"{files.where(name)}: empty, expected a name on each line")
     return texts
-
-
-def _column(files: Files, name: str, rows: int) -> np.ndarray:
-    """A file of one zero or one a line, uint8 (rows,)."""
-    column = np.zeros(rows, np.uint8)
-    for start, block in _blocks(files, name, rows, 1):
-        column[start : start + len(block)] = block[:, 0]
-    return column
 
 
 def _tag_table(files: Files, name: str, rows: int, words: int, cache: Path) -> np.ndarray:
