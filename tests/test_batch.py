@@ -28,12 +28,13 @@ def test_the_pair_likelihood_by_hand():
         assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])  # of batches that are drawn, and that are streamed
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_rows_are_replaced_and_the_others_left_alone(jit_compile):
+def test_rows_are_replaced_and_the_others_left_alone(jit_compile, dtype):
     table = np.arange(8, dtype=np.float32).reshape(4, 2)
     variable = tf.Variable(table)
     replace = tf.function(replace_rows, jit_compile=jit_compile)
-    replace(variable, tf.constant([2, 1]), tf.constant(-table[:2]))
+    replace(variable, tf.constant([2, 1], dtype), tf.constant(-table[:2]))
     np.testing.assert_array_equal(variable, [table[0], -table[1], -table[0], table[3]])
 
 

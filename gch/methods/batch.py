@@ -63,7 +63,7 @@ def replace_rows(table: tf.Variable, positions: tf.Tensor, rows: tf.Tensor) -> N
         table.scatter_update(tf.IndexedSlices(rows, positions))
         return
     # XLA's scatter is deterministic only item by item, which takes longer than the rest of a step.
-    matches = tf.range(table.shape[0])[:, None] == positions
+    matches = tf.range(table.shape[0], dtype=positions.dtype)[:, None] == positions
     place = tf.reduce_max(tf.where(matches, tf.range(positions.shape[0]), -1), axis=1)
     replaced = tf.gather(rows, tf.maximum(place, 0))
     table.assign(tf.where(place[:, None] >= 0, replaced, table))

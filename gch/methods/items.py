@@ -76,7 +76,7 @@ class TrainingItems:
         for start in range(0, len(self), VECTOR_BATCH):
             part = slice(start, start + VECTOR_BATCH)
             texts = tf.cast(self.texts[part], tf.float32).numpy()
-            if self.text_parts is None:
+            if self.text_parts is None or not len(self.text_parts[0]):
                 yield tf.constant(texts * kept(texts > 0))
                 continue
             vectors, members = self.text_parts

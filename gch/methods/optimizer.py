@@ -94,9 +94,20 @@ class RatedAdamax(_Rated, keras.optimizers.Adamax):
         )
 
 
+class _LossScaled(keras.optimizers.LossScaleOptimizer):
+    """Leaves a step out on all replicas if a gradient of one overflows, as each has gradients of its own."""
+
+    def check_finite(self, grads: list[tf.Tensor]) -> tf.Tensor:
+        """Whether the gradients of all replicas are finite."""
+        finite, context = super().check_finite(grads), tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            return finite
+        return context.all_reduce("SUM", 1 - tf.cast(finite, tf.float32)) == 0
+
+
 def loss_scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:
     """Wraps the optimizer so that float16 gradients do not underflow; other precisions need nothing."""
-    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
+    return _LossScaled(optimizer) if precision == "mixed_float16" else optimizer
 
 
 def learning_rate(base: float, decay: float, decay_steps: int, epoch: int, early: bool = False) -> float:

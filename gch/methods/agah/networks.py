@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from gch.networks.parts import dense, float32
+from gch.networks.parts import dense
 
 DISCRIMINATOR_WIDTH = 256
 SHARPNESS = 5.0  # of the attention's mask
@@ -90,7 +90,10 @@ def network(
     hidden = vectors
     for number, width in enumerate(widths, start=1):
         hidden = dense(hidden, width, start, f"hidden_{number}", activation="relu")
-    feature = float32(dense(hidden, embedding, start, "feature_dense", activation="relu"), "feature_raw")
+    # ReLU in float32: where all features of an item are 0, their norm has a gradient of 1e12.
+    feature = keras.layers.Activation("relu", name="feature_raw", dtype="float32")(
+        dense(hidden, embedding, start, "feature_dense")
+    )
     norm = BatchNormalized if feature_norm == "batch" else keras.layers.UnitNormalization
     feature = norm(name="feature", dtype="float32")(feature)
     attended = attention(feature)
