@@ -17,7 +17,7 @@ from gch.data.settings import DataSettings
 from gch.data.text_files import opened
 from gch.errors import SettingError
 from gch.evaluation.settings import EvaluationSettings
-from gch.methods import METHODS, method_module
+from gch.methods import METHODS, method_settings
 from gch.networks.settings import NetworkSettings
 from gch.rules import checked, setting
 from gch.training.settings import DeviceSettings, RunSettings, TrainingSettings
@@ -105,7 +105,7 @@ def fields(method: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
     yield from _shared_fields()
     for name in METHODS:
         if method in ("", name):
-            for field in dataclasses.fields(method_module(name).MethodSettings):
+            for field in dataclasses.fields(method_settings(name)):
                 yield f"The method {name.upper()}", field
 
 
@@ -219,10 +219,10 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
       SettingError: settings contradict each other.
     """
-    method = method_module(str(values.get("method", "gch")))
-    own = {field.name for field in dataclasses.fields(method.MethodSettings)} & values.keys()
+    of_method = method_settings(str(values.get("method", "gch")))
+    own = {field.name for field in dataclasses.fields(of_method)} & values.keys()
     shared = {field.name for _, field in _shared_fields()} & values.keys()
-    options = method.MethodSettings(**{name: values[name] for name in own})
+    options = of_method(**{name: values[name] for name in own})
     settings = Settings(options=options, **{name: values[name] for name in shared})
     if settings.bit % 8:
         raise SettingError(

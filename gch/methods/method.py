@@ -1,6 +1,7 @@
 """What a method is: networks and stages."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,11 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.methods import method_module
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.networks.backbone import Backbone
-from gch.networks.parts import image_network, split_over_replicas
+from gch.networks.parts import split_over_replicas
 from gch.settings import Settings
 
 Losses = dict[str, tf.Tensor]
@@ -126,7 +126,10 @@ class Method:
 
     def image_network(self, head: keras.Model) -> keras.Model:
         """The image encoder: the head, on the backbone if that is trained."""
-        return image_network(self.backbone, head) if self.backbone else head
+        if self.backbone is None:
+            return head
+        images = keras.Input(self.backbone.input_shape[1:], name="images")
+        return keras.Model(images, head(self.backbone(images)), name="image")
 
     def features(self, images: tf.Tensor) -> tf.Tensor:
         """The inputs (B, F) of the head in training, from a batch's images."""
@@ -167,4 +170,5 @@ def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | 
 
     `backbone` may be None where the items have features.
     """
-    return method_module(settings.method).build(settings, items, backbone)
+    module = importlib.import_module(f"gch.methods.{settings.method}.method")
+    return module.build(settings, items, backbone)

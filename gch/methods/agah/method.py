@@ -131,6 +131,9 @@ class AGAH(Method):
         }
 
 
+build = AGAH
+
+
 def mixed(positions: tf.Tensor, concentration: float, *parts: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Mix-up (Zhang et al., ICLR 2018): every item blended with the one before it, a x_i + (1 - a) x_(i - 1).
 

@@ -1,16 +1,9 @@
 """GCH (Xu et al., IJCAI 2019): `paper` has the graph of a batch, `label_graph` that of items and labels."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from gch.errors import SettingError
 from gch.rules import setting
-
-if TYPE_CHECKING:  # they load TensorFlow
-    from gch.methods.items import TrainingItems
-    from gch.methods.method import Method
-    from gch.networks.backbone import Backbone
-    from gch.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,17 +154,3 @@ class MethodSettings:
     def ignores_labels(self) -> str:
         """The setting that leaves labels out of training, and its value; '' if none does."""
         return "affinity is 'pairs'" if self.affinity == "pairs" else ""
-
-
-def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
-    from gch.methods.gch.label_graph import LabelGraphGCH
-    from gch.methods.gch.pair_graph import PairGraphGCH
-    from gch.methods.gch.paper import PaperGCH
-    from gch.methods.gch.students import WithoutGraph
-
-    affinity = settings.options.affinity or ("labels" if items.labels.shape[1] else "pairs")
-    if affinity == "pairs":
-        return PairGraphGCH(settings, items, backbone)
-    variants = {"label": LabelGraphGCH, "batch": PaperGCH, "none": WithoutGraph}
-    return variants[settings.options.graph](settings, items, backbone)
