@@ -9,7 +9,6 @@ from gch.methods.batch import (
     draw_beta,
     draw_numbers,
     draw_order,
-    draw_positions,
     draw_uniform,
     likelihood_pair_loss,
     replace_rows,
@@ -39,10 +38,10 @@ def test_rows_are_replaced_and_the_others_left_alone(jit_compile, dtype):
 
 
 def test_draws_depend_on_the_batch_and_the_stream_alone():
-    drawn = draw_positions(BATCH, 200, 7).numpy()
+    drawn = draw_numbers(BATCH, 0, 200, below=7).numpy()
     assert set(drawn) == set(range(7))
-    np.testing.assert_array_equal(drawn, draw_positions(BATCH, 200, 7))
-    assert (drawn != draw_positions(BATCH + 1, 200, 7).numpy()).any()
+    np.testing.assert_array_equal(drawn, draw_numbers(BATCH, 0, 200, below=7))
+    assert (drawn != draw_numbers(BATCH + 1, 0, 200, below=7).numpy()).any()
     first, second = (draw_numbers(BATCH, stream, 200, below=2).numpy() for stream in (1, 2))
     assert 0.3 < first.mean() < 0.7
     assert 0.3 < (first == second).mean() < 0.7

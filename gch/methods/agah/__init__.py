@@ -10,9 +10,7 @@ class MethodSettings:
     """Settings of AGAH alone."""
 
     k_agah: int = setting(
-        10,
-        "passes over the training items in an outer epoch; both maps are updated after each",
-        minimum=1,
+        10, "passes over the training items in an outer epoch; both maps are updated after each", minimum=1
     )
     lr: float = setting(
         1e-4, "learning rate of a trained backbone; the rest learns ten times as fast", above=0

@@ -15,26 +15,10 @@ DISCRIMINATOR_WIDTH = 256
 SHARPNESS = 5.0  # of the attention's mask
 
 
-def attend(features: tf.Tensor, feature_map: tf.Tensor, share: float) -> tf.Tensor:
-    """F' = share f + (1 - share) m Z / sum m with the mask m = sigmoid(5 f Z^T) over the labels.
-
-    Args:
-      features: float (B, E).
-      feature_map: float (C, E), the feature Z of every label.
-      share: of the features themselves, in [0, 1].
-
-    Returns:
-      float (B, E).
-    """
-    mask = tf.sigmoid(SHARPNESS * tf.matmul(features, feature_map, transpose_b=True))
-    seen = tf.matmul(mask, feature_map) / tf.reduce_sum(mask, axis=1, keepdims=True)
-    return share * features + (1 - share) * seen
-
-
 @keras.saving.register_keras_serializable(package="gch")
 class LabelAttention(keras.layers.Layer):
-    """`attend` as a layer (B, E) to (B, E) that holds the feature map: zeros at first, with which it only
-    scales.
+    """Features f (B, E) to share f + (1 - share) m Z / sum m, with the mask m = sigmoid(5 f Z^T) over the
+    labels. The feature map Z (C, E) is zeros at first, with which the layer only scales.
     """
 
     def __init__(self, labels: int, share: float, **kwargs):
@@ -49,7 +33,10 @@ class LabelAttention(keras.layers.Layer):
 
     def call(self, inputs):
         """Attends from features (B, E)."""
-        return attend(inputs, tf.convert_to_tensor(self.feature_map), self.share)
+        feature_map = tf.convert_to_tensor(self.feature_map)
+        mask = tf.sigmoid(SHARPNESS * tf.matmul(inputs, feature_map, transpose_b=True))
+        seen = tf.matmul(mask, feature_map) / tf.reduce_sum(mask, axis=1, keepdims=True)
+        return self.share * inputs + (1 - self.share) * seen
 
     def get_config(self):
         """Arguments of the constructor."""

@@ -40,9 +40,7 @@ class MethodSettings:
     dropout_words: float = setting(0.5, "dropout rate on the words of a text", minimum=0, maximum=0.95)
     dropout_img: float = setting(0.5, "dropout rate in the image network", minimum=0, maximum=0.95)
     graph_neighbours: int = setting(
-        64,
-        "label and pair graph: nearest training items that an item is joined to; 0: none",
-        minimum=0,
+        64, "label and pair graph: nearest training items that an item is joined to; 0: none", minimum=0
     )
     graph_regression: bool = setting(
         True,
@@ -95,9 +93,7 @@ class MethodSettings:
         minimum=0,
     )
     pair_items: int = setting(
-        1024,
-        "items of the memory bank that the pair loss draws for each batch; 0: all",
-        minimum=0,
+        1024, "items of the memory bank that the pair loss draws for each batch; 0: all", minimum=0
     )
     student_pair: float = setting(1.0, "weight of the students' pair loss against the memory bank", minimum=0)
     label_loss: str = setting(
