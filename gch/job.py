@@ -29,7 +29,7 @@ from gch.networks.settings import (
     least_image_size,
     require_keras_file,
 )
-from gch.run import RunFolder, require_checkpoint, run_name
+from gch.run import RunFolder, require_checkpoint, require_same, run_name
 from gch.search.model_note import require_replaceable
 from gch.settings import Settings
 from gch.storage import digest, require_place
@@ -38,15 +38,8 @@ from gch.training.cluster import read_cluster
 
 
 def run_job(settings: Settings, export_to: Path | None = None, lite: bool = False) -> Path:
-    """Runs the phase `settings.phase`, and returns the folder of the run.
-
-    Args:
-      settings: the settings of the run.
-      export_to: where the phase 'export' writes; `export` in the folder of the run by default.
-      lite: whether 'export' also writes the encoders for TensorFlow Lite.
-
-    Raises:
-      GCHError: an error that the user can fix.
+    """Runs the phase `settings.phase`, and returns the folder of the run; raises GCHError. The phase 'export'
+    writes to `export_to`, by default `export` in that folder, with `lite` also for TensorFlow Lite.
     """
     cluster = read_cluster(os.environ)
     with contextlib.ExitStack() as stack:
@@ -121,7 +114,8 @@ def _require_places(settings: Settings, export_to: Path | None, writes: bool) ->
     """
     run = RunFolder(Path(settings.checkpoint_dir) / run_name(settings, file_name(settings.dataset_dir)))
     if settings.phase == "train" and settings.load_model_path and not run.exists():
-        require_checkpoint(Path(settings.load_model_path), settings)
+        require_checkpoint(Path(settings.load_model_path))
+        require_same(Path(settings.load_model_path), settings, ("method", "bit"))
     if settings.split not in ("", *ORDERS) and not run.split.exists():
         require_file(settings.split, f"expected {', '.join(ORDERS)} or a file of a split")
     if settings.phase == "export":
@@ -133,10 +127,8 @@ def _require_places(settings: Settings, export_to: Path | None, writes: bool) ->
 
 
 def _split(settings: Settings, pairs: Pairs, run: RunFolder) -> Split:
-    """The split that a run keeps; of a new run, the one that the settings name.
-
-    Raises:
-      RunError: training would go on, but the file of the split has changed since the run began.
+    """The split that a run keeps; of a new run, the one that the settings name. Raises RunError where
+    training would go on, but the file of the split has changed since the run began.
     """
     if not run.split.exists():
         return choose_split(settings, pairs)

@@ -54,15 +54,8 @@ def flag_name(field: dataclasses.Field) -> str:
 
 
 def checked(field: dataclasses.Field, value: object, where: str) -> object:
-    """Returns `value`, converted to the type of a setting: a path, a number of NumPy, a whole number.
-
-    Args:
-      field: made by `setting`.
-      value: the value to check.
-      where: the source of the value, for messages.
-
-    Raises:
-      SettingError: the value has the wrong type or is out of range.
+    """Returns `value`, converted to the type of a setting: a path, a number of NumPy, a whole number; `where`
+    it is from, for messages. Raises SettingError where it has the wrong type or is out of range.
     """
     name, rules = f"{where}: {flag_name(field)}", field.metadata
     if isinstance(value, os.PathLike):

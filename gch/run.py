@@ -57,15 +57,9 @@ def run_name(settings: Settings, dataset: str) -> str:
 
 
 def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: str) -> Settings:
-    """The settings that a run was started with.
-
-    A setting that an earlier version did not know has its default, or the value that means what it did then.
-
-    Args:
-      folder: of the run.
-      given: new values of settings that a run may change, by name.
-      phase: the phase to run.
-      where: the source of `given`, for messages.
+    """The settings that a run was started with, to run a phase with `given` values of settings that a run may
+    change; `where` they are from, for messages. A setting that an earlier version did not know has its
+    default, or the value that means what it did then.
 
     Raises:
       RunError: the folder holds no run.
@@ -81,14 +75,10 @@ def run_settings(folder: Path, given: Mapping[str, object], phase: str, where: s
     return make_settings(started | given | place)
 
 
-def require_checkpoint(folder: Path, settings: Settings | None = None) -> None:
-    """Raises RunError unless the folder of a run holds a best checkpoint that another run may start from; of
-    the method and length of `settings`, where the run says its own.
-    """
+def require_checkpoint(folder: Path) -> None:
+    """Raises RunError unless a folder holds a best checkpoint that another run may start from."""
     if not RunFolder(folder).checkpoint("best"):
         raise RunError(f"{folder}: no best checkpoint; load_model_path expects the folder of a trained run")
-    if settings is not None:
-        require_same(folder, settings, ("method", "bit"))
 
 
 def require_same(folder: Path, settings: Settings, names: Iterable[str]) -> None:
@@ -126,10 +116,8 @@ class RunFolder:
         return self._settings.exists()
 
     def start(self, settings: Settings, data_digest: str) -> None:
-        """Creates the folder, or checks that the run in it has these settings and this data.
-
-        Raises:
-          RunError: the run was started with other settings or other data, or another process uses it.
+        """Creates the folder, or raises RunError unless the run in it has these settings and this data, and
+        no other process uses it.
         """
         self.begun = self.exists()
         if self.begun:
@@ -141,10 +129,8 @@ class RunFolder:
             write_json(self._settings, {"digests": {"data": data_digest}, "settings": settings.values()})
 
     def open(self, settings: Settings, data_digest: str) -> None:
-        """Checks that there is a trained run that fits the settings.
-
-        Raises:
-          RunError: there is no checkpoint, or the run has other settings or data, or is in use.
+        """Raises RunError unless the folder has a trained run of these settings and this data, and no other
+        process uses it.
         """
         if not self.checkpoint("best"):
             raise RunError(
@@ -161,10 +147,8 @@ class RunFolder:
             self._lock.release()
 
     def adopt(self, settings: Settings) -> Settings:
-        """The settings; a default that came after the run began is what held before it.
-
-        Raises:
-          RunError: the run's file of settings is damaged.
+        """The settings; a default that came after the run began is what held before it. Raises RunError where
+        the run's file of settings is damaged.
         """
         if not self.exists():
             return settings
@@ -195,10 +179,8 @@ class RunFolder:
         self.bind("data", data_digest)
 
     def bind(self, name: str, digest: str) -> None:
-        """Stores the digest of something that the run depends on, or checks it against the stored one.
-
-        Raises:
-          RunError: the digests differ.
+        """Stores the digest of something that the run depends on, or raises RunError where another one is
+        stored.
         """
         if not (self.writes or self._settings.exists()):
             return
@@ -212,10 +194,8 @@ class RunFolder:
             raise RunError(f"{self.path}: this run was not started with this {name}; set another run_name")
 
     def read_settings(self) -> dict[str, Any]:
-        """The settings that the run was started with, by name; those that its version lacked too.
-
-        Raises:
-          RunError: there is no run, or its file of settings is damaged.
+        """The settings that the run was started with, by name; those that its version lacked too. Raises
+        RunError where there is no run, or its file of settings is damaged.
         """
         if not self.exists():
             raise RunError(f"{self.path}: no settings.json in it; expected the folder of a run")
@@ -240,11 +220,8 @@ class RunFolder:
             raise RunError(f"{error}; {REMEDY}") from error
 
     def checkpoint(self, kind: str) -> str | None:
-        """The name of the 'latest' or the 'best' checkpoint in the folder of that name; None where none was
-        ever saved.
-
-        Raises:
-          RunError: what names it is damaged, or a file of it is missing.
+        """The name of the 'latest' or the 'best' checkpoint; None where none was ever saved. Raises RunError
+        where what names it is damaged, or a file of it is missing.
         """
         pointer = self.path / kind / "checkpoint"
         files = sorted(file.name for file in pointer.parent.iterdir()) if pointer.parent.is_dir() else []
@@ -266,10 +243,8 @@ class RunFolder:
         return named[1]
 
     def read_history(self, least: int = 0) -> list[dict]:
-        """Figures of the finished outer epochs, oldest first.
-
-        Raises:
-          RunError: it is damaged, or holds fewer epochs than `least`, those of a checkpoint.
+        """Figures of the finished outer epochs, oldest first. Raises RunError where the file is damaged, or
+        has fewer epochs than `least`, those of a checkpoint.
         """
         try:
             found = read_json(self._history) if self._history.exists() else []

@@ -23,14 +23,7 @@ from gch.evaluation.results import (
     save_results,
     weights_digest_parts,
 )
-from gch.export.save import (
-    describe,
-    exported_backbone,
-    known_words,
-    remarks,
-    save_model,
-    words_of_texts,
-)
+from gch.export.save import describe, exported_backbone, known_words, remarks, save_model, words_of_texts
 from gch.methods.items import training_items
 from gch.methods.method import build_method
 from gch.networks.backbone import Backbone, load_backbone
@@ -71,7 +64,7 @@ class Session:
         log: Path,
         cluster: Cluster,
     ):
-        self._settings, self._pairs, self._split, self._run = settings, pairs, split, run
+        self._settings, self._split, self._run = settings, split, run
         self._device = device = configure_device(settings, cluster)
         print(f"Device: {device.name}")
         require_same_settings(device, settings)
@@ -92,7 +85,7 @@ class Session:
         with device.strategy.scope():
             self._method = build_method(settings, items, self._backbone)
         self._summaries = Summaries(log if cluster.chief else None)
-        self._trainer = Trainer(settings, self._method, items, run, self._summaries, self._validate, device)
+        self._trainer = Trainer(settings, self._method, run, self._summaries, self._validate, device)
 
     def train(self) -> None:
         """Trains to the last outer epoch, and keeps the best by validation."""
@@ -115,13 +108,8 @@ class Session:
         queries = self._encode(self._split.query)
         left_out = None if settings.own_neighbour else self._split.training
         database = self._encode(self._split.retrieval, left_out)
-        figures = measured_figures(
-            queries,
-            database,
-            self._split.training,
-            self._pairs.label_names,
-            **settings.ranking,
-        )
+        names = self._pairs.label_names
+        figures = measured_figures(queries, database, self._split.training, names, **settings.ranking)
         codes = self._run.path / f"{self._pairs.name}_{settings.bit}.mat"
         save_codes(codes, queries, database)
         training = {
@@ -140,15 +128,10 @@ class Session:
         }
         trained = settings.replace(Epoch=len(history))
         save_results(self._run.results, figures, trained, digests, training)
-        written = {
-            QUERY_MAP: True,
-            QUERY_ASYMMETRIC: True,
-            QUERY_OWN_HALF: True,
-            "query set": settings.panel_queries,
-            QUERY_PLOTS: self._plots,
-        }
-        again = tuple(f"{group}/" for group, applies in written.items() if applies)
-        self._summaries.purge(lambda tag, step: step != best or not tag.startswith(again))
+        again = [QUERY_MAP, QUERY_ASYMMETRIC, QUERY_OWN_HALF]
+        again += ["query set"] if settings.panel_queries else []
+        again += [QUERY_PLOTS] if self._plots else []
+        self._summaries.purge(lambda tag, step: step != best or tag.partition("/")[0] not in again)
         lines = [_own_half_in_words(figures["own_half"])]
         if self._labelled:
             found, relaxed = (
@@ -176,28 +159,24 @@ class Session:
             print(f"Query set, weights of outer epoch {best}{warning}: {line}")
 
     def export(self, out: Path | None, lite: bool) -> None:
-        """Writes the best weights as a SavedModel that also prepares its inputs and packs its codes.
-
-        Args:
-          out: the folder to write; None: `export` in the run's folder, which replaces an earlier export.
-          lite: whether to write the encoders for TensorFlow Lite too.
+        """Writes the best weights as a SavedModel that also prepares its inputs and packs its codes, to
+        `out`, or to `export` in the run's folder, in place of an earlier one; `lite` for TensorFlow Lite too.
         """
+        settings, pairs, encoder = self._settings, self._pairs, self._text_encoder
         best, started = self._trainer.restore_best(), time.monotonic()
         place = out or self._run.path / "export"
         networks = dict(self._method.encoders)
-        backbone = exported_backbone(self._settings, self._pairs, self._backbone)
-        if backbone and self._settings.backbone == "frozen":
+        backbone = exported_backbone(settings, pairs, self._backbone)
+        if backbone and settings.backbone == "frozen":
             networks["backbone"] = backbone.model
         note = save_model(
             place,
             networks,
-            known_words(self._pairs, self._text_encoder, self._run.vocabulary),
-            describe(
-                self._settings, self._pairs, self._method, backbone, self._text_encoder, self._run.path.name
-            ),
+            known_words(pairs, encoder, self._run.vocabulary),
+            describe(settings, pairs, self._method, backbone, encoder, self._run.path.name),
             replace=out is None,
             lite=lite,
-            stand_ins=words_of_texts(self._settings, self._pairs, self._split.training, self._text_encoder),
+            stand_ins=words_of_texts(settings, pairs, self._split.training, encoder),
         )
         print(f"SavedModel of outer epoch {best} in {place}, {time.monotonic() - started:.0f} s")
         for line in [f"signatures: {', '.join(note.signatures)}", *remarks(note)]:
@@ -277,9 +256,8 @@ class Session:
         """The set that the best outer epoch is chosen on: 'validation' or 'query'; 'last': none."""
         if not self._settings.valid:
             return "last"
-        if self._settings.best_on == "query":
-            return "query"
-        return "validation" if len(self._split.validation) else "last"
+        validates = self._settings.best_on == "query" or len(self._split.validation)
+        return self._settings.best_on if validates else "last"
 
     @property
     def _labelled(self) -> bool:

@@ -17,7 +17,7 @@ from gch.data.settings import DataSettings
 from gch.data.text_files import opened
 from gch.errors import SettingError
 from gch.evaluation.settings import EvaluationSettings
-from gch.methods import METHODS, method_module
+from gch.methods import METHODS, method_settings
 from gch.networks.settings import NetworkSettings
 from gch.rules import checked, setting
 from gch.training.settings import DeviceSettings, RunSettings, TrainingSettings
@@ -98,15 +98,11 @@ def _shared_fields() -> Iterator[tuple[str, dataclasses.Field]]:
 
 
 def fields(method: str = "") -> Iterator[tuple[str, dataclasses.Field]]:
-    """All settings, each with the section of --help that it belongs to.
-
-    Args:
-      method: of the methods' own settings, yield only those of this method; '': of all.
-    """
+    """All settings, each with its section of --help; of the methods' own, those of `method`, or of all."""
     yield from _shared_fields()
     for name in METHODS:
         if method in ("", name):
-            for field in dataclasses.fields(method_module(name).MethodSettings):
+            for field in dataclasses.fields(method_settings(name)):
                 yield f"The method {name.upper()}", field
 
 
@@ -131,15 +127,9 @@ def canonical(name: str) -> str:
 
 
 def checked_values(values: Mapping[str, object], where: str, method: str = "") -> dict[str, object]:
-    """Values by the names of settings, each checked on its own; retired settings are dropped with a notice.
-
-    Args:
-      values: by name or alias.
-      where: who gave them, for messages.
-      method: the method whose setting is meant where several methods share a name.
-
-    Raises:
-      SettingError: a name is unknown or given twice, or a value has the wrong type or is out of range.
+    """Values by the names of settings, from values by name or alias, each checked on its own; retired
+    settings are dropped with a notice. `where` they are from, for messages; `method` is meant where several
+    share a name. Raises SettingError for a name that is unknown or given twice, and for a wrong value.
     """
     known = {field.name: field for _, field in fields()} | {field.name: field for _, field in fields(method)}
     found: dict[str, object] = {}
@@ -159,10 +149,8 @@ def checked_values(values: Mapping[str, object], where: str, method: str = "") -
 
 
 def read_assignments(path: Path) -> dict[str, object]:
-    """The values of a file of plain assignments. What it imports for them does not count.
-
-    Raises:
-      SettingError: the file is missing, or not Python.
+    """The values of a file of plain assignments. What it imports for them does not count. Raises SettingError
+    where the file is missing, or not Python.
     """
     with opened(path, "expected a file of settings, one assignment each", 2**24, SettingError):
         pass
@@ -181,15 +169,9 @@ def read_assignments(path: Path) -> dict[str, object]:
 
 
 def load_settings(path: Path | None, given: Mapping[str, object], where: str = "flag") -> Settings:
-    """Merges the defaults, a settings file, a preset and given values, each over the one before.
-
-    Args:
-      path: the settings file; None: none.
-      given: values by name, from flags or keyword arguments.
-      where: what gave them, for messages.
-
-    Raises:
-      SettingError: a value is wrong, or settings contradict each other.
+    """Merges the defaults, a settings file, a preset and values `given` by flags or keyword arguments, each
+    over the one before; `where` they are from, for messages. Raises SettingError for a wrong value, and where
+    settings contradict each other.
     """
     layers = [checked_values(read_assignments(path), str(path))] if path else []
     layers.append(checked_values(given, where))
@@ -219,14 +201,12 @@ def load_settings(path: Path | None, given: Mapping[str, object], where: str = "
 
 def make_settings(values: Mapping[str, Any]) -> Settings:
     """Settings of checked values. Missing ones have their defaults; those of other methods are ignored.
-
-    Raises:
-      SettingError: settings contradict each other.
+    Raises SettingError where settings contradict each other.
     """
-    method = method_module(str(values.get("method", "gch")))
-    own = {field.name for field in dataclasses.fields(method.MethodSettings)} & values.keys()
+    of_method = method_settings(str(values.get("method", "gch")))
+    own = {field.name for field in dataclasses.fields(of_method)} & values.keys()
     shared = {field.name for _, field in _shared_fields()} & values.keys()
-    options = method.MethodSettings(**{name: values[name] for name in own})
+    options = of_method(**{name: values[name] for name in own})
     settings = Settings(options=options, **{name: values[name] for name in shared})
     if settings.bit % 8:
         raise SettingError(

@@ -37,12 +37,8 @@ GO_ON = dict.fromkeys(
 
 
 def run_stoppable(program: str, words: list[str], run: Callable[[], int]) -> int:
-    """Runs a command, which SIGINT and SIGTERM end from now on; returns its exit status.
-
-    Args:
-      program: its name, for the line.
-      words: its arguments.
-      run: the command.
+    """Runs a command, which SIGINT and SIGTERM end from now on; returns its exit status. The line of a stop
+    names the program, and the command among its `words`.
     """
     watch = _Watch(program, words)
     try:

@@ -101,17 +101,11 @@ def require_place(path: Path) -> None:
 
 
 def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLock:
-    """Takes the lock of a folder, and creates the folder if it is missing; removes what killed ones left.
+    """Takes the lock of a folder, its file .lock, and creates the folder if it is missing; removes what
+    killed processes left. The lock is held until it is released, its `with` block ends, or the process ends.
 
-    The lock is held until it is released, the `with` block that holds it ends, or the process ends.
-
-    Args:
-      folder: the folder; the lock is the file .lock in it.
-      busy: what another process is doing there, for messages: 'another process is writing codes to it'.
-      wait: print `busy` and wait for the other process instead of raising.
-
-    Raises:
-      RunError: another process has the lock, or the folder cannot be written.
+    Raises RunError where the folder cannot be written, or where another process has the lock and is `busy`,
+    such as 'another process is writing codes to it'; with `wait`, prints that and waits.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,10 +122,8 @@ def lock(folder: Path, busy: str, *, wait: bool = False) -> filelock.BaseFileLoc
 
 
 def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
-    """A memory-mapped .npy file of zeros. Its disk space is reserved; a full disk would end the process.
-
-    Raises:
-      OSError: there is no room, or the file cannot be written; it says how many bytes are needed.
+    """A memory-mapped .npy file of zeros. Its disk space is reserved, as a full disk would end the process;
+    raises OSError, which says how many bytes are needed.
     """
     size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
     try:
@@ -148,16 +140,8 @@ def new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap:
 def cached_array(
     path: Path, dtype: type, shape: tuple[int, ...], fill: Callable[[np.memmap], None]
 ) -> np.memmap:
-    """A memory-mapped .npy file that is filled once; a damaged file, or one of another shape, is replaced.
-
-    Args:
-      path: the file.
-      dtype: type of its numbers.
-      shape: of the array.
-      fill: called with an array of zeros, which it fills.
-
-    Raises:
-      DataError: there is no room for it, or it cannot be written.
+    """A memory-mapped .npy file. If it is not there, damaged, or of another shape or dtype, `fill` is called
+    with an array of zeros, which it fills. Raises DataError where the file cannot be written.
     """
     remove_unfinished(path.parent)
     array = _mapped(path, dtype, shape)

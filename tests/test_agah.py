@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from entry import uncompiled
+from entry import uncompiled, under
 from methods import FEATURES, OF_AGAH, PAIRS, build, opened
 
 from gch.evaluation.encoding import encode
@@ -79,6 +79,16 @@ def test_compiled_by_xla_a_stage_does_the_same():
         expected = opened(agah(data_enhance=True), "pairs")(3)
     compiled = opened(agah(data_enhance=True), "pairs", jit_compile=True)(3)
     assert compiled == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_an_item_without_features_has_finite_gradients_in_half_precision():
+    """They are 0 after the ReLU, and the gradient of a norm of 0 overflows float16."""
+    with under("mixed_float16"):
+        text = agah().encoders["text"]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(text(tf.zeros((2, PAIRS.texts.shape[1])))["code"])
+    kernel = text.get_layer("hidden_1").kernel.value
+    assert not np.any(tape.gradient(loss, kernel))
 
 
 @uncompiled()

@@ -9,7 +9,6 @@ from gch.methods.batch import (
     draw_beta,
     draw_numbers,
     draw_order,
-    draw_positions,
     draw_uniform,
     likelihood_pair_loss,
     replace_rows,
@@ -28,20 +27,21 @@ def test_the_pair_likelihood_by_hand():
         assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])  # of batches that are drawn, and that are streamed
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_rows_are_replaced_and_the_others_left_alone(jit_compile):
+def test_rows_are_replaced_and_the_others_left_alone(jit_compile, dtype):
     table = np.arange(8, dtype=np.float32).reshape(4, 2)
     variable = tf.Variable(table)
     replace = tf.function(replace_rows, jit_compile=jit_compile)
-    replace(variable, tf.constant([2, 1]), tf.constant(-table[:2]))
+    replace(variable, tf.constant([2, 1], dtype), tf.constant(-table[:2]))
     np.testing.assert_array_equal(variable, [table[0], -table[1], -table[0], table[3]])
 
 
 def test_draws_depend_on_the_batch_and_the_stream_alone():
-    drawn = draw_positions(BATCH, 200, 7).numpy()
+    drawn = draw_numbers(BATCH, 0, 200, below=7).numpy()
     assert set(drawn) == set(range(7))
-    np.testing.assert_array_equal(drawn, draw_positions(BATCH, 200, 7))
-    assert (drawn != draw_positions(BATCH + 1, 200, 7).numpy()).any()
+    np.testing.assert_array_equal(drawn, draw_numbers(BATCH, 0, 200, below=7))
+    assert (drawn != draw_numbers(BATCH + 1, 0, 200, below=7).numpy()).any()
     first, second = (draw_numbers(BATCH, stream, 200, below=2).numpy() for stream in (1, 2))
     assert 0.3 < first.mean() < 0.7
     assert 0.3 < (first == second).mean() < 0.7

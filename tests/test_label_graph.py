@@ -238,6 +238,8 @@ def test_partial_texts_of_vectors_are_means_of_some_parts(begun):
     found = {next(iter(items.partial_texts(seed))).numpy().tobytes() for seed in range(30)}
     firsts = ([0.5, 0.5, 0], [1, 0, 0], [0, 1, 0])
     assert found == {np.float32([first, [0, 0, 1], [0.1, 0.2, 0.3]]).tobytes() for first in firsts}
+    none = dataclasses.replace(items, texts=tf.zeros((3, 3)), text_parts=(vectors[:0], np.full((3, 1), -1)))
+    assert not np.any(next(iter(none.partial_texts(0))))
     assert items.has_text_parts
     assert not dataclasses.replace(items, text_parts=None).has_text_parts
 

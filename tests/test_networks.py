@@ -68,16 +68,6 @@ def test_graph_convolution_by_hand():
     assert graph_convolution(features, affinity, 1, start, "convolution").numpy().tolist() == [[1.5], [2.0]]
 
 
-def test_the_graph_code_of_an_item_follows_its_neighbours():
-    network = graph_network(32, 5, 16, "glorot", normalized=False)
-    fused = np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
-    alone = network([fused, np.eye(3, dtype=np.float32)])["code"]
-    joined = network([fused, np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]], np.float32)])["code"]
-    np.testing.assert_allclose(joined[0], joined[1], atol=1e-6)
-    np.testing.assert_allclose(joined[2], alone[2], atol=1e-6)
-    assert np.abs(joined[0] - alone[0]).max() > 1e-3
-
-
 def test_the_original_start_is_normal_and_ours_is_not():
     for start, deviation in (("normal", 1.0), ("glorot", (2 / (20 + 512)) ** 0.5)):
         network = text_network(20, labels=5, bits=16, embedding=512, start=start, dropout=0.0)

@@ -11,6 +11,7 @@ from entry import small_backbone, uncompiled
 from gch.data.generated import generate
 from gch.methods.items import training_items
 from gch.methods.method import Stage, Update, build_method
+from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.networks.backbone import Backbone
 from gch.networks.parts import synchronize_batch_norms
 from gch.settings import load_settings
@@ -89,6 +90,25 @@ def test_gradients_of_replicas_count_as_one(strategies):
     run = StageLoop(Stage("descent", 2, lambda batch: None, (update,)), items, BATCH, strategy=strategies[1])
     assert run.open((0,), 0)(2)["loss"] == pytest.approx((3 + 3 * 0.7) / 2)
     assert weight.numpy() == pytest.approx(1 - 2 * 0.1 * 3)
+
+
+@pytest.mark.parametrize("overflows", [0, 1])
+def test_no_replica_takes_a_step_if_the_gradient_of_one_overflows(strategies, overflows):
+    with strategies[1].scope():
+        weight = keras.Variable(1.0)
+        optimizer = loss_scaled(RatedAdam("adam"), "mixed_float16")
+        optimizer.build([weight])
+        items = training_items(generate(items=40, image_size=8), TRAINED, np.zeros((40, 2), np.float32))
+
+    def loss(batch, outputs):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return {"loss": weight.value * tf.where(replica == overflows, np.inf, 1.0)}
+
+    stage = Stage("overflow", 1, lambda batch: None, (Update(loss, [weight], optimizer, rate=0.1),))
+    before = optimizer.dynamic_scale.numpy()
+    StageLoop(stage, items, BATCH, strategy=strategies[1]).open((0,), 0)(1)
+    assert [one.numpy() for one in strategies[1].experimental_local_results(weight.value)] == [1, 1]
+    assert optimizer.dynamic_scale.numpy() == before / 2
 
 
 def test_a_batch_that_does_not_divide_is_refused(command, tmp_path, data, strategies, monkeypatch):

@@ -46,13 +46,6 @@ def test_a_run_goes_on_with_the_same_settings_and_data_only(run):
         run.check(settings(), "other data")
 
 
-def test_a_run_keeps_to_its_backbone(run):
-    run.bind("backbone", "one")
-    run.bind("backbone", "one")
-    with pytest.raises(RunError, match="another backbone"):
-        run.bind("backbone", "two")
-
-
 def test_testing_needs_a_checkpoint(tmp_path):
     with pytest.raises(RunError, match="no checkpoint to test"):
         RunFolder(tmp_path / "run").open(settings(phase="test"), "data")

@@ -85,7 +85,7 @@ def trained(folder, epochs=2, gain=0.1):
     def validate(epoch):
         return {"score": epoch * gain}
 
-    return Trainer(settings, Small(), None, run, Summaries(None), validate, Device(""))
+    return Trainer(settings, Small(), run, Summaries(None), validate, Device(""))
 
 
 def cut(path):

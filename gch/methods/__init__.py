@@ -1,13 +1,13 @@
-"""The methods by name. Each is a module with `MethodSettings` and `build`, which loads TensorFlow only to
-build; docs/extending.md shows how to add one.
+"""The methods by name, which are folders. `__init__.py` has the method's settings, and loads no TensorFlow;
+`method.py` has `build`, which makes the method. docs/extending.md shows how to add one.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
-METHODS = {"gch": "gch.methods.gch", "agah": "gch.methods.agah", "dcmh": "gch.methods.dcmh"}
+METHODS = ("gch", "agah", "dcmh")
 
 
-def method_module(name: str) -> ModuleType:
-    """The module of a method that is registered."""
-    return importlib.import_module(METHODS[name])
+def method_settings(name: str) -> Any:
+    """The `MethodSettings` of a method that is registered."""
+    return importlib.import_module(f"gch.methods.{name}").MethodSettings

@@ -1,7 +1,7 @@
 """Functions of a batch that methods share: similarities, losses of pairs and labels, signs, random draws.
 
 Draws depend on the batch alone, so a resumed run repeats them. Each takes `batch`, the positions int
-(B,), B > 1, of its items, and a `stream` of 1 or more; draws of different streams are independent. They are
+(B,), B > 1, of its items, and a `stream` of 0 or more; draws of different streams are independent. They are
 drawn as integers, by a named algorithm, so that XLA draws the same numbers as the rest of TensorFlow.
 """
 
@@ -15,15 +15,7 @@ _ALGORITHM = "philox"
 
 
 def similarity(labels: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """S_ij = 1 where two items share at least one label, else 0.
-
-    Args:
-      labels: float (N, C), multi-hot.
-      others: float (B, C), multi-hot.
-
-    Returns:
-      float (N, B) of zeros and ones.
-    """
+    """S_ij = 1 where two items share a label, else 0: float (N, B), of multi-hot labels (N, C) and (B, C)."""
     return tf.cast(tf.matmul(labels, others, transpose_b=True) > 0, labels.dtype)
 
 
@@ -39,13 +31,8 @@ def likelihood_pair_loss(
     """mean(log(1 + e^theta) - S theta), the negative log-likelihood of the similarities S.
 
     p(S_ij = 1) = sigmoid(theta_ij), theta = scale / K codes others^T; with scale 0, the papers' 1/2 codes
-    others^T, under which long codes need to agree in a small share of their bits only.
-
-    Args:
-      codes: float (N, K), relaxed codes.
-      others: float (B, K), relaxed codes.
-      similar: float (N, B), 1 for similar pairs, else 0.
-      scale: sharpness of the likelihood.
+    others^T, under which long codes need to agree in a small share of their bits only. Takes relaxed codes,
+    float (N, K) and (B, K), and S, float (N, B) of zeros and ones.
     """
     factor = scale / codes.shape[1] if scale else 0.5
     theta = factor * tf.matmul(codes, others, transpose_b=True)
@@ -63,15 +50,10 @@ def replace_rows(table: tf.Variable, positions: tf.Tensor, rows: tf.Tensor) -> N
         table.scatter_update(tf.IndexedSlices(rows, positions))
         return
     # XLA's scatter is deterministic only item by item, which takes longer than the rest of a step.
-    matches = tf.range(table.shape[0])[:, None] == positions
+    matches = tf.range(table.shape[0], dtype=positions.dtype)[:, None] == positions
     place = tf.reduce_max(tf.where(matches, tf.range(positions.shape[0]), -1), axis=1)
     replaced = tf.gather(rows, tf.maximum(place, 0))
     table.assign(tf.where(place[:, None] >= 0, replaced, table))
-
-
-def draw_positions(batch: tf.Tensor, count: int, total: int) -> tf.Tensor:
-    """`count` positions of the `total` training items, int (count,); some may be drawn twice."""
-    return _draw_integers((count,), batch[:2], total)
 
 
 def draw_numbers(batch: tf.Tensor, stream: int, count: int, below: int) -> tf.Tensor:

@@ -76,7 +76,7 @@ class TrainingItems:
         for start in range(0, len(self), VECTOR_BATCH):
             part = slice(start, start + VECTOR_BATCH)
             texts = tf.cast(self.texts[part], tf.float32).numpy()
-            if self.text_parts is None:
+            if self.text_parts is None or not len(self.text_parts[0]):
                 yield tf.constant(texts * kept(texts > 0))
                 continue
             vectors, members = self.text_parts
@@ -98,13 +98,12 @@ def training_items(
 
     Args:
       pairs: the data set.
-      rows: int64 (N,), rows of the training items.
+      rows: int64 (N,), of the training items.
       features: float32 (all rows, F) of a frozen backbone or of the data set; None trains the backbone.
-      keep_pixels: without features: whether the device keeps the pixels, if they take at most PIXEL_BYTES.
-      held_out: int64 (M,), rows of items that are not trained on; None: there are none.
+      keep_pixels: whether the device keeps the pixels of a trained one, PIXEL_BYTES at most.
+      held_out: int64 (M,), rows of items that are not trained on.
 
-    Raises:
-      DataError: the pixels cannot be read.
+    Raises DataError where the pixels cannot be read.
     """
     images, pictures = None, pairs.pictures
     if features is not None:

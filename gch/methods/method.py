@@ -1,54 +1,46 @@
 """What a method is: networks and stages."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.optimizers import Optimizer
 
-from gch.methods import method_module
 from gch.methods.items import TrainingItems
 from gch.methods.optimizer import RatedAdam, loss_scaled
 from gch.networks.backbone import Backbone
-from gch.networks.parts import image_network, split_over_replicas
+from gch.networks.parts import split_over_replicas
 from gch.settings import Settings
 
-Losses = dict[str, tf.Tensor]
+Losses = dict[str, tf.Tensor]  # the parts of a loss by name, float scalars
 
 
 class Batch(NamedTuple):
-    """The input of a step.
+    """The input of a step."""
 
-    Attributes:
-      positions: int (B,), of training items; no position occurs twice.
-      images: features (B, F) of a frozen backbone, or pixels uint8 (B, H, W, 3) for a trained one; None in a
-        stage that reads no images.
-    """
-
-    positions: tf.Tensor
+    positions: tf.Tensor  # int (B,), of training items; no position occurs twice
+    # Features (B, F) of a frozen backbone, or pixels uint8 (B, H, W, 3) for a trained one; None in a stage
+    # that reads no images.
     images: tf.Tensor | None
+
+
+# A function of the batch, the outputs of the stage's `forward`, and variables alone.
+Loss = Callable[[Batch, Any], Losses]
 
 
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """One step of gradient descent.
+    """One step of gradient descent."""
 
-    Attributes:
-      loss: takes the batch and the outputs of the stage's `forward`; returns the parts of the loss, float
-        scalars by name. Their sum is minimised. A function of variables alone.
-      trains: the variables that it is minimised over.
-      optimizer: built for these variables.
-      rate: learning rate of the first outer epoch.
-      decays: whether the schedule lowers the rate.
-    """
-
-    loss: Callable[[Batch, Any], Losses]
-    trains: Sequence[keras.Variable]
-    optimizer: keras.optimizers.Optimizer
-    rate: float
-    decays: bool = True
+    loss: Loss  # the sum of its parts is minimised
+    trains: Sequence[keras.Variable]  # the variables over which it is minimised
+    optimizer: Optimizer  # built for these variables
+    rate: float  # learning rate of the first outer epoch
+    decays: bool = True  # whether the schedule lowers the rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +100,7 @@ class Method:
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         self.encoders_without_own: dict[str, keras.Model] = {}
         self.encoding_batch: int | None = None
-        self.optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.optimizers: dict[str, Optimizer] = {}
         self.memories: dict[str, tf.Variable] = {}
         self.chosen_by: tuple[str, ...] = ("mAP",)
         self.settings, self.own, self.items = settings, settings.options, items
@@ -126,7 +118,10 @@ class Method:
 
     def image_network(self, head: keras.Model) -> keras.Model:
         """The image encoder: the head, on the backbone if that is trained."""
-        return image_network(self.backbone, head) if self.backbone else head
+        if self.backbone is None:
+            return head
+        images = keras.Input(self.backbone.input_shape[1:], name="images")
+        return keras.Model(images, head(self.backbone(images)), name="image")
 
     def features(self, images: tf.Tensor) -> tf.Tensor:
         """The inputs (B, F) of the head in training, from a batch's images."""
@@ -143,9 +138,9 @@ class Method:
     def update(
         self,
         name: str,
-        loss: Callable[[Batch, Any], Losses],
+        loss: Loss,
         trains: list[keras.Variable],
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: Optimizer,
         rate: float,
         decays: bool = True,
     ) -> Update:
@@ -154,9 +149,7 @@ class Method:
         self.optimizers[name] = optimizer
         return Update(loss, trains, optimizer, rate, decays)
 
-    def adam(
-        self, name: str, loss: Callable[[Batch, Any], Losses], trains: list[keras.Variable], rate: float
-    ) -> Update:
+    def adam(self, name: str, loss: Loss, trains: list[keras.Variable], rate: float) -> Update:
         """An `update` by Adam, slower on a trained backbone: by `lr_backbone` / `lr_img`."""
         adam = RatedAdam(name, self.backbone_weights, self.own.lr_backbone / self.own.lr_img)
         return self.update(name, loss, trains, loss_scaled(adam, self.settings.precision), rate)
@@ -167,4 +160,5 @@ def build_method(settings: Settings, items: TrainingItems, backbone: Backbone | 
 
     `backbone` may be None where the items have features.
     """
-    return method_module(settings.method).build(settings, items, backbone)
+    module = importlib.import_module(f"gch.methods.{settings.method}.method")
+    return module.build(settings, items, backbone)

@@ -11,13 +11,8 @@ import tensorflow as tf
 
 
 class _Rated(keras.optimizers.Optimizer):
-    """Scales the step on some variables: a pretrained backbone learns slower than its head.
-
-    Args:
-      name: the optimizer's name.
-      slowed: the variables whose learning rate is multiplied by `factor`.
-      factor: at most 1.
-      betas: decay of both moments.
+    """Multiplies the learning rate of the variables `slowed` by `factor`: a pretrained backbone learns slower
+    than its head. `betas` are the decay of both moments.
     """
 
     def __init__(
@@ -70,12 +65,8 @@ class RatedAdam(_Rated, keras.optimizers.Adam):
 
 
 class RatedAdamax(_Rated, keras.optimizers.Adamax):
-    """Adamax (the same paper, algorithm 2) with PyTorch's weight decay.
-
-    Args:
-      name: as in `_Rated`, like `slowed`, `factor` and `betas`.
-      penalty: times the weight is added to its gradient, so that it takes part in the moments; Keras' own
-        `weight_decay` shrinks the weights outside of the step.
+    """Adamax (the same paper, algorithm 2) with PyTorch's weight decay: `penalty` times the weight is added
+    to its gradient, so that it takes part in the moments. Keras' own shrinks weights outside of the step.
     """
 
     def __init__(self, name: str, penalty: float = 0.0, **options):
@@ -94,9 +85,20 @@ class RatedAdamax(_Rated, keras.optimizers.Adamax):
         )
 
 
+class _LossScaled(keras.optimizers.LossScaleOptimizer):
+    """Leaves a step out on all replicas if a gradient of one overflows, as each has gradients of its own."""
+
+    def check_finite(self, grads: list[tf.Tensor]) -> tf.Tensor:
+        """Whether the gradients of all replicas are finite."""
+        finite, context = super().check_finite(grads), tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync == 1:
+            return finite
+        return context.all_reduce("SUM", 1 - tf.cast(finite, tf.float32)) == 0
+
+
 def loss_scaled(optimizer: keras.optimizers.Optimizer, precision: str) -> keras.optimizers.Optimizer:
     """Wraps the optimizer so that float16 gradients do not underflow; other precisions need nothing."""
-    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "mixed_float16" else optimizer
+    return _LossScaled(optimizer) if precision == "mixed_float16" else optimizer
 
 
 def learning_rate(base: float, decay: float, decay_steps: int, epoch: int, early: bool = False) -> float:

@@ -30,7 +30,10 @@ def infer(network: keras.Model, batches: Iterable[np.ndarray | tf.Tensor], *outp
     parts: list[list[np.ndarray]] = []
     for batch in batches:
         if not parts:  # One trace for all B: TensorFlow may add in another order in one for a known B.
-            run.get_concrete_function(tf.nest.map_structure(_of_any_size, batch))
+            spec = tf.nest.map_structure(
+                lambda part: tf.TensorSpec([None, *part.shape[1:]], part.dtype), batch
+            )
+            run.get_concrete_function(spec)
         result = run(batch)
         parts.append([result[key].numpy() for key in outputs] if outputs else [result.numpy()])
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -69,10 +72,6 @@ def _compiled(network: keras.Model, training: bool) -> tf.types.experimental.Pol
     return kept[name]
 
 
-def _of_any_size(part: np.ndarray | tf.Tensor) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *part.shape[1:]], part.dtype)
-
-
 def slices(array: np.ndarray | tf.Tensor, size: int, dtype=None) -> Iterator[tf.Tensor]:
     """Consecutive parts of `array` along its first axis, `size` items each but the last."""
     for start in range(0, array.shape[0], size):
@@ -93,11 +92,8 @@ def backbone_features(
     backbone: Backbone, pairs: Pairs, cache: Path, progress: Callable[[int, int], object]
 ) -> np.ndarray:
     """The features of all items of a data set with pictures by a frozen backbone, float32 (N, F), computed
-    once and cached on disk; `progress` is called with the number of items done and of all.
-
-    Raises:
-      DataError: the images cannot be read, or the cache cannot be written.
-      WeightsError: a feature is NaN or infinite, or depends on its batch.
+    once and cached on disk; `progress` is called with the number of items done and of all. Raises DataError
+    for images or a cache, and WeightsError for features that are no numbers or depend on their batch.
     """
     assert pairs.pictures is not None
     pictures, total = pairs.pictures, len(pairs.labels)

@@ -72,10 +72,7 @@ def read_matconvnet(path: str | os.PathLike) -> MatConvNetFile:
 
 def read_vggf(settings: Settings) -> tuple[MatConvNetFile | None, np.ndarray]:
     """The weights that VGG-F starts from, None for a random start, and the mean image, (224, 224, 3) or (3,).
-
-    Raises:
-      SettingError: the images have another size.
-      WeightsError: a file is missing or broken, or the mean image has another size.
+    Raises SettingError for images of another size, and WeightsError where a file cannot be used.
     """
     size, path = settings.image_size, settings.MODEL_DIR
     if size != VGGF_IMAGE_SIZE:

@@ -17,12 +17,7 @@ LARGEST_MOVE = 0.1  # of a vector from batch to batch, by its length; half preci
 
 class SavedModel(keras.layers.Layer):
     """A SavedModel as a layer of one input and one output: its signature serving_default, or the only one.
-
-    Attributes:
-      loaded: what must be part of a SavedModel that calls the layer.
-
-    Raises:
-      WeightsError: it has no such signature.
+    Raises WeightsError where it has none. A SavedModel that calls the layer must hold `loaded`.
     """
 
     def __init__(self, path: str):

@@ -43,12 +43,6 @@ def float32(inputs, name: str):
     return keras.layers.Activation("linear", name=name, dtype="float32")(inputs)
 
 
-def image_network(backbone: keras.Model, head: keras.Model) -> keras.Model:
-    """The backbone, images (B, H, W, 3) of 0..255 to features (B, F), with the head on it."""
-    inputs = keras.Input(backbone.input_shape[1:], name="images")
-    return keras.Model(inputs, head(backbone(inputs)), name="image")
-
-
 def batch_norms(network: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
     """All batch norms of a model, those of models within it too."""
     for layer in network.layers:

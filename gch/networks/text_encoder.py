@@ -24,15 +24,9 @@ from gch.terminal import Progress
 class ModelEncoder:
     """Implements `gch.data.text_parts.TextEncoder` with a Keras model or a SavedModel.
 
-    It maps strings (B,), of a Keras model also (B, 1), to vectors (B, D). Of a SavedModel, the signature
-    serving_default is called, or the only one.
-
-    Attributes:
-      model: what a SavedModel must hold so that `vectors` can be part of its graphs.
-      directions: whether a text has the mean of the directions of its strings' vectors, not of these.
-
-    Raises:
-      WeightsError: the file or folder is broken, or maps other things.
+    It maps strings (B,), of a Keras model also (B, 1), to vectors (B, D); WeightsError says where it does
+    not. With `directions`, a text has the mean of the directions of its strings' vectors, not of these. A
+    SavedModel whose graphs call `vectors` must hold `model`.
     """
 
     def __init__(self, path: str, directions: bool = True):
@@ -64,13 +58,9 @@ class ModelEncoder:
 def load_text_encoder(
     settings: Settings, pairs: Pairs, training: np.ndarray, run: RunFolder
 ) -> TextEncoder | None:
-    """The encoder that `txtStr` names; None for words.
-
-    The words of 'sentences+words' are those of the `training` items, rows int64 (n,); the run keeps them.
-
-    Raises:
-      SettingError, DataError, WeightsError: it cannot be loaded, no word is left, or its vectors have
-        another width than the data set's.
+    """The encoder that `txtStr` names; None for words. The words of 'sentences+words' are those of the
+    `training` items, rows int64 (n,); the run keeps them. Raises SettingError, DataError or WeightsError
+    where it cannot be loaded, no word is left, or its vectors have another width than the data set's.
     """
     name = settings.txtStr
     if name == "words":

@@ -33,15 +33,14 @@ def vggf(
     Args:
       image_size: height and width of the images in pixels, 64 or more. The published weights fit 224 only,
         because fc6 sees the whole map.
-      mean_image: the mean to subtract from the images, RGB 0..255: float (image_size, image_size, 3) or (3,).
+      mean_image: to subtract from the images, RGB 0..255: float (image_size, image_size, 3) or (3,).
       seed: of the initial weights.
-      as_agah: normalise and pool as the original of AGAH does in place of VGG-F: over two channels with half
-        the alpha, pool1 padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.
+      as_agah: normalise and pool as the original of AGAH does: over two channels with half the alpha, pool1
+        padded twice (28 x 28 in place of 27 x 27), pool2 and pool5 not at all.
       widths: channels of conv1 ... conv5, fc6, fc7.
 
-    Returns:
-      Model from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the activations of fc7
-      (B, last of `widths`), 0 or more, in the compute dtype of the policy.
+    Returns a model from images (B, image_size, image_size, 3), RGB, uint8 or float, 0..255, to the
+    activations of fc7 (B, last of `widths`), 0 or more, in the compute dtype of the policy.
     """
     seeds = keras.random.SeedGenerator(seed)
 
@@ -52,7 +51,8 @@ def vggf(
         )
 
     def fully_connected(units: int, name: str):
-        return layers.Dense(units, "relu", kernel_initializer=keras.initializers.HeNormal(seeds), name=name)
+        start = keras.initializers.HeNormal(seeds)
+        return layers.Dense(units, "relu", kernel_initializer=start, name=name)
 
     def normalization(name: str):
         window, alpha = ((1, 0), 1e-4 / 2) if as_agah else ((2, 2), 1e-4)

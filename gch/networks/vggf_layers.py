@@ -13,9 +13,7 @@ BIAS = 2.0  # of the normalisation
 
 @keras.saving.register_keras_serializable(package="gch")
 class SubtractMeanImage(keras.layers.Layer):
-    """Maps RGB images (B, H, W, 3), uint8 or float, 0..255, to their float32 difference from a mean image, a
-    weight that travels with a saved model.
-    """
+    """RGB images (B, H, W, 3), uint8 or float, 0..255, less a mean image, a weight; float32."""
 
     def __init__(self, dtype: str = "float32", **kwargs):
         # Not under a mixed precision policy: half precision would round the pixels before the subtraction.
@@ -32,7 +30,7 @@ class SubtractMeanImage(keras.layers.Layer):
         self.mean.assign(np.broadcast_to(np.asarray(mean, "float32"), self.mean.shape))
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """Subtracts the mean image from `inputs`."""
+        """The differences."""
         return keras.ops.cast(inputs, "float32") - self.mean
 
 

@@ -35,10 +35,8 @@ _CONFIG: Fields = {"cluster": {...: [_ADDRESS]}, "task": {}}
 
 
 def read_cluster(environment: Mapping[str, str]) -> Cluster:
-    """The cluster of TF_CONFIG; without it, or with one worker in it, this process alone.
-
-    Raises:
-      SettingError: TF_CONFIG is not what TensorFlow expects, or names tasks other than a chief and workers.
+    """The cluster of TF_CONFIG; without it, or with one worker in it, this process alone. Raises SettingError
+    where it is not what TensorFlow expects, or names tasks other than a chief and workers.
     """
     text = environment.get("TF_CONFIG") or "{}"
     try:

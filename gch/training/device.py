@@ -40,11 +40,7 @@ class Device:
 def configure_device(settings: Settings, cluster: Cluster = ALONE) -> Device:
     """Applies the device settings, the precision and the seed to this process, before any tensor is made;
     makes operations deterministic. Of several workers, each waits here for the others. A process may call it
-    again, with the same GPUs.
-
-    Raises:
-      SettingError: select_gpu names a GPU that is not there, or TensorFlow already runs on others; or the
-        address of this worker cannot be used.
+    again, with the same GPUs. Raises SettingError where a GPU or this worker's address cannot be used.
     """
     tf.get_logger().setLevel("ERROR")  # it warns of retracing when a shape differs once
     keras.utils.set_random_seed(settings.seed)

@@ -64,8 +64,10 @@ class StageLoop:
         self.stage.begin()
         # Two numbers that change with any part of `seed`.
         numbers = np.frombuffer(bytes.fromhex(digest(*seed))[:16], np.int64) & (2**62 - 1)
-        batches = self._batches(int(numbers[0]), first) if self._streams else None
-        drawn, done = tf.constant(numbers), first
+        drawn, done, batches = tf.constant(numbers), first, None
+        if self._streams and self._items.pictures:
+            which = {"seed": int(numbers[0]), "start_step": first, "steps": self.stage.steps - first}
+            batches = iter(image_batches(self._items.pictures, self._items.rows, self._batch_size, **which))
 
         def run(count: int) -> dict[str, float]:
             nonlocal done
@@ -79,12 +81,6 @@ class StageLoop:
             return dict(zip(self._parts, means.tolist(), strict=False))
 
         return run
-
-    def _batches(self, seed: int, first: int) -> Iterator:
-        pictures, rows = self._items.pictures, self._items.rows
-        assert pictures is not None
-        steps = self.stage.steps - first
-        return iter(image_batches(pictures, rows, self._batch_size, seed=seed, start_step=first, steps=steps))
 
     def _streamed(self, batches: Iterator, count: tf.Tensor) -> tf.Tensor:
         totals = tf.zeros([MOST_PARTS])

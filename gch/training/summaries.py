@@ -33,8 +33,8 @@ class Summaries:
         """Removes what earlier processes wrote to the log and what is written again, so that nothing is in it
         twice; `counts` says of a tag and its step whether it stays.
         """
-        for path in self._before:
-            with disk_errors(self._folder):
+        with disk_errors(self._folder):
+            for path in self._before:
                 self._purge(path, counts)
 
     def _purge(self, path: Path, counts: Callable[[str, int], bool]) -> None:

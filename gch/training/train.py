@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from gch.errors import RunError, TrainingError
-from gch.methods.items import TrainingItems
 from gch.methods.method import Method
 from gch.run import REMEDY, RunFolder, require_same
 from gch.settings import Settings, shaping
@@ -42,7 +41,6 @@ class Trainer:
         self,
         settings: Settings,
         method: Method,
-        items: TrainingItems,
         run: RunFolder,
         summaries: Summaries,
         validate: Callable[[int], dict],
@@ -51,7 +49,7 @@ class Trainer:
         self._settings, self._device = settings, device
         self._run, self._summaries, self._validate = run, summaries, validate
         self._loops = [
-            StageLoop(stage, items, settings.batch_size, device.jit_compile, device.strategy)
+            StageLoop(stage, method.items, settings.batch_size, device.jit_compile, device.strategy)
             for stage in method.stages
         ]
         self._position = Position()
@@ -93,10 +91,8 @@ class Trainer:
             raise Stopped("", self._stop)
 
     def restore_best(self) -> int:
-        """Puts the best weights into the networks; returns their outer epoch, counted from 1.
-
-        Raises:
-          RunError: there are none, or they are damaged.
+        """Puts the best weights into the networks; returns their outer epoch, counted from 1. Raises RunError
+        where there are none, or they are damaged.
         """
         if not self._checkpoints.restore("best"):
             raise RunError(f"{self._run.path / 'best'}: no checkpoint in it; {REMEDY}")

@@ -1,15 +1,8 @@
 """AGAH: adversary-guided asymmetric hashing (Gu et al., ICMR 2019)."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from gch.rules import require_numbers, setting
-
-if TYPE_CHECKING:  # they load TensorFlow
-    from gch.methods.items import TrainingItems
-    from gch.methods.method import Method
-    from gch.networks.backbone import Backbone
-    from gch.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,9 +10,7 @@ class MethodSettings:
     """Settings of AGAH alone."""
 
     k_agah: int = setting(
-        10,
-        "passes over the training items in an outer epoch; both maps are updated after each",
-        minimum=1,
+        10, "passes over the training items in an outer epoch; both maps are updated after each", minimum=1
     )
     lr: float = setting(
         1e-4, "learning rate of a trained backbone; the rest learns ten times as fast", above=0
@@ -52,10 +43,3 @@ class MethodSettings:
     def check(self) -> None:
         """Raises SettingError where values are impossible."""
         require_numbers("txt_widths", self.txt_widths, "8192,4096")
-
-
-def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
-    from gch.methods.agah.method import AGAH
-
-    return AGAH(settings, items, backbone)

@@ -30,13 +30,8 @@ def all_triplets(distances: tf.Tensor, similar: tf.Tensor, margin: float) -> tup
     distances. So the loss takes O(B^2 log B) time and O(B^2) memory, and its gradient is made of the same
     counts. Under XLA they are counted by comparisons.
 
-    Args:
-      distances: float32 (A, B), of each anchor to each item.
-      similar: (A, B), more than 0 where the two share a label.
-      margin: of the hinge.
-
-    Returns:
-      The sum, a float32 scalar with a gradient for `distances`; the number of open hinges, likewise, without.
+    Takes distances float32 (A, B) of each anchor to each item, and `similar` (A, B), more than 0 where the
+    two share a label. The sum has a gradient for the distances, the number has none.
     """
     similar, infinity = similar > 0, float("inf")
     fixed = tf.stop_gradient(distances)
@@ -115,8 +110,3 @@ def gradient_penalty(
     # Where the discriminator is flat, the norm has no gradient; 0 is used, as in PyTorch.
     norm = tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(slope), axis=1), 1e-24))
     return PENALTY * tf.reduce_mean(tf.square(norm - 1))
-
-
-def adversarial_loss(discriminator: Discriminator, features: tf.Tensor) -> tf.Tensor:
-    """-mean D(f): features that the discriminator takes for those of the other modality."""
-    return -tf.reduce_mean(discriminator(features))

@@ -28,16 +28,11 @@ SHOWN = ("triplet I->T", "triplet T->I", "code map", "quantization")  # on the t
 
 
 class Outputs(NamedTuple):
-    """The networks' outputs for a batch.
+    """The networks' outputs for a batch."""
 
-    Attributes:
-      image, text: `code` (B, K), `label` logits (B, C) and `feature` (B, E).
-      labels: float (B, C), those of the batch, or blends of them.
-    """
-
-    image: dict[str, tf.Tensor]
-    text: dict[str, tf.Tensor]
-    labels: tf.Tensor
+    image: dict[str, tf.Tensor]  # `code` (B, K), `label` logits (B, C) and `feature` (B, E)
+    text: dict[str, tf.Tensor]  # likewise
+    labels: tf.Tensor  # float (B, C), those of the batch, or blends of them
 
 
 class AGAH(Method):
@@ -47,14 +42,8 @@ class AGAH(Method):
         super().__init__(settings, items, backbone)
         own, embedding, (_, labels) = self.own, settings.SEMANTIC_EMBED, items.labels.shape
         attention = LabelAttention(labels, own.lambd, name="attention", dtype="float32")
-        shape = {
-            "labels": labels,
-            "bits": settings.bit,
-            "embedding": embedding,
-            "start": settings.start,
-            "feature_norm": own.feature_norm,
-            "attention": attention,
-        }
+        shape = {"labels": labels, "bits": settings.bit, "embedding": embedding, "start": settings.start}
+        shape |= {"feature_norm": own.feature_norm, "attention": attention}
         self._head = network("image_head", self.feature_size, (), **shape)
         widths = [int(width) for width in own.txt_widths.split(",")]
         self._text = network("text", items.texts.shape[1], widths, **shape)
@@ -116,9 +105,9 @@ class AGAH(Method):
         distances = losses.cosine_distances(image["code"], text["code"])
         similar = similarity(labels, labels)
         code_map = tf.convert_to_tensor(self._maps.code_map)
-        adversarial = losses.adversarial_loss(
-            self._critics["text"], image["feature"]
-        ) + losses.adversarial_loss(self._critics["image"], text["feature"])
+        # An image should be taken for a text, and a text for an image.
+        adversarial = -tf.reduce_mean(self._critics["text"](image["feature"]))
+        adversarial += -tf.reduce_mean(self._critics["image"](text["feature"]))
         both = (image, text)
         return {
             "triplet I->T": losses.all_triplets(distances, similar, own.margin)[0],
@@ -131,17 +120,15 @@ class AGAH(Method):
         }
 
 
+build = AGAH
+
+
 def mixed(positions: tf.Tensor, concentration: float, *parts: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Mix-up (Zhang et al., ICLR 2018): every item blended with the one before it, a x_i + (1 - a) x_(i - 1).
 
     The order of a batch is random, so that is a random partner. Picture, text and labels of an item share the
-    same a; labels become shares, and two mixed items are similar where any of theirs are.
-
-    Args:
-      positions: int (B,); the blends depend on nothing else.
-      concentration: a is from Beta(concentration, concentration); small ones leave most items nearly as they
-        are.
-      parts: (B, ...) of any real dtype; their blends are float32.
+    same a; labels become shares, and two mixed items are similar where any of theirs are. By the positions
+    (B,), a is drawn from Beta(concentration, concentration). From parts (B, ...) of any dtype to float32.
     """
     share = draw_beta(positions, 3, positions.shape[0], concentration)
 
@@ -153,23 +140,13 @@ def mixed(positions: tf.Tensor, concentration: float, *parts: tf.Tensor) -> tupl
     return tuple(blend(part) for part in parts)
 
 
-# ---------------------------------------------------------------- the maps
-
-
 def updated_code_map(code_map: tf.Tensor, label_codes: tf.Tensor, bit_products: tf.Tensor) -> tf.Tensor:
     """One round of discrete coordinate descent: every bit in turn, the others fixed.
 
     With U, V (N, K) the signs of the image and text codes and L (N, C) the labels, bit k becomes
     sign(P_k - 2 sum over i != k of q_i ((U^T U + V^T V)_ik + q_i . q_k)), q_i the column i of Q,
-    P = 2 K (L^T (U + V) + (2 I - 1) Q).
-
-    Args:
-      code_map: float (C, K), Q, of -1 and +1.
-      label_codes: float (C, K), L^T (U + V).
-      bit_products: float (K, K), U^T U + V^T V.
-
-    Returns:
-      float (C, K), of -1 and +1.
+    P = 2 K (L^T (U + V) + (2 I - 1) Q). `code_map` is Q, float (C, K) of -1 and +1, `label_codes` is
+    L^T (U + V), and `bit_products` U^T U + V^T V.
     """
     labels, bits = code_map.shape
     apart = 2 * tf.eye(labels) - 1
@@ -187,14 +164,9 @@ def updated_code_map(code_map: tf.Tensor, label_codes: tf.Tensor, bit_products: 
 
 
 def updated_feature_map(feature_map: tf.Tensor, label_features: tf.Tensor) -> tf.Tensor:
-    """The directions of the mean features of the labels, image and text averaged.
-
-    Args:
-      feature_map: float (C, E), Z, which a label that no item has keeps (the original: NaN).
-      label_features: float (C, E), L^T (F_image + F_text); counts do not matter to a direction.
-
-    Returns:
-      float (C, E), rows of unit length but for those kept.
+    """The directions (C, E) of the labels' mean features, image and text averaged, of their sums
+    L^T (F_image + F_text): counts do not matter to a direction. A label that no item has keeps its row of Z,
+    `feature_map` (the original: NaN).
     """
     length = tf.norm(label_features, axis=1, keepdims=True)
     return tf.where(length > 0, label_features / tf.maximum(length, 1e-12), feature_map)
@@ -205,17 +177,9 @@ class PassMaps:
 
     The code map Q (C, K) holds a code of every label, the feature map Z (C, E) a feature. The original keeps
     the codes and features of all N items until a pass is over, and computes the maps from them.
-    But they enter as sums over the items only, which are as small as the maps: a pass gathers these sums.
-
-    Args:
-      bits: length of a code K.
-      items: number of items in a pass.
-      feature_map: variable (C, E), a weight of the networks, to set.
-      seed: of the random signs that the code map starts from.
-
-    Attributes:
-      code_map: variable float32 (C, K).
-      variables: what a checkpoint must hold, by name.
+    But they enter as sums over the `items` of a pass only, which are as small as the maps: a pass gathers
+    these sums. `feature_map` is a weight of the networks; the code map starts from random signs. A checkpoint
+    must hold the `variables`.
     """
 
     def __init__(self, bits: int, items: int, feature_map: tf.Variable, seed: int):

@@ -9,32 +9,16 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from gch.networks.parts import dense, float32
+from gch.networks.parts import dense
 
 DISCRIMINATOR_WIDTH = 256
 SHARPNESS = 5.0  # of the attention's mask
 
 
-def attend(features: tf.Tensor, feature_map: tf.Tensor, share: float) -> tf.Tensor:
-    """F' = share f + (1 - share) m Z / sum m with the mask m = sigmoid(5 f Z^T) over the labels.
-
-    Args:
-      features: float (B, E).
-      feature_map: float (C, E), the feature Z of every label.
-      share: of the features themselves, in [0, 1].
-
-    Returns:
-      float (B, E).
-    """
-    mask = tf.sigmoid(SHARPNESS * tf.matmul(features, feature_map, transpose_b=True))
-    seen = tf.matmul(mask, feature_map) / tf.reduce_sum(mask, axis=1, keepdims=True)
-    return share * features + (1 - share) * seen
-
-
 @keras.saving.register_keras_serializable(package="gch")
 class LabelAttention(keras.layers.Layer):
-    """`attend` as a layer (B, E) to (B, E) that holds the feature map: zeros at first, with which it only
-    scales.
+    """Features f (B, E) to share f + (1 - share) m Z / sum m, with the mask m = sigmoid(5 f Z^T) over the
+    labels. The feature map Z (C, E) is zeros at first, with which the layer only scales.
     """
 
     def __init__(self, labels: int, share: float, **kwargs):
@@ -49,7 +33,10 @@ class LabelAttention(keras.layers.Layer):
 
     def call(self, inputs):
         """Attends from features (B, E)."""
-        return attend(inputs, tf.convert_to_tensor(self.feature_map), self.share)
+        feature_map = tf.convert_to_tensor(self.feature_map)
+        mask = tf.sigmoid(SHARPNESS * tf.matmul(inputs, feature_map, transpose_b=True))
+        seen = tf.matmul(mask, feature_map) / tf.reduce_sum(mask, axis=1, keepdims=True)
+        return self.share * inputs + (1 - self.share) * seen
 
     def get_config(self):
         """Arguments of the constructor."""
@@ -90,7 +77,10 @@ def network(
     hidden = vectors
     for number, width in enumerate(widths, start=1):
         hidden = dense(hidden, width, start, f"hidden_{number}", activation="relu")
-    feature = float32(dense(hidden, embedding, start, "feature_dense", activation="relu"), "feature_raw")
+    # ReLU in float32: where all features of an item are 0, their norm has a gradient of 1e12.
+    feature = keras.layers.Activation("relu", name="feature_raw", dtype="float32")(
+        dense(hidden, embedding, start, "feature_dense")
+    )
     norm = BatchNormalized if feature_norm == "batch" else keras.layers.UnitNormalization
     feature = norm(name="feature", dtype="float32")(feature)
     attended = attention(feature)

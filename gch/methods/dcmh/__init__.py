@@ -1,15 +1,8 @@
 """DCMH: deep cross-modal hashing (Jiang and Li, CVPR 2017)."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from gch.rules import require_numbers, setting
-
-if TYPE_CHECKING:  # they load TensorFlow
-    from gch.methods.items import TrainingItems
-    from gch.methods.method import Method
-    from gch.networks.backbone import Backbone
-    from gch.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,10 +28,3 @@ class MethodSettings:
         require_numbers("txt_widths", self.txt_widths, "8192")
         if self.img_widths:
             require_numbers("img_widths", self.img_widths, "1024")
-
-
-def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
-    from gch.methods.dcmh.method import DCMH
-
-    return DCMH(settings, items, backbone)

@@ -89,3 +89,6 @@ class DCMH(Method):
     def _remember(self, batch: Batch, outputs: Outputs) -> None:
         for modality, memory in self.memories.items():
             replace_rows(memory, batch.positions, outputs[modality]["relaxed"])
+
+
+build = DCMH

@@ -1,16 +1,9 @@
 """GCH (Xu et al., IJCAI 2019): `paper` has the graph of a batch, `label_graph` that of items and labels."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from gch.errors import SettingError
 from gch.rules import setting
-
-if TYPE_CHECKING:  # they load TensorFlow
-    from gch.methods.items import TrainingItems
-    from gch.methods.method import Method
-    from gch.networks.backbone import Backbone
-    from gch.settings import Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,9 +40,7 @@ class MethodSettings:
     dropout_words: float = setting(0.5, "dropout rate on the words of a text", minimum=0, maximum=0.95)
     dropout_img: float = setting(0.5, "dropout rate in the image network", minimum=0, maximum=0.95)
     graph_neighbours: int = setting(
-        64,
-        "label and pair graph: nearest training items that an item is joined to; 0: none",
-        minimum=0,
+        64, "label and pair graph: nearest training items that an item is joined to; 0: none", minimum=0
     )
     graph_regression: bool = setting(
         True,
@@ -102,9 +93,7 @@ class MethodSettings:
         minimum=0,
     )
     pair_items: int = setting(
-        1024,
-        "items of the memory bank that the pair loss draws for each batch; 0: all",
-        minimum=0,
+        1024, "items of the memory bank that the pair loss draws for each batch; 0: all", minimum=0
     )
     student_pair: float = setting(1.0, "weight of the students' pair loss against the memory bank", minimum=0)
     label_loss: str = setting(
@@ -161,17 +150,3 @@ class MethodSettings:
     def ignores_labels(self) -> str:
         """The setting that leaves labels out of training, and its value; '' if none does."""
         return "affinity is 'pairs'" if self.affinity == "pairs" else ""
-
-
-def build(settings: "Settings", items: "TrainingItems", backbone: "Backbone | None") -> "Method":
-    """The method with freshly initialised networks; `backbone` may be None where the items have features."""
-    from gch.methods.gch.label_graph import LabelGraphGCH
-    from gch.methods.gch.pair_graph import PairGraphGCH
-    from gch.methods.gch.paper import PaperGCH
-    from gch.methods.gch.students import WithoutGraph
-
-    affinity = settings.options.affinity or ("labels" if items.labels.shape[1] else "pairs")
-    if affinity == "pairs":
-        return PairGraphGCH(settings, items, backbone)
-    variants = {"label": LabelGraphGCH, "batch": PaperGCH, "none": WithoutGraph}
-    return variants[settings.options.graph](settings, items, backbone)

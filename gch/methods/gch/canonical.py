@@ -72,11 +72,8 @@ class Moments(NamedTuple):
 def projections(moments: Moments, features: int, width: int, ridge: float) -> tuple[Projection, Projection]:
     """The projections of pictures and texts to their common space of min(width, F, D) dimensions.
 
-    Args:
-      moments: of the training pairs.
-      features: size of a picture's vector, F.
-      width: most dimensions W.
-      ridge: added to the variances of each side, in units of their mean; more than 0.
+    `features` is F, by which the moments of the training pairs are cut; `ridge`, more than 0, is added to the
+    variances of each side in units of their mean.
     """
     covariance, mean = moments.covariance, moments.sums / moments.pairs
     sides = slice(0, features), slice(features, None)

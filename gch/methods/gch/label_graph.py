@@ -35,11 +35,11 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import expit
 
-from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, similarity
+from gch.methods.batch import draw_numbers, draw_uniform, similarity
 from gch.methods.gch.neighbours import SHARPNESS as AT_FIRST
 from gch.methods.gch.neighbours import NeighbourLabels, blend, nearest_others, unit_length
 from gch.methods.gch.networks import block
-from gch.methods.gch.pair_graph import KINDS, PairNodes, contrastive_losses, image_vectors
+from gch.methods.gch.pair_graph import KINDS, PairNodes, contrastive_losses, encoder_model, image_vectors
 from gch.methods.gch.ranking import average_precision_loss, expected_similarity, imbalance
 from gch.methods.gch.regression import ridge_regression
 from gch.methods.gch.stacking import Stacked
@@ -60,8 +60,6 @@ EDGES = ("probabilities", "neighbours", "regression")
 NOISE = (0.1, 0.05, 0.05)  # standard deviations on them
 UNIFIED = {"I->pair": "image", "T->pair": "text", "pair->pair": "pair"}  # queries of unified codes
 UNIFIED_WEIGHT = 2 / 3
-
-# ---------------------------------------------------------------- networks
 
 
 def label_graph_network(
@@ -123,16 +121,8 @@ def encoder(
     edges = [keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits), *edges]
     if pairs:
         edges += pairs.inputs([output["vector"] for output in outputs], graph.name, *positions)
-    code = graph(edges)["code"]
-    taken = [*inputs, *positions]
-    return keras.Model(
-        taken if len(taken) > 1 else taken[0],
-        {"code": code, "label": logits},
-        name=graph.name.replace("graph", "encoder") + ("" if own else "_without_own"),
-    )
-
-
-# ---------------------------------------------------------------- the method
+    name = graph.name.replace("graph", "encoder")
+    return encoder_model(name, [*inputs, *positions], {"code": graph(edges)["code"], "label": logits}, own)
 
 
 class Coded(NamedTuple):
@@ -164,14 +154,11 @@ class LabelGraphGCH(Students):
         self.encoders, self.encoders_without_own = (
             {
                 kind: encoder(
-                    [self._nodes[half] for half in halves],
-                    self._graphs[kind],
-                    self._pairs,
-                    own=keeps_own,
+                    [self._nodes[half] for half in halves], self._graphs[kind], self._pairs, own=own_too
                 )
                 for kind, halves in KINDS.items()
             }
-            for keeps_own in (True, False)
+            for own_too in (True, False)
         )
         parts = {network.name: network for network in self._graphs.values()}
         parts |= {layer.name: layer for nodes in self._nodes.values() for layer in nodes.layers}
@@ -205,7 +192,7 @@ class LabelGraphGCH(Students):
         first, probabilities (B + M, C) and relaxed codes (B + M, K), as 'image', 'text' and 'pair'.
         """
         queries = batch.positions
-        database = draw_positions(queries, DATABASE, len(self.items))
+        database = draw_numbers(queries, 0, DATABASE, below=len(self.items))
         if self._pairs:  # a query's own half is to be found
             database = tf.concat([queries, database], axis=0)
         positions = tf.concat([queries, database], axis=0)
@@ -305,21 +292,19 @@ class Nodes:
         self._cosines = state(tf.zeros((self._views * count, 1 + neighbours)))
         self._placed = False
 
-    def _partial(self) -> Iterator[tf.Tensor]:
-        return self._items.partial_texts(self._seed)
-
     def begin(self, fixed: bool) -> None:
         """Sets the student's logits, and the other edges unless they are set and the student's inputs are
         `fixed`.
         """
         inputs = functools.partial(self._items.inputs, self._modality)
         logits, vectors = infer(self.student, inputs(), "label", "vector")
-        draws = [inputs() if draw % self._views == 0 else self._partial() for draw in range(DROPOUT_DRAWS)]
+        partial = functools.partial(self._items.partial_texts, self._seed)
+        draws = [inputs() if draw % self._views == 0 else partial() for draw in range(DROPOUT_DRAWS)]
         unsure = infer_under_dropout(self.student, draws, "label")
         self._logits.assign(np.concatenate([logits, *unsure]))
         if fixed and self._placed:
             return
-        views = [np.concatenate(list(self._partial()))] if self._views > 1 else []
+        views = [np.concatenate(list(partial()))] if self._views > 1 else []
         found = [nearest_others(vectors, self.layer.count, view) for view in (None, *views)]
         for table, parts in zip((self._nearest, self._cosines), zip(*found, strict=True), strict=True):
             table.assign(np.concatenate(parts))

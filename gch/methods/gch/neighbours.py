@@ -27,15 +27,8 @@ class Nearest(NamedTuple):
 def blend(labels: tf.Tensor, cosines: tf.Tensor, sharpness: tf.Tensor) -> tf.Tensor:
     """A L: the labels of an item's neighbours, weighted by a = softmax(sharpness cos) over the neighbours.
 
-    A neighbour with nothing in common, cos <= 0, does not count.
-
-    Args:
-      labels: float (B, k, C), multi-hot.
-      cosines: float (B, k), in [-1, 1].
-      sharpness: float scalar, at least 0.
-
-    Returns:
-      Float (B, C) in [0, 1]; zeros for an item without neighbours.
+    From labels (B, k, C), cosines (B, k) and a sharpness of 0 or more to float (B, C). A neighbour with
+    nothing in common, cos <= 0, does not count; an item without neighbours has zeros.
     """
     weights = tf.where(cosines > 0, tf.exp(sharpness * (cosines - 1)), 0.0)
     weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=1, keepdims=True))
@@ -56,13 +49,9 @@ def nearest(
     B block, not with B N. Cosines of one block and of several may differ in the last bits, because matrix
     products of different sizes add in different orders.
 
-    Args:
-      vectors: float32 (B, F), of unit length.
-      items: float32 (N, F), of unit length; N is static.
-      count: at most N.
-      own: int32 (B,), the position of each vector among the items, or -1; None: none of them is an item.
-      own_score: the score of that item, instead of its cosine.
-      block: number of items that are compared at once.
+    Vectors (B, F) and items (N, F) are float32, of unit length; N is static, `count` at most N. `own`, int32
+    (B,), is the position of each vector among the items, or -1, and `own_score` what that item scores in
+    place of its cosine.
     """
     total = items.shape[0]
 
@@ -145,11 +134,7 @@ class NeighbourLabels(keras.layers.Layer):
     position of each item among the training items, or -1. Vectors and labels of the training items are
     weights that no optimizer moves; `set_items` sets them. The sharpness is learned, as its logarithm.
 
-    Args:
-      items: number of training items N.
-      features: size of a vector F.
-      labels: number of labels C.
-      count: number of neighbours k, at most N.
+    `items`, `features`, `labels` and `count` are N, F, C and the number of neighbours, at most N.
     """
 
     def __init__(self, items: int, features: int, labels: int, count: int, dtype: str = "float32", **kwargs):

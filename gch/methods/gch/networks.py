@@ -25,13 +25,7 @@ def label_network(labels: int, bits: int, embedding: int, start: str) -> keras.M
 
 
 def text_network(
-    words: int,
-    labels: int,
-    bits: int,
-    embedding: int,
-    start: str,
-    dropout: float,
-    word_dropout: float = 0.0,
+    words: int, labels: int, bits: int, embedding: int, start: str, dropout: float, word_dropout: float = 0.0
 ) -> keras.Model:
     """D -> E -> E -> E, each with batch norm and leaky ReLU; E -> K tanh; E -> C. Dropout is on the words,
     and after the first two layers.

@@ -31,7 +31,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gch.methods.batch import draw_numbers, draw_positions, draw_uniform, sign
+from gch.methods.batch import draw_numbers, draw_uniform, sign
 from gch.methods.gch.canonical import ROWS, Moments, Projection, projections, turned
 from gch.methods.gch.neighbours import QUERIES, NeighbourLabels, blend, nearest, unit_length
 from gch.methods.items import TrainingItems, state
@@ -58,16 +58,13 @@ DIRECTIONS = {
 
 
 def contrastive_loss(inner: tf.Tensor, targets: tf.Tensor, counted: tf.Tensor, scale: float) -> tf.Tensor:
-    """Cross-entropy of finding the targets among M items for each of B queries, by a softmax.
+    """Mean over B queries of the cross-entropy of finding the targets among M items, by a softmax.
 
     Args:
       inner: float (B, M), inner products of codes divided by their length, in [-1, 1].
       targets: float (B, M), of which each row sums to 1.
       counted: bool (B, M), False for an item that is left out, such as a second copy of the target.
       scale: sharpness of the softmax.
-
-    Returns:
-      Float scalar of 0 or more, the mean over the queries.
     """
     logits = tf.where(counted, scale * inner, -1e9)
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
@@ -281,7 +278,7 @@ class PairNodes:
     def drawn(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
         """Positions (M,) of a database, the batch and others, and the `edges` of the batch and of it."""
         queries = batch.positions
-        others = draw_positions(queries, DRAWN, len(self._items))
+        others = draw_numbers(queries, 0, DRAWN, below=len(self._items))
         database = tf.concat([queries, others], axis=0)
         known = tf.cast(draw_numbers(queries, 5, database.shape[0], below=2), queries.dtype)
         known = tf.concat([tf.zeros_like(queries), known], axis=0)
@@ -342,13 +339,9 @@ def _counts(table: tf.Variable) -> bool:
 def contrastive_losses(
     nodes: PairNodes, batch: Batch, database: tf.Tensor, codes: dict[str, tf.Tensor]
 ) -> Losses:
-    """The contrastive loss by direction.
-
-    Args:
-      nodes: of the graph.
-      batch: the queries, B.
-      database: positions (M,) of the items among which they find their other halves; the first B are theirs.
-      codes: relaxed codes (B + M, K) by kind, of the queries and of the database.
+    """The contrastive loss by direction: queries, the batch, find their other halves among the items of a
+    database, positions (M,), of which the first B are their own. `codes` are relaxed ones of both by kind,
+    (B + M, K).
     """
     count = batch.positions.shape[0]
     itself = batch.positions[:, None] == database
@@ -364,6 +357,12 @@ def contrastive_losses(
         return tf.add_n([contrastive_loss(one, targets, counted, SCALE) for one in inner]) / 2
 
     return {name: share * found(query, other) for name, (query, other, share) in DIRECTIONS.items()}
+
+
+def encoder_model(name: str, inputs: list, outputs: dict, with_own: bool) -> keras.Model:
+    """A model of Keras tensors, with or without training items' own entries, which its name says."""
+    name = name if with_own else f"{name}_without_own"
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=name)
 
 
 class PairGraphGCH(Method):
@@ -386,9 +385,7 @@ class PairGraphGCH(Method):
         inputs = [keras.Input((shapes[half],), name=half) for half in KINDS[kind]]
         own = [] if with_own else [keras.Input((), dtype="int32", name="positions")]
         code = self._graph(self._nodes.inputs(inputs, kind, *own))
-        taken = [*inputs, *own]
-        name = f"encoder_{kind}" + ("" if with_own else "_without_own")
-        return keras.Model(taken if len(taken) > 1 else taken[0], dict(code), name=name)
+        return encoder_model(f"encoder_{kind}", [*inputs, *own], dict(code), with_own)
 
     def _begin(self) -> None:
         self._nodes.begin(image_vectors(self.items, self.backbone), self.backbone is None)

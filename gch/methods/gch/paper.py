@@ -6,7 +6,7 @@ graph       the graph network fuses the students' features over the label affini
 text, image the students learn the signs of H + M
 """
 
-from collections.abc import Callable
+import functools
 
 import keras
 import numpy as np
@@ -22,20 +22,12 @@ from gch.networks.inference import infer
 from gch.networks.parts import dense, initializer
 from gch.settings import Settings
 
-# ---------------------------------------------------------------- the in-batch graph
-
 
 def normalized_affinity(labels: tf.Tensor) -> tf.Tensor:
     """A_hat = D^-1/2 A D^-1/2 of the label affinity A = L L^T, D the row sums of A (section 3.2).
 
-    A counts shared labels, as the original does; an item without labels gets a row of zeros
-    (the original: infinities).
-
-    Args:
-      labels: float (B, C), multi-hot.
-
-    Returns:
-      float (B, B), symmetric, entries in [0, 1].
+    A counts shared labels, as the original does; an item without labels gets a row of zeros (the original:
+    infinities). From labels (B, C), multi-hot, to float (B, B), symmetric, in [0, 1].
     """
     affinity = tf.matmul(labels, labels, transpose_b=True)
     degree = tf.reduce_sum(affinity, axis=1)
@@ -44,9 +36,8 @@ def normalized_affinity(labels: tf.Tensor) -> tf.Tensor:
 
 
 def fuse(images: tf.Tensor, texts: tf.Tensor) -> tf.Tensor:
-    """X = 1/2 (P^T / max P) F_img + 1/2 (P / max P) F_txt with P = F_img F_txt^T (section 3.2).
-
-    Takes the features of the same items, float (B, E), and returns float (B, E).
+    """X = 1/2 (P^T / max P) F_img + 1/2 (P / max P) F_txt with P = F_img F_txt^T (section 3.2), float (B, E),
+    of the features of the same items.
     """
     attention = tf.matmul(images, texts, transpose_b=True)
     attention = attention / tf.reduce_max(attention)
@@ -82,9 +73,6 @@ def graph_network(embedding: int, labels: int, bits: int, start: str, normalized
     code = keras.layers.Activation("tanh", name="code", dtype="float32")(code)
     label = dense(code, labels, start, "label", dtype="float32")
     return keras.Model([fused, affinity], {"code": code, "label": label}, name="graph")
-
-
-# ---------------------------------------------------------------- the method
 
 
 class PaperGCH(Students):
@@ -128,7 +116,7 @@ class PaperGCH(Students):
         )
 
     def _unified_stage(self, modality: str, passes: int) -> tuple[Stage, ...]:
-        loss = self._loss_of_both(modality) if self.own.unified == "apart" else None
+        loss = functools.partial(self._loss_of_both, modality) if self.own.unified == "apart" else None
         return self.student_stage(modality, "graph", passes, self._aim_at_unified, loss)
 
     def _begin(self) -> None:
@@ -173,9 +161,8 @@ class PaperGCH(Students):
         }
 
     def _loss_apart(self, batch: Batch, output: dict) -> Losses:
-        """The original's loss: pairs within the batch, without the teacher.
-
-        With raw features the cross-entropy takes probabilities for logits, as there.
+        """The original's loss: pairs within the batch, without the teacher. With raw features the
+        cross-entropy takes probabilities for logits, as there.
         """
         labels = self.labels(batch)
         logits = output["label"] if self._normalized else tf.sigmoid(output["label"])
@@ -184,17 +171,13 @@ class PaperGCH(Students):
             "label": label_cross_entropy(logits, labels),
         }
 
-    def _loss_of_both(self, modality: str) -> Callable[[Batch, dict], Losses]:
+    def _loss_of_both(self, modality: str, batch: Batch, output: dict) -> Losses:
         """The original's loss after the graph stage: a student learns the signs of H and the graph codes."""
-
-        def loss(batch: Batch, output: dict) -> Losses:
-            graph_code = self.graph_targets(modality, output["feature"], batch)
-            return {
-                "code": squared_error(output["code"], tf.gather(self.targets, batch.positions)),
-                "graph": squared_error(output["code"], graph_code),
-            } | self.student_pairs(batch, output)
-
-        return loss
+        graph_code = self.graph_targets(modality, output["feature"], batch)
+        return {
+            "code": squared_error(output["code"], tf.gather(self.targets, batch.positions)),
+            "graph": squared_error(output["code"], graph_code),
+        } | self.student_pairs(batch, output)
 
     def graph_targets(self, modality: str, feature: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The graph codes (B, K) that a student learns, constants: those of M, or, of raw features, new ones

@@ -18,12 +18,11 @@ def average_precision_loss(inner: tf.Tensor, similar: tf.Tensor, counted: tf.Ten
 
     Args:
       inner: float (B, M), inner products of relaxed codes divided by their length, in [-1, 1].
-      similar: float (B, M), 1 for similar pairs, else 0.
+      similar: float (B, M) in [0, 1].
       counted: float (B, M), 0 for a pair that is left out, such as an item with itself, else 1.
       bins: number of bins, at least 2.
 
-    Returns:
-      Float scalar in [0, 1], the mean over the queries; one without a similar item counts 1.
+    Returns the mean over the queries, in [0, 1]; one without a similar item counts 1.
     """
     distance = (1 - inner) / 2 * (bins - 1)
     share = tf.nn.relu(1 - tf.abs(distance[:, :, None] - tf.range(bins, dtype=distance.dtype)))
@@ -39,13 +38,7 @@ def expected_similarity(probabilities: tf.Tensor, others: tf.Tensor) -> tf.Tenso
     """The probability of sharing a label, 1 - prod_c (1 - p_c q_c), of labels that are independent.
 
     With x = p_c q_c, log(1 - x) is -(x + x^2 / 2 + ...), here its first four terms: products of matrices.
-
-    Args:
-      probabilities: float (B, C) in [0, 1], p.
-      others: float (M, C) in [0, 1], q.
-
-    Returns:
-      float (B, M) in [0, 1); .875 at most of a single label, as the series is cut.
+    From p (B, C) and q (M, C) in [0, 1] to float (B, M) in [0, 1); of one label .875 at most, by the cut.
     """
     powers = range(1, SERIES + 1)
     left = tf.concat([probabilities**power / power for power in powers], axis=1)

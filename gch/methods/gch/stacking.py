@@ -18,12 +18,7 @@ SUREST = 0.99  # a probability that is nearer to 0 or 1 counts as this
 
 
 def stacking_weights(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """The weights w, then b, float64 (k + 1,).
-
-    Args:
-      predictions: k of them, float (N, C) in [0, 1] each.
-      labels: (N, C), multi-hot.
-    """
+    """The weights w, then b, float64 (k + 1,), of k predictions (N, C) in [0, 1] of labels (N, C)."""
     columns = [logit(one.astype(np.float64).clip(1 - SUREST, SUREST)).ravel() for one in predictions]
     seen, there = np.stack([*columns, np.ones(labels.size)], axis=1), labels.astype(np.float64).ravel()
     start = np.append(np.full(len(predictions), 1 / len(predictions)), 0.0)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from gch.methods.batch import (
-    draw_positions,
+    draw_numbers,
     label_cross_entropy,
     likelihood_pair_loss,
     replace_rows,
@@ -21,23 +21,17 @@ from gch.methods.batch import (
 )
 from gch.methods.gch.networks import image_head, label_network, text_network
 from gch.methods.items import TrainingItems, state
-from gch.methods.method import Batch, Losses, Method, Stage
+from gch.methods.method import Batch, Loss, Losses, Method, Stage
 from gch.networks.backbone import Backbone
 from gch.networks.inference import VECTOR_BATCH, infer, slices
 from gch.settings import Settings
 
 SIMILAR_WEIGHT = 0.999  # the original's factor on S in the squared pair loss
 
-# ---------------------------------------------------------------- losses: means over all entries
-
 
 def squared_pair_loss(codes: tf.Tensor, others: tf.Tensor, similar: tf.Tensor) -> tf.Tensor:
-    """mean((0.999 S theta - log(1 + e^theta))^2), theta = codes others^T: the original's pair loss.
-
-    Args:
-      codes: float (N, K), relaxed codes.
-      others: float (B, K), relaxed codes.
-      similar: float (N, B), 1 for similar pairs, else 0.
+    """mean((0.999 S theta - log(1 + e^theta))^2), theta = codes others^T: the original's pair loss, of what
+    `likelihood_pair_loss` takes.
     """
     theta = tf.matmul(codes, others, transpose_b=True)
     return tf.reduce_mean(tf.square(SIMILAR_WEIGHT * similar * theta - tf.nn.softplus(theta)))
@@ -53,17 +47,11 @@ def squared_label_loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return squared_error(tf.sigmoid(logits), labels)
 
 
-# ---------------------------------------------------------------- the memory bank
-
-
 class MemoryBank:
     """Latest relaxed codes of the N training items, from a network that only training uses.
 
-    They are zeros at first, or, with the setting `memory_refresh` 'step', N(0, 1) by the seed and the name.
-
-    Attributes:
-      codes: variable float32 (N, K).
-      refreshed_by_step: whether only a second pass after each step fills it.
+    `codes`, a variable float32 (N, K), are zeros at first, or, if only a second pass after each step fills
+    them, `refreshed_by_step`, N(0, 1) by the seed and the name.
     """
 
     def __init__(self, settings: Settings, labels: tf.Variable, name: str):
@@ -86,51 +74,36 @@ class MemoryBank:
     def pairs(
         self, code: tf.Tensor, positions: tf.Tensor, targets: tf.Variable | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The codes that the pair loss compares a batch with, by the settings `memory` and `pair_items`.
+        """The codes (M, K) that the pair loss compares a batch with, by the settings `memory` and
+        `pair_items`, and which of the pairs are similar, float (M, B).
 
-        Args:
-          code: float (B, K), codes of the batch itself.
-          positions: int (B,).
-          targets: float (N, K), codes to use in place of this memory bank's.
-
-        Returns:
-          Codes (M, K), and which of the pairs are similar, float (M, B).
+        `code` (B, K) are the batch's own, `targets` (N, K) codes to use in place of this memory bank's.
         """
         batch, count = tf.gather(self._labels, positions), self._own.pair_items
         if self._own.memory == "batch":
             return code, similarity(batch, batch)
         codes, labels = self.codes if targets is None else targets, self._labels
         if 0 < count < labels.shape[0]:
-            others = draw_positions(positions, count, labels.shape[0])
+            others = draw_numbers(positions, 0, count, below=labels.shape[0])
             codes, labels = tf.gather(codes, others), tf.gather(labels, others)
         codes = tf.convert_to_tensor(codes)
         signs = targets is None and self._own.memory == "sign"
         return sign(codes) if signs else codes, similarity(labels, batch)
 
 
-# ---------------------------------------------------------------- networks and stages
-
-
 class Students(Method):
     """Teacher and students: what all variants of GCH share. The variants set `stages`.
 
-    Attributes:
-      networks: 'label', 'text' and 'image'.
-      head: the image network without its backbone.
-      teacher: the memory bank H.
-      targets: float32 (N, K), codes that the students learn; `begin` of a stage sets it.
-      label_targets: float32 (N, C), likewise.
+    The networks are 'label', 'text' and 'image', of which `head` is the image network without its backbone.
+    `teacher` is the memory bank H. Students learn `targets`, codes (N, K), and `label_targets` (N, C), which
+    the `begin` of a stage sets.
     """
 
     def __init__(self, settings: Settings, items: TrainingItems, backbone: Backbone | None):
         super().__init__(settings, items, backbone)
         own = self.own
-        shape = {
-            "labels": items.labels.shape[1],
-            "bits": settings.bit,
-            "embedding": settings.SEMANTIC_EMBED,
-            "start": settings.start,
-        }
+        shape = {"labels": items.labels.shape[1], "bits": settings.bit}
+        shape |= {"embedding": settings.SEMANTIC_EMBED, "start": settings.start}
         self.head = image_head(self.feature_size, dropout=own.dropout_img, **shape)
         label = label_network(**shape)
         rates = {"dropout": own.dropout_txt, "word_dropout": own.dropout_words}
@@ -179,12 +152,7 @@ class Students(Method):
         )
 
     def student_stage(
-        self,
-        modality: str,
-        aim: str,
-        passes: int,
-        begin: Callable[[str], None],
-        loss: Callable[[Batch, dict], Losses] | None = None,
+        self, modality: str, aim: str, passes: int, begin: Callable[[str], None], loss: Loss | None = None
     ) -> tuple[Stage, ...]:
         """A student learns the targets that `begin` sets, with `student_loss` or another; () of no passes."""
         own, network = self.own, self.networks[modality]
