@@ -42,7 +42,7 @@ def test_a_run_goes_on_with_the_same_settings_and_data_only(run):
     run.check(settings(Epoch=50, log_dir="elsewhere"), "data")
     with pytest.raises(RunError, match=r"started with lr_img = 0\.003, the settings say 0\.5"):
         run.check(settings(lr_img=0.5), "data")
-    with pytest.raises(RunError, match="another data"):
+    with pytest.raises(RunError, match="not started with this data"):
         run.check(settings(), "other data")
 
 
