@@ -193,8 +193,8 @@ def _require_one_version(files: Files, folder: str) -> None:
         if other != folder and len(lists) > len(LABELS) // 2:
             differing = [
                 posixpath.basename(own[label])
-                for label in own.keys() & lists.keys()
-                if files.state(own[label])[0] != files.state(lists[label])[0]
+                for label in own
+                if label in lists and files.state(own[label])[0] != files.state(lists[label])[0]
             ]
             if differing:
                 found = f"{differing[0]} differs from that in {files.where(other)}"
