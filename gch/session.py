@@ -286,8 +286,7 @@ class Session:
     def _draw_plots(self, figures: dict, epoch: int) -> None:
         if not self._plots:
             return
-        record = Record.of_figures(self._run.path.name, figures)
-        for name, drawn in plots.draw_all([record]):
+        for name, drawn in plots.draw_all([Record(self._run.path.name, figures)]):
             shown = plots.save(drawn, self._run.path / "plots" / name)
             self._summaries.picture(f"{QUERY_PLOTS}/{name}", shown, epoch)
 

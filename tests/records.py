@@ -73,7 +73,7 @@ def _figures(seed: int, bits: int, pairs: bool, **options) -> tuple[dict, dict, 
 def record(name: str, seed: int = 0, bits: int = 16, pairs: bool = False, **settings) -> Record:
     """A record in memory."""
     whole, new, _ = copy.deepcopy(_figures(seed, bits, pairs, cutoffs=(5,)))
-    return Record(name, whole, new, settings)
+    return Record(name, {"evaluation": whole, "evaluation_not_trained_on": new, "settings": settings})
 
 
 def own_half_figures(arrays: dict[str, np.ndarray]) -> dict[str, dict]:
@@ -90,7 +90,12 @@ def own_half_figures(arrays: dict[str, np.ndarray]) -> dict[str, dict]:
 def unlabelled(name: str, seed: int = 0, bits: int = 16, **settings) -> Record:
     """A record in memory of data without labels, of relaxed queries."""
     _, _, own_half = copy.deepcopy(_figures(seed, bits, pairs=True, cutoffs=(5,)))
-    return Record(name, {}, settings=settings, own_half=own_half)
+    return Record(name, {"own_half": own_half, "settings": settings})
+
+
+def changed(one: Record, **results) -> Record:
+    """A record with other parts of the results."""
+    return dataclasses.replace(one, results={**one.results, **results})
 
 
 @contextlib.contextmanager

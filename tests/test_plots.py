@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from PIL import Image
-from records import record, unlabelled
+from records import changed, record, unlabelled
 
 from gch.errors import GCHError
 from gch.reporting import plots
@@ -66,7 +66,8 @@ def test_by_bits_a_line_is_the_mean_of_the_runs():
     runs[1].settings["graph"], runs[0].settings["graph"] = "none", "label"
     lines = drawn_of(*runs)["map_by_bits"].axes[0].get_legend_handles_labels()[1]
     assert {"gch graph=label", "gch graph=none", "gch"} < {*lines}
-    drawn = drawn_of(*(dataclasses.replace(run, new={}, settings={"method": "gch"}) for run in runs))
+    bare = {"evaluation_not_trained_on": None, "settings": {"method": "gch"}}
+    drawn = drawn_of(*(changed(run, **bare) for run in runs))
     assert drawn["map_by_bits"].axes[0].get_legend_handles_labels()[1] == ["gch"]
     assert drawn["map_by_label"].axes[0].get_legend_handles_labels()[1] == ["8", "9", "16"]
 
@@ -85,7 +86,7 @@ def test_own_halves_are_drawn_with_labels_and_without(one):
     mean = drawn["own_half_by_bits"].axes[0].lines[0].get_ydata()
     recalls = [run.own_half_mean("I->T", "recall@10") for run in runs]
     np.testing.assert_allclose(mean, [np.mean(recalls[:2]), recalls[2]])
-    both = drawn_of(one, dataclasses.replace(one, own_half=runs[2].own_half), runs[2])
+    both = drawn_of(one, changed(one, own_half=runs[2].own_half), runs[2])
     assert set(both) == {*plots.CURVES, "distances", "map_by_label", "own_half"}
     assert len(both["own_half"].axes[0].lines) == 2
 

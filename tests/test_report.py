@@ -186,6 +186,16 @@ def test_a_run_of_which_no_query_counts_is_compared_too(report, runs):
     assert "<td>-</td>" in report(*runs)
 
 
+def test_an_unknown_direction_of_own_halves_is_refused(repository, tmp_path):
+    folder = tmp_path / "run"
+    write_run(folder, load_settings(repository / "setting.py", {}), labels=False)
+    results = json.loads((folder / "results.json").read_text())
+    results["own_half"]["I->I"] = {}
+    (folder / "results.json").write_text(json.dumps(results))
+    with pytest.raises(RunError, match="json: own_half has 'I->I', expected I->T, T->I; test the run"):
+        read_run(folder)
+
+
 def places(value, path=()):
     """The paths of all parts of a value of JSON, of lists those of the first and the last."""
     parts = value.items() if isinstance(value, dict) else []

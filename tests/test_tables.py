@@ -1,15 +1,14 @@
 import csv
-import dataclasses
 import io
 
-from records import record, unlabelled
+from records import changed, record, unlabelled
 
 from gch.evaluation.evaluate import NEW_ITEMS
 from gch.reporting import tables
 
 
 def test_a_line_has_a_direction_with_its_interval_and_other_policies():
-    one, other = record("one"), dataclasses.replace(record("other"), new={})
+    one, other = record("one"), changed(record("other"), evaluation_not_trained_on=None)
     figures, new = one.directions["I->T"], one.new["I->T"]["measures"]["mAP"]
     precision = figures["measures"].pop("precision@5")["mean"]
     header, lines = tables.rows([one, other], ["I->T"])
@@ -91,7 +90,7 @@ def test_lines_of_own_halves_have_every_measure_with_its_interval():
 
 
 def test_records_with_and_without_labels_share_no_line():
-    labelled = dataclasses.replace(record("a"), own_half=unlabelled("a").own_half)
+    labelled = changed(record("a"), own_half=unlabelled("a").own_half)
     found = tables.all_measures([labelled, unlabelled("b", 1)])
     assert list(found) == ["", tables.OF_OWN_HALVES]
     assert {line[0] for line in found[""][1]} == {"a"}

@@ -11,8 +11,7 @@ from gch.commands import Call
 from gch.data.text_files import read_object
 from gch.errors import RunError, SettingError
 from gch.evaluation.codes_file import read_codes
-from gch.evaluation.evaluate import evaluate_directions
-from gch.evaluation.own_half import own_halves
+from gch.evaluation.results import measured_codes
 from gch.reporting import plots, tables
 from gch.reporting.record import Record, distinct_names
 from gch.storage import atomic_path, file_digest, require_place, write_json, write_text
@@ -27,7 +26,6 @@ def run(call: Call) -> None:
         raise SettingError("eval: no codes given; expected files or folders, such as runs/NAME or codes.mat")
     settings, out = call.load(), Path(call.options.out)
     require_place(out)
-    options = settings.ranking
     saved = [read_codes(Path(path)) for path in call.words]
     digests = {str(codes.path): file_digest(codes.path) if codes.path.is_file() else None for codes in saved}
     _require_own(out, digests)
@@ -35,18 +33,9 @@ def run(call: Call) -> None:
     per_query: dict[str, Any] = {}
     paths = [codes.path for codes in saved]
     for name, codes in zip(distinct_names(map(_name, paths), paths), saved, strict=True):
-        whole = evaluate_directions(codes.queries, codes.database, **options) if codes.database else {}
-        own, of_new = own_halves(codes.queries, settings.ties), {}
-        if codes.new is not None and codes.new.any():
-            new_items = {kind: items.only(codes.new) for kind, items in codes.database.items()}
-            of_new = evaluate_directions(codes.queries, new_items, **options)
-        found, new = ({key: one.figures() for key, one in some.items()} for some in (whole, of_new))
-        own_half = {direction: one.figures() for direction, one in own.items()}
-        records.append(Record(name, found, new, own_half=own_half))
-        every: list[tuple[str, Any]] = list(whole.items())
-        every += [(f"own half {direction}", one) for direction, one in own.items()]
-        for direction, one in every:
-            per_query |= {f"{name}|{direction}|{measure}": values for measure, values in one.values.items()}
+        figures, values = measured_codes(codes.queries, codes.database, codes.new, **settings.ranking)
+        records.append(Record(name, figures))
+        per_query |= {f"{name}|{measure}": of_queries for measure, of_queries in values.items()}
     _save(out, records, digests)
     if call.options.per_query:
         with atomic_path(out / "per_query.npz") as temporary:

@@ -4,12 +4,13 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gch import __version__
 from gch.evaluation.codes import MODALITIES, EncodedPairs, bit_agreement, code_statistics, joined
-from gch.evaluation.evaluate import ASYMMETRIC, evaluate_directions, map_by_direction
+from gch.evaluation.evaluate import ASYMMETRIC, Coded, evaluate_directions, map_by_direction
 from gch.evaluation.own_half import own_halves, recall_by_direction
 from gch.settings import Settings
 from gch.storage import write_json
@@ -27,16 +28,16 @@ def measured_figures(
     Without labels they are absent. `own_half` has the ranks of the queries' own halves among those of all
     queries. `training`, int64, are the rows of the training items; options are those of `evaluate_items`.
     """
-    new = database.only(~np.isin(database.rows, training))
-    own = own_halves(queries.coded(), options.get("ties", "tie-aware"))
-    by_labels = _by_labels(queries, database, new, **options) if queries.labels.shape[1] else {}
+    new = ~np.isin(database.rows, training)
+    found, _ = measured_codes(queries.coded(), database.coded(), new, **options)
+    whole, of_new = found["evaluation"], found["evaluation_not_trained_on"]
     return {
-        **by_labels,
+        **(_by_labels(whole, of_new) if whole else {}),
         "queries": len(queries),
         "retrieval": len(database),
-        "retrieval_not_trained_on": len(new),
+        "retrieval_not_trained_on": int(new.sum()),
         "label_names": list(label_names),
-        "own_half": {direction: one.figures() for direction, one in own.items()},
+        "own_half": found["own_half"],
         "codes": {
             name: {kind: code_statistics(relaxed) for kind, relaxed in pairs.codes.items()}
             | {"image_text_agreement": bit_agreement(*(pairs.codes[name] for name in MODALITIES))}
@@ -45,29 +46,44 @@ def measured_figures(
     }
 
 
-def _by_labels(queries: EncodedPairs, database: EncodedPairs, new: EncodedPairs, **options) -> dict:
-    """The figures whose relevant items share a label with the query."""
+def measured_codes(queries: Coded, database: Coded, new: np.ndarray | None, **options) -> tuple[dict, dict]:
+    """The figures of codes by direction, and values of every query, float64 (Q,), by names like 'I->T|mAP'.
 
-    def evaluated(items: EncodedPairs) -> dict[str, dict]:
-        found = evaluate_directions(queries.coded(), items.coded(), **options)
-        return {direction: evaluation.figures() for direction, evaluation in found.items()}
+    The figures are `evaluation` over the whole database, `evaluation_not_trained_on` over its new items, both
+    empty where there is nothing to measure, and `own_half`. Without labels the database is not ranked. `new`,
+    bool (N,), tells the items never trained on, None if not known; options are those of `evaluate_items`.
+    """
+    found: dict[str, dict[str, Any]] = {"evaluation": {}, "evaluation_not_trained_on": {}}
+    if queries["image"].labels.shape[1]:
+        found["evaluation"] = evaluate_directions(queries, database, **options)
+        if new is not None and new.any():
+            new_items = {kind: items.only(new) for kind, items in database.items()}
+            found["evaluation_not_trained_on"] = evaluate_directions(queries, new_items, **options)
+    found["own_half"] = own_halves(queries, options.get("ties", "tie-aware"))
+    figures = {key: {name: one.figures() for name, one in some.items()} for key, some in found.items()}
+    values = {
+        f"{of}{direction}|{measure}": of_queries
+        for key, of in (("evaluation", ""), ("own_half", "own half "))
+        for direction, one in found[key].items()
+        for measure, of_queries in one.values.items()
+    }
+    return figures, values
 
-    def means(directions: dict[str, dict] | None, measure: str) -> dict[str, float | None] | None:
-        found = (directions or {}).items()
-        return {direction: figures["measures"][measure]["mean"] for direction, figures in found} or None
 
-    whole, of_new = evaluated(database), evaluated(new) if len(new) else None
+def _by_labels(whole: dict[str, dict], of_new: dict[str, dict]) -> dict:
+    """The figures whose relevant items share a label with the query, and their mAP."""
     first = whole["I->T"]
     return {
-        "mAP": means(whole, "mAP"),
-        "mAP_not_trained_on": means(of_new, "mAP"),
-        ASYMMETRIC: means(whole, ASYMMETRIC),
-        f"{ASYMMETRIC}_not_trained_on": means(of_new, ASYMMETRIC),
+        **{
+            f"{name}{ending}": {key: one["measures"][name]["mean"] for key, one in some.items()} or None
+            for name in ("mAP", ASYMMETRIC)
+            for ending, some in (("", whole), ("_not_trained_on", of_new))
+        },
         "mAP_policy": f"{first['ties']}, a query without a relevant item "
         + ("counts 0" if first["without_relevant"] == "zero" else "is left out"),
         "queries_without_relevant": first["queries_without_relevant"],
         "evaluation": whole,
-        "evaluation_not_trained_on": of_new,
+        "evaluation_not_trained_on": of_new or None,
     }
 
 

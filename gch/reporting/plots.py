@@ -173,7 +173,7 @@ def _by_label(records: Sequence[Record], axes: "Axes", direction: str) -> None:
         if new:
             axes.plot(np.array(new, float), places, "k|", label=None if number else "new items")
     axes.set(xlabel="mAP of the queries with the label", xlim=(0, 1))
-    names = records[0].label_names or [str(label) for label in range(len(values))]
+    names = records[0].results.get("label_names") or [str(label) for label in range(len(values))]
     axes.set_yticks(np.arange(len(values)), map(_plain, names), fontsize=7)
     axes.margins(y=0.01)
     axes.invert_yaxis()

@@ -7,7 +7,7 @@ from typing import Any
 
 from gch.data.text_files import Fields, Shape, is_count, is_number, object_of, read_json
 from gch.errors import DataError, RunError
-from gch.evaluation.evaluate import CROSS, DIRECTIONS, UNIFIED
+from gch.evaluation.evaluate import CROSS, UNIFIED, directions
 from gch.settings import free_settings
 
 NEW = "evaluation_not_trained_on"  # None where there are no new items
@@ -32,28 +32,23 @@ _SETTING = (
     lambda value: isinstance(value, str | bool) or is_number(value),
 )
 _SHARE = _or_null("a number from 0 to 1", _is_share)
-_BOUNDS = dict.fromkeys(("low", "high"), _or_null("a finite number", is_number))
-_MEASURE: Fields = {"mean": _or_null("a finite number", is_number), **_BOUNDS}
+_MEASURE = dict.fromkeys(("mean", "low", "high"), _or_null("a finite number", is_number))
 _CURVES: Fields = {
     "radius": {"precision": [_SHARE], "recall": [_SHARE]},
     "recall_level": {"recall": [_SHARE], "precision": [_SHARE]},
     "rank": {"rank": [_COUNT], "precision": [_SHARE]},
     "pairs_at_distance": {"relevant": [_PAIRS], "other": [_PAIRS]},
 }
-
-
 _DIRECTION: Fields = {  # means are null where no query counts
     "bits": _BITS,
     **dict.fromkeys(("queries", "queries_without_relevant", "retrieval"), _COUNT),
     **dict.fromkeys(("ties", "without_relevant"), _TEXT),
-    "measures": {"mAP": {"mean": _SHARE, **_BOUNDS}, ...: _MEASURE},
+    "measures": {"mAP": {**_MEASURE, "mean": _SHARE}, ...: _MEASURE},
     # Earlier versions wrote NaN for null.
     "mAP_by_ties": {...: _or_null("a number from 0 to 1", lambda value: _is_share(value) or value != value)},
     "mAP_by_label": [_SHARE],
     **_CURVES,
 }
-_EVALUATION: dict[Any, Shape] = dict.fromkeys(DIRECTIONS, _DIRECTION)
-_OF_PAIRS = dict.fromkeys(UNIFIED, _DIRECTION)  # of methods with unified codes
 _OF_OWN_HALF: Fields = {
     "bits": _BITS,
     "queries": _COUNT,
@@ -75,19 +70,29 @@ class Record:
     """The measures of a run, or of the codes of another tool."""
 
     name: str  # its name in tables
-    # 'I->T' and so on to `Evaluation.figures`, over the whole retrieval set; empty without labels.
-    directions: dict[str, dict]
-    new: dict[str, dict] = dataclasses.field(default_factory=dict)  # over new items; empty if not known
-    settings: dict[str, object] = dataclasses.field(default_factory=dict)  # of a run, by name
-    results: dict = dataclasses.field(default_factory=dict)  # all of a run's results.json
+    # The content of a run's results.json, or the part of it that `gch.evaluation.results` measures.
+    results: Mapping[str, Any]
     folder: Path | None = None  # of a run
-    # 'I->T' and 'T->I' to `OwnHalf.figures`; empty if not measured, as by earlier versions.
-    own_half: dict[str, dict] = dataclasses.field(default_factory=dict)
 
     @property
-    def label_names(self) -> list[str]:
-        """C names of labels; empty where they are not known."""
-        return self.results.get("label_names") or []
+    def directions(self) -> dict[str, dict]:
+        """'I->T' and so on to `Evaluation.figures`, over the whole retrieval set; empty without labels."""
+        return self.results.get("evaluation") or {}
+
+    @property
+    def new(self) -> dict[str, dict]:
+        """As `directions`, over new items; empty if there are none, or they are not known."""
+        return self.results.get(NEW) or {}
+
+    @property
+    def own_half(self) -> dict[str, dict]:
+        """'I->T' and 'T->I' to `OwnHalf.figures`; empty if not measured, as by earlier versions."""
+        return self.results.get(OWN_HALF, {})
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The settings of a run by name; empty for other codes."""
+        return self.results.get("settings", {})
 
     @property
     def bits(self) -> int:
@@ -101,12 +106,6 @@ class Record:
         if not self.settings.get("own_neighbour", True):
             parts.append("own_neighbour=False")
         return " ".join(str(part) for part in parts if part) or self.name
-
-    @classmethod
-    def of_figures(cls, name: str, figures: Mapping[str, Any], **more: Any) -> "Record":
-        """From what `gch.evaluation.results.measured_figures` returns, or what it became in results.json."""
-        whole, new, own = (figures.get(key) or {} for key in ("evaluation", NEW, OWN_HALF))
-        return cls(name, whole, new, results=dict(figures), own_half=own, **more)
 
     def mean(self, direction: str, measure: str, new: bool = False) -> float | None:
         """Mean of a measure, over all items or the new ones; None where it was not measured."""
@@ -167,8 +166,7 @@ def read_run(folder: Path) -> Record:
         results = _checked(read_json(path), str(path))
     except DataError as error:
         raise RunError(f"{error}; test the run again") from error
-    name = path.parent.resolve().name
-    return Record.of_figures(name, results, settings=results["settings"], folder=path.parent)
+    return Record(path.parent.resolve().name, results, path.parent)
 
 
 def distinct_names(names: Iterable[str], paths: Sequence[Path]) -> list[str]:
@@ -180,32 +178,25 @@ def distinct_names(names: Iterable[str], paths: Sequence[Path]) -> list[str]:
 
 def _checked(results: Any, where: str) -> dict[str, Any]:
     """The content of results.json; raises DataError where tables or plots could not be made of it."""
-    given = results if isinstance(results, dict) else {}
+    given = object_of(results, where, {})
     evaluation = given.get("evaluation")
     unified = isinstance(evaluation, dict) and not UNIFIED.keys().isdisjoint(evaluation)
-    of_pairs = _OF_PAIRS if unified else {}
-    own = dict.fromkeys(CROSS, _OF_OWN_HALF)
-    optional: Fields = {**_OPTIONAL, NEW: {**_EVALUATION, **of_pairs}, OWN_HALF: own}
-    there = {
-        name: optional[name] for name in optional if name in given and (name, given[name]) != (NEW, None)
-    }
-    required: Fields = {"settings": {...: _SETTING}}
-    if evaluation is not None or OWN_HALF not in there:  # without labels there is no evaluation by them
-        required = {"evaluation": {**_EVALUATION, **of_pairs}, **required}
-    object_of(results, where, {**required, **there})
-    for direction, one in (given.get(OWN_HALF) or {}).items():
-        ranks, recalls = (len(one["rank"][axis]) for axis in ("rank", "recall"))
-        if ranks != recalls:
-            numbers = f"{OWN_HALF}.{direction}.rank has {recalls} recalls"
-            raise DataError(f"{where}: {numbers}, expected {ranks}, one for each rank")
+    by_labels = dict.fromkeys(directions(("pair",) if unified else ()), _DIRECTION)
+    measured = {"evaluation": by_labels, NEW: by_labels, OWN_HALF: dict.fromkeys(CROSS, _OF_OWN_HALF)}
+    fields: Fields = {**measured, "settings": {...: _SETTING}, **_OPTIONAL}
+    optional = (NEW, "evaluation") if OWN_HALF in given else (NEW,)  # without labels there is no evaluation
+    absent = {name for name in optional if given.get(name) is None}
+    wanted = (given.keys() | {"evaluation", "settings"}) - absent
+    object_of(results, where, {name: shape for name, shape in fields.items() if name in wanted})
     labels = len(given.get("label_names") or (evaluation or {}).get("I->T", {}).get("mAP_by_label", ()))
-    for key in ("evaluation", NEW):
+    for key, known in measured.items():
         for direction, one in (given.get(key) or {}).items():
-            if direction not in DIRECTIONS | of_pairs:
-                raise DataError(f"{where}: {key} has {direction!r:.40}, expected {', '.join(DIRECTIONS)}")
-            sizes: dict[str, tuple[int, ...]] = {"mAP_by_label": (len(one["mAP_by_label"]), labels)}
-            for curve, axes in _CURVES.items():
-                sizes[curve] = tuple(len(one[curve][axis]) for axis in axes)
+            if direction not in known:
+                raise DataError(f"{where}: {key} has {direction!r:.40}, expected {', '.join(known)}")
+            curves = {name: axes for name, axes in known[direction].items() if name in _CURVES}
+            sizes = {name: tuple(len(one[name][axis]) for axis in axes) for name, axes in curves.items()}
+            if key != OWN_HALF:
+                sizes["mAP_by_label"] = len(one["mAP_by_label"]), labels
             for name, (found, expected) in sizes.items():
                 if found != expected:
                     raise DataError(
