@@ -65,6 +65,10 @@ def test_codes_of_any_length_and_ids_of_any_type():
     assert found.scores.tolist() == [[0.875, 1.375, 1.625]]
     for ids in ([b"a", b"a\0", b"b\0"], [1, "1", 1.5], [("a", 1), ("a", 2), ("b",)]):
         assert Index(codes, ids).search(codes[1:], 3).ids.tolist()[1] == [ids[2], ids[0], ids[1]]
+    for ids in ([2**63, -1, 0], [1, 1.5, 2], [True, 2, 3]):
+        found = Index(codes, ids).search(codes[1:], 3).ids.tolist()[1]
+        assert repr(found) == repr([ids[2], ids[0], ids[1]])  # of the same types
+    assert Index(codes, list(np.arange(3, dtype=np.int32))).search(codes).ids.dtype == np.int32
 
 
 ONES = Index(np.ones((3, 8)))

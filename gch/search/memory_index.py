@@ -133,8 +133,9 @@ class Index:
 def _array_of(ids: Sequence | np.ndarray) -> np.ndarray:
     with contextlib.suppress(ValueError):  # tuples of several lengths
         array = np.asarray(ids)
-        # NumPy cuts zeros off the end of bytes and texts, and turns numbers among texts into texts.
-        if isinstance(ids, np.ndarray | str) or array.tolist() == list(ids):
+        # NumPy cuts zeros off the end of bytes and texts, and gives ids of several types one, such as float.
+        plain = [one.item() if isinstance(one, np.generic) else one for one in ids]
+        if isinstance(ids, np.ndarray | str) or repr(array.tolist()) == repr(plain):
             return array
     return np.fromiter(ids, object, len(ids))
 
