@@ -265,6 +265,21 @@ def test_codes_that_depend_on_their_batch_are_made_one_by_one(searcher, monkeypa
     assert set(sizes) == {1}
 
 
+def test_an_unreadable_picture_does_not_make_a_batch_smaller_on_which_codes_depend(searcher, monkeypatch):
+    model, seen = searcher.model, []
+    real = model.picture_outputs
+    monkeypatch.setattr(model, "picture_outputs", lambda pictures: seen.append(pictures) or real(pictures))
+    squares = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    given = [None, squares[0], None, squares[1], None], [None] * 5
+    expected = model.codes_of_halves(*given)
+    monkeypatch.setattr(model, "note", dataclasses.replace(model.note, encoding_batch=5))
+    found = model.codes_of_halves(*given)
+    assert [len(pictures) for pictures in seen] == [2, 5]
+    np.testing.assert_array_equal(seen[1], squares[[0, 1, 0, 1, 0]])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_the_terminal_shows_rank_distance_id_and_text(search, place, searcher):
     status, output, error = search("both", "Cat", "face", "--count=3")
     assert (status, error) == (0, "")

@@ -162,6 +162,8 @@ class ModelFunctions:
           pictures: B arrays, uint8 (S, S, 3), or None.
           texts: B texts, or None. One without a known word counts as missing.
 
+        Where a code depends on its batch, pictures are repeated up to B.
+
         Returns:
           uint8 (B, K / 8), zeros where both halves are missing; bool (B,), False there.
         """
@@ -174,7 +176,8 @@ class ModelFunctions:
             outputs = self.text_outputs(_at(texts, rows))
             codes[rows], worded[rows] = outputs.codes, np.asarray(outputs.words) > 0
         if rows := np.flatnonzero(seen & ~worded).tolist():
-            codes[rows] = self.picture_outputs(np.stack(_at(pictures, rows))).codes
+            whole = rows if self.note.encoding_batch is None else np.resize(rows, len(texts)).tolist()
+            codes[rows] = self.picture_outputs(np.stack(_at(pictures, whole))).codes[: len(rows)]
         return codes, seen | worded
 
     @functools.cached_property
