@@ -147,6 +147,13 @@ def test_sparse_logical_matrices_of_v5_may_be_much_larger_than_their_file(tmp_pa
     stored = list_arrays(tmp_path / "a.mat")["tags"]
     assert (stored.kind, stored.dtype) == ("logical", bool)
     np.testing.assert_array_equal(stored.read(), matrix)
+    monkeypatch.setattr("gch.data.array_files.MAX_BYTES", matrix.nbytes - 1)
+    monkeypatch.setattr("gch.data.array_files._SLAB_BYTES", 450 * 900)
+    with pytest.raises(DataError, match="expected at most"):
+        stored.read()
+    starts, slabs = zip(*stored.slabs(), strict=True)
+    assert starts == (0, 450)
+    np.testing.assert_array_equal(np.concatenate(slabs), matrix)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +190,9 @@ def test_v5_numbers_are_those_that_were_written(tmp_path):
     listed, loaded = list_arrays(path), load_mat5(path, [*NUMBERS, "other"])
     assert list(listed) == list(loaded) == list(NUMBERS)
     for name, value in NUMBERS.items():
-        value = value.toarray() if scipy.sparse.issparse(value) else value
-        np.testing.assert_array_equal(loaded[name], value)
-        assert loaded[name].dtype == listed[name].dtype == value.dtype
+        value, found = (one.toarray() if scipy.sparse.issparse(one) else one for one in (value, loaded[name]))
+        np.testing.assert_array_equal(found, value)
+        assert found.dtype == listed[name].dtype == value.dtype
         assert listed[name].shape == value.shape
 
 
@@ -344,8 +351,9 @@ def test_damaged_v5_files_are_refused_in_one_line(tmp_path, name):
 def test_a_v5_file_that_takes_much_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("gch.data.mat_file.MAX_BYTES", 2**20)
     path = tmp_path / "file.mat"
-    sparse = element(5, b"") + element(5, bytes(4 * 2**14 + 4)) + element(9, b"")
-    path.write_bytes(by_hand(sparse, (2**14, 2**14), 5))
+    cell = np.empty(1, object)
+    cell[0] = scipy.sparse.csc_array((2**14, 2**14))  # filled up in a cell
+    scipy.io.savemat(path, {"X": cell})
     with pytest.raises(DataError, match="needs more memory"):
         load_mat5(path, ["X"])
     with pytest.raises(DataError, match="No such file"):

@@ -37,11 +37,11 @@ class StoredArray:
     shape: tuple[int, ...]  # axes as stored
     dtype: np.dtype | None  # None where it does not hold numbers
     format: str  # 'v5', 'hdf5', 'npz' or 'npy'
-    load: Callable[[], Any]  # reads it; of a sparse matrix of v7.3, a csr_array
+    load: Callable[[], Any]  # reads it; a sparse matrix as a csr_array
     rows_at_once: int = 1  # HDF5: rows of the first axis in a chunk of the file
     kind: str = ""  # MATLAB's class; '' where the file does not tell it
     size: int = 0  # bytes that it takes in memory, as far as the file tells
-    sparse: bool = False  # of MATLAB v7.3
+    sparse: bool = False
     reversed: bool = False  # whether the axes are the reverse of the writer's, as MATLAB's are in HDF5
     objects: str = ""  # whose objects it holds, which are not read, for messages
 
@@ -94,15 +94,15 @@ class StoredArray:
         return array
 
     def slabs(self) -> Iterator[tuple[int, np.ndarray]]:
-        """The array in parts along its first axis: (first row, rows). An HDF5 file is read part by part."""
-        if self.format != "hdf5" or self.dtype is None:
+        """The array in parts along its first axis: (first row, rows). HDF5 and sparse ones come in parts."""
+        if self.dtype is None or not (self.sparse or self.format == "hdf5"):
             yield 0, self.read()
             return
         self.require_stored()
         row_bytes = max(1, math.prod(self.shape[1:]) * self.dtype.itemsize)
         rows = max(_SLAB_BYTES // row_bytes // self.rows_at_once, 1) * self.rows_at_once
-        with open_hdf5(self.path) as file, damage(f"{self.where} unreadable"):
-            stored = self.load() if self.sparse else file[self.name]
+        with contextlib.ExitStack() as stack, damage(f"{self.where} unreadable"):
+            stored = self.load() if self.sparse else stack.enter_context(open_hdf5(self.path))[self.name]
             for start in range(0, self.shape[0], rows):
                 slab = stored[start : start + rows]
                 yield start, slab.toarray() if self.sparse else slab
@@ -194,7 +194,7 @@ def _mat5(path: Path) -> list[StoredArray]:
                 return together
         return {}
 
-    def load(name: str) -> np.ndarray:
+    def load(name: str) -> Any:
         own = small().get(name) if name in sizes else None
         return load_mat5(path, [name])[name] if own is None else own
 
@@ -202,13 +202,15 @@ def _mat5(path: Path) -> list[StoredArray]:
         sparse, matlab = matlab.startswith("sparse"), matlab.removeprefix("sparse ")
         dtype = np.dtype(_V5_TYPES[matlab]) if matlab in _V5_TYPES else None
         size = math.prod(shape) * (dtype or np.dtype("u2")).itemsize
-        if dtype is not None:
+        if dtype is not None and not sparse:
             sizes[name] = size
         stored = 0 if sparse else size  # as far as the file tells
         objects = _objects(matlab.removeprefix(OPAQUE)) if matlab.startswith(OPAQUE) else ""
         read = functools.partial(load, name)
         found.append(
-            StoredArray(path, name, shape, dtype, "v5", read, kind=matlab, size=stored, objects=objects)
+            StoredArray(
+                path, name, shape, dtype, "v5", read, kind=matlab, size=stored, sparse=sparse, objects=objects
+            )
         )
     return found
 

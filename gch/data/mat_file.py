@@ -94,13 +94,14 @@ def _part(head: bytes, place: int, order: str) -> tuple[bytes, int]:
     return head[place + 8 : place + 8 + length], place + 8 + -(-length // 8) * 8
 
 
-def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def load_mat5(path: Path, names: Sequence[str]) -> dict[str, Any]:
     """Reads variables of a file as `scipy.io.loadmat` does, in MATLAB's types and with all axes.
 
     Returns:
-      Those of `names` that the file holds. Arrays of numbers, a sparse matrix filled up; of str, one for each
-      row of characters, with the blanks that MATLAB pads them with; of objects for a cell; of fields of
-      objects for a struct. What has no such form is None in a cell or struct, and else left out.
+      Those of `names` that the file holds. Arrays of numbers; of str, one for each row of characters, with
+      the blanks that MATLAB pads them with; of objects for a cell; of fields of objects for a struct. A
+      sparse matrix is a csr_array, in a cell or struct filled up. What has no such form is None there, and
+      else left out.
 
     Raises:
       DataError: it cannot be read, is damaged, or a variable takes more than MAX_BYTES.
@@ -121,6 +122,10 @@ def load_mat5(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
             found = "it ended the process that read it"
     if isinstance(found, str):
         raise DataError(f"{path}: cannot be read as a MATLAB v5 file, {found}")
+    for name, value in found.items():
+        if scipy.sparse.issparse(value):
+            with damage(f"{path}: {name} unreadable"):
+                value.check_format(full_check=True)  # else a damaged one could end this process
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -130,7 +135,7 @@ def child(path: str, limit: int, names: list[str]) -> None:
         import resource  # not on Windows
 
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    found: dict[str, np.ndarray | None] | str
+    found: dict[str, Any] | str
     try:
         found = load_here(path, names)
     except MemoryError:
@@ -140,7 +145,7 @@ def child(path: str, limit: int, names: list[str]) -> None:
     pickle.dump(found, sys.stdout.buffer, protocol=5)
 
 
-def load_here(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.ndarray | None]:
+def load_here(path: str | os.PathLike, names: Sequence[str]) -> dict[str, Any]:
     """As `load_mat5`, but in this process, which a damaged file can end. None for what has no such form."""
     codecs.register(_codec_of_units)
     with warnings.catch_warnings(), open(path, "rb") as file:
@@ -150,7 +155,11 @@ def load_here(path: str | os.PathLike, names: Sequence[str]) -> dict[str, np.nda
         content = scipy.io.loadmat(
             file, appendmat=False, mat_dtype=True, uint16_codec=units, variable_names=names
         )
-    return {name: _plain(content[name]) for name in names if name in content}
+    there = {name: content[name] for name in names if name in content}
+    return {
+        name: scipy.sparse.csr_array(value) if scipy.sparse.issparse(value) else _plain(value)
+        for name, value in there.items()
+    }
 
 
 def _plain(value: Any) -> np.ndarray | None:
