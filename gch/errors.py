@@ -10,12 +10,8 @@ import os
 import traceback
 from collections.abc import Iterator
 
-_MISTAKES = (
-    AssertionError,
-    AttributeError,
-    NameError,
-    TypeError,
-)  # of a program, where it raises them itself
+# Of a program, where it raises them itself.
+_MISTAKES = (AssertionError, AttributeError, NameError, TypeError)
 _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
